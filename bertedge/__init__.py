@@ -1,0 +1,33 @@
+"""Fine-tuned BERTs as verified int8 ONNX bundles: `bertedge.load(path).predict(texts)`."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from bertedge.runtime.predictor import Predictor
+
+__version__ = "0.1.0"
+
+__all__ = ["__version__", "load"]
+
+
+def load(
+    path: "str | PathLike[str]",
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    variant: str | None = None,
+) -> "Predictor":
+    """Open the bundle at `path`, verified, ready to predict.
+
+    `device` is "cpu", "cuda" or "auto" (CUDA where it works and the bundle has a variant for
+    it); `threads` defaults to the cores this process may use; `variant` names one of the
+    bundle's variants instead of the best for the device.
+
+    Raises BundleError (missing, tampered, newer), DeviceError (provider not there) and
+    VerificationError (the golden inputs give other answers on this machine).
+    """
+    from bertedge.runtime.predictor import Predictor
+
+    return Predictor.open(path, device=device, threads=threads, variant=variant)

@@ -1,0 +1,195 @@
+"""Which engines there are to compare: PyTorch in its precisions, and the bundle's variants."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bertedge.bench.process import python_command
+from bertedge.bench.protocol import Open
+from bertedge.bundle import MANIFEST, Bundle, Variant
+from bertedge.errors import BundleError, DeviceError, SettingError
+
+if TYPE_CHECKING:
+    from bertedge.checkpoint import Checkpoint
+
+DEVICES = ("auto", "cpu", "cuda")
+BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""CPU flags (x86, then arm64) without which PyTorch emulates bf16, slower than fp32."""
+PROVIDER_DEVICES = {"CPUExecutionProvider": "cpu", "CUDAExecutionProvider": "cuda"}
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSpec:
+    """An engine, and how to start its process."""
+
+    name: str
+    kind: str
+    """"torch" or "bundle"."""
+    device: str
+    precision: str
+    command: tuple[str, ...]
+    """Starts a worker that speaks `bertedge.bench.protocol`."""
+    open: Open
+    """What it is told first."""
+    bytes_on_disk: int
+    """Of weights or graph, tokenizer, and config or manifest."""
+    baseline: str | None
+    """Name of the engine it is compared with; None for a baseline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """An engine that is not run."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineup:
+    """The engines of a bench."""
+
+    specs: tuple[EngineSpec, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What of the machine decides on the engines."""
+
+    cpu_flags: frozenset[str]
+    cuda: bool
+    """True where PyTorch sees a CUDA device."""
+
+
+def check_comparable(bundle: Bundle, checkpoint: "Checkpoint") -> None:
+    """Raise BundleError where the two do not give the same labels for the same task."""
+    ours, theirs = bundle.manifest, checkpoint
+    if ours.task != theirs.task:
+        raise BundleError(
+            f"{bundle.folder} is for {ours.task}, the baseline {theirs.name} for {theirs.task}; "
+            "give the checkpoint that the bundle was made from"
+        )
+    if ours.labels != theirs.labels:
+        raise BundleError(
+            f"{bundle.folder} has {_some(ours.labels)}, the baseline {theirs.name} "
+            f"{_some(theirs.labels)}; give the checkpoint that the bundle was made from"
+        )
+
+
+def find_engines(
+    bundle: Bundle, checkpoint: "Checkpoint", base: Open, machine: Machine, *, device: str
+) -> Lineup:
+    """List the engines for `device` ("auto": every device that is there and has a variant).
+
+    `base` is what every engine is told alike: threads, task, first text, and the baseline's
+    tokenizer. Raises SettingError or DeviceError where nothing could be compared.
+    """
+    devices = _devices(bundle, machine, device)
+    specs, left_out = [], []
+    for each in devices:
+        specs += [_torch(checkpoint, base, each, p) for p in _precisions(each, machine)]
+    if "cpu" in devices and not machine.cpu_flags & BF16_FLAGS:
+        left_out.append(LeftOut(name="torch-bf16", why="this CPU has no bf16 instructions"))
+    for variant in bundle.manifest.variants:
+        places = [place for place in _places(variant) if place in devices]
+        if places:
+            specs.append(_variant(bundle, variant, base, places[0]))
+        else:
+            left_out.append(LeftOut(name=variant.name, why=_why(variant, device)))
+    if not any(spec.kind == "bundle" for spec in specs):
+        raise DeviceError(
+            f"{bundle.folder} has no variant for {' or '.join(devices)}; "
+            + ", ".join(f"{item.name}: {item.why}" for item in left_out)
+        )
+    return Lineup(specs=tuple(specs), left_out=tuple(left_out))
+
+
+def checkpoint_bytes(folder: Path) -> int:
+    """Sum what a program needs of a checkpoint: weights, tokenizer, config."""
+    files = [*folder.glob("model*.safetensors"), folder / "config.json"]
+    vocabulary = [folder / name for name in TOKENIZER_FILES if (folder / name).exists()]
+    files += vocabulary[:1] if vocabulary and vocabulary[0].name == "tokenizer.json" else vocabulary
+    return sum(path.stat().st_size for path in files)
+
+
+def _devices(bundle: Bundle, machine: Machine, device: str) -> tuple[str, ...]:
+    if device not in DEVICES:
+        raise SettingError(f"device is {device!r}; choose one of {', '.join(DEVICES)}")
+    if device == "cuda" and not machine.cuda:
+        raise DeviceError(
+            "PyTorch sees no CUDA device to compare with; use --device cpu, or install a CUDA "
+            "build of torch"
+        )
+    if device != "auto":
+        return (device,)
+    wanted = {place for variant in bundle.manifest.variants for place in _places(variant)}
+    there = ("cpu", "cuda") if machine.cuda else ("cpu",)
+    return tuple(place for place in there if place in wanted) or ("cpu",)
+
+
+def _precisions(device: str, machine: Machine) -> tuple[str, ...]:
+    if device == "cuda":
+        return ("fp32", "bf16", "fp16")
+    return ("fp32", "bf16") if machine.cpu_flags & BF16_FLAGS else ("fp32",)
+
+
+def _torch(checkpoint: "Checkpoint", base: Open, device: str, precision: str) -> EngineSpec:
+    prefix = "torch" if device == "cpu" else f"torch-{device}"
+    return EngineSpec(
+        name=f"{prefix}-{precision}",
+        kind="torch",
+        device=device,
+        precision=precision,
+        command=python_command("bertedge.bench.worker"),
+        open=replace(base, path=str(checkpoint.folder), precision=precision, device=device),
+        bytes_on_disk=checkpoint_bytes(checkpoint.folder),
+        baseline=None if precision == "fp32" else f"{prefix}-fp32",
+    )
+
+
+def _variant(bundle: Bundle, variant: Variant, base: Open, device: str) -> EngineSpec:
+    manifest = bundle.manifest
+    return EngineSpec(
+        name=variant.name,
+        kind="bundle",
+        device=device,
+        precision=variant.precision,
+        command=python_command("bertedge.bench.worker"),
+        open=replace(
+            base,
+            engine="bundle",
+            path=str(bundle.folder.resolve()),
+            variant=variant.name,
+            precision=variant.precision,
+            device=device,
+            tokenizer=str(bundle.path(manifest.tokenizer).resolve()),
+            pad_token_id=manifest.pad_token_id,
+        ),
+        bytes_on_disk=variant.model.bytes
+        + manifest.tokenizer.bytes
+        + (bundle.folder / MANIFEST).stat().st_size,
+        baseline="torch-fp32" if device == "cpu" else f"torch-{device}-fp32",
+    )
+
+
+def _places(variant: Variant) -> list[str]:
+    """Devices of a variant, best first; what only onnxruntime's fallback uses is none."""
+    places = [PROVIDER_DEVICES[name] for name in variant.providers if name in PROVIDER_DEVICES]
+    return places[:1]
+
+
+def _why(variant: Variant, device: str) -> str:
+    needs = _places(variant)
+    if not needs:
+        return f"bench cannot run {', '.join(variant.providers)}"
+    return f"needs {needs[0]}, " + (
+        "which PyTorch does not see here" if device == "auto" else f"--device is {device}"
+    )
+
+
+def _some(labels: Iterable[str]) -> str:
+    names = list(labels)
+    return f"{len(names)} labels ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"

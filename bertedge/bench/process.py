@@ -1,0 +1,134 @@
+"""An engine's process as its parent sees it: started, asked with a time limit, ended for good."""
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+
+from bertedge.bench.protocol import Answer, Failed, ProtocolError, Request, decode_answer, encode
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+"""Of OpenMP and MKL (PyTorch) and rayon (tokenizers); onnxruntime is told by its session."""
+GRACE_S = 2.0
+FLUSH_S = 0.1
+"""After a process has ended, for what it said last to be read."""
+
+
+class WorkerError(Exception):
+    """A worker crashed, hung, failed or spoke nonsense; the text says which."""
+
+
+class Worker:
+    """A running engine process, in a process group of its own.
+
+    Use it as a context manager, or call `end`: nothing of the group survives that.
+    """
+
+    def __init__(self, command: Sequence[str], *, threads: int) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
+        self._said: queue.Queue[str] = queue.Queue()
+        self._to_say: queue.Queue[str] = queue.Queue()
+        self.began_s = time.perf_counter()
+        try:
+            self._process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
+                start_new_session=True,  # Ctrl-C reaches bench alone, which then ends the group
+            )
+        except OSError as error:
+            self._errors.close()
+            raise WorkerError(f"could not be started: {error}") from error
+        for task in (self._listen, self._speak, self._await):
+            threading.Thread(target=task, daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is the process group's too."""
+        return self._process.pid
+
+    def ask(self, request: Request, *, timeout_s: float) -> Answer:
+        """Send a request and wait for its answer; WorkerError where no good one comes."""
+        self._to_say.put(encode(request))
+        try:
+            line = self._said.get(timeout=timeout_s)
+        except queue.Empty:
+            raise WorkerError(f"gave no answer within {timeout_s:g} s") from None
+        if not line:
+            raise WorkerError(self._last_words())
+        try:
+            answer = decode_answer(line)
+        except ProtocolError as error:
+            raise WorkerError(f"gave no valid answer: {error}") from None
+        if isinstance(answer, Failed):
+            raise WorkerError(answer.error)
+        return answer
+
+    def end(self) -> None:
+        """Kill the process and all that it started, and wait for its end."""
+        if os.name == "posix":
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            self._process.kill()
+        self._process.wait()
+        self._to_say.put("")
+        self._errors.close()
+
+    def __enter__(self) -> "Worker":
+        """Return the worker."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the worker."""
+        self.end()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                self._said.put(line)
+        self._said.put("")
+
+    def _await(self) -> None:
+        # The end of the process may be seen late on its output, which children of it inherit.
+        self._process.wait()
+        time.sleep(FLUSH_S)
+        self._said.put("")
+
+    def _speak(self) -> None:
+        # In a thread of its own, because a worker that does not read lets a long request wait.
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError), self._process.stdin as requests:
+            while request := self._to_say.get():
+                requests.write(request)
+                requests.flush()
+
+    def _last_words(self) -> str:
+        try:
+            code = self._process.wait(timeout=GRACE_S)
+        except subprocess.TimeoutExpired:
+            return "closed its output without an answer"
+        if code < 0:
+            name = signal.Signals(-code).name
+            memory = ", perhaps for lack of memory" if name == "SIGKILL" else ""
+            return f"was killed by {name}{memory}"
+        self._errors.seek(0)
+        said = self._errors.read().decode("utf-8", "replace").strip().splitlines()
+        return f"ended with exit code {code}" + (f": {said[-1].strip()[:200]}" if said else "")
+
+
+def python_command(module: str) -> tuple[str, ...]:
+    """The command that runs a module in this very Python."""
+    return (sys.executable, "-m", module)

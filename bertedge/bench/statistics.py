@@ -1,0 +1,84 @@
+"""Percentiles of latencies, and speed-ups paired by round with a bootstrap interval."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+RESAMPLES = 10_000
+CONFIDENCE = 0.95
+MIN_ROUNDS = 3
+"""Below this no interval is given: resampling one or two rounds says nothing of their spread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The distribution of latencies, pooled over rounds."""
+
+    samples: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    """Close to the maximum where there are fewer than some hundred samples."""
+    mean_ms: float
+    min_ms: float
+    max_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """How many times as fast as the baseline."""
+
+    median: float
+    """Of the rounds' ratios; each is the baseline's median in that round over the engine's."""
+    low: float | None
+    """Lower end of the bootstrap interval; None where there were too few rounds for one."""
+    high: float | None
+    confidence: float
+    rounds: int
+
+
+def summarize(samples_ms: Sequence[float]) -> Summary:
+    """Describe a non-empty sample; percentiles interpolate linearly."""
+    values = np.asarray(samples_ms, dtype=np.float64)
+    p50, p95, p99 = np.percentile(values, [50, 95, 99])
+    return Summary(
+        samples=values.size,
+        p50_ms=float(p50),
+        p95_ms=float(p95),
+        p99_ms=float(p99),
+        mean_ms=float(values.mean()),
+        min_ms=float(values.min()),
+        max_ms=float(values.max()),
+    )
+
+
+def paired_ratio(
+    baseline_ms: Sequence[Sequence[float]], engine_ms: Sequence[Sequence[float]], *, seed: int = 0
+) -> Ratio:
+    """Compare two engines round by round; `[i]` of both holds the samples of the same round.
+
+    Rounds are paired because a shared machine drifts: what slows a whole round slows both sides
+    of its ratio. The interval resamples rounds, not runs, since runs of a round are not
+    independent (percentile bootstrap of the median, Efron and Tibshirani 1993, chapter 13).
+    """
+    ratios = np.array(
+        [
+            np.median(slow) / np.median(fast)
+            for slow, fast in zip(baseline_ms, engine_ms, strict=True)
+        ]
+    )
+    low = high = None
+    if ratios.size >= MIN_ROUNDS:
+        generator = np.random.default_rng(seed)
+        picks = generator.integers(0, ratios.size, size=(RESAMPLES, ratios.size))
+        tail = (1 - CONFIDENCE) / 2
+        ends = np.quantile(np.median(ratios[picks], axis=1), [tail, 1 - tail])
+        low, high = float(ends[0]), float(ends[1])
+    return Ratio(
+        median=float(np.median(ratios)),
+        low=low,
+        high=high,
+        confidence=CONFIDENCE,
+        rounds=ratios.size,
+    )

@@ -1,0 +1,127 @@
+"""What the engines are given: batches of random tokens on a grid, and real texts."""
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bertedge.bench.protocol import TextWorkload, TokenWorkload
+from bertedge.errors import DataError, SettingError
+from bertedge.examples import Columns, TextExample, open_examples
+from bertedge.runtime.batching import TOKEN_BUDGET
+from bertedge.tasks import Task
+
+ROWS = 32
+"""Rows of random tokens in a grid cell, over as many batches as that takes: an engine's labels
+are compared on all of them, and no run repeats the one before it."""
+
+ONE_BY_ONE = "texts one by one"
+ALL_AT_ONCE = "texts all at once"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A place in the grid."""
+
+    batch: int
+    length: int
+    """In tokens."""
+
+    @property
+    def name(self) -> str:
+        """Such as "8x128"."""
+        return f"{self.batch}x{self.length}"
+
+
+DEFAULT_GRID = (
+    Cell(batch=1, length=16),
+    Cell(batch=1, length=128),
+    Cell(batch=8, length=128),
+)
+
+
+def parse_grid(text: str, max_length: int) -> tuple[Cell, ...]:
+    """Read "1x16,8x128"; SettingError where it is malformed or longer than the model reads."""
+    cells = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*([1-9]\d{0,4})\s*[x*]\s*([1-9]\d{0,4})\s*", part)
+        if not match:
+            raise SettingError(
+                f"--grid has {part.strip()!r}; give batch x length pairs such as 1x16,8x128"
+            )
+        cell = Cell(batch=int(match[1]), length=int(match[2]))
+        if cell.length > max_length:
+            raise SettingError(
+                f"--grid has {cell.name}, but the model reads {max_length} tokens at most"
+            )
+        cells.append(cell)
+    return tuple(dict.fromkeys(cells))
+
+
+def default_grid(max_length: int) -> tuple[Cell, ...]:
+    """The usual cells, their lengths cut to what the model reads."""
+    cut = (Cell(batch=c.batch, length=min(c.length, max_length)) for c in DEFAULT_GRID)
+    return tuple(dict.fromkeys(cut))
+
+
+def plain_tokens(tokenizer_json: str, vocabulary: int) -> list[int]:
+    """List the ids below `vocabulary` that stand for text, not for something special."""
+    import tokenizers  # type: ignore[import-untyped]
+
+    native = tokenizers.Tokenizer.from_str(tokenizer_json)
+    added = native.get_added_tokens_decoder()
+    ids = native.get_vocab(with_added_tokens=False).values()
+    return sorted(token for token in set(ids) if token < vocabulary and token not in added)
+
+
+def token_workload(cell: Cell, tokens: Sequence[int], *, seed: int) -> TokenWorkload:
+    """Fill a cell's batches with random tokens; the same seed gives the same batches."""
+    batches = max(1, -(-ROWS // cell.batch))
+    generator = np.random.default_rng([seed, cell.batch, cell.length])
+    ids = generator.choice(np.asarray(tokens), size=(batches, cell.batch, cell.length))
+    return TokenWorkload(
+        name=cell.name,
+        batches=tuple(tuple(tuple(row) for row in batch) for batch in ids.tolist()),
+    )
+
+
+def text_workloads(texts: Sequence[tuple[str, ...]]) -> tuple[TextWorkload, TextWorkload]:
+    """Label the texts one by one, and all at once."""
+    one, many = (
+        TextWorkload(name=name, texts=tuple(texts), at_once=at_once, token_budget=TOKEN_BUDGET)
+        for name, at_once in ((ONE_BY_ONE, False), (ALL_AT_ONCE, True))
+    )
+    return one, many
+
+
+def draw_texts(
+    data: Path, task: Task, columns: Columns, *, pair: bool, count: int, seed: int
+) -> tuple[tuple[str, ...], ...]:
+    """Draw `count` texts (or pairs) of a file, all of a shorter one, in the file's order.
+
+    Reservoir sampling (Vitter's algorithm R): the file is read once and never held. The words of
+    a token-labelled file are joined with spaces.
+    """
+    examples = open_examples(data, task, columns, labelled=False, pair=pair)
+    generator = random.Random(seed)
+    drawn: list[tuple[int, tuple[str, ...]]] = []
+    for number, example in enumerate(examples):
+        place = number if number < count else generator.randint(0, number)
+        if place < count:
+            item = (
+                number,
+                _texts(example)
+                if isinstance(example, TextExample)
+                else (" ".join(example.tokens),),
+            )
+            drawn[place : place + 1] = [item]
+    if not drawn:
+        raise DataError(f"{data} holds no texts")
+    return tuple(text for _, text in sorted(drawn))
+
+
+def _texts(example: TextExample) -> tuple[str, ...]:
+    return (example.text,) if example.pair is None else (example.text, example.pair)

@@ -1,0 +1,280 @@
+"""What a bundle is on disk: a manifest, a tokenizer and one ONNX file for each variant.
+
+    home-intents/
+      bertedge.json      the manifest: everything below, with sizes and SHA-256
+      tokenizer.json     Hugging Face tokenizers' own format
+      cpu-int8.onnx      one file for each variant
+
+`write_bundle` writes one atomically, `open_bundle` verifies every file before anything parses it.
+`bertedge.json` is described field by field in the README.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bertedge import records
+from bertedge.errors import BundleError
+from bertedge.staging import staged_folder
+from bertedge.tasks import Task
+
+FORMAT = 1
+MANIFEST = "bertedge.json"
+TOKENIZER = "tokenizer.json"
+UNHASHED = "0" * 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file of the bundle."""
+
+    file: str
+    """Plain name inside the bundle directory."""
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """How far a variant's logits are from the checkpoint's, on padded batches of mixed lengths."""
+
+    max_difference: float
+    """Largest absolute difference, divided by the spread (max - min) of the checkpoint's logits."""
+    tolerance: float | None
+    """The bound that was enforced, in the same unit; None where accuracy is what is enforced."""
+    texts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """A variant against the checkpoint on labelled data."""
+
+    data: str
+    """Name of the labelled file."""
+    sha256: str
+    rows: int
+    metric: str
+    """"accuracy" or "entity_f1"."""
+    checkpoint: float
+    variant: float
+    agreement: float
+    """Share of labels (of texts, or of words) on which variant and checkpoint agree."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphPass:
+    """A change made to the exported graph, and to how many nodes."""
+
+    name: str
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One ONNX graph of the model."""
+
+    name: str
+    """Device and precision, such as "cpu-int8"."""
+    model: File
+    precision: str
+    """"fp32", "fp16" or "int8"."""
+    providers: tuple[str, ...]
+    """Execution providers it was made for, best first."""
+    disabled_optimizers: tuple[str, ...]
+    """onnxruntime optimizers that would undo the graph at load."""
+    passes: tuple[GraphPass, ...]
+    parity: Parity
+    accuracy: Accuracy | None
+    golden_tolerance: float
+    """Largest difference accepted on the golden inputs at load, in Parity's unit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Golden:
+    """Inputs with the checkpoint's own answers, run again whenever the bundle is opened."""
+
+    texts: tuple[tuple[str, ...], ...]
+    """Texts (one string each) or pairs (two strings each)."""
+    logits: tuple[tuple[float, ...], ...]
+    """The checkpoint's logits `(rows, labels)`: a row a text, or a row a token of all texts in
+    turn, special tokens included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The checkpoint that the bundle was made from."""
+
+    name: str
+    """Last part of its path, or its hub id."""
+    architecture: str
+    """`model_type` of its config."""
+    layers: int
+    hidden_size: int
+    heads: int
+    vocabulary: int
+    parameters: int
+    sha256: str
+    """Of the weights, `model.safetensors` (its shards' hashes, hashed, where it is sharded)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """`bertedge.json`."""
+
+    format: int
+    task: Task
+    labels: tuple[str, ...]
+    """In the order of the logits."""
+    pair: bool
+    """True where the model was trained on pairs of texts."""
+    max_length: int
+    """Longest input in tokens, special tokens included."""
+    pad_token_id: int
+    tokenizer: File
+    variants: tuple[Variant, ...]
+    golden: Golden
+    source: Source
+    versions: dict[str, str]
+    """Of bertedge and the libraries that made the bundle."""
+    created: str
+    """UTC, ISO 8601."""
+    manifest_sha256: str = UNHASHED
+    """Of this very file with these 64 digits replaced by zeros; filled in by `write_bundle`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """An opened bundle; every file's hash has been checked."""
+
+    folder: Path
+    manifest: Manifest
+
+    def path(self, file: File) -> Path:
+        """Where a file of the manifest lies."""
+        return self.folder / file.file
+
+    def tokenizer_json(self) -> str:
+        """The text of `tokenizer.json`."""
+        return self.path(self.manifest.tokenizer).read_text(encoding="utf-8")
+
+    def variant(self, name: str) -> Variant:
+        """The variant called `name`; BundleError names those there are."""
+        for variant in self.manifest.variants:
+            if variant.name == name:
+                return variant
+        names = ", ".join(variant.name for variant in self.manifest.variants)
+        raise BundleError(f"{self.folder} has no variant {name!r}; it has {names}")
+
+
+def describe_file(path: Path) -> File:
+    """Measure and hash a file that is to become part of a bundle."""
+    return File(file=path.name, bytes=path.stat().st_size, sha256=hash_file(path))
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_bundle(output: Path, manifest: Manifest, files: list[Path], *, overwrite: bool) -> None:
+    """Copy `files` and the manifest into a new bundle at `output`, all or nothing."""
+    with staged_folder(output, overwrite=overwrite) as folder:
+        for path in files:
+            shutil.copyfile(path, folder / path.name)
+        text = records.to_json(replace(manifest, manifest_sha256=UNHASHED))
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        (folder / MANIFEST).write_bytes(_with_digest(text, UNHASHED, digest).encode())
+        open_bundle(folder)
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Read the manifest and check every file's name, size and hash.
+
+    Raises BundleError for what is missing, altered, malformed, outside the bundle or newer.
+    """
+    manifest = _read_manifest(folder)
+    if not manifest.variants:
+        raise BundleError(f"{folder / MANIFEST} lists no variants; export the model again")
+    for file in (manifest.tokenizer, *(variant.model for variant in manifest.variants)):
+        _check_file(folder, file)
+    return Bundle(folder=folder, manifest=manifest)
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise BundleError(f"{folder} is not a directory; give the bundle that export wrote")
+    try:
+        text = path.read_bytes().decode("utf-8")
+        data = json.loads(text)
+    except FileNotFoundError:
+        raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}{_hint(folder)}") from None
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path} is damaged ({error}); export the model again") from None
+    number = data.get("format") if isinstance(data, dict) else None
+    if not isinstance(number, int):
+        raise BundleError(f"{path} states no format; it was not written by bertedge")
+    if number > FORMAT:
+        raise BundleError(
+            f"{path} has format {number}, this bertedge reads up to {FORMAT}: "
+            "upgrade with pip install -U bertedge"
+        )
+    try:
+        manifest = records.from_plain(Manifest, data)
+    except records.RecordError as error:
+        raise BundleError(f"{path} is damaged: {error}; export the model again") from None
+    digest = manifest.manifest_sha256
+    if hashlib.sha256(_with_digest(text, digest, UNHASHED).encode()).hexdigest() != digest:
+        raise BundleError(f"{path} was changed after export; copy the bundle again")
+    return manifest
+
+
+def _with_digest(text: str, old: str, new: str) -> str:
+    field = '"manifest_sha256": "{}"'
+    return text.replace(field.format(old), field.format(new))
+
+
+def _hint(folder: Path) -> str:
+    if (folder / "config.json").exists():
+        return f"; it looks like a checkpoint: bertedge export {folder} --output BUNDLE"
+    return ""
+
+
+def _check_file(folder: Path, file: File) -> None:
+    path = folder / file.file
+    # Not Path.resolve: it raises on NUL characters and on links that lead to themselves.
+    plain = Path(file.file).name == file.file and file.file not in ("", ".", "..")
+    if not plain or "\0" in file.file or not _is_inside(path, folder):
+        raise BundleError(
+            f"{folder / MANIFEST} names {file.file!r}, which is not a plain file inside the "
+            "bundle; do not use this bundle"
+        )
+    try:
+        if not path.is_file():
+            raise BundleError(
+                f"{path} is missing; copy the whole bundle, or export the model again"
+            )
+        size = path.stat().st_size
+        digest = hash_file(path) if size == file.bytes else None
+    except OSError as error:
+        raise BundleError(f"{str(path)!r} cannot be read: {error.strerror}") from None
+    if digest is None:
+        raise BundleError(
+            f"{path} has {size:,} bytes, the manifest says {file.bytes:,}: "
+            "it was cut short or changed; copy the bundle again"
+        )
+    if digest != file.sha256:
+        raise BundleError(
+            f"{path} does not have the SHA-256 that the manifest records "
+            f"({file.sha256[:12]}…): it was changed or damaged; copy the bundle again"
+        )
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))

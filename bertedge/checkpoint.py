@@ -1,0 +1,347 @@
+"""A Hugging Face checkpoint: what it is, read and checked, and its logits from PyTorch."""
+
+import hashlib
+import inspect
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from bertedge import records
+from bertedge.bundle import Source, hash_file
+from bertedge.errors import CheckpointError, DeviceError
+from bertedge.examples import Columns
+from bertedge.metrics import Scores
+from bertedge.runtime import machine
+from bertedge.runtime.batching import Batch
+from bertedge.tasks import Task
+
+TRAINING = "training.json"
+ARCHITECTURES = ("bert", "roberta", "distilbert", "electra")
+"""`model_type` of the checkpoints that are supported; MiniLM is a bert."""
+
+AUTO_MODELS = {
+    Task.TEXT_CLASSIFICATION: transformers.AutoModelForSequenceClassification,
+    Task.TOKEN_CLASSIFICATION: transformers.AutoModelForTokenClassification,
+}
+_HEADS = {
+    "ForSequenceClassification": Task.TEXT_CLASSIFICATION,
+    "ForTokenClassification": Task.TOKEN_CLASSIFICATION,
+}
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth")
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+Setting = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFile:
+    """A labelled file that a checkpoint was trained or chosen on."""
+
+    path: str
+    """As the user gave it, made absolute."""
+    sha256: str
+    rows: int
+    columns: Columns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """`training.json`: what `finetune` records beside the weights."""
+
+    task: Task
+    labels: tuple[str, ...]
+    pair: bool
+    max_length: int
+    base: str
+    train: DataFile
+    dev: DataFile | None
+    settings: dict[str, Setting]
+    seconds: float
+    epochs: float
+    """How many were run, early stopping counted in."""
+    best_epoch: float | None
+    truncated: int
+    """Training texts longer than `max_length` tokens."""
+    dev_scores: Scores | None
+    versions: dict[str, str]
+    created: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """An opened checkpoint with a task head; its weights are not loaded yet."""
+
+    folder: Path
+    name: str
+    task: Task
+    labels: tuple[str, ...]
+    pair: bool
+    max_length: int
+    """In tokens, special tokens included."""
+    pad_token_id: int
+    tokenizer_json: str
+    """In the format of `tokenizers`, padding and truncation switched off."""
+    training: Training | None
+    source: Source
+
+
+def open_checkpoint(name: str, task: Task | None = None) -> Checkpoint:
+    """Read a fine-tuned checkpoint from a directory or a hub id.
+
+    `task` settles what the config leaves open. Raises CheckpointError for a checkpoint that is
+    missing, incomplete, pickled, without a task head, or of an unsupported architecture.
+    """
+    folder = fetch(name)
+    config = read_config(folder)
+    training = _read_training(folder)
+    found = training.task if training else _task_of(config, folder)
+    if task is not None and task != found:
+        raise CheckpointError(f"{name} is a checkpoint for {found}, not for {task}")
+    labels = tuple(str(config.id2label[i]) for i in range(config.num_labels))
+    tokenizer = load_tokenizer(folder)
+    backend = tokenizer.backend_tokenizer
+    backend.no_padding()
+    backend.no_truncation()
+    return Checkpoint(
+        folder=folder,
+        name=_plain_name(name),
+        task=found,
+        labels=labels,
+        pair=training.pair if training else False,
+        max_length=training.max_length if training else longest_input(config, tokenizer),
+        pad_token_id=int(tokenizer.pad_token_id),
+        tokenizer_json=backend.to_str(pretty=True),
+        training=training,
+        source=_source(folder, config, name),
+    )
+
+
+def fetch(name: str) -> Path:
+    """Return the directory of a checkpoint, downloading it where `name` is a hub id.
+
+    Its config and safetensors weights are there; CheckpointError says what is missing.
+    """
+    folder = Path(name)
+    if not folder.exists():
+        folder = _download(name)
+    if not folder.is_dir():
+        raise CheckpointError(f"{name} is a file; give the checkpoint's directory")
+    if (folder / "bertedge.json").exists():
+        raise CheckpointError(f"{name} is a bundle; give the checkpoint that it was made from")
+    if not (folder / "config.json").exists():
+        raise CheckpointError(f"{name} is no checkpoint: it has no config.json")
+    if not any((folder / weights).exists() for weights in _WEIGHTS):
+        pickled = [pickle for pickle in _PICKLES if (folder / pickle).exists()]
+        if pickled:
+            raise CheckpointError(
+                f"{name} holds its weights as a pickle ({pickled[0]}), which can run any code "
+                "when loaded; save it as safetensors: model.save_pretrained(directory)"
+            )
+        raise CheckpointError(f"{name} has no weights: model.safetensors is missing")
+    return folder
+
+
+def read_config(folder: Path) -> transformers.PretrainedConfig:
+    """Read `config.json`; CheckpointError where it is damaged or of another architecture."""
+    try:
+        data = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        kind = data.get("model_type") if isinstance(data, dict) else None
+        if kind not in ARCHITECTURES:
+            raise CheckpointError(
+                f"{folder} has the architecture {kind!r}; supported are {', '.join(ARCHITECTURES)}"
+            )
+        return transformers.AutoConfig.from_pretrained(folder)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise CheckpointError(
+            f"{folder}/config.json cannot be read: {_first_line(error)}"
+        ) from error
+
+
+def load_tokenizer(folder: Path, *, words: bool = False) -> transformers.PreTrainedTokenizerFast:
+    """Load the checkpoint's fast tokenizer; `words` prepares byte-level ones for split words."""
+    try:
+        if words:
+            kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+            if kind == "roberta":
+                return transformers.AutoTokenizer.from_pretrained(folder, add_prefix_space=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # tokenizers raises bare Exception for a damaged file
+        raise CheckpointError(
+            f"{folder} has no tokenizer that can be loaded: {_first_line(error)}"
+        ) from error
+    if not tokenizer.is_fast or tokenizer.pad_token_id is None:
+        raise CheckpointError(f"{folder} needs a fast tokenizer (tokenizer.json) with a pad token")
+    return tokenizer
+
+
+def longest_input(
+    config: transformers.PretrainedConfig, tokenizer: transformers.PreTrainedTokenizerFast
+) -> int:
+    """Count the tokens that the architecture has positions for."""
+    positions = int(config.max_position_embeddings)
+    if config.model_type == "roberta":  # its positions start after the padding index
+        positions -= int(config.pad_token_id) + 1
+    return min(positions, int(tokenizer.model_max_length))
+
+
+def load_model(checkpoint: Checkpoint) -> transformers.PreTrainedModel:
+    """Load the weights, fp32, in evaluation mode; CheckpointError where any are missing."""
+    try:
+        model, info = AUTO_MODELS[checkpoint.task].from_pretrained(
+            checkpoint.folder,
+            use_safetensors=True,
+            output_loading_info=True,
+            dtype=torch.float32,
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{checkpoint.folder} cannot be loaded: {_first_line(error)}"
+        ) from error
+    if info["missing_keys"]:
+        missing = sorted(info["missing_keys"])
+        raise CheckpointError(
+            f"{checkpoint.folder} lacks {len(missing)} of its tensors, such as {missing[0]}; "
+            "the file is incomplete, or the model was never fine-tuned"
+        )
+    return model.eval()
+
+
+def use_threads(count: int | None = None) -> None:
+    """Run PyTorch on `count` threads; the default is the cores that this process may use.
+
+    PyTorch itself would count the host's. OMP_NUM_THREADS, which `torchrun` sets too, wins over
+    the default.
+    """
+    if count is not None or "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(count or machine.cores())
+
+
+class TorchEngine:
+    """The checkpoint in PyTorch (eager, its default attention) behind the Engine seam."""
+
+    def __init__(
+        self, model: transformers.PreTrainedModel, *, device: str = "cpu", dtype: str = "fp32"
+    ) -> None:
+        """Move `model` to `device` in `dtype` ("fp32", "bf16", "fp16").
+
+        `device` is "cpu", "cuda" or "auto"; DeviceError where CUDA is asked for and not there.
+        """
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device == "cuda" and not torch.cuda.is_available():
+            raise DeviceError(
+                "PyTorch sees no CUDA device; use --device cpu, or install a CUDA build of torch"
+            )
+        self._model = model.to(device=torch.device(device), dtype=_DTYPES[dtype])
+        self._device = torch.device(device)
+        accepted = inspect.signature(model.forward).parameters
+        self._token_types = (
+            "token_type_ids" in accepted and getattr(model.config, "type_vocab_size", 0) > 1
+        )
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """Run one batch: `(batch, labels)`, or `(batch, sequence, labels)` for token labels."""
+        inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        if self._token_types:
+            inputs["token_type_ids"] = batch.token_type_ids
+        with torch.inference_mode():
+            tensors = {
+                name: torch.from_numpy(array).to(self._device) for name, array in inputs.items()
+            }
+            logits: torch.Tensor = self._model(**tensors).logits
+            return np.asarray(logits.float().cpu().numpy(), dtype=np.float32)
+
+
+def _download(name: str) -> Path:
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
+        raise CheckpointError(f"{name} does not exist; give a checkpoint's directory or a hub id")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(
+            snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"])
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{name} is no directory here, and the model hub did not give it: {_first_line(error)}"
+        ) from error
+
+
+def _read_training(folder: Path) -> Training | None:
+    path = folder / TRAINING
+    if not path.exists():
+        return None
+    try:
+        return records.from_plain(Training, json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} is damaged ({error}); remove it to use the checkpoint without it"
+        ) from error
+
+
+def _task_of(config: transformers.PretrainedConfig, folder: Path) -> Task:
+    names = config.architectures or ()
+    task = next(
+        (task for name in names for head, task in _HEADS.items() if name.endswith(head)), None
+    )
+    if task is None:
+        raise CheckpointError(
+            f"{folder} is a {', '.join(names) or 'model'} without a head for a task; "
+            f"fine-tune it first: bertedge finetune --model {folder} …"
+        )
+    if task is Task.TEXT_CLASSIFICATION and (
+        config.num_labels < 2 or config.problem_type == "multi_label_classification"
+    ):
+        raise CheckpointError(
+            f"{folder} has {config.num_labels} label(s) and problem_type {config.problem_type!r}: "
+            "regression and multi-label classification are not supported"
+        )
+    return task
+
+
+def _source(folder: Path, config: transformers.PretrainedConfig, name: str) -> Source:
+    files = sorted(folder.glob("model*.safetensors"))
+    try:
+        parameters = sum(_count_parameters(path) for path in files)
+    except SafetensorError as error:
+        raise CheckpointError(f"{files[0]} is damaged: {_first_line(error)}") from error
+    hashes = [hash_file(path) for path in files]
+    return Source(
+        name=_plain_name(name),
+        architecture=config.model_type,
+        layers=int(config.num_hidden_layers),
+        hidden_size=int(config.hidden_size),
+        heads=int(config.num_attention_heads),
+        vocabulary=int(config.vocab_size),
+        parameters=parameters,
+        sha256=hashes[0]
+        if len(hashes) == 1
+        else hashlib.sha256("".join(hashes).encode()).hexdigest(),
+    )
+
+
+def _plain_name(name: str) -> str:
+    return Path(name).resolve().name if Path(name).is_dir() else name
+
+
+def _hash_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _count_parameters(path: Path) -> int:
+    with safe_open(path, "numpy") as tensors:
+        return sum(int(np.prod(tensors.get_slice(key).get_shape())) for key in tensors.keys())  # noqa: SIM118
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

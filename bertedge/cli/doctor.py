@@ -1,0 +1,64 @@
+"""`bertedge doctor`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from bertedge.cli import options
+
+if TYPE_CHECKING:
+    from bertedge.runtime.diagnosis import Diagnosis, Machine
+
+
+@click.command(short_help="Find out what can run on this machine.")
+@options.json_option
+def command(as_json: bool) -> None:
+    """Show versions, the CPU's int8 features, cores and providers, and how to mend what is wrong.
+
+    The exit code is 1 where nothing can run.
+
+    \b
+    bertedge doctor
+    """
+    from bertedge import records
+    from bertedge.runtime.diagnosis import diagnose
+
+    found = diagnose()
+    click.echo(records.to_json(found) if as_json else _describe(found), nl=not as_json)
+    if not found.usable:
+        raise click.exceptions.Exit(1)
+
+
+def _describe(found: "Diagnosis") -> str:
+    versions = [f"{name} {version}" for name, version in found.packages.items() if version]
+    extras = [f"{name} {'yes' if there else 'no'}" for name, there in found.extras.items()]
+    exact = {True: "exact", False: "saturating", None: "not tried"}[found.int8_exact]
+    facts = {
+        "bertedge": f"{found.bertedge}, Python {found.python}",
+        "system": found.machine.system,
+        "CPU": found.machine.cpu,
+        "int8": f"{_features(found.machine)}; products {exact}",
+        "cores": _cores(found.machine),
+        "memory": f"{(found.machine.memory_bytes or 0) / 2**30:.1f} GiB",
+        "packages": ", ".join(versions),
+        "extras": ", ".join(extras),
+    }
+    for provider in found.providers:
+        facts[provider.device] = f"{provider.name} {'runs' if provider.runs else 'does not run'}"
+    if found.other_providers:
+        facts["not used"] = ", ".join(found.other_providers)
+    lines = [f"{name:<10} {fact}" for name, fact in facts.items()]
+    for problem in found.problems:
+        lines += ["", f"problem:   {problem.what}", f"fix:       {problem.fix}"]
+    return "\n".join(lines if found.problems else [*lines, "", "no problems found"])
+
+
+def _features(machine: "Machine") -> str:
+    return ", ".join(
+        f"{name} {'yes' if there else 'no'}" for name, there in machine.int8_features.items()
+    )
+
+
+def _cores(machine: "Machine") -> str:
+    quota = "" if machine.quota is None else f", control group allows {machine.quota:.3g}"
+    return f"{machine.cores} for this process (host {machine.host_cores}{quota})"

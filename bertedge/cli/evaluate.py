@@ -1,0 +1,95 @@
+"""`bertedge evaluate`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bertedge.cli import options
+from bertedge.cli.extras import need
+
+if TYPE_CHECKING:
+    from bertedge.evaluation import Labeller
+
+
+@click.command(short_help="Score a bundle or a checkpoint on a labelled file.")
+@click.argument("model", metavar="BUNDLE|CHECKPOINT")
+@options.path_option("--data", required=True, help="Labelled file, as finetune reads them.")
+@options.columns
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
+@click.option("--variant", help="Of the bundle, instead of the best for the device.")
+@click.option("--threads", type=click.IntRange(1), help="Default: the cores of this process.")
+@options.json_option
+def command(
+    model: str,
+    data: Path,
+    device: str,
+    variant: str | None,
+    threads: int | None,
+    as_json: bool,
+    **columns: Any,
+) -> None:
+    """Score BUNDLE or CHECKPOINT on a labelled file, with finetune's report.
+
+    \b
+    bertedge evaluate bundles/mine --data test.csv
+    """
+    from bertedge import evaluation, records
+    from bertedge.bundle import MANIFEST
+    from bertedge.cli.progress import Terminal
+    from bertedge.cli.report import render_scores
+    from bertedge.examples import open_examples
+
+    opened = _open_bundle if (Path(model) / MANIFEST).exists() else _open_checkpoint
+    labeller, pair = opened(model, device, threads, variant)
+    examples = open_examples(data, labeller.task, options.columns_of(columns), pair=pair or None)
+    progress = Terminal()
+    progress.say(examples.said)
+    labelling = evaluation.run(labeller, examples, progress)
+    if as_json:
+        facts = {
+            "rows": labelling.rows,
+            "truncated": labelling.truncated,
+            "seconds": round(labelling.seconds, 3),
+            "scores": labelling.scores,
+        }
+        click.echo(records.to_json(facts), nl=False)
+        return
+    click.echo(render_scores(labelling.scores, rows=labelling.rows))
+    if labelling.truncated:
+        click.echo(f"\n{labelling.truncated:,} texts were longer than the model reads")
+    click.echo(f"\n{labelling.rows / labelling.seconds:,.0f} rows/s")
+
+
+def _open_bundle(
+    name: str, device: str, threads: int | None, variant: str | None
+) -> tuple["Labeller", bool]:
+    from bertedge.evaluation import Labeller
+    from bertedge.runtime.predictor import Predictor
+
+    predictor = Predictor.open(name, device=device, threads=threads, variant=variant)
+    manifest = predictor.manifest
+    labeller = Labeller(
+        engine=predictor.engine,
+        tokenizer=predictor.tokenizer,
+        task=manifest.task,
+        labels=manifest.labels,
+        pad_token_id=manifest.pad_token_id,
+    )
+    return labeller, manifest.pair
+
+
+def _open_checkpoint(
+    name: str, device: str, threads: int | None, variant: str | None
+) -> tuple["Labeller", bool]:
+    need("train", "torch", "transformers", "safetensors")
+    from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint, use_threads
+    from bertedge.errors import SettingError
+    from bertedge.evaluation import Labeller
+
+    if variant is not None:
+        raise SettingError(f"{name} is a checkpoint; --variant is for bundles")
+    use_threads(threads)
+    checkpoint = open_checkpoint(name)
+    engine = TorchEngine(load_model(checkpoint), device=device)
+    return Labeller.of(checkpoint, checkpoint.tokenizer_json, engine), checkpoint.pair

@@ -1,0 +1,110 @@
+"""`bertedge export`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bertedge.cli import options
+from bertedge.cli.extras import need
+
+if TYPE_CHECKING:
+    from bertedge.bundle import Variant
+    from bertedge.export import ExportReport
+    from bertedge.tasks import Task
+
+
+@click.command(short_help="Make a verified ONNX bundle of a checkpoint.")
+@click.argument("checkpoint", metavar="CHECKPOINT")
+@options.path_option("--output", required=True, help="Directory for the bundle.")
+@click.option("--quantize", is_flag=True, help="int8 instead of fp32.")
+@click.option("--keep-fp32", is_flag=True, help="With --quantize: both variants.")
+@options.path_option("--eval-data", help="Labelled file; default: the training's dev file.")
+@options.columns
+@click.option(
+    "--max-drop",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Points of the metric that may be lost.",
+)
+@click.option(
+    "--tolerance",
+    type=float,
+    default=1e-4,
+    show_default=True,
+    help="Largest fp32 difference, as a share of the logits' spread.",
+)
+@click.option("--task", metavar="NAME", help="Default: as the checkpoint says.")
+@click.option("--pair", is_flag=True, help="The checkpoint reads pairs of texts (ours say so).")
+@click.option("--opset", type=int, default=17, show_default=True, help="17 or 18.")
+@options.overwrite_option
+@options.json_option
+def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
+    """Make a verified ONNX bundle of CHECKPOINT, a directory or hub id (BERT family).
+
+    \b
+    bertedge export runs/mine --output bundles/mine --quantize
+    """
+    need("export", "torch", "transformers", "optimum", "onnx", "sympy", "safetensors")
+    from bertedge import records
+    from bertedge.checkpoint import use_threads
+    from bertedge.cli.progress import Terminal
+    from bertedge.export import ExportConfig, export
+
+    use_threads()
+    config = ExportConfig(
+        checkpoint=checkpoint,
+        output=output,
+        task=_task(flags["task"]),
+        pair=flags["pair"],
+        quantize=flags["quantize"],
+        keep_fp32=flags["keep_fp32"],
+        eval_data=flags["eval_data"],
+        columns=options.columns_of(flags),
+        max_drop=flags["max_drop"],
+        tolerance=flags["tolerance"],
+        opset=flags["opset"],
+        overwrite=flags["overwrite"],
+    )
+    report = export(config, Terminal())
+    click.echo(records.to_json(report) if as_json else render(report), nl=False)
+
+
+def render(report: "ExportReport") -> str:
+    """Lay out what was made and measured."""
+    manifest = report.manifest
+    rows = [_row(variant) for variant in manifest.variants]
+    head = ("variant", "MB", "logits off by", "checkpoint → variant", "labels agree")
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    table = [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (head, *rows)
+    ]
+    passes = ", ".join(f"{each.name} {each.nodes}" for each in manifest.variants[0].passes)
+    measured = next((v.accuracy for v in manifest.variants if v.accuracy), None)
+    on = f"{measured.data}, {measured.rows:,} rows" if measured else report.data_note
+    lines = [*table, "", f"nodes: {passes}", f"data: {on}", f"bundle: {report.output}"]
+    return "\n".join([*lines[:-1], f"{lines[-1]}  ({report.seconds:.0f} s)"]) + "\n"
+
+
+def _row(variant: "Variant") -> tuple[str, ...]:
+    megabytes = f"{variant.model.bytes / 1e6:.1f}"
+    parity = f"{variant.parity.max_difference:.2g}"
+    if variant.accuracy is None:
+        return variant.name, megabytes, parity, "not measured", "not measured"
+    found = variant.accuracy
+    gained = 100 * (found.variant - found.checkpoint)
+    change = f"{found.checkpoint:.4f} → {found.variant:.4f} ({gained:+.2f} points)"
+    metric = {"accuracy": "accuracy", "entity_f1": "entity F1"}[found.metric]
+    return variant.name, megabytes, parity, f"{metric} {change}", f"{found.agreement:.2%}"
+
+
+def _task(name: str | None) -> "Task | None":
+    from bertedge.errors import SettingError
+    from bertedge.tasks import Task
+
+    try:
+        return Task(name) if name else None
+    except ValueError:
+        raise SettingError(f"--task is {name!r}; choose one of {', '.join(Task)}") from None

@@ -1,0 +1,68 @@
+"""`bertedge finetune`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bertedge.cli import options
+from bertedge.cli.extras import need
+
+
+@click.command(short_help="Train a checkpoint from a labelled file.")
+@options.path_option("--recipe", help="TOML file with any of these settings; flags win.")
+@click.option("--task", metavar="NAME", help="text-classification or token-classification.")
+@options.path_option("--train", help="Labelled file: CSV, TSV, JSON lines, CoNLL; .gz alike.")
+@options.path_option("--dev", help="Labelled file that chooses the best epoch.")
+@click.option("--model", metavar="DIR|HUB-ID", help="Base model to start from.")
+@options.path_option("--output", help="Directory for the checkpoint.")
+@options.columns
+@click.option("--max-length", type=int, help="Tokens; default: all that the model reads.")
+@click.option("--epochs", type=float, help="Passes over the training file [3].")
+@click.option("--batch-size", type=int, help="Texts a batch [32].")
+@click.option("--accumulate", type=int, help="Batches an optimizer step [1].")
+@click.option("--learning-rate", type=float, help="Peak of AdamW's learning rate [5e-5].")
+@click.option("--warmup", type=float, help="Share of steps with a rising rate [0.1].")
+@click.option("--weight-decay", type=float, help="AdamW's weight decay [0.01].")
+@click.option("--clip", type=float, help="Largest norm of the gradient [1.0].")
+@click.option("--patience", type=int, help="Epochs without a better dev metric [3].")
+@click.option("--precision", metavar="auto|fp32|bf16", help="Of the forward pass [auto].")
+@click.option("--freeze", metavar="embeddings|N", help="Not to train: embeddings, N layers.")
+@click.option("--class-weights", metavar="none|balanced", help="For rare classes [none].")
+@click.option("--seed", type=int, help="Two runs with one seed agree [42].")
+@click.option("--resume", is_flag=True, help="Continue an interrupted run.")
+@options.overwrite_option
+@options.json_option
+def command(
+    recipe: Path | None, resume: bool, overwrite: bool, as_json: bool, **flags: Any
+) -> None:
+    """Train a checkpoint from a labelled file.
+
+    \b
+    bertedge finetune --task text-classification --train train.csv --dev dev.csv \\
+        --model bert-base-uncased --output runs/mine
+    """
+    need("train", "torch", "transformers", "datasets", "accelerate", "safetensors")
+    from bertedge import records
+    from bertedge.cli.progress import Terminal
+    from bertedge.cli.report import render_scores
+    from bertedge.finetune.recipe import read_recipe
+    from bertedge.finetune.run import finetune
+
+    if flags["freeze"] and flags["freeze"].isdigit():
+        flags["freeze"] = int(flags["freeze"])
+    plain = {key: str(v) if isinstance(v, Path) else v for key, v in flags.items()}
+    settings = read_recipe(recipe, plain)
+    finished = finetune(settings, Terminal(), overwrite=overwrite, resume=resume)
+    if finished is None:  # another process of the same launch reports
+        return
+    if as_json:
+        click.echo(records.to_json(finished.training), nl=False)
+        return
+    record = finished.training
+    if finished.dev:
+        click.echo(render_scores(finished.dev.scores, rows=finished.dev.rows) + "\n")
+    best = f", the best is epoch {record.best_epoch:.3g}" if record.best_epoch else ""
+    click.echo(
+        f"{record.epochs:.3g} epochs in {record.seconds:.0f} s{best}\ncheckpoint: {finished.output}"
+    )

@@ -1,0 +1,83 @@
+"""`bertedge inspect`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bertedge.cli import options
+
+if TYPE_CHECKING:
+    from bertedge.bundle import Bundle, Variant
+
+MOST_LABELS = 12
+
+
+@click.command(short_help="Show what a bundle is, and what was measured of it.")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@options.json_option
+def command(bundle: Path, as_json: bool) -> None:
+    """Verify the hash of every file in BUNDLE and show its manifest.
+
+    \b
+    bertedge inspect bundles/home-intents
+    """
+    from bertedge import records
+    from bertedge.bundle import open_bundle
+
+    opened = open_bundle(bundle)
+    click.echo(records.to_json(opened.manifest) if as_json else _describe(opened), nl=not as_json)
+
+
+def _describe(bundle: "Bundle") -> str:
+    manifest = bundle.manifest
+    source = manifest.source
+    files = [manifest.tokenizer, *(variant.model for variant in manifest.variants)]
+    kind = "pairs of texts" if manifest.pair else "single texts"
+    made = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
+    facts = {
+        "task": f"{manifest.task.value}, {len(manifest.labels)} labels: {_labels(manifest.labels)}",
+        "reads": f"{kind} of up to {manifest.max_length} tokens",
+        "made from": f"{source.name} ({source.architecture}, {source.layers} layers, hidden size "
+        f"{source.hidden_size}, {source.heads} heads, vocabulary {source.vocabulary:,}, "
+        f"{source.parameters:,} parameters)",
+        "weights": f"SHA-256 {source.sha256}",
+        "made by": f"{made}; {manifest.created}",
+        "verified": f"SHA-256 of the manifest and {len(files)} files, "
+        f"{_size(sum(file.bytes for file in files))}",
+        "at load": f"{len(manifest.golden.texts)} golden inputs are run again",
+    }
+    lines = [str(bundle.folder), *(f"  {name:<10} {fact}" for name, fact in facts.items())]
+    for variant in manifest.variants:
+        lines += ["", *_describe_variant(variant)]
+    return "\n".join(lines)
+
+
+def _describe_variant(variant: "Variant") -> list[str]:
+    parity, accuracy = variant.parity, variant.accuracy
+    bound = "" if parity.tolerance is None else f" (allowed: {parity.tolerance:.2g})"
+    facts = {
+        "file": f"{variant.model.file}, {_size(variant.model.bytes)}, {variant.precision}",
+        "runs on": ", ".join(variant.providers),
+        "graph": ", ".join(f"{each.name} x{each.nodes}" for each in variant.passes)
+        or "as exported",
+        "parity": f"logits differ from the checkpoint's by {parity.max_difference:.2g} of their "
+        f"spread at most{bound}, on {parity.texts} texts",
+        "accuracy": "not measured (export with --eval-data)",
+        "golden": f"may differ by {variant.golden_tolerance:.2g} of the spread",
+    }
+    if accuracy is not None:
+        facts["accuracy"] = (
+            f"{accuracy.metric} {accuracy.variant:.4f} (checkpoint {accuracy.checkpoint:.4f}), "
+            f"labels agree on {accuracy.agreement:.2%}, {accuracy.data}, {accuracy.rows:,} rows"
+        )
+    return [f"variant {variant.name}", *(f"  {name:<10} {fact}" for name, fact in facts.items())]
+
+
+def _labels(labels: tuple[str, ...]) -> str:
+    more = f", … ({len(labels) - MOST_LABELS} more)" if len(labels) > MOST_LABELS else ""
+    return ", ".join(labels[:MOST_LABELS]) + more
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"

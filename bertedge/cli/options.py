@@ -1,0 +1,58 @@
+"""Options that several verbs share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from bertedge.examples import Columns
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FORMATS = ("csv", "tsv", "jsonl", "conll")
+_SEPARATORS = {"tab": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
+
+
+def columns(function: F) -> F:
+    """Add the options that say how a labelled file is read."""
+    for option in reversed(
+        (
+            click.option("--text-column", metavar="NAME", help="Text, or tokens; name or number."),
+            click.option("--pair-column", metavar="NAME", help="Second text of a pair."),
+            click.option("--label-column", metavar="NAME", help="Label, or tags."),
+            click.option("--separator", callback=_separator, help="tab, comma, space … or itself."),
+            click.option("--header/--no-header", default=None, help="First line names columns?"),
+            click.option("--format", type=click.Choice(FORMATS), help="If the extension misleads."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def columns_of(flags: dict[str, Any]) -> "Columns":
+    """Gather the values of the options that `columns` added."""
+    from bertedge.examples import Columns
+
+    return Columns(
+        text=flags["text_column"],
+        pair=flags["pair_column"],
+        label=flags["label_column"],
+        separator=flags["separator"],
+        header=flags["header"],
+        format=flags["format"],
+    )
+
+
+def _separator(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    return _SEPARATORS.get(value, value) if value else None
+
+
+def path_option(*names: str, required: bool = False, help: str) -> Callable[[F], F]:  # noqa: A002
+    """Make an option that takes a path."""
+    return click.option(*names, required=required, type=click.Path(path_type=Path), help=help)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing output.")

@@ -1,0 +1,169 @@
+"""`bertedge predict`."""
+
+import contextlib
+import errno
+import io
+import itertools
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from bertedge.cli import options
+from bertedge.errors import OutputError
+from bertedge.tasks import Aggregation, Classification, Prediction, Text
+
+if TYPE_CHECKING:
+    from bertedge.examples import Columns
+
+STANDARD = Path("-")
+FORMATS = ("lines", "csv", "tsv", "jsonl")
+DIGITS = 6
+"""Of scores; float32 has no more."""
+
+
+@click.command(short_help="Label texts with a bundle.")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("text", nargs=-1)
+@options.path_option("--input", "source", help="File of texts, or - for standard input.")
+@options.path_option("--output", help="File for the results  [default: standard output]")
+@options.overwrite_option
+@click.option("--format", type=click.Choice(FORMATS), help="Of the input, if not as it is named.")
+@click.option("--text-column", metavar="NAME", help="Column or key of the text.")
+@click.option("--pair-column", metavar="NAME", help="Column or key of a pair's second text.")
+@click.option("--separator", help="Between columns: tab, comma, semicolon … or itself.")
+@click.option("--header/--no-header", default=None, help="First line names columns?")
+@click.option(
+    "--aggregation",
+    type=click.Choice([each.value for each in Aggregation]),
+    help="How tokens become entities  [default: first]",
+)
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
+@click.option("--variant", help="Of the bundle, instead of the fastest for the device.")
+@click.option("--threads", type=click.IntRange(1), help="Default: the cores of this process.")
+@click.option(
+    "--chunk",
+    type=click.IntRange(1),
+    default=1024,
+    show_default=True,
+    help="Texts read at a time; 1 answers each line at once.",
+)
+def command(
+    bundle: Path,
+    text: tuple[str, ...],
+    source: Path | None,
+    output: Path | None,
+    overwrite: bool,
+    **flags: Any,
+) -> None:
+    """Label TEXT, or the texts of --input, with the model in BUNDLE.
+
+    Results are JSON lines in the order of the input. Plain input has a text on each line, and an
+    empty line is one too; CSV, TSV and JSON lines are told by the file's name; each may be
+    gzipped. For a model of pairs TEXTs are taken two by two, and a TAB parts a plain line.
+
+    \b
+    bertedge predict bundles/home-intents "turn the hall lights off"
+    bertedge predict bundles/home-intents --input said.txt --output labels.jsonl
+    """
+    from bertedge.cli.progress import Terminal
+    from bertedge.cli.texts import pair_up, read_texts
+    from bertedge.progress import Silent
+    from bertedge.runtime.predictor import Predictor
+    from bertedge.staging import check_output
+
+    if bool(text) == (source is not None):
+        raise click.UsageError("give either texts or --input FILE (- for standard input)")
+    if output is not None and output != STANDARD and (output.is_file() or not output.exists()):
+        check_output(output, overwrite=overwrite)
+    predictor = Predictor.open(
+        bundle, device=flags["device"], threads=flags["threads"], variant=flags["variant"]
+    )
+    shares_terminal = output in (None, STANDARD) and sys.stdout.isatty()
+    progress = Silent() if text or shares_terminal else Terminal()
+    pair, chunk = predictor.manifest.pair, flags["chunk"]
+    texts = (
+        iter(pair_up(text, pair=pair))
+        if source is None
+        else read_texts(source, _columns(flags), progress, pair=pair)
+    )
+    shown, read = itertools.tee(texts)
+    predictions = predictor.predict_iter(read, aggregation=flags["aggregation"], chunk=chunk)
+    rows = map(_row, shown, predictions)
+    with _sink(output, overwrite=overwrite) as sink:
+        progress.start("predicting", None, "texts")
+        while lines := list(itertools.islice(rows, chunk)):
+            sink.writelines(lines)
+            sink.flush()
+            progress.advance(len(lines))
+        progress.finish()
+
+
+def _columns(flags: dict[str, Any]) -> "Columns":
+    from bertedge.examples import Columns
+
+    return Columns(
+        text=flags["text_column"],
+        pair=flags["pair_column"],
+        separator=flags["separator"],
+        header=flags["header"],
+        format=flags["format"],
+    )
+
+
+def _row(text: Text, prediction: Prediction) -> str:
+    row: dict[str, Any] = {"text": text} if isinstance(text, str) else {"text": text[0]}
+    if isinstance(text, tuple):
+        row["pair"] = text[1]
+    if isinstance(prediction, Classification):
+        row["label"] = prediction.label
+        row["score"] = round(prediction.score, DIGITS)
+        row["scores"] = {label: round(s, DIGITS) for label, s in prediction.scores.items()}
+        row["truncated"] = prediction.truncated
+    else:
+        row["entities"] = [
+            {
+                "label": entity.label,
+                "score": round(entity.score, DIGITS),
+                "start": entity.start,
+                "end": entity.end,
+                "text": entity.text,
+            }
+            for entity in prediction.entities
+        ]
+        row["windows"] = prediction.windows
+    line = json.dumps(row, ensure_ascii=False)
+    try:
+        line.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which only JSON's own escapes can carry
+        line = json.dumps(row)
+    return line + "\n"
+
+
+@contextlib.contextmanager
+def _sink(output: Path | None, *, overwrite: bool) -> Iterator[IO[str]]:
+    """Yield the output file, which appears when the block ends, or standard output in UTF-8."""
+    if output is not None and output != STANDARD:
+        from bertedge.staging import staged_file
+
+        with staged_file(output, overwrite=overwrite) as file:
+            yield file
+        return
+    stream = io.TextIOWrapper(sys.stdout.buffer, "utf-8", newline="\n")
+    try:
+        yield stream
+        stream.flush()
+    except OSError as error:
+        # What is buffered would fail again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.EPIPE:  # the reader has seen enough, and click ends the program
+            raise
+        raise OutputError(
+            f"standard output could not be written: {error.strerror}; give --output FILE elsewhere"
+        ) from error
+    finally:
+        stream.detach()

@@ -1,0 +1,139 @@
+"""The texts that `bertedge predict` reads, one after the other, from a file or standard input."""
+
+import codecs
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertedge.errors import DataError, SettingError
+from bertedge.examples import Columns, TextExample, open_examples
+from bertedge.examples.lines import check_file, read_lines
+from bertedge.progress import Progress
+from bertedge.tasks import Task, Text
+
+STANDARD_INPUT = Path("-")
+
+_EXTENSIONS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".json": "jsonl",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """Numbered lines, and what to call them in messages."""
+
+    name: str
+    lines: Iterable[tuple[int, str]]
+    pair: bool
+
+
+def pair_up(arguments: tuple[str, ...], *, pair: bool) -> list[Text]:
+    """Take the texts of the command line as they are, or two by two for a pair model."""
+    if not pair:
+        return list(arguments)
+    if len(arguments) % 2:
+        raise SettingError(
+            f"this model labels pairs, and {len(arguments)} texts are not pairs; "
+            "give the first and the second text of each in turn"
+        )
+    return list(zip(arguments[::2], arguments[1::2], strict=True))
+
+
+def read_texts(path: Path, columns: Columns, progress: Progress, *, pair: bool) -> Iterator[Text]:
+    """Stream the texts of a file (`-`: standard input): lines, CSV, TSV or JSON lines.
+
+    In plain lines an empty one is a text too, so that output line N belongs to input line N; a
+    TAB stands between the texts of a pair.
+    """
+    kind = columns.format or _kind(path)
+    if path == STANDARD_INPUT:
+        if kind in ("csv", "tsv"):
+            raise SettingError(
+                f"--format {kind} is read twice, which standard input cannot be; save it to a file"
+            )
+        source = _Source(name="standard input", lines=_standard_input(), pair=pair)
+    else:
+        check_file(path)
+        source = _Source(name=str(path), lines=read_lines(path), pair=pair)
+    if kind == "lines":
+        return _lines(source)
+    if kind == "jsonl" and (path == STANDARD_INPUT or not _starts_with_object(path)):
+        return _json_lines(source, columns)
+    # Whatever the model does with it, what stands in a column is a text.
+    examples = open_examples(path, Task.TEXT_CLASSIFICATION, columns, labelled=False, pair=pair)
+    progress.say(examples.said)
+    return (
+        example.text if example.pair is None else (example.text, example.pair)
+        for example in examples
+        if isinstance(example, TextExample)
+    )
+
+
+def _kind(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    return _EXTENSIONS.get(suffixes[-1] if suffixes else "", "lines")
+
+
+def _lines(source: _Source) -> Iterator[Text]:
+    for number, line in source.lines:
+        text = line.rstrip("\r\n")
+        if not source.pair:
+            yield text
+            continue
+        first, tab, second = text.partition("\t")
+        if not tab or "\t" in second:
+            raise DataError(
+                f"{source.name}:{number}: there are {text.count(chr(9))} TABs in the line; this "
+                "model labels pairs: put one TAB between the two texts"
+            )
+        yield first, second
+
+
+def _json_lines(source: _Source, columns: Columns) -> Iterator[Text]:
+    """Yield strings, lists of two strings, or what objects hold under the columns' names."""
+    keys = [columns.text or "text", *([columns.pair or "pair"] if source.pair else [])]
+    for number, line in source.lines:
+        if not line.strip():
+            continue
+        try:
+            item = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"{source.name}:{number}: this line is not JSON ({error}); write one string or "
+                "object a line"
+            ) from None
+        if isinstance(item, dict):
+            item = [item.get(key) for key in keys]
+        parts = item if isinstance(item, list) else [item]
+        if len(parts) != len(keys) or not all(isinstance(part, str) for part in parts):
+            wanted = f"{keys[0]!r}" if len(keys) == 1 else f"{keys[0]!r} and {keys[1]!r}"
+            raise DataError(
+                f"{source.name}:{number}: this model needs {len(keys)} "
+                f"{'text' if len(keys) == 1 else 'texts'} a line: write "
+                f"{'a string' if len(keys) == 1 else 'a list of two strings'}, or an object with "
+                f"{wanted} (other keys: --text-column, --pair-column)"
+            )
+        yield parts[0] if len(parts) == 1 else (parts[0], parts[1])
+
+
+def _starts_with_object(path: Path) -> bool:
+    first = next((line for _, line in read_lines(path) if line.strip()), "")
+    return first.lstrip().startswith("{")
+
+
+def _standard_input() -> Iterator[tuple[int, str]]:
+    for number, raw in enumerate(sys.stdin.buffer, 1):
+        line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
+        try:
+            yield number, line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"standard input:{number}: byte 0x{line[error.start]:02x} is not UTF-8; "
+                "convert it with iconv"
+            ) from None

@@ -1,0 +1,85 @@
+"""What a labelled file yields, and which of its columns are asked for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertedge.errors import DataError
+from bertedge.tasks import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """Where texts and labels stand in a file; None means: guess."""
+
+    text: str | None = None
+    """Header name or JSON key; a number from 0 where there is no header, and in CoNLL files."""
+    pair: str | None = None
+    """The second text of a pair."""
+    label: str | None = None
+    """The label, or the tags of the words."""
+    separator: str | None = None
+    """Between columns; the words tab, space, comma, semicolon and pipe are taken too."""
+    header: bool | None = None
+    """Whether the first row of a CSV or TSV file names the columns."""
+    format: str | None = None
+    """csv, tsv, jsonl or conll, where the file's extension does not say it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextExample:
+    """A text or a pair of texts, with its label where the file has one."""
+
+    text: str
+    pair: str | None
+    label: str | None
+    line: int
+    """The first line of the file that it stands on, from 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenExample:
+    """A sentence in words, with one tag a word where the file has them."""
+
+    tokens: tuple[str, ...]
+    """At least one; a word may be blank, as some are in real CoNLL files."""
+    tags: tuple[str, ...] | None
+    """IOB2, whatever scheme the file uses."""
+    line: int
+
+
+Example = TextExample | TokenExample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the caller needs of a file."""
+
+    task: Task
+    labelled: bool
+    """False: a label is read only where its column is named."""
+    pair: bool | None
+    """None: a pair is taken where the columns' names say so."""
+
+
+def check_text(path: Path, line: int, text: str, what: str) -> str:
+    """Return `text`; DataError where nothing but white space is in it."""
+    if not text or text.isspace():
+        raise DataError(f"{path}:{line}: the {what} is empty; fill it in or delete the row")
+    return text
+
+
+def check_label(path: Path, line: int, label: str) -> str:
+    """Return `label` without white space around it; DataError where it is empty or a NaN."""
+    label = label.strip()
+    if not label:
+        raise DataError(f"{path}:{line}: the label is empty; fill it in or delete the row")
+    if label in ("nan", "NaN"):
+        raise DataError(
+            f"{path}:{line}: the label is {label}, a missing value; fill it in or delete the row"
+        )
+    return label
+
+
+def shorten(text: str, length: int = 40) -> str:
+    """Quote `text` for a message: one line, at most about `length` characters."""
+    return repr(text if len(text) <= length else text[:length] + "…")

@@ -1,0 +1,176 @@
+"""Open a labelled file: its format, its columns, and the stream of its examples."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bertedge.errors import DataError, SettingError
+from bertedge.examples import conll, json_lines, tabular
+from bertedge.examples.example import Columns, Example, Request
+from bertedge.examples.lines import check_file, unreadable
+from bertedge.tasks import Task
+
+FORMATS = ("csv", "tsv", "jsonl", "conll")
+_EXTENSIONS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".json": "jsonl",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".conll": "conll",
+    ".bio": "conll",
+    ".iob": "conll",
+    ".iob2": "conll",
+    ".bioes": "conll",
+}
+_SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExampleFile:
+    """A labelled file whose columns are settled; every iteration reads it again."""
+
+    path: Path
+    task: Task
+    columns: Columns
+    """Settled: read with these, the file gives the same examples."""
+    pair: bool
+    said: str
+    """What was settled, for people."""
+
+    def __iter__(self) -> Iterator[Example]:
+        """Stream the examples; DataError names the file and the line."""
+        some = False
+        for example in self._read():
+            some = True
+            yield example
+        if not some:
+            what = "a header but no rows" if self.columns.header else "no rows"
+            raise DataError(f"{self.path} has {what}; give at least one labelled row")
+
+    def sha256(self) -> str:
+        """Hash the file's bytes, in hex."""
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise unreadable(self.path, error) from None
+
+    def _read(self) -> Iterator[Example]:
+        if self.columns.format == "jsonl":
+            return json_lines.read(self.path, self.columns, self.task)
+        if self.columns.format == "conll":
+            return conll.read(self.path, self.columns)
+        return tabular.read(self.path, self.columns)
+
+
+def open_examples(
+    path: Path,
+    task: Task,
+    columns: Columns = Columns(),  # noqa: B008 (frozen)
+    *,
+    labelled: bool = True,
+    pair: bool | None = None,
+) -> ExampleFile:
+    """Settle how to read `path` and check its head.
+
+    What `columns` leaves open is guessed from the extension and from known names, and said in
+    the result. With `labelled=False` a label is read only where `columns.label` names it. `pair`
+    says whether texts must be pairs (None: as the columns' names suggest).
+
+    Raises DataError for a file that cannot be read so, SettingError for columns that contradict
+    the task or the format.
+    """
+    check_file(path)
+    _check_columns(task, columns, pair)
+    request = Request(task=task, labelled=labelled, pair=pair)
+    columns = _settle_format(path, task, columns)
+    if columns.format == "jsonl":
+        columns = json_lines.resolve(path, columns, request)
+    elif columns.format == "conll":
+        columns = conll.resolve(path, columns, request)
+    else:
+        columns = tabular.resolve(path, columns, request)
+    file = ExampleFile(
+        path=path,
+        task=task,
+        columns=columns,
+        pair=columns.pair is not None,
+        said=_say(task, columns),
+    )
+    next(iter(file))
+    return file
+
+
+def _check_columns(task: Task, columns: Columns, pair: bool | None) -> None:
+    if task is Task.TOKEN_CLASSIFICATION and (pair or columns.pair is not None):
+        raise SettingError("token classification reads single texts; leave --pair-column out")
+    if columns.pair is not None and pair is False:
+        raise SettingError(
+            f"a second text is asked for (--pair-column {columns.pair}), but the model reads "
+            "single texts; leave it out"
+        )
+    told = [name for name in (columns.text, columns.pair, columns.label) if name is not None]
+    if len(told) != len(set(told)):
+        raise SettingError(f"the columns {', '.join(told)} are not all different; choose others")
+
+
+def _settle_format(path: Path, task: Task, columns: Columns) -> Columns:
+    separator = columns.separator
+    if separator is not None:
+        separator = _SEPARATORS.get(separator, separator)
+        if not separator or "\n" in separator or "\r" in separator:
+            raise SettingError(
+                f"--separator {separator!r} cannot separate columns; give a character, or one of "
+                "tab, space, comma, semicolon, pipe"
+            )
+    name = columns.format or _guess_format(path, task)
+    if name not in FORMATS:
+        raise SettingError(f"--format {name!r} is unknown; choose one of {', '.join(FORMATS)}")
+    tokens = task is Task.TOKEN_CLASSIFICATION
+    if tokens and name == "tsv":
+        name, separator = "conll", separator or "\t"
+    if tokens and name == "csv":
+        raise SettingError(
+            f"{path} is CSV, but words with tags are read from CoNLL columns or JSON lines; "
+            "convert it, or say --format conll --separator comma if each line is a word"
+        )
+    if not tokens and name == "conll":
+        raise SettingError(
+            f"{path} has CoNLL columns, but texts with labels are read from CSV, TSV or JSON "
+            "lines; choose with --format, or --task token-classification"
+        )
+    if name == "jsonl" and (separator is not None or columns.header is not None):
+        raise SettingError(f"{path} is JSON lines; leave --separator and --header out")
+    return replace(columns, format=name, separator=separator)
+
+
+def _guess_format(path: Path, task: Task) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    extension = suffixes[-1] if suffixes else ""
+    if extension == ".txt":
+        return "conll" if task is Task.TOKEN_CLASSIFICATION else "tsv"
+    if extension in _EXTENSIONS:
+        return _EXTENSIONS[extension]
+    raise SettingError(
+        f"the extension {extension!r} of {path} names no format; choose one with --format: "
+        f"{', '.join(FORMATS)}"
+    )
+
+
+def _say(task: Task, columns: Columns) -> str:
+    kind = "key" if columns.format == "jsonl" else "column"
+    words = {"text": "text", "pair": "second text", "label": "label"}
+    if task is Task.TOKEN_CLASSIFICATION:
+        words = {"text": "words", "label": "tags"}
+    numbered = columns.format == "conll" or columns.header is False
+    parts = []
+    for field, word in words.items():
+        name = {"text": columns.text, "pair": columns.pair, "label": columns.label}[field]
+        if name is not None:
+            parts.append(f"{word} from {kind} {name if numbered else repr(name)}")
+    return ", ".join(parts) + (" (no header)" if columns.header is False else "")

@@ -1,0 +1,153 @@
+"""JSON lines: one object a line."""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bertedge.errors import DataError
+from bertedge.examples import guessing
+from bertedge.examples.example import (
+    Columns,
+    Example,
+    Request,
+    TextExample,
+    TokenExample,
+    check_label,
+    check_text,
+    shorten,
+)
+from bertedge.examples.lines import read_lines
+from bertedge.examples.tags import TagError, to_iob2
+from bertedge.tasks import Task
+
+_TYPES = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+
+
+def resolve(path: Path, columns: Columns, request: Request) -> Columns:
+    """Fill in the keys from the first object."""
+    for line, item in _objects(path):
+        header = guessing.Header(where=f"{path}:{line}", names=tuple(item), kind="key")
+        return guessing.resolve_names(header, columns, request)
+    raise DataError(f"{path} is empty; give a file with at least one labelled row")
+
+
+def read(path: Path, columns: Columns, task: Task) -> Iterator[Example]:
+    """Yield the examples; `columns` comes from `resolve`."""
+    for line, item in _objects(path):
+        if task is Task.TEXT_CLASSIFICATION:
+            yield _text_example(path, line, item, columns)
+        else:
+            yield _token_example(path, line, item, columns)
+
+
+def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for line, text in read_lines(path):
+        if not text.strip():
+            continue
+        try:
+            item = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{path}:{line}: this line is not JSON ({error.msg} at character {error.pos + 1})"
+                f"{_hint(line, text)}"
+            ) from None
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path}:{line}: this line cannot be read as JSON ({error})") from None
+        if not isinstance(item, dict):
+            raise DataError(
+                f"{path}:{line}: this line is {_kind(item)}; write one object a line, "
+                'such as {"text": "…", "label": "…"}'
+            )
+        if "\\u" in text:
+            _check_surrogates(path, line, item)
+        yield line, item
+
+
+def _hint(line: int, text: str) -> str:
+    if line == 1 and text.strip() in ("[", "{", "[{"):
+        return "; the file looks like one JSON document: write one object a line"
+    return "; write one object a line"
+
+
+def _check_surrogates(path: Path, line: int, item: dict[str, Any]) -> None:
+    try:
+        json.dumps(item, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise DataError(
+            f"{path}:{line}: {half} is half of a surrogate pair, no character; "
+            "write the other half beside it, or delete it"
+        ) from None
+
+
+def _text_example(path: Path, line: int, item: dict[str, Any], columns: Columns) -> TextExample:
+    def text(key: str | None, what: str) -> str:
+        value = _value(path, line, item, key)
+        if not isinstance(value, str):
+            raise DataError(f"{path}:{line}: {key!r} is {_kind(value)}; the {what} is a string")
+        return check_text(path, line, value, what)
+
+    return TextExample(
+        text=text(columns.text, "text"),
+        pair=None if columns.pair is None else text(columns.pair, "second text"),
+        label=None if columns.label is None else _label(path, line, item, columns.label),
+        line=line,
+    )
+
+
+def _label(path: Path, line: int, item: dict[str, Any], key: str) -> str:
+    value = _value(path, line, item, key)
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        raise DataError(
+            f"{path}:{line}: the label {key!r} is {json.dumps(value)}, a missing value; "
+            "fill it in or delete the row"
+        )
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    if not isinstance(value, str):
+        raise DataError(
+            f"{path}:{line}: the label {key!r} is {_kind(value)}; each row has one label, a string"
+        )
+    return check_label(path, line, value)
+
+
+def _token_example(path: Path, line: int, item: dict[str, Any], columns: Columns) -> TokenExample:
+    tokens = _strings(path, line, item, columns.text)
+    check_text(path, line, "".join(tokens), "list of words")
+    if columns.label is None:
+        return TokenExample(tokens=tokens, tags=None, line=line)
+    tags = _strings(path, line, item, columns.label)
+    if len(tags) != len(tokens):
+        raise DataError(
+            f"{path}:{line}: {len(tokens)} words in {columns.text!r}, but {len(tags)} tags in "
+            f"{columns.label!r}; give each word one tag"
+        )
+    try:
+        return TokenExample(tokens=tokens, tags=to_iob2(tags), line=line)
+    except TagError as error:
+        raise DataError(f"{path}:{line}: {error}") from None
+
+
+def _strings(path: Path, line: int, item: dict[str, Any], key: str | None) -> tuple[str, ...]:
+    value = _value(path, line, item, key)
+    if not isinstance(value, list):
+        raise DataError(f"{path}:{line}: {key!r} is {_kind(value)}; write a list of strings")
+    for entry in value:
+        if not isinstance(entry, str):
+            number = isinstance(entry, int) and not isinstance(entry, bool)
+            advice = "write the tags' names, such as B-PER" if number else "write strings"
+            raise DataError(f"{path}:{line}: {key!r} holds {_kind(entry)}; {advice}")
+    return tuple(value)
+
+
+def _value(path: Path, line: int, item: dict[str, Any], key: str | None) -> Any:
+    if key not in item:
+        names = tuple(item)
+        guessing.Header(where=f"{path}:{line}", names=names, kind="key").position(str(key))
+    return item[str(key)]
+
+
+def _kind(value: object) -> str:
+    return _TYPES.get(type(value)) or f"the number {shorten(str(value))[1:-1]}"

@@ -1,0 +1,213 @@
+"""CSV (quoted as RFC 4180 says) and TSV (nothing is quoted: quotes are data)."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bertedge.errors import DataError, SettingError
+from bertedge.examples import guessing
+from bertedge.examples.example import (
+    Columns,
+    Request,
+    TextExample,
+    check_label,
+    check_text,
+    shorten,
+)
+from bertedge.examples.lines import Row, read_lines
+
+LONGEST_FIELD = 2**27
+"""In characters; a quote left open would otherwise read the rest of a large file into memory."""
+SEPARATORS = {"csv": ",", "tsv": "\t"}
+_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Places:
+    width: int
+    text: int
+    pair: int | None
+    label: int | None
+
+
+def resolve(path: Path, columns: Columns, request: Request) -> Columns:
+    """Fill in the separator, whether there is a header, and the columns, from the first row."""
+    assert columns.format is not None
+    columns = replace(columns, separator=columns.separator or SEPARATORS[columns.format])
+    if columns.format == "csv" and (len(columns.separator or "") != 1 or columns.separator == '"'):
+        raise SettingError(
+            f"--separator {columns.separator!r} cannot separate CSV columns; give one character"
+        )
+    first = next(_rows(path, columns), None)
+    if first is None:
+        raise DataError(f"{path} is empty; give a file with at least one labelled row")
+    if _has_header(path, first, columns, request):
+        columns = guessing.resolve_names(_header(path, first), columns, request)
+        return replace(columns, header=True)
+    return replace(_resolve_numbers(path, first, columns, request), header=False)
+
+
+def read(path: Path, columns: Columns) -> Iterator[TextExample]:
+    """Yield the examples; `columns` comes from `resolve`."""
+    places: _Places | None = None
+    for row in _rows(path, columns):
+        if places is None:
+            places = _locate(path, row, columns)
+            if columns.header:
+                continue
+        if len(row.cells) != places.width:
+            raise _uneven(path, row, places.width, columns)
+        pair = None if places.pair is None else row.cells[places.pair]
+        label = None if places.label is None else row.cells[places.label]
+        yield TextExample(
+            text=check_text(path, row.line, row.cells[places.text], "text"),
+            pair=pair if pair is None else check_text(path, row.line, pair, "second text"),
+            label=label if label is None else check_label(path, row.line, label),
+            line=row.line,
+        )
+
+
+def _rows(path: Path, columns: Columns) -> Iterator[Row]:
+    separator = columns.separator or ","
+    if columns.format == "csv":
+        yield from _quoted_rows(path, separator)
+        return
+    for number, text in read_lines(path):
+        cells = text.rstrip("\r\n").split(separator)
+        if not _blank(cells):
+            yield Row(number, cells)
+
+
+def _quoted_rows(path: Path, separator: str) -> Iterator[Row]:
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
+    # strict: otherwise a quote that is never closed swallows the rest of the file unnoticed.
+    reader = csv.reader((text for _, text in read_lines(path)), delimiter=separator, strict=True)
+    while True:
+        start = reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise DataError(f"{path}:{start}: {_explain(error)}") from None
+        if cells is None:
+            return
+        if not _blank(cells):
+            yield Row(start, cells)
+
+
+def _blank(cells: list[str]) -> bool:
+    return not cells or (len(cells) == 1 and not cells[0].strip())
+
+
+def _explain(error: csv.Error) -> str:
+    reason = str(error)
+    if "unexpected end of data" in reason or "field larger" in reason:
+        return 'a quote (") opens in this row and is never closed; close it, or write "" for one'
+    if "expected after" in reason:
+        return (
+            'text follows a closing quote ("): write "" for a quote in a text, or close an open one'
+        )
+    if "new-line character" in reason:
+        return "a carriage return without a line feed ends a row; save it with \\n line ends"
+    return f"this is not CSV ({reason}); for a file without quoting say --format tsv"
+
+
+def _has_header(path: Path, first: Row, columns: Columns, request: Request) -> bool:
+    if columns.header is not None:
+        return columns.header
+    texts = guessing.known(first.cells, guessing.TEXTS)
+    labels = guessing.known(first.cells, guessing.LABELS)
+    told = [name for name in (columns.text, columns.pair, columns.label) if name is not None]
+    if not told:
+        return bool(texts) and (bool(labels) or not request.labelled)
+    if not all(guessing.is_number(name) for name in told):
+        return True
+    if texts and labels:
+        raise DataError(
+            f"{path}:{first.line}: the first row looks like a header "
+            f"({_header(path, first).found()}), but the columns are given as numbers; "
+            "give them by name, or say --header or --no-header"
+        )
+    return False
+
+
+def _resolve_numbers(path: Path, first: Row, columns: Columns, request: Request) -> Columns:
+    """Settle on numbers where there is no header; only what leaves no choice is guessed."""
+    told = {"text": columns.text, "pair": columns.pair, "label": columns.label}
+    for name in told.values():
+        if name is not None:
+            _position(path, first, name, columns)
+    wanted = {"text": True, "pair": request.pair, "label": request.labelled}
+    flags = [flag for flag, name in told.items() if wanted[flag] or name is not None]
+    missing = [flag for flag in flags if told[flag] is None]
+    numbers = [str(number) for number in range(len(first.cells))]
+    left = [number for number in numbers if number not in told.values()]
+    # Without a word about the header the first row might be one, unless it is a lone text.
+    sure = columns.header is False or len(missing) < len(flags) or len(numbers) == 1
+    if missing and (len(left) != len(missing) or not sure):
+        raise _choose(path, first, columns, flags)
+    told |= dict(zip(missing, left, strict=False))
+    return replace(columns, text=told["text"], pair=told["pair"], label=told["label"])
+
+
+def _choose(path: Path, first: Row, columns: Columns, flags: list[str]) -> DataError:
+    cells = [f"column {number} is {shorten(cell)}" for number, cell in enumerate(first.cells[:8])]
+    return DataError(
+        f"{path}:{first.line}: the first row has no known column names and it is not said which "
+        f"column is the {' and which the '.join(flags)}: {', '.join(cells)}"
+        f"{_other_separator(first, columns)}; choose with "
+        f"{' '.join(f'--{flag}-column N' for flag in flags)} (or names, if it is a header)"
+    )
+
+
+def _locate(path: Path, first: Row, columns: Columns) -> _Places:
+    assert columns.text is not None
+    pair, label = columns.pair, columns.label
+    return _Places(
+        width=len(first.cells),
+        text=_position(path, first, columns.text, columns),
+        pair=None if pair is None else _position(path, first, pair, columns),
+        label=None if label is None else _position(path, first, label, columns),
+    )
+
+
+def _position(path: Path, first: Row, name: str, columns: Columns) -> int:
+    if columns.header:
+        return _header(path, first).position(name)
+    if guessing.is_number(name) and int(name) < len(first.cells):
+        return int(name)
+    raise DataError(
+        f"{path}:{first.line}: there is no column {name!r}: without a header columns are numbers, "
+        f"here 0 to {len(first.cells) - 1}{_other_separator(first, columns)}"
+    )
+
+
+def _header(path: Path, first: Row) -> guessing.Header:
+    names = tuple(cell.strip() for cell in first.cells)
+    return guessing.Header(where=f"{path}:{first.line}", names=names, kind="column")
+
+
+def _uneven(path: Path, row: Row, width: int, columns: Columns) -> DataError:
+    separator = columns.separator or ","
+    name = _NAMES.get(separator, repr(separator))
+    found = f"{len(row.cells)} column{'s' if len(row.cells) > 1 else ''}"
+    if len(row.cells) < width:
+        advice = f"add the missing ones, separated by {name}"
+    elif columns.format == "csv":
+        advice = f"put a text that holds a {name} between quotes"
+    else:
+        advice = f"is there a {name} in a text? a quoted file is --format csv --separator {name}"
+    return DataError(
+        f"{path}:{row.line}: the row has {found}, the first row has {width}: "
+        f"{shorten(row.cells[0])} …; {advice}"
+    )
+
+
+def _other_separator(first: Row, columns: Columns) -> str:
+    if len(first.cells) == 1:
+        text = first.cells[0]
+        for character, name in _NAMES.items():
+            # A space beside it makes it punctuation of a text.
+            if character in text.replace(character + " ", "") and character != columns.separator:
+                return f" (there is a {name} in it: --separator {name}?)"
+    return ""

@@ -1,0 +1,94 @@
+"""What a variant costs on labelled data, and whether that is too much."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertedge import evaluation
+from bertedge.bundle import Accuracy, hash_file
+from bertedge.checkpoint import Checkpoint
+from bertedge.errors import VerificationError
+from bertedge.evaluation import Labelling
+from bertedge.examples import ExampleFile, open_examples
+from bertedge.export.config import ExportConfig
+
+FEW_ROWS = 200
+"""With fewer, one row more or less is half a point."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalData:
+    """The labelled file that variants are measured on, or why there is none."""
+
+    examples: ExampleFile | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Yardstick:
+    """The checkpoint's own labels on the data."""
+
+    examples: ExampleFile
+    sha256: str
+    labelling: Labelling
+
+
+def find_eval_data(config: ExportConfig, checkpoint: Checkpoint) -> EvalData:
+    """Open `--eval-data`, or the dev file of the training where it is there and unchanged."""
+    training = checkpoint.training
+    if config.eval_data is not None:
+        known = checkpoint.pair if training else None
+        pair = True if config.pair or config.columns.pair is not None else known
+        examples = open_examples(config.eval_data, checkpoint.task, config.columns, pair=pair)
+        return EvalData(examples=examples, note=f"{examples.path}: {examples.said}")
+    if training is None or training.dev is None:
+        return _none("this checkpoint records no dev file")
+    path = Path(training.dev.path)
+    try:
+        unchanged = hash_file(path) == training.dev.sha256
+    except OSError as error:
+        return _none(f"the dev file of the training cannot be read ({path}: {error.strerror})")
+    if not unchanged:
+        return _none(f"the dev file of the training has changed since ({path})")
+    examples = open_examples(path, checkpoint.task, training.dev.columns, pair=checkpoint.pair)
+    return EvalData(examples=examples, note=f"{path}, the dev file of the training")
+
+
+def compare(yardstick: Yardstick, variant: Labelling) -> Accuracy:
+    """Put a variant's labels beside the checkpoint's."""
+    scores = yardstick.labelling.scores
+    return Accuracy(
+        data=yardstick.examples.path.name,
+        sha256=yardstick.sha256,
+        rows=variant.rows,
+        metric=scores.metric,
+        checkpoint=scores.value,
+        variant=variant.scores.value,
+        agreement=evaluation.agreement(yardstick.labelling, variant),
+    )
+
+
+def drop(accuracy: Accuracy) -> float:
+    """Return the points of the metric that the variant lost (negative: gained)."""
+    return 100 * (accuracy.checkpoint - accuracy.variant)
+
+
+def check_drop(name: str, accuracy: Accuracy, max_drop: float) -> None:
+    """Raise VerificationError where the variant lost more than `max_drop` points."""
+    if drop(accuracy) <= max_drop:
+        return
+    remedies = [f"allow it with --max-drop {drop(accuracy) + 0.05:.1f}"]
+    if accuracy.rows < FEW_ROWS:
+        remedies.append(f"measure on more than these {accuracy.rows} rows with --eval-data")
+    if name.endswith("int8"):
+        remedies.append("leave --quantize out for the fp32 variant")
+    raise VerificationError(
+        f"{name} loses {drop(accuracy):.2f} points of {accuracy.metric} on {accuracy.data}: "
+        f"{accuracy.variant:.4f} against the checkpoint's {accuracy.checkpoint:.4f} (labels agree "
+        f"on {accuracy.agreement:.2%}), --max-drop is {max_drop:g}; {', or '.join(remedies)}"
+    )
+
+
+def _none(why: str) -> EvalData:
+    return EvalData(
+        examples=None, note=f"{why}: accuracy was not measured; give --eval-data FILE to do so"
+    )

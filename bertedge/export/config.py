@@ -1,0 +1,50 @@
+"""What `export` is asked to do."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertedge.errors import SettingError
+from bertedge.examples import Columns
+from bertedge.tasks import Task
+
+OPSETS = (17, 18)
+"""17 is the first with LayerNormalization; from 19 on, fusion has not been proven."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportConfig:
+    """The settings of one export; SettingError for values that cannot work."""
+
+    checkpoint: str
+    """Directory or hub id."""
+    output: Path
+    """The bundle to make."""
+    task: Task | None = None
+    """None: as the checkpoint says."""
+    pair: bool = False
+    """True where a foreign checkpoint reads pairs; our own say it themselves."""
+    quantize: bool = False
+    keep_fp32: bool = False
+    """Whether the bundle holds the fp32 variant beside the int8 one."""
+    eval_data: Path | None = None
+    """Labelled file; None: the dev file that `training.json` records."""
+    columns: Columns = Columns()  # noqa: RUF009 (frozen)
+    """How `eval_data` is read."""
+    max_drop: float = 1.0
+    """Points of the metric that a variant may lose against the checkpoint."""
+    tolerance: float = 1e-4
+    """Largest difference of an fp32 logit, as a share of the logits' spread."""
+    opset: int = OPSETS[0]
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what the types leave open."""
+        if self.opset not in OPSETS:
+            raise SettingError(f"--opset is {self.opset}; choose {' or '.join(map(str, OPSETS))}")
+        if not (math.isfinite(self.tolerance) and self.tolerance > 0):
+            raise SettingError(f"--tolerance is {self.tolerance}; give a number above 0 (1e-4)")
+        if not math.isfinite(self.max_drop):
+            raise SettingError(f"--max-drop is {self.max_drop}; give points of the metric (1.0)")
+        if self.eval_data is None and self.columns != Columns():
+            raise SettingError("column options describe --eval-data; give that file too")

@@ -1,0 +1,39 @@
+"""The checkpoint as an ONNX graph, by Optimum's exporter."""
+
+from pathlib import Path
+
+from optimum.exporters.onnx import onnx_export_from_model
+from transformers import PreTrainedModel
+
+from bertedge.bundle import Source
+from bertedge.errors import CheckpointError
+from bertedge.export.quiet import stage
+from bertedge.tasks import Task
+
+LARGEST_FILE = 2**31
+"""Bytes that protobuf, and so one ONNX file, can hold."""
+
+
+def check_size(source: Source) -> None:
+    """Raise CheckpointError where the fp32 weights do not fit one ONNX file."""
+    size = source.parameters * 4
+    if size >= LARGEST_FILE:
+        raise CheckpointError(
+            f"{source.name} has {source.parameters:,} parameters, {size / 1e9:.1f} GB in fp32; "
+            f"one ONNX file holds {LARGEST_FILE / 1e9:.1f} GB: choose a smaller model"
+        )
+
+
+def export_graph(model: PreTrainedModel, folder: Path, *, task: Task, opset: int) -> Path:
+    """Write the graph of `model` (dynamic batch and sequence, one file) to `folder`."""
+    with stage(f"the export to ONNX (opset {opset})", folder.parent):
+        onnx_export_from_model(
+            model,
+            folder,
+            opset=opset,
+            task=task.value,
+            monolith=True,
+            do_validation=False,  # our own parity check covers padding, lengths and tasks
+            preprocessors=[],
+        )
+    return folder / "model.onnx"

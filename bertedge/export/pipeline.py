@@ -1,0 +1,153 @@
+"""From checkpoint to bundle: export, fuse, pass, quantize, prove, write."""
+
+import datetime
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from transformers import PretrainedConfig
+
+from bertedge import __version__, bundle
+from bertedge.bundle import GraphPass, Manifest, Variant
+from bertedge.checkpoint import Checkpoint, TorchEngine, load_model, open_checkpoint
+from bertedge.export import texts, verify
+from bertedge.export.accuracy import EvalData, find_eval_data
+from bertedge.export.config import ExportConfig
+from bertedge.export.fuse import fuse, infer_shapes
+from bertedge.export.graph import check_size, export_graph
+from bertedge.export.passes import run_passes
+from bertedge.export.proof import Candidate, Subject, prove, question
+from bertedge.export.quantize import quantize_dynamic
+from bertedge.export.quiet import library_versions, quietly
+from bertedge.progress import Progress, Silent
+from bertedge.staging import check_output, work_folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportReport:
+    """What was made and measured."""
+
+    output: Path
+    manifest: Manifest
+    data_note: str
+    """The labelled file that was used, or why accuracy was not measured."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """The graph as Optimum wrote it, and what it must answer; the weights are let go of."""
+
+    subject: Subject
+    path: Path
+    architecture: PretrainedConfig
+
+
+def export(config: ExportConfig, progress: Progress | None = None) -> ExportReport:
+    """Make a verified bundle of a checkpoint, whole or not at all.
+
+    Raises CheckpointError, DataError, OutputError and SettingError for what the user gave, and
+    VerificationError, with its figure, for a graph that does not keep a promise.
+    """
+    began = time.perf_counter()
+    progress = progress or Silent()
+    check_output(config.output, overwrite=config.overwrite)
+    with work_folder(config.output) as work:
+        checkpoint = open_checkpoint(config.checkpoint, config.task)
+        check_size(checkpoint.source)
+        progress.say(_introduce(checkpoint))
+        data = find_eval_data(config, checkpoint)
+        progress.say(data.note)
+        exported = _export(config, checkpoint, data, work, progress)
+        variants = _make_variants(config, exported, work, progress)
+        tokenizer = work / bundle.TOKENIZER
+        tokenizer.write_text(checkpoint.tokenizer_json, encoding="utf-8")
+        manifest = _describe(exported.subject, variants, tokenizer)
+        files = [tokenizer, *(work / variant.model.file for variant in variants)]
+        bundle.write_bundle(config.output, manifest, files, overwrite=config.overwrite)
+    return ExportReport(
+        output=config.output,
+        manifest=manifest,
+        data_note=data.note,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _export(
+    config: ExportConfig, checkpoint: Checkpoint, data: EvalData, work: Path, progress: Progress
+) -> Exported:
+    with quietly(work):
+        model = load_model(checkpoint)
+    subject = question(config, checkpoint, TorchEngine(model), data, progress)
+    began = time.perf_counter()
+    path = export_graph(model, work / "exported", task=checkpoint.task, opset=config.opset)
+    progress.say(f"exported with opset {config.opset}{_since(began)}")
+    return Exported(subject=subject, path=path, architecture=model.config)
+
+
+def _make_variants(
+    config: ExportConfig, exported: Exported, work: Path, progress: Progress
+) -> tuple[Variant, ...]:
+    """Write the graphs and prove each; the fastest comes first."""
+    floats = _make_float(exported, work, progress)
+    kept = config.keep_fp32 or not config.quantize
+    proven = prove(config, exported.subject, floats, progress, with_data=kept)
+    if not config.quantize:
+        return (proven,)
+    integers = _make_int8(floats, exported, work, progress)
+    quantized = prove(config, exported.subject, integers, progress, with_data=True)
+    return (quantized, proven) if kept else (quantized,)
+
+
+def _make_float(exported: Exported, work: Path, progress: Progress) -> Candidate:
+    began = time.perf_counter()
+    graph = fuse(exported.path, exported.architecture, work / "fused")
+    passes = graph.passes + run_passes(graph.model)
+    path = work / "cpu-fp32.onnx"
+    onnx.save(infer_shapes(graph.model, work), path)
+    progress.say(f"optimized for the CPU: {_list(passes)}{_since(began)}")
+    return Candidate(path=path, precision="fp32", passes=passes)
+
+
+def _make_int8(floats: Candidate, exported: Exported, work: Path, progress: Progress) -> Candidate:
+    began = time.perf_counter()
+    graph = quantize_dynamic(floats.path, exported.architecture, work / "quantized")
+    path = work / "cpu-int8.onnx"
+    onnx.save(graph.model, path)
+    progress.say(f"quantized: {_list(graph.passes)}{_since(began)}")
+    return Candidate(path=path, precision="int8", passes=floats.passes + graph.passes)
+
+
+def _list(passes: tuple[GraphPass, ...]) -> str:
+    return ", ".join(f"{each.name} {each.nodes}" for each in passes)
+
+
+def _describe(subject: Subject, variants: tuple[Variant, ...], tokenizer: Path) -> Manifest:
+    checkpoint = subject.checkpoint
+    return Manifest(
+        format=bundle.FORMAT,
+        task=checkpoint.task,
+        labels=checkpoint.labels,
+        pair=subject.pair,
+        max_length=checkpoint.max_length,
+        pad_token_id=checkpoint.pad_token_id,
+        tokenizer=bundle.describe_file(tokenizer),
+        variants=variants,
+        golden=verify.golden(subject.golden, texts.golden_texts(pair=subject.pair)),
+        source=checkpoint.source,
+        versions={"bertedge": __version__, **library_versions()},
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _introduce(checkpoint: Checkpoint) -> str:
+    source = checkpoint.source
+    return (
+        f"{checkpoint.name}: {source.architecture}, {source.layers} layers of "
+        f"{source.hidden_size}, {checkpoint.task}, {len(checkpoint.labels)} labels"
+    )
+
+
+def _since(began: float) -> str:
+    return f"  {time.perf_counter() - began:.1f} s"

@@ -1,0 +1,125 @@
+"""A candidate graph is asked what the checkpoint was asked, and becomes a variant or an error."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertedge import evaluation
+from bertedge.bundle import Accuracy, GraphPass, Variant, describe_file
+from bertedge.checkpoint import Checkpoint
+from bertedge.errors import SettingError
+from bertedge.evaluation import Labeller
+from bertedge.export import texts, verify
+from bertedge.export.accuracy import EvalData, Yardstick, check_drop, compare
+from bertedge.export.config import ExportConfig
+from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS
+from bertedge.export.verify import Probe
+from bertedge.progress import Progress
+from bertedge.runtime.session import PROVIDERS, Engine, Session
+from bertedge.tasks import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """The checkpoint, with its own answers to all that its variants will be asked."""
+
+    checkpoint: Checkpoint
+    pair: bool
+    parity: Probe
+    golden: Probe
+    yardstick: Yardstick | None
+    """None where there is no labelled data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A graph on disk that is not proven yet; its file's name is the variant's."""
+
+    path: Path
+    precision: str
+    passes: tuple[GraphPass, ...]
+
+
+def question(
+    config: ExportConfig,
+    checkpoint: Checkpoint,
+    engine: Engine,
+    data: EvalData,
+    progress: Progress,
+) -> Subject:
+    """Ask the checkpoint itself, before its graph is made."""
+    examples = data.examples
+    pair = checkpoint.pair or config.pair or (examples is not None and examples.pair)
+    if pair and checkpoint.task is Task.TOKEN_CLASSIFICATION:
+        raise SettingError("token classification reads single texts; leave --pair out")
+    began = time.perf_counter()
+    parity = verify.ask(engine, texts.parity_batches(checkpoint, examples, pair=pair))
+    golden = verify.ask(engine, [texts.golden_batch(checkpoint, pair=pair)])
+    progress.say(f"asked the checkpoint {parity.texts} texts  {time.perf_counter() - began:.1f} s")
+    yardstick = None
+    if examples is not None:
+        labeller = Labeller.of(checkpoint, checkpoint.tokenizer_json, engine)
+        labelling = evaluation.run(labeller, examples, progress)
+        yardstick = Yardstick(examples=examples, sha256=examples.sha256(), labelling=labelling)
+        scores = labelling.scores
+        progress.say(
+            f"the checkpoint's {scores.metric} on {labelling.rows:,} rows: {scores.value:.4f}"
+            f"  {labelling.seconds:.1f} s"
+        )
+    return Subject(
+        checkpoint=checkpoint, pair=pair, parity=parity, golden=golden, yardstick=yardstick
+    )
+
+
+def prove(
+    config: ExportConfig,
+    subject: Subject,
+    candidate: Candidate,
+    progress: Progress,
+    *,
+    with_data: bool,
+) -> Variant:
+    """Run the candidate as users will; VerificationError for the first promise it breaks.
+
+    fp32 must keep parity; int8 the metric, or a wide parity where there is no labelled data.
+    """
+    name, int8 = candidate.path.stem, candidate.precision == "int8"
+    began = time.perf_counter()
+    engine = Session.open(candidate.path, disabled_optimizers=CPU_DISABLED_OPTIMIZERS)
+    unbounded = int8 and subject.yardstick is not None
+    bound = verify.INT8_TOLERANCE if int8 else config.tolerance
+    parity = verify.check_parity(name, subject.parity, engine, None if unbounded else bound)
+    golden = verify.check_parity(name, subject.golden, engine, None if unbounded else bound)
+    progress.say(
+        f"{name}: logits differ by at most {parity.max_difference:.2g} of their spread on "
+        f"{parity.texts} texts  {time.perf_counter() - began:.1f} s"
+    )
+    cost = _measure(config, subject, name, engine, progress) if with_data else None
+    return Variant(
+        name=name,
+        model=describe_file(candidate.path),
+        precision=candidate.precision,
+        providers=(PROVIDERS["cpu"],),
+        disabled_optimizers=CPU_DISABLED_OPTIMIZERS,
+        passes=candidate.passes,
+        parity=parity,
+        accuracy=cost,
+        golden_tolerance=verify.golden_tolerance(golden, int8=int8),
+    )
+
+
+def _measure(
+    config: ExportConfig, subject: Subject, name: str, engine: Engine, progress: Progress
+) -> Accuracy | None:
+    if subject.yardstick is None:
+        return None
+    labeller = Labeller.of(subject.checkpoint, subject.checkpoint.tokenizer_json, engine)
+    labelling = evaluation.run(labeller, subject.yardstick.examples, progress)
+    accuracy = compare(subject.yardstick, labelling)
+    progress.say(
+        f"{name}: {accuracy.metric} {accuracy.variant:.4f}, the checkpoint's "
+        f"{accuracy.checkpoint:.4f}, labels agree on {accuracy.agreement:.2%}"
+        f"  {labelling.seconds:.1f} s"
+    )
+    check_drop(name, accuracy, config.max_drop)
+    return accuracy

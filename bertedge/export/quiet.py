@@ -1,0 +1,73 @@
+"""Other people's code, kept from talking, littering and ending in tracebacks."""
+
+import contextlib
+import importlib.metadata
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from bertedge.errors import BertedgeError, CheckpointError
+
+_LIBRARIES = ("torch", "transformers", "optimum-onnx", "onnx", "onnxruntime", "onnxruntime-gpu")
+
+
+@contextlib.contextmanager
+def quietly(temporary: Path | None = None) -> Iterator[None]:
+    """Swallow prints, warnings and log lines in the block; exceptions pass.
+
+    Temporary files of the block go to `temporary`, where they cannot outlive it.
+    """
+    handlers, disabled = logging.root.handlers[:], logging.root.manager.disable
+    directory = tempfile.tempdir
+    tempfile.tempdir = directory if temporary is None else str(temporary)
+    logging.disable(logging.WARNING)
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            yield
+    finally:
+        logging.disable(disabled)
+        pass #  # onnxruntime's tools install one that prints
+        tempfile.tempdir = directory
+
+
+@contextlib.contextmanager
+def stage(what: str, temporary: Path) -> Iterator[None]:
+    """Run a block of library calls quietly; what fails in it becomes one CheckpointError.
+
+    Errors of the operating system pass as they are: a full disk is not the checkpoint's fault.
+    """
+    try:
+        with quietly(temporary):
+            yield
+    except (BertedgeError, OSError, MemoryError):
+        raise
+    except Exception as error:  # whatever torch, Optimum and onnxruntime may raise
+        raise CheckpointError(
+            f"{what} failed: {_first_line(error)}; met with {', '.join(libraries())}; "
+            "install the versions in constraints.txt, or try another checkpoint"
+        ) from error
+
+
+def libraries() -> tuple[str, ...]:
+    """Name the libraries that make a bundle, with their versions."""
+    return tuple(f"{name} {version}" for name, version in library_versions().items())
+
+
+def library_versions() -> dict[str, str]:
+    """Give the version of each library that makes a bundle, where it is installed."""
+    versions = {}
+    for name in _LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -1,0 +1,162 @@
+"""Labelled examples to tokenized Arrow data sets, streamed through `datasets`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+
+from bertedge.errors import DataError
+from bertedge.examples import ExampleFile, TextExample
+from bertedge.runtime.tokenization import Encoded, Tokenizer
+from bertedge.tasks import Task
+
+IGNORED = -100
+"""The label that PyTorch's cross entropy leaves out."""
+OUTSIDE = "O"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """A tokenized data set: input_ids, token_type_ids, labels, length."""
+
+    data: datasets.Dataset
+    rows: int
+    truncated: int
+    """Texts whose end was cut off (text tasks)."""
+    windowed: int
+    """Texts read in several windows (token tasks); nothing of them is lost."""
+
+
+def find_labels(examples: ExampleFile) -> tuple[str, ...]:
+    """Collect the labels of a training file, in the order the model will number them.
+
+    Numbers sort by value. Tags are O, then B- and I- of each entity type in the file. Raises
+    DataError where there is but one class.
+    """
+    found: set[str] = set()
+    for example in examples:
+        if isinstance(example, TextExample):
+            found.add(example.label or "")
+        else:
+            found.update(example.tags or ())
+    match examples.task:
+        case Task.TEXT_CLASSIFICATION:
+            labels = sorted(found, key=_by_value)
+        case Task.TOKEN_CLASSIFICATION:
+            kinds = sorted({tag[2:] for tag in found if tag != OUTSIDE})
+            labels = [OUTSIDE, *(f"{side}-{kind}" for kind in kinds for side in "BI")]
+    if len(labels) < 2:
+        raise DataError(
+            f"{examples.path} has only the label {labels[0]!r}; training needs at least two"
+        )
+    return tuple(labels)
+
+
+def check_labels(examples: ExampleFile, labels: tuple[str, ...]) -> None:
+    """Raise DataError at the first row whose label is not among `labels`."""
+    known = set(labels)
+    for example in examples:
+        names = (example.label,) if isinstance(example, TextExample) else example.tags
+        for name in names or ():
+            if name not in known:
+                raise DataError(
+                    f"{examples.path}:{example.line}: the label {name!r} does not occur in the "
+                    f"training file, which has {len(labels)}; mend the label, or add rows of it "
+                    "to the training file"
+                )
+
+
+def build(
+    examples: ExampleFile, labels: tuple[str, ...], tokenizer: Tokenizer, cache: Path
+) -> Features:
+    """Stream `examples` into Arrow files below `cache` and tokenize them in all threads."""
+    rows = datasets.Dataset.from_generator(
+        _rows, gen_kwargs={"examples": examples, "labels": labels}, cache_dir=str(cache)
+    )
+
+    def tokenize(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        return _tokenize(batch, examples.task, tokenizer)
+
+    data = rows.map(
+        tokenize,
+        batched=True,
+        batch_size=2000,
+        remove_columns=rows.column_names,
+        cache_file_name=str(cache / "tokenized.arrow"),
+        new_fingerprint="tokenized",
+    )
+    flags = np.asarray(data["flag"])
+    return Features(
+        data=data.remove_columns("flag"),
+        rows=len(rows),
+        truncated=int((flags == 1).sum()),
+        windowed=int((flags == 2).sum()),
+    )
+
+
+def _rows(examples: ExampleFile, labels: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    number = {label: i for i, label in enumerate(labels)}
+    for example in examples:
+        if isinstance(example, TextExample):
+            yield {
+                "text": example.text,
+                "pair": example.pair,
+                "label": number[example.label or ""],
+            }
+        else:
+            yield {
+                "tokens": list(example.tokens),
+                "tags": [number[tag] for tag in example.tags or ()],
+            }
+
+
+def _tokenize(
+    batch: dict[str, list[Any]], task: Task, tokenizer: Tokenizer
+) -> dict[str, list[Any]]:
+    match task:
+        case Task.TEXT_CLASSIFICATION:
+            pairs = zip(batch["text"], batch["pair"], strict=True)
+            encoded = tokenizer.encode([t if p is None else (t, p) for t, p in pairs])
+            labels: list[Any] = batch["label"]
+            flags = [int(item.truncated) for item in encoded]
+        case Task.TOKEN_CLASSIFICATION:
+            encoded = tokenizer.encode_words(batch["tokens"])
+            tags = [np.asarray(row, dtype=np.int64) for row in batch["tags"]]
+            continued = [i > 0 and encoded[i - 1].text == e.text for i, e in enumerate(encoded)]
+            labels = [
+                _piece_labels(item, tags[item.text], follows)
+                for item, follows in zip(encoded, continued, strict=True)
+            ]
+            starts = np.array([not follows for follows in continued])
+            several = np.append(~starts[1:], False)
+            flags = [2 if flag else 0 for flag in starts & several]
+    return {
+        "input_ids": [item.ids for item in encoded],
+        "token_type_ids": [item.type_ids for item in encoded],
+        "length": [len(item.ids) for item in encoded],
+        "labels": labels,
+        "flag": flags,
+    }
+
+
+def _piece_labels(item: Encoded, tags: np.ndarray, continued: bool) -> np.ndarray:
+    """Give the first piece of each word its tag; all other pieces are ignored.
+
+    Where a window continues a text, its first word may have begun in the window before.
+    """
+    labels = np.full(len(item.ids), IGNORED, dtype=np.int64)
+    pieces = np.flatnonzero(item.word_ids >= 0)
+    words, first = np.unique(item.word_ids[pieces], return_index=True)
+    skip = 1 if continued else 0
+    labels[pieces[first][skip:]] = tags[words[skip:]]
+    return labels
+
+
+def _by_value(label: str) -> tuple[int, float, str]:
+    try:
+        return (0, float(label), label)
+    except ValueError:
+        return (1, 0.0, label)

@@ -1,0 +1,57 @@
+"""What a fine-tuning run reads, opened and checked before anything is written."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import transformers
+
+from bertedge import checkpoint as checkpoints
+from bertedge.errors import SettingError
+from bertedge.examples import ExampleFile, open_examples
+from bertedge.finetune.features import check_labels, find_labels
+from bertedge.finetune.recipe import Recipe
+from bertedge.tasks import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """The labelled files and the base model, without its weights."""
+
+    base: Path
+    config: transformers.PretrainedConfig
+    tokenizer: transformers.PreTrainedTokenizerFast
+    train: ExampleFile
+    dev: ExampleFile | None
+    labels: tuple[str, ...]
+    max_length: int
+
+
+def open_inputs(recipe: Recipe) -> Inputs:
+    """Open and check the data and the base model; a BertedgeError names each mistake."""
+    train = open_examples(recipe.train, recipe.task, recipe.columns())
+    labels = find_labels(train)
+    dev = None
+    if recipe.dev:
+        dev = open_examples(recipe.dev, recipe.task, recipe.columns(), pair=train.pair)
+        check_labels(dev, labels)
+    base = checkpoints.fetch(recipe.model)
+    config = checkpoints.read_config(base)
+    words = recipe.task is not Task.TEXT_CLASSIFICATION
+    tokenizer = checkpoints.load_tokenizer(base, words=words)
+    longest = checkpoints.longest_input(config, tokenizer)
+    if recipe.max_length and recipe.max_length > longest:
+        raise SettingError(
+            f"max_length is {recipe.max_length}, but {recipe.model} reads {longest} tokens at most"
+        )
+    layers = int(config.num_hidden_layers)
+    if isinstance(recipe.freeze, int) and recipe.freeze > layers:
+        raise SettingError(f"freeze is {recipe.freeze}, but the model has {layers} layers")
+    return Inputs(
+        base=base,
+        config=config,
+        tokenizer=tokenizer,
+        train=train,
+        dev=dev,
+        labels=labels,
+        max_length=recipe.max_length or longest,
+    )

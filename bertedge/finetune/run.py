@@ -1,0 +1,238 @@
+"""One fine-tuning run, from the labelled files to the finished checkpoint directory."""
+
+import contextlib
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import accelerate
+import datasets
+import torch
+import transformers
+from safetensors import SafetensorError
+
+import bertedge
+from bertedge import checkpoint as checkpoints
+from bertedge import evaluation, records
+from bertedge.checkpoint import DataFile, Setting, Training
+from bertedge.errors import CheckpointError, OutputError
+from bertedge.examples import ExampleFile
+from bertedge.finetune import features, training
+from bertedge.finetune.inputs import Inputs, open_inputs
+from bertedge.finetune.recipe import Recipe
+from bertedge.finetune.work import newest_state, prepare, work_folder
+from bertedge.metrics import Scores
+from bertedge.progress import Progress
+from bertedge.runtime.tokenization import Tokenizer
+from bertedge.staging import check_output, replace_folder, writing
+from bertedge.tasks import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finetuned:
+    """The finished run."""
+
+    output: Path
+    training: Training
+    dev: evaluation.Labelling | None
+
+
+def finetune(
+    recipe: Recipe, progress: Progress, *, overwrite: bool = False, resume: bool = False
+) -> Finetuned | None:
+    """Train as `recipe` says and leave the checkpoint at `recipe.output`.
+
+    Everything is checked before the first step. The run lives in a hidden sibling of the output
+    until it is finished; `resume` continues one that was interrupted. In a distributed launch
+    the processes other than the first return None. Raises a BertedgeError for each mistake.
+    """
+    check_output(recipe.output, overwrite=overwrite)
+    with _quiet():
+        inputs = open_inputs(recipe)
+        work = work_folder(recipe.output)
+        launch = accelerate.PartialState(cpu=not torch.cuda.is_available())
+        with launch.main_process_first():
+            if launch.is_main_process:
+                progress.say(f"{inputs.train.said}; {len(inputs.labels)} labels")
+                prepare(work, recipe, inputs, overwrite=overwrite, resume=resume)
+        try:
+            with writing(recipe.output):
+                return _run(recipe, inputs, work, progress, first=launch.is_main_process)
+        except BaseException as error:
+            resumable = newest_state(work) is not None
+            if launch.is_main_process and not resumable:
+                shutil.rmtree(work, ignore_errors=True)
+            if isinstance(error, OutputError) and resumable:
+                raise OutputError(f"{error}; then continue with --resume") from error
+            raise
+
+
+def _run(
+    recipe: Recipe, inputs: Inputs, work: Path, progress: Progress, *, first: bool
+) -> Finetuned | None:
+    checkpoints.use_threads()
+    tokenizer = Tokenizer(_tokenizer_json(inputs), max_length=inputs.max_length)
+    train = features.build(inputs.train, inputs.labels, tokenizer, work / _cache("train"))
+    dev = None
+    if inputs.dev:
+        dev = features.build(inputs.dev, inputs.labels, tokenizer, work / _cache("dev"))
+    if first:
+        _say_lengths(train, inputs.max_length, progress)
+    transformers.set_seed(recipe.seed)
+    material = training.Material(
+        model=_load_base(recipe, inputs),
+        tokenizer=inputs.tokenizer,
+        labels=inputs.labels,
+        train=train,
+        dev=dev,
+    )
+    trained = training.train(recipe, material, work, progress)
+    if not first:
+        return None
+    labelling = _evaluate(material.model, inputs, tokenizer, progress)
+    record = _record(recipe, inputs, material, trained, labelling)
+    _write(material.model, inputs, record, work, recipe.output)
+    return Finetuned(output=recipe.output, training=record, dev=labelling)
+
+
+def _cache(split: str) -> str:
+    return f"cache-{os.environ.get('RANK', '0')}-{split}"
+
+
+def _tokenizer_json(inputs: Inputs) -> str:
+    backend = inputs.tokenizer.backend_tokenizer
+    backend.no_padding()
+    backend.no_truncation()
+    return str(backend.to_str())
+
+
+def _say_lengths(train: features.Features, max_length: int, progress: Progress) -> None:
+    if train.truncated:
+        share = train.truncated / train.rows
+        progress.say(
+            f"{train.truncated:,} of {train.rows:,} training texts ({share:.1%}) are longer than "
+            f"{max_length} tokens; their ends are not seen (--max-length)"
+        )
+    if train.windowed:
+        progress.say(
+            f"{train.windowed:,} of {train.rows:,} training texts are longer than {max_length} "
+            "tokens; they are read in overlapping windows"
+        )
+
+
+def _load_base(recipe: Recipe, inputs: Inputs) -> transformers.PreTrainedModel:
+    config = inputs.config
+    config.num_labels = len(inputs.labels)
+    config.id2label = dict(enumerate(inputs.labels))
+    config.label2id = {label: i for i, label in enumerate(inputs.labels)}
+    config.problem_type = (
+        "single_label_classification" if recipe.task is Task.TEXT_CLASSIFICATION else None
+    )
+    try:
+        model = checkpoints.AUTO_MODELS[recipe.task].from_pretrained(
+            inputs.base,
+            config=config,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            dtype=torch.float32,
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        line = str(error).splitlines()[0][:300]
+        raise CheckpointError(f"{recipe.model} cannot be loaded: {line}") from error
+    return model
+
+
+def _evaluate(
+    model: transformers.PreTrainedModel,
+    inputs: Inputs,
+    tokenizer: Tokenizer,
+    progress: Progress,
+) -> evaluation.Labelling | None:
+    if inputs.dev is None:
+        return None
+    labeller = evaluation.Labeller(
+        engine=checkpoints.TorchEngine(model.eval(), device="auto"),
+        tokenizer=tokenizer,
+        task=inputs.train.task,
+        labels=inputs.labels,
+        pad_token_id=int(inputs.tokenizer.pad_token_id),
+    )
+    return evaluation.run(labeller, inputs.dev, progress)
+
+
+def _record(
+    recipe: Recipe,
+    inputs: Inputs,
+    material: training.Material,
+    trained: training.Trained,
+    labelling: evaluation.Labelling | None,
+) -> Training:
+    settings: dict[str, Setting] = {
+        name: value
+        for name, value in records.to_plain(recipe).items()
+        if name not in ("task", "train", "dev", "model", "output", "max_length")
+    }
+    settings["precision"] = trained.precision.value
+    scores: Scores | None = labelling.scores if labelling else None
+    return Training(
+        task=recipe.task,
+        labels=inputs.labels,
+        pair=inputs.train.pair,
+        max_length=inputs.max_length,
+        base=Path(recipe.model).resolve().name if Path(recipe.model).is_dir() else recipe.model,
+        train=_data_file(inputs.train, material.train),
+        dev=_data_file(inputs.dev, material.dev) if inputs.dev and material.dev else None,
+        settings=settings,
+        seconds=round(trained.seconds, 3),
+        epochs=trained.epochs,
+        best_epoch=trained.best_epoch,
+        truncated=material.train.truncated,
+        dev_scores=scores,
+        versions={"bertedge": bertedge.__version__}
+        | {name: version(name) for name in ("torch", "transformers", "datasets", "tokenizers")},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _data_file(examples: ExampleFile, data: features.Features) -> DataFile:
+    return DataFile(
+        path=str(examples.path.absolute()),
+        sha256=examples.sha256(),
+        rows=data.rows,
+        columns=examples.columns,
+    )
+
+
+def _write(
+    model: transformers.PreTrainedModel,
+    inputs: Inputs,
+    record: Training,
+    work: Path,
+    output: Path,
+) -> None:
+    done = work / "done"
+    shutil.rmtree(done, ignore_errors=True)
+    model.save_pretrained(done, safe_serialization=True)
+    inputs.tokenizer.model_max_length = inputs.max_length
+    inputs.tokenizer.save_pretrained(done)
+    (done / checkpoints.TRAINING).write_text(records.to_json(record), encoding="utf-8")
+    replace_folder(done, output)
+    shutil.rmtree(work)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the libraries' notes on their own workings off the user's screen."""
+    datasets.disable_progress_bars()
+    datasets.utils.logging.set_verbosity_error()
+    transformers.utils.logging.set_verbosity_error()
+    logging.getLogger("torch.distributed").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,221 @@
+"""The training loop: Hugging Face's Trainer, with our settings, progress and interrupts."""
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from bertedge.errors import StoppedError
+from bertedge.finetune.features import IGNORED, Features
+from bertedge.finetune.recipe import ClassWeights, Precision, Recipe
+from bertedge.finetune.watch import Watch, interruptible
+from bertedge.finetune.work import newest_state
+from bertedge.metrics import classification_scores, entity_scores
+from bertedge.progress import Progress
+from bertedge.runtime import machine
+from bertedge.tasks import Task
+
+PRECISE = {"avx512_bf16", "amx_bf16", "bf16"}
+"""CPU flags of hardware that multiplies bf16 faster than fp32 (the last on Arm)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What goes into training."""
+
+    model: transformers.PreTrainedModel
+    tokenizer: transformers.PreTrainedTokenizerFast
+    labels: tuple[str, ...]
+    train: Features
+    dev: Features | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """How training ended; the model holds the best weights."""
+
+    epochs: float
+    best_epoch: float | None
+    seconds: float
+    precision: Precision
+
+
+def train(recipe: Recipe, material: Material, work: Path, progress: Progress) -> Trained:
+    """Train the model in place, choosing the best epoch on the dev data where there is any.
+
+    Checkpoints lie in `work`; the newest whole one there is continued from. Raises StoppedError
+    after Ctrl-C, with the state saved.
+    """
+    model, train_data, dev = material.model, material.train, material.dev
+    freeze(model, recipe.freeze)
+    precision = choose_precision(recipe.precision)
+    steps = math.ceil(train_data.data.num_rows / (recipe.batch_size * recipe.accumulate))
+    watch = Watch(progress, metric_name(recipe.task))
+    trainer = transformers.Trainer(
+        model=model,
+        args=_arguments(recipe, work, precision, evaluated=dev is not None, steps=steps),
+        train_dataset=train_data.data,
+        eval_dataset=dev.data if dev else None,
+        data_collator=_collator(recipe.task, material.tokenizer),
+        processing_class=material.tokenizer,
+        compute_metrics=_metrics(recipe.task, material.labels),
+        compute_loss_func=_weighted_loss(recipe, train_data, len(material.labels)),
+        callbacks=_callbacks(recipe, watch, evaluated=dev is not None),
+    )
+    trainer.remove_callback(transformers.PrinterCallback)
+    with interruptible(watch):
+        result = trainer.train(resume_from_checkpoint=newest_state(work))
+    progress.finish()
+    if watch.interrupted:
+        raise StoppedError(
+            f"interrupted at step {trainer.state.global_step} of {trainer.state.max_steps}, "
+            "which is saved: the same command with --resume continues there"
+        )
+    best = trainer.state.best_global_step
+    return Trained(
+        epochs=float(trainer.state.epoch or 0.0),
+        best_epoch=best / max(steps, 1) if dev and best else None,
+        seconds=float(result.metrics["train_runtime"]),
+        precision=precision,
+    )
+
+
+def metric_name(task: Task) -> str:
+    """The dev metric that chooses the best epoch."""
+    match task:
+        case Task.TEXT_CLASSIFICATION:
+            return "accuracy"
+        case Task.TOKEN_CLASSIFICATION:
+            return "entity_f1"
+
+
+def choose_precision(asked: Precision) -> Precision:
+    """Settle `auto`: bf16 where the hardware multiplies it, else fp32."""
+    if asked is not Precision.AUTO:
+        return asked
+    if torch.cuda.is_available():
+        return Precision.BF16 if torch.cuda.is_bf16_supported() else Precision.FP32
+    return Precision.BF16 if PRECISE & machine.cpu_flags() else Precision.FP32
+
+
+def freeze(model: transformers.PreTrainedModel, what: str | int | None) -> None:
+    """Exclude the embeddings, or them and the lowest `what` layers, from training."""
+    if what is None:
+        return
+    base = model.base_model
+    encoder = getattr(base, "encoder", None) or base.transformer  # DistilBERT's name
+    layers = list(encoder.layer)
+    count = what if isinstance(what, int) else 0
+    frozen = [base.embeddings, *layers[:count]]
+    if hasattr(base, "embeddings_project"):  # ELECTRA's
+        frozen.append(base.embeddings_project)
+    for module in frozen:
+        module.requires_grad_(False)
+
+
+def _arguments(
+    recipe: Recipe, work: Path, precision: Precision, *, evaluated: bool, steps: int
+) -> transformers.TrainingArguments:
+    cuda = torch.cuda.is_available()
+    return transformers.TrainingArguments(
+        output_dir=str(work),
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.batch_size,
+        per_device_eval_batch_size=recipe.batch_size * 2,
+        gradient_accumulation_steps=recipe.accumulate,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_ratio=recipe.warmup,
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.clip,
+        optim="adamw_torch_fused",
+        bf16=precision is Precision.BF16,
+        use_cpu=not cuda,
+        ddp_backend="gloo" if "WORLD_SIZE" in os.environ and not cuda else None,
+        group_by_length=True,
+        length_column_name="length",
+        eval_strategy="epoch" if evaluated else "no",
+        save_strategy="epoch",
+        save_total_limit=1,
+        load_best_model_at_end=evaluated,
+        metric_for_best_model=metric_name(recipe.task) if evaluated else None,
+        greater_is_better=True if evaluated else None,
+        logging_steps=max(1, min(25, steps // 10)),
+        seed=recipe.seed,
+        dataloader_pin_memory=cuda,
+        report_to=[],
+        disable_tqdm=True,
+        log_level="error",
+    )
+
+
+def _collator(task: Task, tokenizer: transformers.PreTrainedTokenizerFast) -> Any:
+    match task:
+        case Task.TEXT_CLASSIFICATION:
+            return transformers.DataCollatorWithPadding(tokenizer)
+        case Task.TOKEN_CLASSIFICATION:
+            return transformers.DataCollatorForTokenClassification(
+                tokenizer, label_pad_token_id=IGNORED
+            )
+
+
+def _callbacks(recipe: Recipe, watch: Watch, *, evaluated: bool) -> list[Any]:
+    stop = evaluated and recipe.patience is not None
+    early = [transformers.EarlyStoppingCallback(recipe.patience)] if stop else []
+    return [watch, *early]
+
+
+def _metrics(
+    task: Task, labels: tuple[str, ...]
+) -> Callable[[transformers.EvalPrediction], dict[str, float]]:
+    names = np.array(labels)
+
+    def compute(prediction: transformers.EvalPrediction) -> dict[str, float]:
+        gold = prediction.label_ids
+        predicted = prediction.predictions.argmax(axis=-1)
+        match task:
+            case Task.TEXT_CLASSIFICATION:
+                scores = classification_scores(gold, predicted, labels)
+            case Task.TOKEN_CLASSIFICATION:
+                kept = gold != IGNORED
+                rows = range(len(gold))
+                scores = entity_scores(
+                    [names[gold[i][kept[i]]].tolist() for i in rows],
+                    [names[predicted[i][kept[i]]].tolist() for i in rows],
+                )
+        return {scores.metric: scores.value}
+
+    return compute
+
+
+def _weighted_loss(
+    recipe: Recipe, features: Features, classes: int
+) -> Callable[..., torch.Tensor] | None:
+    """Weight cross entropy by rows / (classes x rows of the class): scikit-learn's "balanced"."""
+    if recipe.class_weights is ClassWeights.NONE:
+        return None
+    column = features.data.with_format("arrow")["labels"]
+    flat = column[:].combine_chunks()
+    values = (flat.flatten() if recipe.task is Task.TOKEN_CLASSIFICATION else flat).to_numpy()
+    counts = np.bincount(values[values != IGNORED], minlength=classes)
+    weights = torch.tensor(counts.sum() / (classes * np.maximum(counts, 1)), dtype=torch.float32)
+
+    def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+        logits = outputs["logits"].float().flatten(0, -2)
+        total = torch.nn.functional.cross_entropy(
+            logits,
+            labels.flatten(),
+            weight=weights.to(logits.device),
+            ignore_index=IGNORED,
+            reduction="sum",
+        )
+        items = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        return total / items
+
+    return loss

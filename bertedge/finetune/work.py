@@ -1,0 +1,61 @@
+"""The folder that a run works in, and how an interrupted run is found again in it."""
+
+import json
+import shutil
+from pathlib import Path
+
+from bertedge import records
+from bertedge.errors import OutputError, SettingError
+from bertedge.finetune.inputs import Inputs
+from bertedge.finetune.recipe import Recipe
+from bertedge.staging import writing
+
+SETTINGS = "settings.json"
+STATE = "trainer_state.json"
+"""What Trainer writes last into a checkpoint: with it, the checkpoint is whole."""
+
+
+def work_folder(output: Path) -> Path:
+    """Name the hidden sibling of `output` that a run lives in until it is finished."""
+    return output.absolute().parent / f".{output.name}.partial"
+
+
+def prepare(work: Path, recipe: Recipe, inputs: Inputs, *, overwrite: bool, resume: bool) -> None:
+    """Make the work folder, or check that the one there is of this very run."""
+    settings = records.to_plain(recipe) | {"train_sha256": inputs.train.sha256()}
+    if inputs.dev:
+        settings["dev_sha256"] = inputs.dev.sha256()
+    path = work / SETTINGS
+    if resume and path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = sorted(k for k in settings | before if settings.get(k) != before.get(k))
+        if changed:
+            key = changed[0]
+            raise SettingError(
+                f"the interrupted run had {key} {before.get(key)!r}, this has "
+                f"{settings.get(key)!r}; resume with the same settings, or start again with "
+                "--overwrite"
+            )
+        return
+    if path.exists() and not overwrite and newest_state(work):
+        raise OutputError(
+            f"an interrupted run of {recipe.output} is in {work}; continue it with --resume, "
+            "or start again with --overwrite"
+        )
+    with writing(recipe.output):
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        path.write_text(records.to_json(settings), encoding="utf-8")
+
+
+def newest_state(work: Path) -> str | None:
+    """Find the newest whole checkpoint of an interrupted run; remove those cut short."""
+    found = sorted(work.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    newest = None
+    for path in found:
+        try:
+            json.loads((path / STATE).read_text(encoding="utf-8"))
+            newest = str(path)
+        except (OSError, ValueError):
+            shutil.rmtree(path)
+    return newest

@@ -1,0 +1,118 @@
+"""What the machine really gives this process: cores within its quota, and the CPU's abilities."""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+_PROC = Path("/proc")
+_CGROUPS = Path("/sys/fs/cgroup")
+
+_MACOS_FLAGS = {
+    "hw.optional.arm.FEAT_DotProd": "asimddp",
+    "hw.optional.arm.FEAT_I8MM": "i8mm",
+    "hw.optional.avx2_0": "avx2",
+    "hw.optional.avx512f": "avx512f",
+    "hw.optional.avx512vnni": "avx512_vnni",
+}
+# https://learn.microsoft.com/windows/win32/api/processthreadsapi/nf-processthreadsapi-isprocessorfeaturepresent
+_WINDOWS_FLAGS = {40: "avx2", 41: "avx512f", 43: "asimddp"}
+
+
+def cores() -> int:
+    """Count the cores this process may use: cgroup quota and affinity, not the host's count."""
+    usable = [os.cpu_count() or 1]
+    if hasattr(os, "sched_getaffinity"):
+        usable.append(len(os.sched_getaffinity(0)))
+    quota = cgroup_quota()
+    if quota is not None:
+        usable.append(int(quota))
+    return max(min(usable), 1)
+
+
+def cgroup_quota(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> float | None:
+    """Read the CPU quota of this process's control groups (v2 and v1), in cores; None if none.
+
+    A group is bound by its parents too, and a container may see its own group as the root.
+    """
+    quotas = []
+    for line in _read(proc / "self" / "cgroup").splitlines():
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if not controllers:
+            roots = [cgroups, cgroups / "unified"]
+        elif "cpu" in controllers.split(","):
+            roots = [cgroups / controllers, cgroups / "cpu", cgroups / "cpu,cpuacct"]
+        else:
+            continue
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        for root in roots:
+            for depth in range(len(parts) + 1):
+                quota = _quota(root.joinpath(*parts[:depth]))
+                if quota is not None:
+                    quotas.append(quota)
+    return min(quotas, default=None)
+
+
+def cpu_model() -> str:
+    """Name the CPU as its maker does."""
+    for line in _read(_PROC / "cpuinfo").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in ("model name", "Model", "cpu model"):
+            return value.strip()
+    if sys.platform == "darwin":
+        return _sysctl("machdep.cpu.brand_string") or platform.machine()
+    return platform.processor() or platform.machine()
+
+
+def cpu_flags() -> frozenset[str]:
+    """Give the CPU's instruction sets by Linux's names, such as `avx512_vnni` and `i8mm`.
+
+    On macOS and Windows only those that matter for int8 are looked for.
+    """
+    for line in _read(_PROC / "cpuinfo").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            return frozenset(value.split())
+    if sys.platform == "darwin":
+        return frozenset(flag for name, flag in _MACOS_FLAGS.items() if _sysctl(name) == "1")
+    if sys.platform == "win32":
+        import ctypes
+
+        present = ctypes.windll.kernel32.IsProcessorFeaturePresent
+        return frozenset(flag for number, flag in _WINDOWS_FLAGS.items() if present(number))
+    return frozenset()
+
+
+def memory_bytes() -> int | None:
+    """Give the memory this process may use: the machine's, or its control group's limit."""
+    limits = []
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        text = _read(_CGROUPS / name).strip()
+        if text.isdigit():
+            limits.append(int(text))
+    return min(limits, default=None)
+
+
+def _quota(group: Path) -> float | None:
+    limit, period = [*_read(group / "cpu.max").split(), "", ""][:2]
+    if not limit:
+        limit = _read(group / "cpu.cfs_quota_us").strip()
+        period = _read(group / "cpu.cfs_period_us").strip()
+    if not limit.isdigit() or not period.isdigit() or int(period) == 0:  # "max", or -1 in v1
+        return None
+    return int(limit) / int(period)
+
+
+def _sysctl(name: str) -> str:
+    found = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False)
+    return found.stdout.strip()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

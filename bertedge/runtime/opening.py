@@ -1,0 +1,116 @@
+"""Which variant of a bundle runs on which device, and the proof that it answers rightly here."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bertedge.bundle import Bundle, Manifest, Variant
+from bertedge.errors import BundleError, DeviceError, SettingError, VerificationError
+from bertedge.runtime.session import PROVIDERS, Engine, Session, infer
+from bertedge.runtime.tokenization import Tokenizer
+from bertedge.tasks import Text
+
+DEVICES = ("cpu", "cuda", "auto")
+
+_FASTEST_FIRST = {"cpu": ("int8", "fp32", "fp16"), "cuda": ("fp16", "fp32")}
+"""int8 is not for CUDA: onnxruntime runs it 10 to 20 times slower there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A variant that runs."""
+
+    variant: Variant
+    session: Session
+
+
+def open_variant(bundle: Bundle, *, device: str, threads: int | None, name: str | None) -> Opened:
+    """Open the variant called `name`, or the fastest for `device`.
+
+    "auto" takes CUDA where a variant is made for it and the provider loads, the CPU otherwise.
+    """
+    if device not in DEVICES:
+        raise SettingError(f"device is {device!r}; choose one of {', '.join(DEVICES)}")
+    wanted = ("cuda", "cpu") if device == "auto" else (device,)
+    choices = [(each, choose(bundle, each, name)) for each in wanted]
+    runnable = [(each, variant) for each, variant in choices if variant is not None]
+    if not runnable:
+        raise _nothing_to_run(bundle, device, name)
+    for place, (each, variant) in enumerate(runnable):
+        try:
+            session = Session.open(
+                bundle.path(variant.model),
+                device=each,
+                threads=threads,
+                disabled_optimizers=variant.disabled_optimizers,
+            )
+        except DeviceError:
+            if place + 1 == len(runnable):
+                raise
+        else:
+            return Opened(variant=variant, session=session)
+    raise AssertionError("the last choice returns or raises")
+
+
+def choose(bundle: Bundle, device: str, name: str | None) -> Variant | None:
+    """Find the fastest variant made for `device`, or the one called `name` if it is; else None."""
+    precisions = _FASTEST_FIRST[device]
+    variants = bundle.manifest.variants if name is None else (bundle.variant(name),)
+    fitting = [
+        variant
+        for variant in variants
+        if PROVIDERS[device] in variant.providers and variant.precision in precisions
+    ]
+    return min(fitting, key=lambda variant: precisions.index(variant.precision), default=None)
+
+
+def check_golden(
+    manifest: Manifest, variant: Variant, engine: Engine, tokenizer: Tokenizer
+) -> float:
+    """Run the golden inputs in one padded batch; return how far the answers are from recorded.
+
+    The difference is the largest of any logit, divided by the spread (max - min) of those
+    recorded. VerificationError where it is above the variant's tolerance.
+    """
+    texts: list[Text] = [
+        text[0] if len(text) == 1 else (text[0], text[1]) for text in manifest.golden.texts
+    ]
+    encoded = tokenizer.encode(texts)
+    budget = len(texts) * manifest.max_length
+    found = np.vstack(
+        infer(engine, encoded, pad_token_id=manifest.pad_token_id, token_budget=budget)
+    )
+    expected = np.array(manifest.golden.logits, np.float32)
+    if found.shape != expected.shape:
+        raise BundleError(
+            f"{variant.model.file} gives logits {found.shape} for the golden inputs, the manifest "
+            f"records {expected.shape}; export the model again"
+        )
+    spread = float(expected.max() - expected.min()) or 1.0
+    difference = float(np.abs(found - expected).max()) / spread
+    if not difference <= variant.golden_tolerance:  # NaN must not pass
+        raise _wrong_answers(manifest, variant, difference)
+    return difference
+
+
+def _nothing_to_run(bundle: Bundle, device: str, name: str | None) -> SettingError | DeviceError:
+    if name is not None:
+        variant = bundle.variant(name)
+        return SettingError(
+            f"variant {name} ({variant.precision}, for {', '.join(variant.providers)}) is not made "
+            f"for device {device}; leave the variant out, or choose another device"
+        )
+    made = ", ".join(
+        f"{variant.name} for {'/'.join(variant.providers)}" for variant in bundle.manifest.variants
+    )
+    return DeviceError(f"{bundle.folder} has no variant for device {device}; it has {made}")
+
+
+def _wrong_answers(manifest: Manifest, variant: Variant, difference: float) -> VerificationError:
+    floats = [v.name for v in manifest.variants if v.precision != "int8" and v is not variant]
+    remedy = f"use variant {floats[0]}, or " if floats else ""
+    return VerificationError(
+        f"variant {variant.name} does not give its recorded answers on this machine: the golden "
+        f"inputs differ by {difference:.2g} of the logits' spread, {variant.golden_tolerance:.2g} "
+        f"is tolerated; {remedy}export the model on a machine like this one"
+    )

@@ -1,0 +1,202 @@
+"""The `Engine` seam, and onnxruntime behind it."""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertedge.errors import (
+    BertedgeError,
+    BundleError,
+    DeviceError,
+    MissingExtraError,
+    SettingError,
+)
+from bertedge.runtime import machine
+from bertedge.runtime.batching import TOKEN_BUDGET, Batch, pad, plan
+from bertedge.runtime.tokenization import Encoded
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+"""Execution provider of each device."""
+
+_ERRORS_ONLY = 3
+_INPUT_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+
+
+class Engine(Protocol):
+    """Anything that turns a batch into logits: onnxruntime, PyTorch, a test's fake."""
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """Give `(batch, labels)` for texts, `(batch, sequence, labels)` for tokens."""
+
+
+class Session:
+    """An onnxruntime session that is fed exactly the inputs its graph has. Thread-safe."""
+
+    def __init__(self, native: Any, name: str) -> None:
+        self._native = native
+        self._name = name
+        self._inputs = {each.name: _INPUT_TYPES.get(each.type) for each in native.get_inputs()}
+        self._outputs = [each.name for each in native.get_outputs()][:1]
+        fields = Batch.__dataclass_fields__
+        strange = [name for name, kind in self._inputs.items() if name not in fields or not kind]
+        missing = [name for name in ("input_ids", "attention_mask") if name not in self._inputs]
+        if strange or missing or not self._outputs:
+            raise BundleError(
+                f"{name} is no graph of a BERT classifier: its inputs are "
+                f"{', '.join(self._inputs) or 'none'}; expected {', '.join(fields)} as integers; "
+                "export the model again"
+            )
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        device: str = "cpu",
+        threads: int | None = None,
+        disabled_optimizers: Sequence[str] = (),
+    ) -> "Session":
+        """Load an ONNX file on `device` ("cpu" or "cuda").
+
+        `threads` defaults to the cores this process may use. Raises DeviceError where the
+        device's provider does not load: onnxruntime itself would fall back to the CPU in silence.
+        """
+        native = open_native(
+            str(path), device=device, threads=threads, disabled_optimizers=disabled_optimizers
+        )
+        return cls(native, path.name)
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Execution providers in use, best first."""
+        return tuple(self._native.get_providers())
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """Run the graph; see `Engine.logits`."""
+        feed = {
+            name: getattr(batch, name).astype(kind, copy=False)
+            for name, kind in self._inputs.items()
+        }
+        try:
+            (logits,) = self._native.run(self._outputs, feed)
+        except Exception as error:  # onnxruntime's own classes derive from Exception alone
+            raise _run_error(self._name, batch, error) from error
+        return np.asarray(logits, np.float32)
+
+
+def infer(
+    engine: Engine,
+    encoded: Sequence[Encoded],
+    *,
+    pad_token_id: int,
+    token_budget: int = TOKEN_BUDGET,
+) -> list[NDArray[np.float32]]:
+    """Run rows in batches of like length and give each its logits, in the order given.
+
+    `(labels,)` for a text classifier, `(sequence, labels)` without padding for a token classifier.
+    """
+    answers: list[Any] = [None] * len(encoded)
+    for rows in plan([len(row.ids) for row in encoded], token_budget):
+        logits = engine.logits(pad([encoded[row] for row in rows], pad_token_id))
+        for row, answer in zip(rows.tolist(), logits, strict=True):
+            answers[row] = answer if answer.ndim == 1 else answer[: len(encoded[row].ids)]
+    return answers
+
+
+def open_native(
+    model: str | bytes,
+    *,
+    device: str,
+    threads: int | None = None,
+    disabled_optimizers: Sequence[str] = (),
+) -> Any:
+    """Create the `onnxruntime.InferenceSession` of a file (or a file's bytes) on `device`."""
+    onnxruntime = import_onnxruntime()
+    provider = PROVIDERS.get(device)
+    if provider is None:
+        raise SettingError(f"device is {device!r}; choose one of {', '.join(PROVIDERS)}")
+    if threads is not None and threads < 1:
+        raise SettingError(f"threads is {threads}; give 1 or more, or leave it out")
+    available = onnxruntime.get_available_providers()
+    if provider not in available:
+        raise DeviceError(_not_offered(device, available))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or machine.cores()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    # Spinning threads answer sooner; between runs they would only take cores from others.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    providers = [provider] if device == "cpu" else [provider, PROVIDERS["cpu"]]
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):  # where onnxruntime prints why CUDA did not load
+            if device == "cuda" and hasattr(onnxruntime, "preload_dlls"):
+                onnxruntime.preload_dlls()
+            native = onnxruntime.InferenceSession(
+                model, options, providers=providers, disabled_optimizers=list(disabled_optimizers)
+            )
+    except Exception as error:  # onnxruntime's own classes derive from Exception alone
+        raise BundleError(
+            f"{_name(model)} cannot be loaded by onnxruntime {onnxruntime.__version__} "
+            f"({_first_line(str(error))}); export the model again, or upgrade onnxruntime"
+        ) from error
+    native.disable_fallback()
+    if provider not in native.get_providers():
+        raise DeviceError(_not_loaded(provider, said.getvalue()))
+    return native
+
+
+def import_onnxruntime() -> Any:
+    """Import onnxruntime, or say which extra brings it."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        if error.name not in (None, "onnxruntime"):
+            raise
+        raise MissingExtraError("cpu", "onnxruntime") from None
+    return onnxruntime
+
+
+def _not_offered(device: str, available: Sequence[str]) -> str:
+    found = f"the installed onnxruntime offers {', '.join(available)}"
+    if device != "cuda":
+        return f"{PROVIDERS[device]} is not there: {found}; reinstall onnxruntime"
+    return (
+        f"CUDA cannot be used: {found}; pip uninstall onnxruntime && pip install 'bertedge[gpu]', "
+        "or use device cpu"
+    )
+
+
+def _not_loaded(provider: str, said: str) -> str:
+    why = next((line.strip(" *") for line in said.splitlines() if line.strip(" *")), "")
+    return (
+        f"{provider} is installed but does not load ({_first_line(why) or 'no reason given'}); "
+        "check the driver with nvidia-smi and the CUDA and cuDNN libraries with "
+        "pip install 'bertedge[gpu]', or use device cpu"
+    )
+
+
+def _run_error(name: str, batch: Batch, error: Exception) -> BertedgeError:
+    why = _first_line(str(error))
+    rows, length = batch.input_ids.shape
+    if "alloc" in why:
+        return DeviceError(
+            f"{name} ran out of memory on a batch of {rows}x{length} tokens ({why}); "
+            "lower token_budget"
+        )
+    return BundleError(
+        f"{name} failed on a batch of {rows}x{length} tokens ({why}); export the model again"
+    )
+
+
+def _name(model: str | bytes) -> str:
+    return "the model" if isinstance(model, bytes) else Path(model).name
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]

@@ -1,0 +1,244 @@
+"""Texts to token ids, as transformers' fast tokenizers give them, and windows over long texts."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import tokenizers  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from bertedge.errors import BundleError, SettingError
+from bertedge.tasks import Text
+
+Ints = NDArray[np.int64]
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_UNKNOWN_TOKENS = ("[UNK]", "<unk>")
+_NO_OFFSETS = np.empty((0, 2), np.int64)
+_NO_WORDS = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """One row for the model: a text, a pair, or a window of a longer text.
+
+    `offsets` and `word_ids` are empty in what `Tokenizer.encode` gives, where nobody needs them.
+    """
+
+    ids: Ints
+    """Token ids, special tokens included `(sequence,)`."""
+    type_ids: Ints
+    """0 in the first text of a pair, 1 in the second `(sequence,)`."""
+    offsets: Ints
+    """First character and one past the last, in the caller's text (in the word, for words)
+    `(sequence, 2)`."""
+    word_ids: Ints
+    """Which word the token belongs to; -1 for special tokens `(sequence,)`."""
+    content: slice
+    """The tokens that come from the text."""
+    first: int
+    """Position in the text, counted in tokens, of the first of them; above 0 in later windows."""
+    text: int
+    """Which of the texts given it came from."""
+    truncated: bool
+    """True where the text was longer than the model reads."""
+
+    @property
+    def special(self) -> NDArray[np.bool_]:
+        """True for the tokens that are not in the text `(sequence,)`."""
+        mask = np.ones(len(self.ids), np.bool_)
+        mask[self.content] = False
+        return mask
+
+
+class Tokenizer:
+    """A `tokenizer.json`, made to truncate or to cut windows at `max_length` tokens.
+
+    `stride` is how many tokens two neighbouring windows share; a quarter of a window by default.
+    Lone surrogates, which no encoding can carry, are read as U+FFFD. Safe to share by threads.
+    """
+
+    def __init__(self, json: str, *, max_length: int, stride: int | None = None) -> None:
+        native = _parse(json)
+        self._native = native
+        self._max_length = max_length
+        specials = native.num_special_tokens_to_add(False)
+        if max_length <= native.num_special_tokens_to_add(True):
+            raise SettingError(
+                f"max_length is {max_length}, which the special tokens alone would fill; "
+                "choose at least 8"
+            )
+        probe = native.encode("a").sequence_ids
+        self._before = probe.index(0) if 0 in probe else min(specials, 1)
+        self._after = specials - self._before
+        self._room = max_length - specials
+        self._stride = min(max_length // 4 if stride is None else stride, self._room - 1)
+        self._prefix = getattr(native.model, "continuing_subword_prefix", None)
+        self._unknown = _unknown_token(native)
+        self._token_lengths = np.full(native.get_vocab_size(), -1, np.int64)
+
+    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
+        """Give one row a text or pair, truncated at its end (the longer of a pair first)."""
+        encodings = _encode(self._native.encode_batch_fast, texts)
+        return [self._truncated(text, encoding) for text, encoding in enumerate(encodings)]
+
+    def encode_windows(self, texts: Sequence[str]) -> list[Encoded]:
+        """Give one window a text that fits, overlapping windows in order for a longer one."""
+        encodings = _encode(self._native.encode_batch, texts)
+        return [w for text, encoding in enumerate(encodings) for w in self._windows(text, encoding)]
+
+    def encode_words(self, words: Sequence[Sequence[str]]) -> list[Encoded]:
+        """Give the windows of texts that are split into words already; `word_ids` index them."""
+        encodings = _encode(partial(self._native.encode_batch, is_pretokenized=True), words)
+        return [w for text, encoding in enumerate(encodings) for w in self._windows(text, encoding)]
+
+    def continues_word(self, text: str, ids: Ints, offsets: Ints) -> NDArray[np.bool_]:
+        """Tell which tokens continue the word of the token before, as transformers' pipeline does.
+
+        Where the vocabulary marks continuations (`##`), a token does whose own length is not that
+        of the characters it stands for; elsewhere, one that has no space before it.
+        """
+        start = offsets[:, 0]
+        if self._prefix:
+            continues = self._lengths(ids) != offsets[:, 1] - start
+        else:
+            characters = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+            space = np.append(characters == ord(" "), False)
+            continues = (start > 0) & ~space[start - 1] & ~space[start]
+        return np.asarray(continues & (ids != self._unknown), np.bool_)
+
+    def _truncated(self, text: int, encoding: Any) -> Encoded:
+        ids = np.array(encoding.ids, np.int64)
+        type_ids = np.array(encoding.type_ids, np.int64)
+        truncated = len(ids) > self._max_length
+        if truncated:
+            origin = np.array(encoding.sequence_ids, np.float64)  # None becomes NaN
+            first, second = origin == 0, origin == 1
+            specials = len(ids) - int(first.sum()) - int(second.sum())
+            lengths = longest_first(first.sum(), second.sum(), self._max_length - specials)
+            keep = np.isnan(origin)
+            for part, length in zip((first, second), lengths, strict=True):
+                keep |= part & (np.cumsum(part) <= length)
+            ids, type_ids = ids[keep], type_ids[keep]
+        return Encoded(
+            ids=ids,
+            type_ids=type_ids,
+            offsets=_NO_OFFSETS,
+            word_ids=_NO_WORDS,
+            content=slice(self._before, len(ids) - self._after),
+            first=0,
+            text=text,
+            truncated=truncated,
+        )
+
+    def _windows(self, text: int, encoding: tokenizers.Encoding) -> Iterator[Encoded]:
+        ids = np.array(encoding.ids, np.int64)
+        type_ids = np.array(encoding.type_ids, np.int64)
+        offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+        words = np.array(encoding.word_ids, np.float64)  # None becomes NaN
+        word_ids = np.where(np.isnan(words), -1, words).astype(np.int64)
+        tokens = np.arange(len(ids))
+        size = len(ids) - self._before - self._after
+        for first in window_starts(size, self._room, self._stride):
+            length = min(self._room, size - first)
+            begin = self._before + first
+            take = np.r_[
+                tokens[: self._before],
+                tokens[begin : begin + length],
+                tokens[self._before + size :],
+            ]
+            yield Encoded(
+                ids=ids[take],
+                type_ids=type_ids[take],
+                offsets=offsets[take],
+                word_ids=word_ids[take],
+                content=slice(self._before, self._before + length),
+                first=first,
+                text=text,
+                truncated=False,
+            )
+
+    def _lengths(self, ids: Ints) -> Ints:
+        # Filled as tokens are met: asking for the whole vocabulary would slow the first answer.
+        unseen = np.unique(ids[self._token_lengths[ids] < 0])
+        for token in unseen.tolist():
+            self._token_lengths[token] = len(self._native.id_to_token(token) or "")
+        return self._token_lengths[ids]
+
+
+def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
+    """Tell how many tokens of each text of a pair to keep in `room`, as tokenizers decides it.
+
+    The longer text gives way until both are alike; then they share, the longer one the odd token.
+    """
+    short, long = sorted((int(first), int(second)))
+    long = min(long, max(short, room - short))
+    if short + long > room:
+        short = room // 2
+        long = room - short
+    return (long, short) if first > second else (short, long)
+
+
+def window_starts(size: int, room: int, stride: int) -> list[int]:
+    """Tell where windows of `room` tokens begin so that they cover `size` tokens.
+
+    Neighbours share at least `stride` tokens; the last one ends with the text and is full too.
+    """
+    if size <= room:
+        return [0]
+    return list(range(0, size - stride, room - stride))
+
+
+def best_context(windows: Sequence[Encoded]) -> list[slice]:
+    """Tell for each window of one text, in order, which of its rows to keep.
+
+    Together they are every token of the text once, special tokens left out, each from the window
+    that shows most of what is around it.
+    """
+    lengths = [window.content.stop - window.content.start for window in windows]
+    ends = [window.first + length for window, length in zip(windows, lengths, strict=True)]
+    borders = [
+        0,
+        *((right.first + end) // 2 for right, end in zip(windows[1:], ends, strict=False)),
+        ends[-1],
+    ]
+    shifts = [window.content.start - window.first for window in windows]
+    return [
+        slice(start + shift, stop + shift)
+        for start, stop, shift in zip(borders, borders[1:], shifts, strict=False)
+    ]
+
+
+def _parse(json: str) -> tokenizers.Tokenizer:
+    try:
+        native = tokenizers.Tokenizer.from_str(json)
+    except Exception as error:  # tokenizers raises bare Exception
+        raise BundleError(
+            f"the tokenizer cannot be read by tokenizers {tokenizers.__version__} ({error}); "
+            "upgrade with pip install -U tokenizers, or export the model again"
+        ) from error
+    native.no_padding()
+    native.no_truncation()
+    return native
+
+
+def _unknown_token(native: tokenizers.Tokenizer) -> int:
+    names = (getattr(native.model, "unk_token", None), *_UNKNOWN_TOKENS)
+    known = (native.token_to_id(name) for name in names if name)
+    return next((token for token in known if token is not None), -1)
+
+
+def _encode(encode: Callable[[Any], list[Any]], texts: Sequence[Any]) -> list[Any]:
+    try:
+        return encode(list(texts))
+    except (TypeError, UnicodeError):  # what tokenizers says of a lone surrogate
+        return encode([_without_surrogates(text) for text in texts])
+
+
+def _without_surrogates(text: Any) -> Any:
+    if isinstance(text, str):
+        return _SURROGATES.sub("\ufffd", text)
+    return type(text)(_without_surrogates(part) for part in text)

@@ -1,0 +1,64 @@
+"""The closed set of tasks, and the typed prediction of each."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Task(StrEnum):
+    """A task, by its Hugging Face name."""
+
+    TEXT_CLASSIFICATION = "text-classification"
+    TOKEN_CLASSIFICATION = "token-classification"
+
+
+class Aggregation(StrEnum):
+    """How token labels become entities, by the names transformers' pipeline gives them."""
+
+    NONE = "none"
+    SIMPLE = "simple"
+    FIRST = "first"
+    AVERAGE = "average"
+    MAX = "max"
+
+
+Text = str | tuple[str, str]
+"""One input: a text, or a pair of texts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classification:
+    """The label of one text (or pair)."""
+
+    label: str
+    score: float
+    """Softmax probability of `label`."""
+    scores: dict[str, float]
+    """Softmax probability of every label, in the model's order."""
+    truncated: bool = False
+    """True where the text was longer than the model reads, so that its end was not seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entity:
+    """One labelled span of a text."""
+
+    label: str
+    score: float
+    start: int
+    """First character, counted in the caller's own string."""
+    end: int
+    """One past the last character."""
+    text: str
+    """`original[start:end]`"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entities:
+    """The labelled spans of one text, from left to right."""
+
+    entities: tuple[Entity, ...]
+    windows: int = 1
+    """How many overlapping windows the text was read in; 1 where it fitted the model."""
+
+
+Prediction = Classification | Entities

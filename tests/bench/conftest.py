@@ -1,0 +1,183 @@
+import importlib.util
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bertedge.bench.engines import EngineSpec
+from bertedge.bench.protocol import PROTOCOL, Open
+from bertedge.bench.settings import Settings
+from bertedge.tasks import Task
+
+ROOT = Path(__file__).parents[2]
+TINY = ROOT / "models" / "tiny"
+LABELS = ("lights", "music", "heating", "other")
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Path:
+    return TINY / "text-classification"
+
+
+@pytest.fixture(scope="session")
+def token_bundle() -> Path:
+    return TINY / "token-classification"
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoints that the tiny bundles were made from, made again: `/ task`."""
+    pytest.importorskip("optimum", reason="needs the export extra")
+    spec = importlib.util.spec_from_file_location("make_tiny", ROOT / "scripts" / "make_tiny.py")
+    assert spec and spec.loader
+    make_tiny = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_tiny)
+    folder = tmp_path_factory.mktemp("checkpoints")
+    for task in Task:
+        make_tiny.make_checkpoint(task, folder / task.value)
+    return folder
+
+
+@pytest.fixture
+def quick() -> Settings:
+    """As little as shows everything."""
+    return Settings(threads=1, rounds=3, repeats=4, turn_s=0.02, starts=2, texts=6, timeout_s=60)
+
+
+def open_message(bundle: Path, task: Task = Task.TEXT_CLASSIFICATION) -> Open:
+    return Open(
+        protocol=PROTOCOL,
+        engine="bundle",
+        path=str(bundle),
+        variant="cpu-fp32",
+        precision="fp32",
+        device="cpu",
+        threads=1,
+        task=task,
+        labels=LABELS,
+        tokenizer=str(bundle / "tokenizer.json"),
+        max_length=64,
+        pad_token_id=0,
+        first=("turn the hall lights off",),
+    )
+
+
+@pytest.fixture
+def opening(bundle: Path) -> Open:
+    """What a worker is told to run the tiny bundle."""
+    return open_message(bundle)
+
+
+@pytest.fixture
+def engine(opening: Open) -> EngineSpec:
+    """The tiny bundle as an engine without a baseline."""
+    return EngineSpec(
+        name="tiny",
+        kind="bundle",
+        device="cpu",
+        precision="fp32",
+        command=(sys.executable, "-m", "bertedge.bench.worker"),
+        open=opening,
+        bytes_on_disk=1000,
+        baseline=None,
+    )
+
+
+FAKE = '''
+"""A worker of another make: it needs nothing but the protocol."""
+import json, os, subprocess, sys, time
+
+mode, notes = sys.argv[1], sys.argv[2]
+
+def note():
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    with open(notes, "a") as file:
+        print(os.getpid(), child.pid, file=file)
+
+def labels(message):
+    if "batches" in message:
+        count = sum(len(batch) for batch in message["batches"])
+    else:
+        count = len(message["texts"])
+    return [99 if mode == "lie" else 0] * (count - (mode == "miscount"))
+
+def answer(message):
+    match message["say"]:
+        case "open":
+            return {"say": "opened", "imports_s": 0, "load_s": 0, "first_run_s": 0, "labels": [0],
+                    "runs_on": "nothing", "versions": {}, "peak_memory_bytes": None}
+        case "token_workload" | "text_workload":
+            if mode == "hang":
+                time.sleep(600)
+            if mode == "chatter":
+                print("loading ...", flush=True)
+            if mode == "refuse":
+                return {"say": "failed", "error": "this peer cannot do that"}
+            return {"say": "ready", "warm_up_runs": 1, "stable": True, "run_ms": 1.0,
+                    "labels": labels(message), "peak_memory_bytes": None}
+        case "run":
+            with open(notes + "-turns", "a") as file:
+                print(mode, message["workload"], message["first"], file=file)
+            if mode == "crash":
+                sys.exit("the fake crashed on purpose")
+            if mode == "killed":
+                os.kill(os.getpid(), 9)
+            if mode == "lazy":
+                return {"say": "ran", "samples_ms": [1.0], "peak_memory_bytes": None}
+            time.sleep(0.001)
+            return {"say": "ran", "samples_ms": [1.0] * message["repeats"],
+                    "peak_memory_bytes": None}
+
+note()
+for line in sys.stdin:
+    print(json.dumps(answer(json.loads(line))), flush=True)
+'''
+
+
+@pytest.fixture
+def fake(tmp_path: Path, opening: Open) -> Callable[..., EngineSpec]:
+    """Makes an engine that misbehaves; it notes its processes in `tmp_path / "pids"`."""
+    program = tmp_path / "fake.py"
+    program.write_text(FAKE)
+
+    def make(mode: str, baseline: str | None = "tiny") -> EngineSpec:
+        return EngineSpec(
+            name=mode,
+            kind="peer",
+            device="cpu",
+            precision="fp32",
+            command=(sys.executable, str(program), mode, str(tmp_path / "pids")),
+            open=opening,
+            bytes_on_disk=1,
+            baseline=baseline,
+        )
+
+    return make
+
+
+@pytest.fixture
+def alive() -> Callable[[int], bool]:
+    """Tells whether a process runs; one that nobody has waited for yet does not."""
+    return runs
+
+
+@pytest.fixture
+def survives() -> Callable[[int], bool]:
+    """Tells whether a process still runs after some seconds."""
+
+    def check(pid: int) -> bool:
+        deadline = time.monotonic() + 10
+        while runs(pid) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return runs(pid)
+
+    return check
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

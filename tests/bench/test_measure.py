@@ -1,0 +1,281 @@
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bertedge.bench.assemble import Setting, build_report
+from bertedge.bench.engines import EngineSpec
+from bertedge.bench.environment import describe_environment
+from bertedge.bench.measure import EngineLog, measure, repeats_for, rotated
+from bertedge.bench.process import Worker, WorkerError
+from bertedge.bench.protocol import Open, Ready, Run, TextWorkload, TokenWorkload, encode
+from bertedge.bench.report import Comparison, Report
+from bertedge.bench.settings import Settings
+from bertedge.bench.table import render
+from bertedge.progress import Silent
+from bertedge.tasks import Task
+
+WORKLOADS = (
+    TokenWorkload(name="1x4", batches=tuple(((9, 10, 11, n),) for n in range(12, 32))),
+    TextWorkload(name="texts", texts=(("turn it off",),) * 3, at_once=True, token_budget=64),
+)
+
+
+class Listener(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+
+def report_of(specs: list[EngineSpec], settings: Settings) -> Report:
+    comparison = Comparison(
+        bundle="b",
+        baseline="c",
+        task=Task.TEXT_CLASSIFICATION,
+        labels=4,
+        max_length=64,
+        parameters=9220,
+        same_source=True,
+        data=None,
+    )
+    setting = Setting(
+        environment=describe_environment(),
+        comparison=comparison,
+        settings=settings,
+        left_out=(),
+        at_export={},
+    )
+    return build_report(measure(specs, WORKLOADS, settings, Silent()), WORKLOADS, setting)
+
+
+def test_every_engine_takes_every_turn(engine: EngineSpec, quick: Settings):
+    twin = replace(engine, name="twin", baseline="tiny")
+    measurement = measure([engine, twin], WORKLOADS, quick, Silent())
+    assert measurement.complete
+    for log in measurement.engines:
+        assert log.problem is None
+        assert len(log.starts) == quick.starts
+        assert {name: len(ready.labels) for name, ready in log.ready.items()} == {
+            "1x4": 20,
+            "texts": 3,
+        }
+        turns = [(turn.workload, turn.round) for turn in log.turns]
+        assert turns == [(name, n) for n in range(quick.rounds) for name in ("1x4", "texts")]
+        assert {len(turn.samples_ms) for turn in log.turns} == {quick.repeats}
+        total_s = log.starts[0].total_s
+        told = log.starts[0].opened
+        assert told.imports_s + told.load_s + told.first_run_s < total_s < 30
+
+
+def test_an_engine_against_itself_agrees_with_itself(engine: EngineSpec, quick: Settings):
+    report = report_of([engine, replace(engine, name="twin", baseline="tiny")], quick)
+    baseline, twin = report.engines
+    assert twin.on_texts and twin.on_texts.share == 1 and twin.on_texts.labels == 3
+    assert twin.on_random_tokens and twin.on_random_tokens.share == 1
+    assert baseline.on_texts is None
+    for result in report.results:
+        assert (result.speedup is None) == (result.engine == "tiny")
+        if result.speedup:
+            assert 0.2 < result.speedup.median < 5
+            assert result.speedup.rounds == quick.rounds
+
+
+@pytest.mark.parametrize(
+    ("mode", "problem"),
+    [
+        ("crash", "round 1, 1x4: ended with exit code 1: the fake crashed on purpose"),
+        ("killed", "round 1, 1x4: was killed by SIGKILL, perhaps for lack of memory"),
+        ("hang", "warm-up, 1x4: gave no answer within 2 s"),
+        ("chatter", "warm-up, 1x4: gave no valid answer: no JSON: 'loading ...'"),
+        ("refuse", "warm-up, 1x4: this peer cannot do that"),
+        ("lazy", "round 1, 1x4: claims (1.0,) ms for 4 runs"),
+        ("lie", "disagrees with the baseline: 0.0% of 3 labels are the same"),
+        ("miscount", "disagrees with the baseline: 0.0% of 3 labels are the same"),
+    ],
+)
+def test_a_bad_engine_gets_a_row_that_says_so_and_the_run_goes_on(
+    engine: EngineSpec,
+    fake: Callable[..., EngineSpec],
+    quick: Settings,
+    mode: str,
+    problem: str,
+):
+    report = report_of([engine, fake(mode)], replace(quick, timeout_s=2, starts=1))
+    assert report.complete
+    sound, bad = report.engines
+    assert bad.problem == problem
+    assert sound.problem is None
+    assert len([r for r in report.results if r.engine == "tiny"]) == len(WORKLOADS)
+    text = render(report)
+    assert max(len(line) for line in text.splitlines()) <= 100
+    assert f"! {mode}: {problem}" in text.replace("\n  ", " ")
+
+
+def test_a_bad_baseline_leaves_the_others_their_figures(
+    engine: EngineSpec, fake: Callable[..., EngineSpec], quick: Settings
+):
+    report = report_of([fake("crash", None), replace(engine, baseline="crash")], quick)
+    assert {result.engine for result in report.results} == {"tiny"}
+    assert all(result.speedup is None for result in report.results)
+    assert "times as fast" not in render(report)
+
+
+def test_a_program_that_is_not_there_gets_a_row(engine: EngineSpec, quick: Settings):
+    missing = replace(engine, name="missing", command=("/nowhere/peer",), baseline="tiny")
+    listener = Listener()
+    measurement = measure([missing, engine], WORKLOADS, quick, listener)
+    assert measurement.complete
+    problem = measurement.engines[0].problem
+    assert problem and problem.startswith("start: could not be started: [Errno 2]")
+    assert listener.said == [f"missing: {problem}"]
+
+
+@pytest.mark.parametrize("mode", ["crash", "hang", "good"])
+def test_nothing_survives_a_run(
+    fake: Callable[..., EngineSpec],
+    survives: Callable[[int], bool],
+    quick: Settings,
+    tmp_path: Path,
+    mode: str,
+):
+    measure([fake(mode, None)], WORKLOADS, replace(quick, timeout_s=1), Silent())
+    pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
+    assert len(pids) == 2 * quick.starts  # each worker has a child of its own
+    assert not any(survives(pid) for pid in pids)
+
+
+def test_engines_take_turns_in_an_order_that_moves_on(
+    fake: Callable[..., EngineSpec], quick: Settings, tmp_path: Path
+):
+    specs = [fake(name, None) for name in ("a", "b", "c")]
+    measure(specs, WORKLOADS[:1], replace(quick, starts=1), Silent())
+    assert (tmp_path / "pids-turns").read_text().splitlines() == [
+        *("a 1x4 0", "b 1x4 0", "c 1x4 0"),
+        *("b 1x4 4", "c 1x4 4", "a 1x4 4"),
+        *("c 1x4 8", "a 1x4 8", "b 1x4 8"),
+    ]
+
+
+def test_a_worker_that_does_not_read_cannot_block_bench(alive: Callable[[int], bool]):
+    deaf = (sys.executable, "-c", "import time; time.sleep(600)")
+    long = TextWorkload(name="t", texts=(("x" * 2**20,),), at_once=True, token_budget=1)
+    with Worker(deaf, threads=1) as worker:
+        began = time.monotonic()
+        with pytest.raises(WorkerError, match=r"no answer within 0.5 s"):
+            worker.ask(long, timeout_s=0.5)
+        assert time.monotonic() - began < 5
+    assert not alive(worker.pid)
+
+
+def test_workers_are_told_their_threads():
+    program = (
+        "import json, os; input();"
+        "print(json.dumps({'say': 'failed', 'error': os.environ['OMP_NUM_THREADS']}), flush=True)"
+    )
+    with (
+        Worker((sys.executable, "-c", program), threads=3) as worker,
+        pytest.raises(WorkerError, match=r"^3$"),
+    ):
+        worker.ask(Run(workload="t", first=0, repeats=1), timeout_s=60)
+
+
+DRIVER = """
+import sys
+from bertedge.bench.engines import EngineSpec
+from bertedge.bench.measure import measure
+from bertedge.bench.protocol import TokenWorkload, decode_request
+from bertedge.bench.settings import Settings
+from bertedge.progress import Silent
+
+class Tell(Silent):
+    def start(self, what, total, unit):
+        print(what, flush=True)
+
+opening = decode_request(sys.stdin.readline())
+spec = EngineSpec(name="tiny", kind="bundle", device="cpu", precision="fp32", baseline=None,
+                  command=(sys.executable, "-m", "bertedge.bench.worker"), open=opening,
+                  bytes_on_disk=1)
+batches = (((9, 10, 11),),)
+settings = Settings(threads=1, rounds=10**6, turn_s=60, repeats=10**6, starts=1)
+done = measure([spec], [TokenWorkload(name="1x3", batches=batches)], settings, Tell())
+print(done.complete, len(done.engines[0].starts), flush=True)
+"""
+
+
+def start_driver(opening: Open) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin and process.stdout
+    process.stdin.write(encode(opening))
+    process.stdin.flush()
+    while process.stdout.readline() != "measuring\n":
+        assert process.poll() is None
+    return process
+
+
+def children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(word) for word in text.split()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_workers_die_with_a_killed_bench(
+    opening: Open, alive: Callable[[int], bool], survives: Callable[[int], bool]
+):
+    process = start_driver(opening)
+    workers = children(process.pid)
+    assert len(workers) == 1 and alive(workers[0])
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=10)
+    assert not survives(workers[0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_ctrl_c_keeps_what_is_finished_and_ends_the_workers(
+    opening: Open, alive: Callable[[int], bool]
+):
+    process = start_driver(opening)
+    workers = children(process.pid)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=10)
+    assert said == "False 1\n"
+    assert not alive(workers[0])
+
+
+def log(name: str, run_ms: float, baseline: str | None, engine: EngineSpec) -> EngineLog:
+    ready = Ready(warm_up_runs=1, stable=True, run_ms=run_ms, labels=(), peak_memory_bytes=None)
+    spec = replace(engine, name=name, baseline=baseline)
+    return EngineLog(spec=spec, ready={"1x4": ready})
+
+
+def test_the_baseline_decides_how_many_runs_a_turn_has(engine: EngineSpec):
+    settings = Settings(threads=1, repeats=20, turn_s=0.5)
+    fast = log("fast", 1, "torch", engine)
+    for run_ms, repeats in ((1, 20), (50, 10), (400, 3)):
+        logs = [fast, log("torch", run_ms, None, engine)]
+        assert repeats_for("1x4", logs, settings) == repeats
+    broken = log("torch", 1, None, engine)
+    broken.problem = "broke"
+    slow = log("slow", 100, "torch", engine)
+    assert repeats_for("1x4", [fast, slow, broken], settings) == 5
+
+
+def test_few_repeats_may_be_asked_for(engine: EngineSpec):
+    logs = [log("torch", 400, None, engine)]
+    assert repeats_for("1x4", logs, Settings(threads=1, repeats=1)) == 1
+
+
+def test_the_order_moves_on_every_round(engine: EngineSpec):
+    logs = [log(name, 1, None, engine) for name in "abc"]
+    orders = ["".join(item.spec.name for item in rotated(logs, n)) for n in range(4)]
+    assert orders == ["abc", "bca", "cab", "abc"]

@@ -1,0 +1,190 @@
+from dataclasses import replace
+
+from bertedge.bench.engines import LeftOut
+from bertedge.bench.environment import Environment
+from bertedge.bench.report import (
+    SCHEMA,
+    Agreement,
+    ColdStart,
+    Comparison,
+    EngineReport,
+    Load,
+    Report,
+    Result,
+)
+from bertedge.bench.sentences import best_variant, notes, summary
+from bertedge.bench.settings import Settings
+from bertedge.bench.statistics import Ratio, summarize
+from bertedge.bench.table import number, render
+from bertedge.bundle import Accuracy
+from bertedge.tasks import Task
+
+MIB = 2**20
+
+
+def engine(name: str, **changes) -> EngineReport:
+    start = ColdStart(total_s=4.0, process_s=0.1, imports_s=3.0, load_s=0.8, first_run_s=0.1)
+    report = EngineReport(
+        name=name,
+        kind="bundle",
+        device="cpu",
+        precision="int8",
+        baseline="torch-fp32",
+        runs_on="CPUExecutionProvider",
+        bytes_on_disk=20 * MIB,
+        peak_memory_bytes=100 * MIB,
+        cold_starts=(start,),
+        cold_start=replace(start, total_s=0.4),
+        on_texts=None,
+        on_random_tokens=Agreement(share=0.96875, labels=32),
+        at_export=None,
+        problem=None,
+        versions={},
+    )
+    return replace(report, **changes)
+
+
+def result(name: str, p50_ms: float, ratio: tuple[float, float, float] | None) -> Result:
+    speedup = None
+    if ratio:
+        low, median, high = ratio
+        speedup = Ratio(median=median, low=low, high=high, confidence=0.95, rounds=10)
+    return Result(
+        engine=name,
+        workload="8x128",
+        latency=summarize([p50_ms] * 10),
+        texts_per_second=8000 / p50_ms,
+        speedup=speedup,
+        agreement=Agreement(share=0.96875, labels=32) if ratio else None,
+        warm_up_runs=12,
+        settled=True,
+        rounds=(0,),
+        rounds_ms=((p50_ms,) * 10,),
+    )
+
+
+TORCH = engine(
+    "torch-fp32",
+    kind="torch",
+    baseline=None,
+    bytes_on_disk=80 * MIB,
+    peak_memory_bytes=500 * MIB,
+    cold_start=ColdStart(total_s=4, process_s=0.1, imports_s=3, load_s=0.8, first_run_s=0.1),
+    on_random_tokens=None,
+)
+
+
+def report(*engines: EngineReport, results: tuple[Result, ...], **changes) -> Report:
+    whole = Report(
+        schema=SCHEMA,
+        complete=True,
+        seconds=60,
+        environment=Environment(
+            created="2026-01-02T03:04:05+00:00",
+            system="Linux 6",
+            python="3.11",
+            cpu="A CPU with a name that is as long as the names of CPUs are, at 2.00 GHz",
+            cores=2,
+            cpu_flags=("avx2", "avx512_vnni"),
+            memory_bytes=None,
+            load=0.5,
+            versions={"bertedge": "0.1.0", "torch": "2.13.0"},
+        ),
+        comparison=Comparison(
+            bundle="home-intents",
+            baseline="home-intents",
+            task=Task.TEXT_CLASSIFICATION,
+            labels=13,
+            max_length=128,
+            parameters=22_700_000,
+            same_source=True,
+            data=None,
+        ),
+        settings=Settings(threads=2),
+        workloads=(Load(name="8x128", batch=8, length=128, texts=8, repeats=20),),
+        engines=engines,
+        results=results,
+        left_out=(),
+    )
+    return replace(whole, **changes)
+
+
+INT8 = result("cpu-int8", 100, (6.9, 7.15, 7.4))
+BASE = result("torch-fp32", 715, None)
+
+
+def test_the_table_shows_every_engine_and_marks_the_fastest():
+    text = render(report(TORCH, engine("cpu-int8"), results=(BASE, INT8)))
+    assert max(len(line) for line in text.splitlines()) <= 100
+    rows = {line.split()[0]: line for line in text.splitlines() if line.startswith("  ")}
+    latency = [line for line in text.splitlines() if "7.15x" in line]
+    assert latency[0].split() == [
+        "cpu-int8", "*", "100", "100", "100", "100", "80.0", "7.15x", "(6.90-7.40)", "96.9%",
+    ]  # fmt: skip
+    assert rows["torch-fp32"].split()[1:] == [
+        "4.00", "0.10", "3.00", "0.80", "0.10", "500", "80.0",
+    ]  # fmt: skip
+
+
+def test_three_sentences_say_what_it_comes_to():
+    accuracy = Accuracy(
+        data="dev.csv",
+        sha256="",
+        rows=1200,
+        metric="accuracy",
+        checkpoint=0.8861,
+        variant=0.8848,
+        agreement=0.985,
+    )
+    int8 = engine("cpu-int8", at_export=accuracy)
+    assert summary(report(TORCH, int8, results=(BASE, INT8))) == [
+        "cpu-int8 against torch-fp32: 7.15 times as fast (6.90 to 7.40) on 8x128; it gives its "
+        "first label after 0.40 s, torch-fp32 after 4.00 s.",
+        "It takes 20 MiB on disk against 80 MiB (4.0 times smaller), and 100 MiB of memory at its "
+        "peak against 500 MiB (5.0 times smaller).",
+        "cpu-int8 agrees with the baseline on 96.9% of 32 labels of random tokens; export measured "
+        "accuracy 0.8848 against 0.8861 on the 1,200 rows of dev.csv.",
+    ]
+
+
+def test_a_difference_within_the_spread_is_called_none():
+    same = result("cpu-int8", 710, (0.97, 1.01, 1.05))
+    whole = report(TORCH, engine("cpu-int8"), results=(BASE, same))
+    assert "1.01x (0.97-1.05) none" in render(whole)
+    assert summary(whole)[0].startswith("cpu-int8 against torch-fp32: no difference on 8x128;")
+
+
+def test_an_engine_with_a_problem_is_not_praised():
+    liar = engine("liar", problem="disagrees with the baseline: 0.0% of 32 labels are the same")
+    fast = result("liar", 1, (700, 715, 730))
+    whole = report(TORCH, liar, engine("cpu-int8"), results=(BASE, fast, INT8))
+    best = best_variant(whole)
+    assert best and best.name == "cpu-int8"
+    text = render(whole)
+    assert "liar *" not in text and "cpu-int8 *" in text
+    assert "! liar: disagrees with the baseline" in text
+
+
+def test_engines_without_figures_have_rows_that_say_why():
+    broken = engine("broken", cold_start=None, cold_starts=(), problem="start: " + "x" * 200)
+    left_out = (LeftOut(name="cuda-fp16", why="needs cuda"),)
+    text = render(
+        report(TORCH, broken, engine("cpu-int8"), results=(BASE, INT8), left_out=left_out)
+    )
+    assert max(len(line) for line in text.splitlines() if "x" * 200 not in line) <= 100
+    assert sum(line.startswith("  broken") for line in text.splitlines()) == 2
+    assert "- cuda-fp16 is left out: needs cuda" in text
+
+
+def test_nothing_is_summed_up_where_nothing_was_measured():
+    empty = report(TORCH, engine("cpu-int8"), results=(), complete=False, workloads=())
+    assert summary(empty) == []
+    assert notes(empty)[0].startswith("Interrupted")
+    assert "speed-up" not in render(empty)
+
+
+def test_numbers_have_about_three_figures():
+    values = (0.0461, 0.9124, 4.512, 37.62, 715.4, 12345.6)
+    assert [number(value) for value in values] == [
+        "0.046", "0.912", "4.51", "37.6", "715", "12,346",
+    ]  # fmt: skip

@@ -1,0 +1,182 @@
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bertedge.bench import subject
+from bertedge.bench.process import Worker, WorkerError
+from bertedge.bench.protocol import (
+    Open,
+    Opened,
+    Ran,
+    Ready,
+    Run,
+    TextWorkload,
+    TokenWorkload,
+    encode,
+)
+from bertedge.bench.worker import Prepared, settled, take_turn, warm_up
+from bertedge.runtime.predictor import Predictor
+from bertedge.tasks import Classification, Task
+
+COMMAND = (sys.executable, "-m", "bertedge.bench.worker")
+LONG = "please play a quiet song in the living room " * 20
+TEXTS = ("turn the hall lights off", "play a song", LONG, "is it warm", "x")
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    with Worker(COMMAND, threads=1) as process:
+        yield process
+
+
+def test_a_worker_answers_in_full(worker: Worker, opening: Open):
+    opened = worker.ask(opening, timeout_s=60)
+    assert isinstance(opened, Opened)
+    assert opened.runs_on == "CPUExecutionProvider"
+    assert opened.imports_s > 0 and opened.load_s > 0 and opened.first_run_s > 0
+    assert {"onnxruntime", "numpy", "tokenizers"} == set(opened.versions)
+    assert len(opened.labels) == 1
+
+    cell = TokenWorkload(name="2x3", batches=(((9, 10, 11), (12, 13, 14)),) * 3)
+    ready = worker.ask(cell, timeout_s=60)
+    assert isinstance(ready, Ready)
+    assert len(ready.labels) == 6
+    assert ready.warm_up_runs > 3 and ready.run_ms > 0
+
+    ran = worker.ask(Run(workload="2x3", first=2, repeats=5), timeout_s=60)
+    assert isinstance(ran, Ran)
+    assert len(ran.samples_ms) == 5 and min(ran.samples_ms) > 0
+    if sys.platform == "linux":
+        assert 20 * 2**20 < (ran.peak_memory_bytes or 0) < 400 * 2**20
+
+
+def test_labels_are_those_of_the_predictor(worker: Worker, opening: Open, bundle: Path):
+    worker.ask(opening, timeout_s=60)
+    texts = tuple((text,) for text in TEXTS)
+    predictor = Predictor.open(bundle, device="cpu", threads=1)
+    expected = []
+    for prediction in predictor.predict(TEXTS):
+        assert isinstance(prediction, Classification)
+        expected.append(predictor.labels.index(prediction.label))
+    for at_once in (False, True):
+        workload = TextWorkload(name="t", texts=texts, at_once=at_once, token_budget=128)
+        ready = worker.ask(workload, timeout_s=60)
+        assert isinstance(ready, Ready)
+        assert list(ready.labels) == expected
+
+
+def test_tokens_of_long_texts_are_labelled_once_each(opening: Open, token_bundle: Path):
+    labels = ("O", "B-room", "I-room", "B-device", "I-device", "B-time")
+    task = Task.TOKEN_CLASSIFICATION
+    request = replace(opening, path=str(token_bundle), task=task, labels=labels)
+    loaded = subject.load(request)
+    found = loaded.label([(text,) for text in TEXTS], 2048)
+    tokenizer = loaded.tokenizer
+    tokens = [int((~window.special).sum()) for window in tokenizer.encode_windows(TEXTS[:2])]
+    alone = loaded.label([(TEXTS[0],)], 2048)
+    assert len(alone) == tokens[0]
+    assert np.array_equal(found[: tokens[0]], alone)
+    assert len(found) > 180  # the long text's words, whatever windows they were read in
+
+
+def test_a_batch_of_tokens_gets_a_label_a_row_or_a_token(opening: Open, token_bundle: Path):
+    rows = [[9, 10, 11], [12, 13, 14]]
+    loaded = subject.load(opening)
+    assert loaded.label_batch(loaded.batch(rows)).shape == (2,)
+    task = Task.TOKEN_CLASSIFICATION
+    loaded = subject.load(replace(opening, path=str(token_bundle), task=task))
+    assert loaded.label_batch(loaded.batch(rows)).shape == (6,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"engine": "abacus"}, "engine is 'abacus'; choose one of torch, bundle"),
+        ({"path": "nowhere"}, "nowhere is not a directory"),
+        ({"variant": "cpu-int8"}, "has no variant 'cpu-int8'"),
+    ],
+)
+def test_what_cannot_be_opened_is_said(worker: Worker, opening: Open, changes, why: str):
+    with pytest.raises(WorkerError, match=why):
+        worker.ask(replace(opening, **changes), timeout_s=60)
+
+
+def test_requests_out_of_turn_are_refused(worker: Worker, opening: Open):
+    with pytest.raises(WorkerError, match="first request must be open"):
+        worker.ask(Run(workload="t", first=0, repeats=1), timeout_s=60)
+    worker.ask(opening, timeout_s=60)
+    with pytest.raises(WorkerError, match="no workload 't'"):
+        worker.ask(Run(workload="t", first=0, repeats=1), timeout_s=60)
+    cell = TokenWorkload(name="bad", batches=(((10**6,),),))
+    with pytest.raises(WorkerError, match=r"cpu-fp32.onnx failed on a batch of 1x1"):
+        worker.ask(cell, timeout_s=60)
+
+
+def test_a_worker_imports_nothing_heavy_before_it_is_asked():
+    program = "import bertedge.bench.worker, sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    heavy = {"numpy", "torch", "transformers", "onnxruntime", "tokenizers"}
+    assert heavy.isdisjoint(loaded.stdout.split())
+
+
+def test_a_worker_ends_when_its_input_closes(opening: Open):
+    process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin and process.stdout
+    process.stdin.write(encode(opening))
+    process.stdin.flush()
+    assert json.loads(process.stdout.readline())["say"] == "opened"
+    process.stdin.close()
+    assert process.wait(timeout=10) == 0
+    process.stdout.close()
+
+
+def test_a_worker_ends_in_the_midst_of_work(opening: Open):
+    process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin and process.stdout
+    endless = Run(workload="2x3", first=0, repeats=10**9)
+    process.stdin.write(encode(opening))
+    process.stdin.write(encode(TokenWorkload(name="2x3", batches=(((9, 10, 11),),))))
+    process.stdin.write(encode(endless))
+    process.stdin.flush()
+    assert json.loads(process.stdout.readline())["say"] == "opened"
+    assert json.loads(process.stdout.readline())["say"] == "ready"
+    process.stdin.close()
+    assert process.wait(timeout=10) == 0
+    process.stdout.close()
+
+
+def test_a_turn_runs_one_input_after_another_from_the_one_it_is_told():
+    runs: list[int] = []
+
+    def run(number: int) -> NDArray[np.int64]:
+        runs.append(number)
+        time.sleep(0.04)  # longer than the uncounted runs of a turn may take in all
+        return np.array([number])
+
+    request = Run(workload="t", first=4, repeats=4)
+    ran = take_turn(Prepared(inputs=3, run=run), request)
+    assert runs == [1, 1, 2, 0, 1]  # the first is not counted
+    assert len(ran.samples_ms) == 4 and min(ran.samples_ms) >= 40
+
+
+def test_warm_up_labels_every_input_once_in_order():
+    ready = warm_up(Prepared(inputs=3, run=lambda number: np.array([number, 9])))
+    assert ready.labels == (0, 9, 1, 9, 2, 9)
+    assert ready.warm_up_runs >= 13
+
+
+def test_times_have_settled_when_two_windows_agree():
+    assert settled([9, 8, 7, 6, 5] + [1.0] * 10)
+    assert settled([1.0, 1.02] * 5)
+    assert not settled([2.0] * 5 + [1.0] * 5)
+    assert not settled([1.0] * 5 + [1.1] * 5)

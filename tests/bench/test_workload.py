@@ -1,0 +1,105 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from bertedge.bench.workload import (
+    Cell,
+    default_grid,
+    draw_texts,
+    parse_grid,
+    plain_tokens,
+    text_workloads,
+    token_workload,
+)
+from bertedge.errors import SettingError
+from bertedge.examples import Columns
+from bertedge.tasks import Task
+
+
+def names(cells: tuple[Cell, ...]) -> list[str]:
+    return [cell.name for cell in cells]
+
+
+def test_a_grid_is_read_in_order_and_without_repetitions():
+    assert names(parse_grid("8x16, 1x128,8x16", 128)) == ["8x16", "1x128"]
+
+
+@pytest.mark.parametrize("text", ["", "16", "1x", "0x16", "1x0", "ax3", "1x16,", "-1x16", "1x16x2"])
+def test_a_malformed_grid_is_refused_with_an_example(text: str):
+    with pytest.raises(SettingError, match="1x16,8x128"):
+        parse_grid(text, 128)
+
+
+def test_a_grid_longer_than_the_model_is_refused_with_its_length():
+    with pytest.raises(SettingError, match="1x65, but the model reads 64"):
+        parse_grid("1x64,1x65", 64)
+
+
+def test_the_default_grid_is_cut_to_the_model():
+    assert names(default_grid(512)) == ["1x16", "1x128", "8x128"]
+    assert names(default_grid(64)) == ["1x16", "1x64", "8x64"]
+    assert names(default_grid(8)) == ["1x8", "8x8"]
+
+
+def test_plain_tokens_are_the_vocabulary_without_special_tokens(bundle: Path):
+    text = (bundle / "tokenizer.json").read_text(encoding="utf-8")
+    vocabulary = json.loads(text)["model"]["vocab"]
+    special = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
+    expected = sorted(number for token, number in vocabulary.items() if token not in special)
+    assert plain_tokens(text, len(vocabulary)) == expected
+    assert max(plain_tokens(text, 50)) == 49
+
+
+@pytest.mark.parametrize(("batch", "batches"), [(1, 32), (8, 4), (32, 1), (50, 1)])
+def test_a_cell_has_enough_rows_to_compare_labels_on(batch: int, batches: int):
+    workload = token_workload(Cell(batch=batch, length=3), [7, 8, 9], seed=1)
+    assert len(workload.batches) == batches
+    assert {len(rows) for rows in workload.batches} == {batch}
+    assert {len(row) for rows in workload.batches for row in rows} == {3}
+    assert {token for rows in workload.batches for row in rows for token in row} == {7, 8, 9}
+
+
+def test_the_seed_decides_on_the_tokens():
+    cell, tokens = Cell(batch=2, length=16), range(1000)
+    assert token_workload(cell, tokens, seed=1) == token_workload(cell, tokens, seed=1)
+    assert token_workload(cell, tokens, seed=1) != token_workload(cell, tokens, seed=2)
+
+
+def test_texts_are_drawn_evenly_and_kept_in_the_order_of_the_file(tmp_path: Path):
+    data = tmp_path / "data.csv"
+    data.write_text("text\n" + "".join(f"text {n:04}\n" for n in range(1000)))
+
+    def draw(seed: int) -> tuple[tuple[str, ...], ...]:
+        return draw_texts(
+            data, Task.TEXT_CLASSIFICATION, Columns(), pair=False, count=100, seed=seed
+        )
+
+    texts = draw(0)
+    assert len(set(texts)) == 100
+    assert list(texts) == sorted(texts)
+    assert texts == draw(0) != draw(1)
+    assert 25 <= sum(text < ("text 0500",) for text in texts) <= 75
+
+
+def test_a_short_file_is_taken_whole(tmp_path: Path):
+    data = tmp_path / "data.tsv"
+    data.write_text("sentence1\tsentence2\nfirst\tsecond\nthird\tfourth\n")
+    task = Task.TEXT_CLASSIFICATION
+    texts = draw_texts(data, task, Columns(), pair=True, count=100, seed=0)
+    assert texts == (("first", "second"), ("third", "fourth"))
+
+
+def test_words_of_token_labelled_files_become_texts(tmp_path: Path):
+    data = tmp_path / "data.conll"
+    data.write_text("turn O\nit O\noff O\n\nstop O\n\n")
+    task = Task.TOKEN_CLASSIFICATION
+    texts = draw_texts(data, task, Columns(), pair=False, count=100, seed=0)
+    assert texts == (("turn it off",), ("stop",))
+
+
+def test_texts_are_labelled_one_by_one_and_all_at_once():
+    one, many = text_workloads([("a",), ("b",)])
+    assert (one.at_once, many.at_once) == (False, True)
+    assert one.texts == many.texts == (("a",), ("b",))
+    assert one.token_budget == many.token_budget

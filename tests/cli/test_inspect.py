@@ -1,0 +1,29 @@
+import json
+import shutil
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from bertedge.cli import main
+
+BUNDLE = Path(__file__).parents[2] / "models" / "tiny" / "text-classification"
+
+
+def test_it_says_what_the_bundle_is() -> None:
+    found = CliRunner().invoke(main, ["inspect", str(BUNDLE)])
+    assert found.exit_code == 0
+    for fact in ("lights, music", "64 tokens", "variant cpu-fp32", "CPUExecutionProvider", "kB"):
+        assert fact in found.stdout
+
+
+def test_json_is_the_manifest() -> None:
+    found = CliRunner().invoke(main, ["inspect", str(BUNDLE), "--json"])
+    assert json.loads(found.stdout) == json.loads((BUNDLE / "bertedge.json").read_text())
+
+
+def test_what_was_changed_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(BUNDLE, tmp_path / "bundle")
+    (tmp_path / "bundle" / "tokenizer.json").unlink()
+    found = CliRunner().invoke(main, ["inspect", str(tmp_path / "bundle")])
+    assert found.exit_code == 1 and found.stdout == ""
+    assert "tokenizer.json is missing" in found.stderr and len(found.stderr.splitlines()) == 1

@@ -1,0 +1,168 @@
+"""What every test may use: a tiny base model, small labelled files, the data sets beside us."""
+
+import importlib.metadata
+import json
+import platform
+import random
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+LIBRARIES = ("numpy", "tokenizers", "onnxruntime", "onnxruntime-gpu", "torch", "transformers")
+
+COLORS = ["red", "blue", "green", "white"]
+FRUITS = ["apple", "pear", "plum", "grape"]
+FILLERS = ["the", "a", "one", "very", "old", "new", "here", "there", "take", "see"]
+PLACES = ["paris", "oslo", "lima"]
+
+
+def pytest_report_header() -> list[str]:
+    versions = [f"Python {platform.python_version()}"]
+    for library in LIBRARIES:
+        try:
+            versions.append(f"{library} {importlib.metadata.version(library)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return [", ".join(versions), f"execution providers: {', '.join(_providers()) or 'none'}"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    needs_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if needs_gpu and "CUDAExecutionProvider" not in _providers():
+        for item in needs_gpu:
+            item.add_marker(pytest.mark.skip(reason="onnxruntime has no CUDAExecutionProvider"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the data sets are not beside the repository (../shared/data)")
+    return SHARED_DATA
+
+
+@pytest.fixture
+def permissions_hold(tmp_path: Path) -> None:
+    """Skip where file permissions do not bind this process, as they do not bind root."""
+    probe = tmp_path / "probe"
+    probe.touch(mode=0)
+    try:
+        probe.read_bytes()
+    except PermissionError:
+        probe.unlink()
+    else:
+        pytest.skip("this user may read and write whatever the permissions say")
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of 2 layers with random weights: what `finetune --model` starts from."""
+    import torch
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("base") / "tiny-bert"
+    words = [*COLORS, *FRUITS, *FILLERS, *PLACES]
+    letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *letters]
+    pieces += ["##" + letter for letter in letters] + [".", ","]
+    vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
+    backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_max_length=32,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=32,
+    )
+    BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def sentence(rng: random.Random, word: str) -> str:
+    words = [*rng.choices(FILLERS, k=rng.randint(1, 6)), word]
+    rng.shuffle(words)
+    return " ".join(words)
+
+
+@pytest.fixture(scope="session")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Colors against fruits: a text classification that a tiny model learns in seconds."""
+    folder = tmp_path_factory.mktemp("texts")
+    rng = random.Random(0)
+    files = {}
+    for split, rows in (("train", 320), ("dev", 80)):
+        lines = ["text,label"]
+        for i in range(rows):
+            kind = ("color", "fruit")[i % 2]
+            lines.append(f"{sentence(rng, rng.choice((COLORS, FRUITS)[i % 2]))},{kind}")
+        files[split] = folder / f"{split}.csv"
+        files[split].write_text("\n".join(lines) + "\n")
+    return files
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two texts, and whether the second is about a fruit."""
+    folder = tmp_path_factory.mktemp("pairs")
+    rng = random.Random(1)
+    files = {}
+    for split, rows in (("train", 240), ("dev", 60)):
+        lines = ["sentence1\tsentence2\tlabel"]
+        for i in range(rows):
+            second = sentence(rng, rng.choice((COLORS, FRUITS)[i % 2]))
+            lines.append(f"{sentence(rng, 'old')}\t{second}\t{i % 2}")
+        files[split] = folder / f"{split}.tsv"
+        files[split].write_text("\n".join(lines) + "\n")
+    return files
+
+
+@pytest.fixture(scope="session")
+def tags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Colors and places as entities, some of several words."""
+    folder = tmp_path_factory.mktemp("tags")
+    rng = random.Random(2)
+    files = {}
+    for split, rows in (("train", 300), ("dev", 60)):
+        lines = []
+        for _ in range(rows):
+            words = rng.choices(FILLERS, k=rng.randint(1, 5))
+            marks = ["O"] * len(words)
+            entity = rng.choice((["red"], ["blue", "green"], ["paris"], ["oslo", "lima"]))
+            kind = "COLOR" if entity[0] in COLORS else "PLACE"
+            at = rng.randint(0, len(words))
+            words[at:at] = entity
+            marks[at:at] = [f"{'B' if i == 0 else 'I'}-{kind}" for i in range(len(entity))]
+            lines.append(json.dumps({"tokens": words, "tags": marks}))
+        files[split] = folder / f"{split}.jsonl"
+        files[split].write_text("\n".join(lines) + "\n")
+    return files
+
+
+def _providers() -> list[str]:
+    try:
+        import onnxruntime
+    except ImportError:
+        return []
+    return onnxruntime.get_available_providers()

@@ -1,0 +1,189 @@
+"""Random checkpoints of every supported architecture, small enough to export in seconds."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+import transformers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
+from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS, fuse
+from bertedge.export.graph import export_graph
+from bertedge.export.texts import parity_batches
+from bertedge.export.verify import Probe, ask, difference
+from bertedge.runtime.session import Session, open_native
+from bertedge.tasks import Task
+
+POSITIONS = 64
+CLASSES = ("bad", "fair", "good")
+TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+WORDS = ("the", "in", "not", "good", "bad", "very", "berlin", "paris", "anna", "met", "hotel", "no")
+
+Checkpoints = Callable[..., Path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fused:
+    """A fused graph, and what it has to answer."""
+
+    model: onnx.ModelProto
+    architecture: PretrainedConfig
+    attention: str
+    probe: Probe
+
+    def copy(self) -> onnx.ModelProto:
+        copy = onnx.ModelProto()
+        copy.CopyFrom(self.model)
+        return copy
+
+    def off_by(self, model: onnx.ModelProto) -> float:
+        return difference(self.probe, open_session(model))
+
+
+def open_session(model: onnx.ModelProto) -> Session:
+    native = open_native(
+        model.SerializeToString(),
+        device="cpu",
+        threads=1,
+        disabled_optimizers=CPU_DISABLED_OPTIMIZERS,
+    )
+    return Session(native, "test.onnx")
+
+
+def wordpiece() -> PreTrainedTokenizerFast:
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *letters]
+    pieces += [f"##{letter}" for letter in letters]
+    vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
+    backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        model_max_length=POSITIONS,
+    )
+
+
+def byte_level() -> PreTrainedTokenizerFast:
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    vocabulary = {piece: i for i, piece in enumerate(pieces)}
+    backend = Tokenizer(models.BPE(vocabulary, []))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="<pad>",
+        unk_token="<unk>",
+        cls_token="<s>",
+        sep_token="</s>",
+        model_max_length=POSITIONS,
+    )
+
+
+def configure(kind: str, vocabulary: int, **changes: object) -> PretrainedConfig:
+    # Ten times the usual spread of weights: every layer's part shows in the logits.
+    common = {
+        "vocab_size": vocabulary,
+        "hidden_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": POSITIONS,
+        "initializer_range": 0.2,
+    }
+    match kind:
+        case "bert":
+            return transformers.BertConfig(**common | changes)
+        case "electra":
+            return transformers.ElectraConfig(**common | {"embedding_size": 16} | changes)
+        case "roberta":
+            special = {"pad_token_id": 1, "type_vocab_size": 1, "bos_token_id": 0}
+            longer = {"max_position_embeddings": POSITIONS + 2, "eos_token_id": 2}
+            return transformers.RobertaConfig(**common | special | longer | changes)
+        case "distilbert":
+            common["hidden_dim"] = common.pop("intermediate_size")
+            return transformers.DistilBertConfig(**common | changes)
+    raise AssertionError(kind)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Models this small only lose by threads, all the more on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
+    """Make (once) the checkpoint of an architecture and task, with changes to its config."""
+    numbers = itertools.count()
+
+    @cache
+    def make(kind: str, task: Task = Task.TEXT_CLASSIFICATION, **changes: object) -> Path:
+        folder = tmp_path_factory.mktemp("checkpoints") / f"{kind}-{next(numbers)}"
+        tokenizer = byte_level() if kind == "roberta" else wordpiece()
+        labels = CLASSES if task is Task.TEXT_CLASSIFICATION else TAGS
+        config = configure(kind, len(tokenizer), **changes)
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: i for i, label in enumerate(labels)}
+        torch.manual_seed(1)
+        auto = (
+            transformers.AutoModelForSequenceClassification
+            if task is Task.TEXT_CLASSIFICATION
+            else transformers.AutoModelForTokenClassification
+        )
+        auto.from_config(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def fused(
+    checkpoints: Checkpoints, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Fused]:
+    """Export and fuse (once) the checkpoint of an architecture and task."""
+
+    @cache
+    def make(
+        kind: str,
+        task: Task = Task.TEXT_CLASSIFICATION,
+        *,
+        attention: str | None = None,
+        **changes: object,
+    ) -> Fused:
+        work = tmp_path_factory.mktemp("fused")
+        checkpoint = open_checkpoint(str(checkpoints(kind, task, **changes)))
+        model = load_model(checkpoint)
+        if attention is not None:
+            model.set_attn_implementation(attention)
+        probe = ask(TorchEngine(model), parity_batches(checkpoint, None, pair=False))
+        path = export_graph(model, work / "exported", task=task, opset=17)
+        graph = fuse(path, model.config, work / "fused")
+        return Fused(
+            model=graph.model,
+            architecture=model.config,
+            attention=model.config._attn_implementation,
+            probe=probe,
+        )
+
+    return make

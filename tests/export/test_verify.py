@@ -1,0 +1,136 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bertedge.bundle import Parity
+from bertedge.checkpoint import Checkpoint, open_checkpoint
+from bertedge.errors import VerificationError
+from bertedge.export.texts import SENTENCES, golden_batch, golden_texts, parity_batches
+from bertedge.export.verify import Probe, ask, check_parity, golden, golden_tolerance
+from bertedge.runtime.batching import Batch
+from bertedge.tasks import Task
+
+Fuse = Callable[..., Any]
+
+
+class Fixed:
+    """An engine with one answer."""
+
+    def __init__(self, logits: NDArray[np.float32]) -> None:
+        self._logits = logits
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        return self._logits
+
+
+@pytest.fixture
+def opened(checkpoints: Callable[..., Any]) -> Checkpoint:
+    return open_checkpoint(str(checkpoints("roberta")))
+
+
+def batch(*lengths: int) -> Batch:
+    mask = (np.arange(max(lengths)) < np.array(lengths)[:, None]).astype(np.int64)
+    return Batch(input_ids=mask, attention_mask=mask, token_type_ids=mask)
+
+
+def probe(logits: list[list[float]]) -> Probe:
+    return Probe(batches=(batch(2, 1),), logits=np.array(logits, np.float32))
+
+
+def test_the_difference_is_a_share_of_the_spread() -> None:
+    asked = probe([[0, 4], [1, -4]])
+    parity = check_parity("x", asked, Fixed(np.array([[0, 4], [1, -3.2]])), 0.2)
+    assert parity.max_difference == pytest.approx(0.1)
+    assert (parity.tolerance, parity.texts) == (0.2, 2)
+
+
+def test_more_than_the_tolerance_is_refused_with_both_figures() -> None:
+    wrong = Fixed(np.array([[0, 4], [1, -3.2]]))
+    with pytest.raises(VerificationError, match=r"cpu-fp32 .* by 0\.1 .* 0\.05 is tolerated, on 2"):
+        check_parity("cpu-fp32", probe([[0, 4], [1, -4]]), wrong, 0.05)
+
+
+@pytest.mark.parametrize("tolerance", [0.5, None])
+def test_a_logit_that_is_no_number_never_passes(tolerance: float | None) -> None:
+    with pytest.raises(VerificationError, match="nan"):
+        check_parity(
+            "x", probe([[0, 4], [1, 0]]), Fixed(np.array([[0, 4], [1, np.nan]])), tolerance
+        )
+
+
+def test_padding_does_not_count_for_token_labels() -> None:
+    logits = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
+    asked = ask(Fixed(logits), [batch(2, 1)])
+    assert asked.logits.tolist() == [[0, 1], [2, 3], [4, 5]]
+    other = logits.copy()
+    other[1, 1] = 99
+    assert check_parity("x", asked, Fixed(other), 1e-6).max_difference == 0
+
+
+@pytest.mark.parametrize("logits", [[[1.0, 1.0], [1.0, 1.0]], [[np.inf, 0.0], [0.0, 0.0]]])
+def test_a_checkpoint_without_usable_logits_is_refused(logits: list[list[float]]) -> None:
+    with pytest.raises(VerificationError, match="checkpoint's own logits"):
+        ask(Fixed(np.array(logits)), [batch(2, 1)])
+
+
+def test_a_pass_that_breaks_the_graph_is_found(fused: Fuse) -> None:
+    graph = fused("bert")
+    model = graph.copy()
+    norm = [node for node in model.graph.node if node.op_type == "LayerNormalization"][-2]
+    norm.input[0] = next(n for n in model.graph.node if n.op_type == "LayerNormalization").output[0]
+    assert graph.off_by(model) > 0.01
+
+
+def test_a_lost_mask_is_found(fused: Fuse) -> None:
+    graph = fused("bert")
+    model = graph.copy()
+    for node in model.graph.node:
+        if node.op_type == "Attention":
+            node.input[3] = ""
+    assert graph.off_by(model) > 0.01
+
+
+def test_golden_logits_read_back_as_they_were() -> None:
+    logits = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    made = golden(Probe(batches=(batch(1),), logits=logits), (("a",),))
+    assert np.array_equal(np.array(made.logits, np.float32), logits)
+
+
+def test_golden_answers_may_be_off_by_rounding_alone() -> None:
+    fp32 = Parity(max_difference=3e-7, tolerance=1e-4, texts=4)
+    assert golden_tolerance(fp32, int8=False) == pytest.approx(1e-3)
+    for tolerance in (0.5, None):
+        int8 = Parity(max_difference=0.1, tolerance=tolerance, texts=4)
+        assert golden_tolerance(int8, int8=True) == pytest.approx(0.17)
+
+
+def test_parity_batches_mix_lengths_up_to_the_longest(opened: Checkpoint) -> None:
+    assert opened.max_length == 64  # RoBERTa: two positions less than its table has
+    batches = parity_batches(opened, None, pair=False)
+    lengths = [row.sum() for each in batches for row in each.attention_mask]
+    assert len(lengths) == len(SENTENCES) + 3
+    assert {64, 32, 16} <= set(lengths)
+    assert all(len(set(each.attention_mask.sum(axis=1).tolist())) > 2 for each in batches)
+    assert all((each.attention_mask == 0).any() for each in batches)
+
+
+@pytest.mark.parametrize("pair", [False, True])
+def test_golden_texts_are_ours_and_one_padded_batch(pair: bool, checkpoints: Any) -> None:
+    opened = open_checkpoint(str(checkpoints("bert")))
+    texts = golden_texts(pair=pair)
+    assert {len(parts) for parts in texts} == {2 if pair else 1}
+    assert {part for parts in texts for part in parts} <= set(SENTENCES)
+    made = golden_batch(opened, pair=pair)
+    assert len(made.input_ids) == len(texts)
+    assert (made.attention_mask == 0).any()
+    assert bool(made.token_type_ids.any()) is pair
+
+
+def test_token_labels_are_probed_by_token(checkpoints: Any) -> None:
+    opened = open_checkpoint(str(checkpoints("bert", Task.TOKEN_CLASSIFICATION)))
+    made = golden_batch(opened, pair=False)
+    logits = np.random.default_rng(0).normal(size=(*made.input_ids.shape, 5))
+    assert len(ask(Fixed(logits), [made]).logits) == made.attention_mask.sum()

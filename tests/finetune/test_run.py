@@ -1,0 +1,254 @@
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+from bertedge import evaluation
+from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
+from bertedge.errors import OutputError, SettingError
+from bertedge.examples import open_examples
+from bertedge.finetune.recipe import ClassWeights, Recipe
+from bertedge.finetune.run import finetune
+from bertedge.progress import Silent
+from bertedge.tasks import Task
+
+
+class Said(Silent):
+    """Keeps the lines that were said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def recipe(files: dict[str, Path], base: Path, output: Path, **changes: object) -> Recipe:
+    plain = Recipe(
+        task=Task.TEXT_CLASSIFICATION,
+        train=files["train"],
+        dev=files["dev"],
+        model=str(base),
+        output=output,
+        epochs=4,
+        learning_rate=2e-3,
+        batch_size=16,
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+@pytest.fixture(scope="module")
+def colors(base: Path, texts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("runs") / "colors"
+    finetune(recipe(texts, base, output), Silent())
+    return output
+
+
+def test_a_checkpoint_that_learned_its_task_is_left(colors: Path) -> None:
+    names = {path.name for path in colors.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "training.json"} <= names
+    checkpoint = open_checkpoint(str(colors))
+    assert checkpoint.task is Task.TEXT_CLASSIFICATION
+    assert checkpoint.labels == ("color", "fruit")
+    assert not checkpoint.pair
+    assert checkpoint.max_length == 32
+    training = checkpoint.training
+    assert training is not None
+    assert training.train.rows == 320
+    assert training.dev is not None and training.dev_scores is not None
+    assert training.dev_scores.value >= 0.95
+    assert training.dev.sha256 == open_examples(Path(training.dev.path), training.task).sha256()
+
+
+def test_nothing_but_the_checkpoint_is_left(colors: Path) -> None:
+    assert [path.name for path in colors.parent.iterdir()] == [colors.name]
+
+
+def test_the_recorded_dev_score_is_what_an_evaluation_gives(
+    colors: Path, texts: dict[str, Path]
+) -> None:
+    checkpoint = open_checkpoint(str(colors))
+    engine = TorchEngine(load_model(checkpoint))
+    labeller = evaluation.Labeller.of(checkpoint, checkpoint.tokenizer_json, engine)
+    labelling = evaluation.run(labeller, open_examples(texts["dev"], checkpoint.task))
+    assert checkpoint.training is not None
+    assert labelling.scores == checkpoint.training.dev_scores
+
+
+def test_two_runs_with_one_seed_agree_and_another_seed_differs(
+    base: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    weights = []
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        finetune(recipe(texts, base, tmp_path / name, epochs=1, seed=seed), Silent())
+        weights.append((tmp_path / name / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1]
+    assert weights[0] != weights[2]
+
+
+def test_pairs_are_told_apart_by_their_second_text(
+    base: Path, pairs: dict[str, Path], tmp_path: Path
+) -> None:
+    finished = finetune(recipe(pairs, base, tmp_path / "out", epochs=20, patience=None), Silent())
+    assert finished is not None and finished.dev is not None
+    assert finished.training.pair
+    assert finished.dev.scores.value >= 0.9
+
+
+def test_tags_are_learned_by_words(base: Path, tags: dict[str, Path], tmp_path: Path) -> None:
+    changes = {"task": Task.TOKEN_CLASSIFICATION}
+    finished = finetune(recipe(tags, base, tmp_path / "out", **changes), Silent())
+    assert finished is not None and finished.dev is not None
+    assert finished.training.labels == ("O", "B-COLOR", "I-COLOR", "B-PLACE", "I-PLACE")
+    assert finished.dev.scores.metric == "entity_f1"
+    assert finished.dev.scores.value >= 0.9
+
+
+def test_without_dev_data_the_last_epoch_is_kept(
+    base: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    finished = finetune(recipe(texts, base, tmp_path / "out", dev=None, epochs=1), Silent())
+    assert finished is not None
+    assert finished.dev is None and finished.training.best_epoch is None
+
+
+def test_training_stops_early_and_keeps_the_best_epoch(
+    base: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    changes = {"epochs": 40, "patience": 2}
+    finished = finetune(recipe(texts, base, tmp_path / "out", **changes), Silent())
+    assert finished is not None
+    record = finished.training
+    assert record.best_epoch is not None
+    assert record.epochs == pytest.approx(record.best_epoch + 2)
+    assert record.epochs < 40
+
+
+def test_frozen_layers_keep_the_weights_of_the_base(
+    base: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    before = load_file(base / "model.safetensors")
+    for what, frozen in (("embeddings", ["embeddings"]), (1, ["embeddings", "encoder.layer.0"])):
+        output = tmp_path / str(what)
+        finetune(recipe(texts, base, output, epochs=1, freeze=what), Silent())
+        after = load_file(output / "model.safetensors")
+        for name, tensor in before.items():
+            changed = (after[f"bert.{name}"] != tensor).any()
+            if name.endswith("key.bias"):  # softmax does not see it, so its gradient is noise
+                continue
+            assert changed == (not any(name.startswith(part) for part in frozen)), name
+
+
+def test_more_frozen_layers_than_there_are_is_an_error(
+    base: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(SettingError, match="freeze is 3, but the model has 2 layers"):
+        finetune(recipe(texts, base, tmp_path / "out", freeze=3), Silent())
+
+
+def test_balanced_class_weights_rescue_a_rare_class(base: Path, tmp_path: Path) -> None:
+    rows = [
+        "text,label",
+        *["see the old red here,common"] * 150,
+        *["see the old plum here,rare"] * 2,
+    ]
+    rows += ["see the old blue here,common", "see the old plum there,rare"] * 3
+    train = tmp_path / "train.csv"
+    train.write_text("\n".join(rows) + "\n")
+    recalls = {}
+    for weights in ClassWeights:
+        files = {"train": train, "dev": train}
+        changes = {"class_weights": weights, "epochs": 3, "patience": None}
+        finished = finetune(
+            recipe(files, base, tmp_path / weights, learning_rate=5e-4, **changes), Silent()
+        )
+        assert finished is not None and finished.dev is not None
+        recalls[weights] = finished.dev.scores.classes[1].recall
+    assert recalls[ClassWeights.NONE] == 0.0
+    assert recalls[ClassWeights.BALANCED] == 1.0
+
+
+def test_truncation_is_counted_and_said(base: Path, texts: dict[str, Path], tmp_path: Path) -> None:
+    train = tmp_path / "train.csv"
+    long = " ".join(["see"] * 60)
+    train.write_text(texts["train"].read_text() + f"{long},fruit\n")
+    said = Said()
+    files = {"train": train, "dev": texts["dev"]}
+    finished = finetune(recipe(files, base, tmp_path / "out", epochs=1), said)
+    assert finished is not None and finished.training.truncated == 1
+    assert any(line.startswith("1 of 321 training texts") for line in said.lines)
+
+
+def test_an_existing_output_is_refused_and_replaced_on_demand(
+    base: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "mine").touch()
+    with pytest.raises(OutputError, match="exists already"):
+        finetune(recipe(texts, base, output, epochs=1), Silent())
+    assert (output / "mine").exists()
+    finetune(recipe(texts, base, output, epochs=1), Silent(), overwrite=True)
+    assert not (output / "mine").exists() and (output / "model.safetensors").exists()
+
+
+def command(files: dict[str, Path], base: Path, output: Path, *more: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "bertedge", "finetune", "--task", "text-classification"),
+        *("--train", str(files["train"]), "--dev", str(files["dev"]), "--model", str(base)),
+        *("--output", str(output), "--batch-size", "4", "--epochs", "6", *more),
+    ]
+
+
+def wait_for(folder: Path, pattern: str, process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 120
+    while not list(folder.glob(pattern)):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_run_resumes_to_the_weights_of_an_unbroken_one(
+    base: Path, texts: dict[str, Path], tmp_path: Path, number: signal.Signals
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    subprocess.run(command(texts, base, whole), check=True, capture_output=True)
+    process = subprocess.Popen(command(texts, base, broken), stderr=subprocess.PIPE, text=True)
+    wait_for(tmp_path, ".broken.partial/checkpoint-*/trainer_state.json", process)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert not broken.exists()
+    assert process.returncode == (1 if number == signal.SIGINT else -number)
+    if number == signal.SIGINT:
+        assert "--resume continues there" in errors and "Traceback" not in errors
+    again = subprocess.run(command(texts, base, broken), capture_output=True, text=True)
+    assert again.returncode == 1 and "continue it with --resume" in again.stderr
+    other = command(texts, base, broken, "--resume", "--seed", "1")
+    refused = subprocess.run(other, capture_output=True, text=True)
+    assert refused.returncode == 1 and "the interrupted run had seed 42" in refused.stderr
+    subprocess.run(command(texts, base, broken, "--resume"), check=True, capture_output=True)
+    assert (whole / "model.safetensors").read_bytes() == (broken / "model.safetensors").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"whole", "broken"}
+
+
+@pytest.mark.slow
+def test_a_distributed_launch_trains_one_checkpoint(
+    base: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    plain = command(texts, base, tmp_path / "out", "--json", "--epochs", "2")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", *plain[1:]]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(launch, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["train"]["rows"] == 320
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert open_checkpoint(str(tmp_path / "out")).labels == ("color", "fruit")

@@ -1,0 +1,123 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bertedge.errors import BundleError, DeviceError, SettingError
+from bertedge.runtime import probe
+from bertedge.runtime.batching import Batch
+from bertedge.runtime.session import Session, infer
+from bertedge.runtime.tokenization import Tokenizer
+
+onnxruntime = pytest.importorskip("onnxruntime")
+HAS_CUDA = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
+@pytest.fixture(scope="module")
+def session(text_bundle: Path) -> Session:
+    return Session.open(text_bundle / "cpu-fp32.onnx", threads=1)
+
+
+def batch(rows: int, length: int) -> Batch:
+    ids = np.ones((rows, length), np.int64)
+    return Batch(input_ids=ids, attention_mask=ids, token_type_ids=np.zeros_like(ids))
+
+
+def test_logits_are_a_float32_row_a_text(session: Session) -> None:
+    logits = session.logits(batch(3, 5))
+    assert logits.shape == (3, 4) and logits.dtype == np.float32
+    assert session.providers == ("CPUExecutionProvider",)
+
+
+def test_answers_come_in_the_order_given_and_without_padding(token_bundle: Path) -> None:
+    tokenizer = Tokenizer((token_bundle / "tokenizer.json").read_text(), max_length=64)
+    engine = Session.open(token_bundle / "cpu-fp32.onnx", threads=1)
+    rows = tokenizer.encode(["the kitchen", "", "turn the hall lights off", "a", "the kitchen"])
+    together = infer(engine, rows, pad_token_id=0, token_budget=20)
+    for row, answer in zip(rows, together, strict=True):
+        (alone,) = infer(engine, [row], pad_token_id=0)
+        assert answer.shape == (len(row.ids), 6)
+        np.testing.assert_allclose(answer, alone, atol=1e-5)
+
+
+def test_a_graph_without_type_ids_is_not_fed_them(
+    text_bundle: Path, tmp_path: Path, session: Session
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(text_bundle / "cpu-fp32.onnx")
+    zeros = onnx.helper.make_node(
+        "Sub", ["input_ids", "input_ids"], ["token_type_ids"], name="no_types"
+    )
+    kept = [each for each in model.graph.input if each.name != "token_type_ids"]
+    assert len(kept) == 2
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
+    model.graph.node.insert(0, zeros)
+    onnx.save(model, tmp_path / "two.onnx")
+    two = Session.open(tmp_path / "two.onnx", threads=1)
+    np.testing.assert_allclose(two.logits(batch(2, 4)), session.logits(batch(2, 4)), atol=1e-5)
+
+
+def test_a_graph_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other.onnx").write_bytes(probe.matmul_integer())
+    with pytest.raises(BundleError, match="no graph of a BERT classifier: its inputs are a, b"):
+        Session.open(tmp_path / "other.onnx", threads=1)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x08\x01not onnx at all", None])
+def test_what_does_not_load_is_a_bundle_error(
+    damage: bytes | None, text_bundle: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "cpu-fp32.onnx"
+    whole = (text_bundle / "cpu-fp32.onnx").read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    with pytest.raises(BundleError, match=r"cpu-fp32.onnx cannot be loaded by onnxruntime .*\("):
+        Session.open(path, threads=1)
+
+
+def test_a_run_that_fails_names_the_model_and_the_batch(session: Session) -> None:
+    too_long = batch(2, 65)  # the model has 64 positions
+    with pytest.raises(BundleError, match=r"cpu-fp32.onnx failed on a batch of 2x65 tokens"):
+        session.logits(too_long)
+
+
+def test_odd_settings_are_named(text_bundle: Path) -> None:
+    path = text_bundle / "cpu-fp32.onnx"
+    with pytest.raises(SettingError, match="device is 'tpu'; choose one of cpu, cuda"):
+        Session.open(path, device="tpu")
+    with pytest.raises(SettingError, match="threads is 0"):
+        Session.open(path, threads=0)
+
+
+@pytest.mark.skipif(HAS_CUDA, reason="this onnxruntime offers CUDA")
+def test_cuda_that_is_not_offered_is_an_error_that_says_what_to_install(text_bundle: Path) -> None:
+    with pytest.raises(DeviceError, match=r"offers .*CPUExecutionProvider; .*bertedge\[gpu\]"):
+        Session.open(text_bundle / "cpu-fp32.onnx", device="cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not HAS_CUDA, reason="this onnxruntime offers no CUDA")
+def test_cuda_runs_the_same_graph(text_bundle: Path, session: Session) -> None:
+    cuda = Session.open(text_bundle / "cpu-fp32.onnx", device="cuda")
+    assert cuda.providers[0] == "CUDAExecutionProvider"
+    np.testing.assert_allclose(cuda.logits(batch(2, 9)), session.logits(batch(2, 9)), atol=1e-2)
+
+
+def test_a_missing_onnxruntime_names_the_extra(text_bundle: Path) -> None:
+    program = (
+        "import sys; sys.modules['onnxruntime'] = None\n"
+        "import bertedge\n"
+        "from bertedge.errors import MissingExtraError\n"
+        "try: bertedge.load(sys.argv[1])\n"
+        "except MissingExtraError as error: print(error)"
+    )
+    run = [sys.executable, "-c", program, str(text_bundle)]
+    found = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert "pip install 'bertedge[cpu]'" in found.stdout
+
+
+def test_int8_products_are_tried_out() -> None:
+    probe.runs_on("cpu")
+    assert probe.int8_is_exact() in (True, False)

@@ -1,0 +1,147 @@
+import itertools
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tokenizers
+
+from bertedge.errors import BundleError, SettingError
+from bertedge.runtime.tokenization import Tokenizer, best_context, longest_first, window_starts
+
+WORDS = ["turn", "the", "kitchen", "lights", "unbelievableness", "kälter", ",", "日本", "zzz"]
+
+
+@pytest.fixture(scope="module")
+def json(token_bundle: Path) -> str:
+    return (token_bundle / "tokenizer.json").read_text(encoding="utf-8")
+
+
+def sentences(count: int, longest: int, seed: int = 0) -> list[str]:
+    dice = random.Random(seed)
+    return [" ".join(dice.choices(WORDS, k=dice.randint(0, longest))) for _ in range(count)]
+
+
+@pytest.mark.parametrize("max_length", [8, 9, 17, 64])
+def test_truncation_is_that_of_tokenizers(json: str, max_length: int) -> None:
+    native = tokenizers.Tokenizer.from_str(json)
+    native.enable_truncation(max_length)
+    native.no_padding()
+    tokenizer = Tokenizer(json, max_length=max_length)
+    texts = sentences(60, 30)
+    pairs = list(zip(texts[::2], texts[1::2], strict=True))
+    for inputs in (texts, pairs):
+        rows = tokenizer.encode(inputs)
+        for number, (row, expected) in enumerate(
+            zip(rows, native.encode_batch(inputs), strict=True)
+        ):
+            assert row.ids.tolist() == expected.ids
+            assert row.type_ids.tolist() == expected.type_ids
+            assert row.truncated == bool(expected.overflowing)
+            assert row.text == number
+            assert row.ids.dtype == row.type_ids.dtype == np.int64
+    assert any(row.truncated for row in rows)
+
+
+def test_the_longer_text_of_a_pair_gives_way_as_in_tokenizers(json: str) -> None:
+    native = tokenizers.Tokenizer.from_str(json)
+    native.no_padding()
+    for room in range(1, 13):
+        native.enable_truncation(room + 3)
+        for first, second in itertools.product(range(12), repeat=2):
+            origin = native.encode("turn " * first, "turn " * second).sequence_ids
+            kept = (origin.count(0), origin.count(1))
+            assert longest_first(first, second, room) == kept, (first, second, room)
+
+
+@pytest.mark.parametrize("stride", [0, 1, 5, None, 1000])
+def test_windows_cover_each_token_once_and_keep_the_one_with_most_context(
+    json: str, stride: int | None
+) -> None:
+    tokenizer = Tokenizer(json, max_length=16, stride=stride)
+    whole = Tokenizer(json, max_length=10_000)
+    for text in ["", *sentences(40, 60)]:
+        windows = tokenizer.encode_windows([text])
+        (all_of_it,) = whole.encode_windows([text])
+        kept = best_context(windows)
+        parts = [
+            (window.first - window.content.start + place, window.ids[place], window.offsets[place])
+            for window, rows in zip(windows, kept, strict=True)
+            for place in range(rows.start, rows.stop)
+        ]
+        content = all_of_it.content
+        assert [part[0] for part in parts] == list(range(content.stop - content.start))
+        assert [part[1] for part in parts] == all_of_it.ids[content].tolist()
+        assert [part[2].tolist() for part in parts] == all_of_it.offsets[content].tolist()
+        assert all(len(window.ids) <= 16 for window in windows)
+        assert all(window.special.sum() == 2 for window in windows)
+        for place, _, _ in parts:
+            chosen = next(
+                index
+                for index, (window, rows) in enumerate(zip(windows, kept, strict=True))
+                if rows.start <= place - window.first + window.content.start < rows.stop
+            )
+            contexts = [context(window, place, len(parts)) for window in windows]
+            assert contexts[chosen] >= max(contexts) - 1  # the middle may fall between two tokens
+
+
+def context(window: object, place: int, size: int) -> float:
+    """Tokens seen on the poorer side; the ends of the text are no lack of context."""
+    first = window.first  # type: ignore[attr-defined]
+    end = first + window.content.stop - window.content.start  # type: ignore[attr-defined]
+    if not first <= place < end:
+        return -1
+    before = float("inf") if first == 0 else place - first
+    after = float("inf") if end == size else end - 1 - place
+    return min(before, after)
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 100])
+@pytest.mark.parametrize("stride", [0, 3, 7])
+def test_all_windows_of_a_long_text_are_full(size: int, stride: int) -> None:
+    starts = window_starts(size, 8, stride)
+    ends = [min(start + 8, size) for start in starts]
+    assert starts[0] == 0 and ends[-1] == size
+    assert all(end - start >= stride for start, end in zip(starts[1:], ends[:-1], strict=True))
+    assert size < 8 or all(end - start == 8 for start, end in zip(starts, ends, strict=True))
+
+
+def test_words_keep_their_numbers_through_windows(json: str) -> None:
+    tokenizer = Tokenizer(json, max_length=12)
+    rows = [["turn", "", "unbelievableness", "\x00", "off"] * 6, [], ["kitchen"]]
+    windows = tokenizer.encode_words(rows)
+    assert sorted({window.text for window in windows}) == [0, 1, 2]
+    for index, words in enumerate(rows):
+        own = [window for window in windows if window.text == index]
+        kept = [w.word_ids[s].tolist() for w, s in zip(own, best_context(own), strict=True)]
+        met = [number for part in kept for number in part]
+        assert met == sorted(met)
+        readable = [i for i, word in enumerate(words) if word not in ("", "\x00")]
+        assert sorted(set(met)) == readable
+
+
+def test_offsets_count_characters_of_the_callers_string(json: str) -> None:
+    text = "🙂 KÄLTER cafe\u0301 日本 off"
+    (window,) = Tokenizer(json, max_length=64).encode_windows([text])
+    spans = [text[start:end] for start, end in window.offsets[window.content].tolist()]
+    assert spans[0] == "🙂" and spans[-1] == "off" and "日" in spans
+    assert spans[1:3] == ["K", "Ä"]
+
+
+def test_lone_surrogates_are_read_as_replacement_characters(json: str) -> None:
+    tokenizer = Tokenizer(json, max_length=64)
+    (broken, whole) = tokenizer.encode_windows(["a \ud83d lights", "a \ufffd lights"])
+    assert broken.ids.tolist() == whole.ids.tolist()
+    assert broken.offsets.tolist() == whole.offsets.tolist()
+    assert tokenizer.encode([("\udc00", "x")])[0].ids.size == 4
+    assert tokenizer.encode_words([["lights", "\udc00on"]])[0].ids.size == 4
+
+
+def test_a_length_that_special_tokens_fill_is_refused(json: str) -> None:
+    with pytest.raises(SettingError, match="max_length is 3"):
+        Tokenizer(json, max_length=3)
+
+
+def test_a_tokenizer_that_does_not_parse_is_a_bundle_error() -> None:
+    with pytest.raises(BundleError, match="tokenizer cannot be read"):
+        Tokenizer('{"version": "9.0"}', max_length=8)

@@ -1,0 +1,181 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from bertedge.checkpoint import TorchEngine, fetch, load_model, open_checkpoint
+from bertedge.errors import CheckpointError, DeviceError
+from bertedge.runtime.batching import pad
+from bertedge.runtime.tokenization import Tokenizer
+from bertedge.tasks import Task
+
+
+@pytest.fixture
+def checkpoint(base: Path, tmp_path: Path) -> Path:
+    """A checkpoint made elsewhere: no training.json."""
+    folder = tmp_path / "elsewhere"
+    shutil.copytree(base, folder)
+    (folder / "model.safetensors").unlink()
+    config = transformers.AutoConfig.from_pretrained(
+        base, id2label={0: "bad", 1: "fair", 2: "good"}, label2id={"bad": 0, "fair": 1, "good": 2}
+    )
+    torch.manual_seed(0)
+    transformers.BertForSequenceClassification(config).save_pretrained(folder)
+    return folder
+
+
+def change(path: Path, **values: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_a_checkpoint_made_elsewhere_is_read_from_its_config(checkpoint: Path) -> None:
+    opened = open_checkpoint(str(checkpoint))
+    assert opened.task is Task.TEXT_CLASSIFICATION
+    assert opened.labels == ("bad", "fair", "good")
+    assert opened.max_length == 32
+    assert opened.training is None
+    assert (opened.source.architecture, opened.source.layers, opened.source.heads) == ("bert", 2, 2)
+    model = load_model(opened)
+    assert opened.source.parameters == sum(p.numel() for p in model.parameters())
+
+
+def test_the_engine_gives_the_logits_of_transformers_on_padded_batches(checkpoint: Path) -> None:
+    opened = open_checkpoint(str(checkpoint))
+    texts = ["see the red apple", "old", "take one very old grape here and there zebra"]
+    encoded = Tokenizer(opened.tokenizer_json, max_length=32).encode(texts)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(checkpoint).eval()
+    with torch.no_grad():
+        expected = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits.numpy()
+    batch = pad(encoded, opened.pad_token_id)
+    logits = TorchEngine(load_model(opened)).logits(batch)
+    np.testing.assert_allclose(logits, expected, atol=1e-6)
+    halves = TorchEngine(load_model(opened), dtype="bf16").logits(batch)
+    assert halves.dtype == np.float32
+    np.testing.assert_allclose(halves, expected, atol=0.05)
+
+
+def test_sharded_weights_are_read(checkpoint: Path) -> None:
+    before = open_checkpoint(str(checkpoint))
+    model = load_model(before)
+    (checkpoint / "model.safetensors").unlink()
+    model.save_pretrained(checkpoint, max_shard_size="20KB")
+    assert (checkpoint / "model.safetensors.index.json").exists()
+    after = open_checkpoint(str(checkpoint))
+    assert after.source.parameters == before.source.parameters
+    assert load_model(after).num_parameters() == model.num_parameters()
+
+
+def spoil_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def spoil_pickle(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def spoil_config(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+
+
+def spoil_kind(folder: Path) -> None:
+    change(folder / "config.json", model_type="gpt2")
+
+
+def spoil_head(folder: Path) -> None:
+    change(folder / "config.json", architectures=["BertModel"])
+
+
+def spoil_regression(folder: Path) -> None:
+    change(folder / "config.json", id2label={"0": "score"}, label2id={"score": 0})
+
+
+def spoil_tokenizer(folder: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        (folder / name).unlink()
+
+
+def spoil_tokenizer_json(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text('{"model": 3}')
+
+
+def spoil_cut(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def spoil_training(folder: Path) -> None:
+    (folder / "training.json").write_text('{"task": "text-classification"}')
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (spoil_weights, "has no weights: model.safetensors is missing"),
+        (spoil_pickle, "holds its weights as a pickle (pytorch_model.bin)"),
+        (spoil_config, "config.json cannot be read"),
+        (spoil_kind, "has the architecture 'gpt2'; supported are bert, roberta"),
+        (spoil_head, "is a BertModel without a head for a task; fine-tune it first"),
+        (spoil_regression, "regression and multi-label classification are not supported"),
+        (spoil_tokenizer, "has no tokenizer that can be loaded"),
+        (spoil_tokenizer_json, "has no tokenizer that can be loaded"),
+        (spoil_cut, "model.safetensors is damaged"),
+        (spoil_training, "training.json is damaged"),
+    ],
+)
+def test_a_spoiled_checkpoint_is_one_clear_line(
+    checkpoint: Path, spoil: object, message: str
+) -> None:
+    assert callable(spoil)
+    spoil(checkpoint)
+    with pytest.raises(CheckpointError) as error:
+        open_checkpoint(str(checkpoint))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_tensors_are_an_error_and_not_random_weights(checkpoint: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = checkpoint / "model.safetensors"
+    tensors = {k: v for k, v in load_file(path).items() if not k.startswith("classifier")}
+    save_file(tensors, path, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"lacks 2 of its tensors, such as classifier"):
+        load_model(open_checkpoint(str(checkpoint)))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("./nowhere", "does not exist"),
+        ("a/b/c", "does not exist"),
+        (__file__, "is a file; give the checkpoint's directory"),
+    ],
+)
+def test_a_path_that_is_no_directory_is_one_clear_line(name: str, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        fetch(name)
+
+
+def test_a_hub_id_without_a_hub_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(CheckpointError, match="no directory here, and the model hub did not give"):
+        fetch("bertedge-no-such-owner/no-such-model")
+
+
+def test_another_task_than_the_checkpoint_has_is_an_error(checkpoint: Path) -> None:
+    with pytest.raises(CheckpointError, match="is a checkpoint for text-classification, not for"):
+        open_checkpoint(str(checkpoint), Task.TOKEN_CLASSIFICATION)
+
+
+def test_cuda_that_is_not_there_is_an_error(checkpoint: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("CUDA is there")
+    with pytest.raises(DeviceError, match="PyTorch sees no CUDA device"):
+        TorchEngine(load_model(open_checkpoint(str(checkpoint))), device="cuda")

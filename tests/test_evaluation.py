@@ -1,0 +1,110 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bertedge import evaluation
+from bertedge.errors import DataError
+from bertedge.evaluation import Labeller
+from bertedge.examples import open_examples
+from bertedge.runtime.batching import Batch
+from bertedge.runtime.tokenization import Tokenizer
+from bertedge.tasks import Task
+
+
+class FirstToken:
+    """A stand-in with known answers: the class is whether a token's id is odd.
+
+    For texts the token after [CLS] decides; for token labels each decides for itself.
+    """
+
+    def __init__(self, by_token: bool) -> None:
+        self.by_token = by_token
+        self.widest = 0
+
+    def logits(self, batch: Batch) -> np.ndarray:
+        self.widest = max(self.widest, batch.input_ids.size)
+        ids = batch.input_ids if self.by_token else batch.input_ids[:, 1]
+        odd = (ids % 2).astype(np.float32)
+        return np.stack([1 - odd, odd], axis=-1)
+
+
+@pytest.fixture
+def vocabulary(base: Path) -> dict[str, int]:
+    return json.loads((base / "tokenizer.json").read_text())["model"]["vocab"]
+
+
+def labeller(base: Path, task: Task, labels: tuple[str, ...], max_length: int = 32) -> Labeller:
+    return Labeller(
+        engine=FirstToken(by_token=task is Task.TOKEN_CLASSIFICATION),
+        tokenizer=Tokenizer((base / "tokenizer.json").read_text(), max_length=max_length),
+        task=task,
+        labels=labels,
+        pad_token_id=0,
+    )
+
+
+def write(path: Path, rows: list[dict[str, object]]) -> Path:
+    path.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+    return path
+
+
+def test_answers_come_in_the_order_of_the_file_whatever_the_batches(
+    base: Path, vocabulary: dict[str, int], tmp_path: Path
+) -> None:
+    words = ["red", "blue", "apple", "old", "see"]
+    rows: list[dict[str, object]] = []
+    for i in range(3000):  # more than a chunk, of lengths that the batching reorders
+        word = words[i % 5]
+        rows.append({"text": f"{word} " + "the " * (i % 20), "label": vocabulary[word] % 2})
+    model = labeller(base, Task.TEXT_CLASSIFICATION, ("0", "1"))
+    examples = open_examples(write(tmp_path / "d.jsonl", rows), Task.TEXT_CLASSIFICATION)
+    labelling = evaluation.run(model, examples)
+    assert labelling.scores.value == 1.0
+    assert labelling.rows == 3000
+    assert labelling.predicted.tolist() == [row["label"] for row in rows]
+
+
+def test_texts_longer_than_the_model_are_counted(base: Path, tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [
+        {"text": "see " * n, "label": label} for n, label in ((2, 0), (9, 1), (20, 0), (6, 1))
+    ]
+    model = labeller(base, Task.TEXT_CLASSIFICATION, ("0", "1"), max_length=8)
+    examples = open_examples(write(tmp_path / "d.jsonl", rows), Task.TEXT_CLASSIFICATION)
+    assert evaluation.run(model, examples).truncated == 2
+
+
+def test_every_word_of_a_text_of_many_windows_gets_the_label_of_its_first_piece(
+    base: Path, vocabulary: dict[str, int], tmp_path: Path
+) -> None:
+    words = ["red", "abc", "zq", "paris", "one", "xyz", "blue"] * 9
+    firsts = [vocabulary.get(word, vocabulary[word[0]]) for word in words]
+    names = ("O", "B-X")
+    rows: list[dict[str, object]] = [{"tokens": words, "tags": [names[i % 2] for i in firsts]}]
+    model = labeller(base, Task.TOKEN_CLASSIFICATION, names, max_length=12)
+    examples = open_examples(write(tmp_path / "d.jsonl", rows), Task.TOKEN_CLASSIFICATION)
+    labelling = evaluation.run(model, examples)
+    assert labelling.predicted.tolist() == [i % 2 for i in firsts]
+    assert labelling.scores.value == 1.0
+
+
+def test_agreement_is_the_share_of_equal_labels(base: Path, tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{"text": "red", "label": 0}, {"text": "see", "label": 1}]
+    model = labeller(base, Task.TEXT_CLASSIFICATION, ("0", "1"))
+    examples = open_examples(write(tmp_path / "d.jsonl", rows * 5), Task.TEXT_CLASSIFICATION)
+    one = evaluation.run(model, examples)
+    assert evaluation.agreement(one, one) == 1.0
+    other = evaluation.run(model, examples)
+    other.predicted[:3] = 1 - other.predicted[:3]
+    assert evaluation.agreement(one, other) == 0.7
+
+
+def test_a_label_the_model_does_not_know_is_an_error_with_its_line(
+    base: Path, tmp_path: Path
+) -> None:
+    rows: list[dict[str, object]] = [{"text": "red", "label": 0}, {"text": "see", "label": "no"}]
+    model = labeller(base, Task.TEXT_CLASSIFICATION, ("0", "1"))
+    examples = open_examples(write(tmp_path / "d.jsonl", rows), Task.TEXT_CLASSIFICATION)
+    with pytest.raises(DataError, match=r"d\.jsonl:2: the model does not know the label 'no'"):
+        evaluation.run(model, examples)

@@ -1,0 +1,107 @@
+"""The house stands: imports point down, and heavy libraries stay on their floors."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import bertedge
+from bertedge.cli import VERBS
+
+PACKAGE = Path(bertedge.__file__).parent
+FLOORS = [
+    {"errors", "progress", "tasks", "records", "staging", "bundle", "examples", "metrics"},
+    {"runtime"},
+    {"checkpoint", "evaluation"},
+    {"finetune", "export", "bench"},
+    {"cli"},
+    {"__main__"},
+]
+FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+HEAVY = {"torch", "transformers", "optimum", "onnx", "datasets", "accelerate", "sklearn"}
+RUNTIME = {"numpy", "tokenizers", "onnxruntime"}
+ALLOWED = [{"numpy"}, RUNTIME, None, None, {"click", "numpy"}, set()]
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> Iterator[tuple[str, ...]]:
+    """The dotted names that a module imports, anywhere in it, in parts."""
+    package = ("bertedge", *path.relative_to(PACKAGE).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            base += tuple((node.module or "").split(".")) if node.module else ()
+            yield from ((*base, alias.name) for alias in node.names)
+
+
+def imported_rooms(path: Path) -> set[str]:
+    names = {name[1] for name in imported(path) if name[0] == "bertedge" and len(name) > 1}
+    return names & FLOOR.keys()
+
+
+def short(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=short)
+def test_imports_point_down(path: Path) -> None:
+    room = room_of(path)
+    assert room in FLOOR, f"{room} has no floor yet: add it to FLOORS"
+    for other in imported_rooms(path) - {room}:
+        assert FLOOR[other] < FLOOR[room] or FLOOR[room] == FLOOR[other] == 0, f"imports {other}"
+
+
+def test_the_ground_floor_has_no_circles() -> None:
+    needs = {room: set[str]() for room in FLOORS[0]}
+    for path in MODULES:
+        if room_of(path) in needs:
+            needs[room_of(path)] |= imported_rooms(path) - {room_of(path)}
+    while free := {room for room, others in needs.items() if not others & needs.keys()}:
+        needs = {room: others for room, others in needs.items() if room not in free}
+    assert not needs, f"these import each other: {sorted(needs)}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=short)
+def test_each_floor_imports_only_its_libraries(path: Path) -> None:
+    room = room_of(path)
+    libraries = {name[0] for name in imported(path)} - sys.stdlib_module_names - {"bertedge"}
+    allowed = RUNTIME if room == "evaluation" else ALLOWED[FLOOR[room]]
+    assert allowed is None or libraries <= allowed
+
+
+def modules_loaded_by(program: str) -> set[str]:
+    run = subprocess.run(
+        [sys.executable, "-c", f"{program}\nimport sys\nprint(*sys.modules, file=sys.stderr)"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return set(run.stderr.split())
+
+
+@pytest.mark.parametrize("module", ["bertedge", "bertedge.cli", "bertedge.runtime.predictor"])
+def test_importing_loads_nothing_heavy(module: str) -> None:
+    assert HEAVY.isdisjoint(modules_loaded_by(f"import {module}"))
+
+
+@pytest.mark.parametrize("module", ["bertedge", "bertedge.cli"])
+def test_importing_the_door_does_not_even_load_numpy(module: str) -> None:
+    assert (HEAVY | RUNTIME).isdisjoint(modules_loaded_by(f"import {module}"))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], *([verb, "--help"] for verb in VERBS)], ids=" ".join
+)
+def test_help_imports_no_library_but_click(arguments: list[str]) -> None:
+    program = f"from bertedge.cli import main\nmain({arguments!r}, standalone_mode=False)"
+    assert (HEAVY | RUNTIME).isdisjoint(modules_loaded_by(program))
