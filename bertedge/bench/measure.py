@@ -7,7 +7,7 @@ crashes, hangs or fails is noted and left out of the rest.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from bertedge.bench.engines import EngineSpec
@@ -22,7 +22,13 @@ from bertedge.bench.protocol import (
     TextWorkload,
     TokenWorkload,
 )
-from bertedge.bench.settings import MIN_REPEATS, Settings
+from bertedge.bench.settings import (
+    LONG_RUN_MS,
+    MIN_REPEATS,
+    MIN_TURN_S,
+    TURN_WARM_UP_MS,
+    Settings,
+)
 from bertedge.progress import Progress
 
 Workload = TokenWorkload | TextWorkload
@@ -100,16 +106,22 @@ def rotated(logs: Sequence[EngineLog], by: int) -> list[EngineLog]:
     return [*logs[by:], *logs[:by]]
 
 
-def repeats_for(workload: str, logs: Sequence[EngineLog], settings: Settings) -> int:
-    """Tell how many runs a turn has: the same for all engines, by the baseline's time a run.
+def plan_turn(workload: str, logs: Sequence[EngineLog], settings: Settings) -> Run:
+    """Tell what a turn is: the same for all engines, by the time that the baseline's runs take.
 
     Without a baseline that works, by the slowest engine's.
     """
     sound = [log for log in logs if workload in log.ready and not log.problem]
     deciding = [log for log in sound if log.spec.baseline is None] or sound
-    run_ms = max((log.ready[workload].run_ms for log in deciding), default=0.0)
-    fitting = int(settings.turn_s * 1000 / max(run_ms, 1e-6))
-    return min(settings.repeats, max(MIN_REPEATS, fitting))
+    run_ms = max((log.ready[workload].run_ms for log in deciding), default=1.0)
+    fitting = int(settings.turn_s * 1000 / max(run_ms, 1e-3))
+    at_least = max(1, min(MIN_REPEATS, int(MIN_TURN_S * 1000 / max(run_ms, 1e-3))))
+    return Run(
+        workload=workload,
+        first=0,
+        repeats=min(settings.repeats, max(at_least, fitting)),
+        warm_up_ms=0.0 if run_ms > LONG_RUN_MS else TURN_WARM_UP_MS,
+    )
 
 
 class _Course:
@@ -149,12 +161,11 @@ class _Course:
     def take_turns(self, workloads: Sequence[Workload]) -> None:
         """Go round by round through all workloads, in each engine by engine."""
         rounds = self._settings.rounds
-        repeats = {w.name: repeats_for(w.name, self._logs, self._settings) for w in workloads}
+        turns = [plan_turn(item.name, self._logs, self._settings) for item in workloads]
         self._progress.start("measuring", rounds * len(workloads) * len(self._logs), "turns")
         for number in range(rounds):
-            for workload in workloads:
-                count = repeats[workload.name]
-                run = Run(workload=workload.name, first=number * count, repeats=count)
+            for turn in turns:
+                run = replace(turn, first=number * turn.repeats)
                 for log in rotated(self._logs, number):
                     self._take_turn(log, run, number)
                     self._progress.advance(1, f"round {number + 1}")

@@ -18,15 +18,15 @@ For example (abridged):
     < {"say": "opened", "imports_s": 2.1, "load_s": 0.4, "first_run_s": 0.02, "labels": [3], …}
     > {"say": "token_workload", "name": "2x3", "batches": [[[101, 7, 102], [101, 9, 102]]]}
     < {"say": "ready", "warm_up_runs": 14, "stable": true, "run_ms": 4.1, "labels": [3, 0], …}
-    > {"say": "run", "workload": "2x3", "first": 0, "repeats": 2}
+    > {"say": "run", "workload": "2x3", "first": 0, "repeats": 2, "warm_up_ms": 30}
     < {"say": "ran", "samples_ms": [4.1, 4.2], "peak_memory_bytes": 410000000}
 
 `labels` are label ids in the order of the inputs: one a text for text-classification, one a token
 (special tokens left out where the input is text) for token-classification. They tell whether
 engines agree, so they must come from the very runs that are timed.
 
-A process that cannot be asked is measured from outside: bench takes the cold start's total from
-its own clock, from starting the process to reading `opened`.
+The cold start's total is taken by bench's own clock, from starting the process to reading
+`opened`; the worker tells the parts.
 """
 
 import json
@@ -100,6 +100,8 @@ class Run:
     workload: str
     first: int
     repeats: int
+    warm_up_ms: float
+    """Before: runs of the first input that are not counted, as many as fill this time; 0: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +129,7 @@ class Ready:
     stable: bool
     """False where times had not settled when patience ended."""
     run_ms: float
-    """Median of the last warm-up runs: what a run will take."""
+    """About what a run will take; the baseline's decides how many runs a turn has."""
     labels: tuple[int, ...]
     peak_memory_bytes: int | None
 

@@ -5,10 +5,13 @@ import statistics
 from bertedge.bench.report import EngineReport, Load, Report, Result
 from bertedge.bench.statistics import Ratio
 
+BUSY = 0.6
+"""Processes that want to run, for each core, from which other work must have disturbed."""
+
 
 def describe(load: Load) -> str:
     """Head a workload's table."""
-    runs = f"{load.repeats} runs a round"
+    runs = f"{count(load.repeats, 'run')} a round"
     if load.length is not None:
         return f"{load.name}: {count(load.texts, 'row')} of {load.length} tokens, {runs}"
     if load.texts == 1:
@@ -56,11 +59,16 @@ def notes(report: Report) -> list[str]:
             "Labels are compared on random tokens, which tells whether engines compute alike, not "
             "what it costs in accuracy; add --data FILE for real texts."
         )
+    where = report.environment
+    if where.load is not None and where.load > BUSY * where.cores:
+        said.append(
+            f"The machine was busy before (load {where.load:.2f} on {count(where.cores, 'core')}): "
+            "the figures are disturbed; measure again when it is idle."
+        )
     unsettled = sorted({result.engine for result in report.results if not result.settled})
     if unsettled:
         said.append(
-            f"Times of {', '.join(unsettled)} had not settled when warm-up ended; is the machine "
-            "busy?"
+            f"Times of {', '.join(unsettled)} had not settled when warm-up ended: expect a spread."
         )
     if not report.comparison.same_source:
         said.append("The bundle was made from another checkpoint than this baseline.")

@@ -16,8 +16,7 @@ class Settings:
     repeats: int = 20
     """Timed runs of a turn, at most."""
     turn_s: float = 0.5
-    """Fewer runs are made where the baseline would need longer for a turn, but at least
-    `MIN_REPEATS`; as many for every engine."""
+    """Fewer runs are made, by every engine alike, where the baseline's would take longer."""
     starts: int = 3
     """Cold starts of each engine."""
     texts: int = 200
@@ -37,4 +36,9 @@ class Settings:
 
 QUICK = {"rounds": 5, "repeats": 8, "turn_s": 0.2, "starts": 1, "texts": 64}
 """What `--quick` changes."""
-MIN_REPEATS = 3
+MIN_REPEATS, MIN_TURN_S = 3, 2.0
+"""A turn has at least so many runs, or as many as the baseline makes in so much time, or one."""
+TURN_WARM_UP_MS = 30.0
+"""Before each turn, for other engines have used the caches since."""
+LONG_RUN_MS = 200.0
+"""A run that takes longer warms itself up."""

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 from bertedge.bench.memory import peak_memory_bytes
 from bertedge.bench.protocol import (
+    PROTOCOL,
     Answer,
     Failed,
     Open,
@@ -43,9 +44,6 @@ STABLE_WINDOW = 5
 STABLE_WITHIN = 0.05
 PATIENCE_S = 2.0
 """Warm-up that has not settled ends after this time (and two windows)."""
-TURN_WARM_UP_MS = 30.0
-"""Uncounted runs before each turn: at least one, and as many as fit this time. Other engines have
-used the caches since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +90,8 @@ class State:
                 return take_turn(self.prepared[request.workload], request)
 
     def _open(self, request: Open) -> Opened:
+        if request.protocol != PROTOCOL:
+            raise ProtocolError(f"this worker speaks protocol {PROTOCOL}, not {request.protocol}")
         began = time.perf_counter()
         from bertedge.bench import subject
 
@@ -140,7 +140,7 @@ def warm_up(prepared: Prepared) -> Ready:
     return Ready(
         warm_up_runs=len(first_ms) + len(times_ms),
         stable=settled(times_ms),
-        run_ms=statistics.median(first_ms if len(first_ms) > 1 else times_ms),
+        run_ms=min(statistics.median(first_ms), statistics.median(times_ms)),
         labels=tuple(labels),
         peak_memory_bytes=peak_memory_bytes(),
     )
@@ -155,12 +155,10 @@ def settled(times_ms: list[float]) -> bool:
 
 
 def take_turn(prepared: Prepared, request: Run) -> Ran:
-    """Time the runs asked for, after a few that are not counted."""
+    """Time the runs asked for, after some that are not counted."""
     began = time.perf_counter()
-    while True:
+    while (time.perf_counter() - began) * 1000 < request.warm_up_ms:
         prepared.run(request.first % prepared.inputs)
-        if (time.perf_counter() - began) * 1000 >= TURN_WARM_UP_MS:
-            break
     numbers = range(request.first, request.first + request.repeats)
     samples_ms = tuple(_timed(prepared, number)[0] for number in numbers)
     return Ran(samples_ms=samples_ms, peak_memory_bytes=peak_memory_bytes())

@@ -1,5 +1,6 @@
 """The command line: one file a verb; each imports its work when it is called."""
 
+import errno
 import importlib
 
 import click
@@ -33,6 +34,12 @@ class Verbs(click.Group):
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:
             raise click.ClickException("interrupted; nothing half-written was left") from None
+        except OSError as error:
+            if error.errno != errno.ENOSPC:  # a closed pipe is click's to handle
+                raise
+            raise click.ClickException(
+                "standard output could not be written: no space is left on its device"
+            ) from error
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

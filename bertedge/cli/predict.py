@@ -1,11 +1,9 @@
 """`bertedge predict`."""
 
 import contextlib
-import errno
 import io
 import itertools
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +12,6 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from bertedge.cli import options
-from bertedge.errors import OutputError
 from bertedge.tasks import Aggregation, Classification, Prediction, Text
 
 if TYPE_CHECKING:
@@ -98,7 +95,6 @@ def command(
         progress.start("predicting", None, "texts")
         while lines := list(itertools.islice(rows, chunk)):
             sink.writelines(lines)
-            sink.flush()
             progress.advance(len(lines))
         progress.finish()
 
@@ -156,14 +152,5 @@ def _sink(output: Path | None, *, overwrite: bool) -> Iterator[IO[str]]:
     stream = io.TextIOWrapper(sys.stdout.buffer, "utf-8", newline="\n")
     try:
         yield stream
-        stream.flush()
-    except OSError as error:
-        # What is buffered would fail again when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if error.errno == errno.EPIPE:  # the reader has seen enough, and click ends the program
-            raise
-        raise OutputError(
-            f"standard output could not be written: {error.strerror}; give --output FILE elsewhere"
-        ) from error
     finally:
         stream.detach()

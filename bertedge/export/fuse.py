@@ -1,6 +1,5 @@
 """Fusion by Optimum's optimizer, proven by counting, and shape inference behind it."""
 
-import collections
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from transformers import PretrainedConfig
 
 from bertedge.bundle import GraphPass
 from bertedge.errors import VerificationError
+from bertedge.export.nodes import count_operators
 from bertedge.export.quiet import libraries, stage
 
 CPU_DISABLED_OPTIMIZERS = ("SkipLayerNormFusion",)
@@ -65,11 +65,6 @@ def infer_shapes(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
     """
     with stage("the shape inference of the graph", folder):
         return SymbolicShapeInference.infer_shapes(model, auto_merge=True)
-
-
-def count_operators(model: onnx.ModelProto) -> collections.Counter[str]:
-    """Count the nodes of each operator."""
-    return collections.Counter(node.op_type for node in model.graph.node)
 
 
 def check_attention(found: int, config: PretrainedConfig) -> None:

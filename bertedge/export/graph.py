@@ -34,6 +34,5 @@ def export_graph(model: PreTrainedModel, folder: Path, *, task: Task, opset: int
             task=task.value,
             monolith=True,
             do_validation=False,  # our own parity check covers padding, lengths and tasks
-            preprocessors=[],
         )
     return folder / "model.onnx"

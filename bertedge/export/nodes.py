@@ -1,5 +1,7 @@
 """Small questions to an ONNX graph."""
 
+import collections
+
 import onnx
 
 
@@ -8,8 +10,6 @@ def integer(node: onnx.NodeProto, name: str, default: int) -> int:
     return next((int(item.i) for item in node.attribute if item.name == name), default)
 
 
-def forget_shapes(graph: onnx.GraphProto, names: set[str]) -> None:
-    """Remove the inferred shapes of values that have changed."""
-    kept = [value for value in graph.value_info if value.name not in names]
-    del graph.value_info[:]
-    graph.value_info.extend(kept)
+def count_operators(model: onnx.ModelProto) -> collections.Counter[str]:
+    """Count the nodes of each operator."""
+    return collections.Counter(node.op_type for node in model.graph.node)

@@ -1,7 +1,8 @@
 """Exact changes to a fused graph, each one function: model in place, number of nodes out.
 
 A pass promises the same logits on every batch, up to the rounding of reordered sums; the proof
-is the parity check that `export` runs on the graph that all passes have been through.
+is the parity check that `export` runs on the graph that all passes have been through. Shapes
+that were inferred before a pass are out of date after it.
 """
 
 import numpy as np
@@ -9,7 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from bertedge.bundle import GraphPass
-from bertedge.export.nodes import forget_shapes, integer
+from bertedge.export.nodes import integer
 
 SEQUENCE_AXIS = 1
 ELEMENTWISE = {
@@ -47,7 +48,6 @@ def narrow_last_layer(model: onnx.ModelProto) -> int:
     for name in dict.fromkeys(streams):
         if name not in made:
             _insert_first(graph, name, nodes)
-    forget_shapes(graph, made)
     return len(inside)
 
 

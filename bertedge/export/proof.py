@@ -86,10 +86,10 @@ def prove(
     name, int8 = candidate.path.stem, candidate.precision == "int8"
     began = time.perf_counter()
     engine = Session.open(candidate.path, disabled_optimizers=CPU_DISABLED_OPTIMIZERS)
-    unbounded = int8 and subject.yardstick is not None
-    bound = verify.INT8_TOLERANCE if int8 else config.tolerance
-    parity = verify.check_parity(name, subject.parity, engine, None if unbounded else bound)
-    golden = verify.check_parity(name, subject.golden, engine, None if unbounded else bound)
+    labelled = subject.yardstick is not None
+    bound = verify.int8_bound(labelled=labelled) if int8 else verify.float_bound(config.tolerance)
+    parity = verify.check_parity(name, subject.parity, engine, bound)
+    golden = verify.check_parity(name, subject.golden, engine, bound)
     progress.say(
         f"{name}: logits differ by at most {parity.max_difference:.2g} of their spread on "
         f"{parity.texts} texts  {time.perf_counter() - began:.1f} s"

@@ -16,8 +16,8 @@ from transformers import PretrainedConfig
 
 from bertedge.bundle import GraphPass
 from bertedge.errors import VerificationError
-from bertedge.export.fuse import Graph, count_operators
-from bertedge.export.nodes import integer
+from bertedge.export.fuse import Graph
+from bertedge.export.nodes import count_operators, integer
 from bertedge.export.quiet import libraries, stage
 
 MIN_ROWS = 16

@@ -33,7 +33,7 @@ def quietly(temporary: Path | None = None) -> Iterator[None]:
             yield
     finally:
         logging.disable(disabled)
-        pass #  # onnxruntime's tools install one that prints
+        logging.root.handlers[:] = handlers  # onnxruntime's tools install one that prints
         tempfile.tempdir = directory
 
 

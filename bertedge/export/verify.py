@@ -21,6 +21,15 @@ accepted when a bundle is opened, while a wrong graph is off by thousands of tim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """How far a variant's logits may be off, as a share of the spread, and what else to do."""
+
+    tolerance: float | None
+    """None: measured only."""
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
     """Padded batches, and the checkpoint's logits on them without padding."""
 
@@ -55,17 +64,30 @@ def difference(probe: Probe, engine: Engine) -> float:
     return float(np.abs(_answers(engine, probe.batches) - probe.logits).max()) / probe.spread
 
 
-def check_parity(name: str, probe: Probe, engine: Engine, tolerance: float | None) -> Parity:
-    """Measure how far the variant `name` is off; VerificationError above `tolerance`."""
+def check_parity(name: str, probe: Probe, engine: Engine, bound: Bound) -> Parity:
+    """Measure how far the variant `name` is off; VerificationError above the bound."""
     found = difference(probe, engine)
-    if not found <= (np.inf if tolerance is None else tolerance):  # NaN must not pass
-        allowed = "a number" if tolerance is None else f"{tolerance:.2g}"
+    if not found <= (np.inf if bound.tolerance is None else bound.tolerance):  # NaN must not pass
+        allowed = "any number" if bound.tolerance is None else f"{bound.tolerance:.2g}"
         raise VerificationError(
             f"{name} does not give the checkpoint's logits: they differ by {found:.2g} of the "
             f"spread, {allowed} is tolerated, on {probe.texts} texts in padded batches (met "
-            f"{', '.join(libraries())}); install the versions in constraints.txt"
+            f"{', '.join(libraries())}); {bound.remedy}"
         )
-    return Parity(max_difference=found, tolerance=tolerance, texts=probe.texts)
+    return Parity(max_difference=found, tolerance=bound.tolerance, texts=probe.texts)
+
+
+def float_bound(tolerance: float) -> Bound:
+    """Bound an fp32 variant: nothing but rounding may be between it and the checkpoint."""
+    return Bound(tolerance=tolerance, remedy="install the versions in constraints.txt")
+
+
+def int8_bound(*, labelled: bool) -> Bound:
+    """Bound an int8 variant, widely, where no labelled data decides."""
+    return Bound(
+        tolerance=None if labelled else INT8_TOLERANCE,
+        remedy="give --eval-data FILE so that the metric decides, or leave --quantize out",
+    )
 
 
 def golden_tolerance(measured: Parity, *, int8: bool) -> float:

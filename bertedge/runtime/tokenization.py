@@ -189,7 +189,7 @@ def window_starts(size: int, room: int, stride: int) -> list[int]:
     """
     if size <= room:
         return [0]
-    return list(range(0, size - stride, room - stride))
+    return [*range(0, size - room, room - stride), size - room]
 
 
 def best_context(windows: Sequence[Encoded]) -> list[slice]:

@@ -11,7 +11,7 @@ import pytest
 from bertedge.bench.assemble import Setting, build_report
 from bertedge.bench.engines import EngineSpec
 from bertedge.bench.environment import describe_environment
-from bertedge.bench.measure import EngineLog, measure, repeats_for, rotated
+from bertedge.bench.measure import EngineLog, Workload, measure, plan_turn, rotated
 from bertedge.bench.process import Worker, WorkerError
 from bertedge.bench.protocol import Open, Ready, Run, TextWorkload, TokenWorkload, encode
 from bertedge.bench.report import Comparison, Report
@@ -36,7 +36,9 @@ class Listener(Silent):
         self.said.append(line)
 
 
-def report_of(specs: list[EngineSpec], settings: Settings) -> Report:
+def report_of(
+    specs: list[EngineSpec], settings: Settings, workloads: tuple[Workload, ...] = WORKLOADS
+) -> Report:
     comparison = Comparison(
         bundle="b",
         baseline="c",
@@ -54,7 +56,7 @@ def report_of(specs: list[EngineSpec], settings: Settings) -> Report:
         left_out=(),
         at_export={},
     )
-    return build_report(measure(specs, WORKLOADS, settings, Silent()), WORKLOADS, setting)
+    return build_report(measure(specs, workloads, settings, Silent()), workloads, setting)
 
 
 def test_every_engine_takes_every_turn(engine: EngineSpec, quick: Settings):
@@ -118,6 +120,13 @@ def test_a_bad_engine_gets_a_row_that_says_so_and_the_run_goes_on(
     text = render(report)
     assert max(len(line) for line in text.splitlines()) <= 100
     assert f"! {mode}: {problem}" in text.replace("\n  ", " ")
+
+
+def test_a_liar_is_found_on_random_tokens_too(
+    engine: EngineSpec, fake: Callable[..., EngineSpec], quick: Settings
+):
+    bad = report_of([engine, fake("lie")], replace(quick, starts=1), WORKLOADS[:1]).engines[1]
+    assert bad.problem == "disagrees with the baseline: 0.0% of 20 labels are the same"
 
 
 def test_a_bad_baseline_leaves_the_others_their_figures(
@@ -185,7 +194,7 @@ def test_workers_are_told_their_threads():
         Worker((sys.executable, "-c", program), threads=3) as worker,
         pytest.raises(WorkerError, match=r"^3$"),
     ):
-        worker.ask(Run(workload="t", first=0, repeats=1), timeout_s=60)
+        worker.ask(Run(workload="t", first=0, repeats=1, warm_up_ms=0), timeout_s=60)
 
 
 DRIVER = """
@@ -261,18 +270,20 @@ def log(name: str, run_ms: float, baseline: str | None, engine: EngineSpec) -> E
 def test_the_baseline_decides_how_many_runs_a_turn_has(engine: EngineSpec):
     settings = Settings(threads=1, repeats=20, turn_s=0.5)
     fast = log("fast", 1, "torch", engine)
-    for run_ms, repeats in ((1, 20), (50, 10), (400, 3)):
+    for run_ms, repeats in ((1, 20), (50, 10), (400, 3), (900, 2), (5000, 1)):
         logs = [fast, log("torch", run_ms, None, engine)]
-        assert repeats_for("1x4", logs, settings) == repeats
+        turn = plan_turn("1x4", logs, settings)
+        assert turn.repeats == repeats
+        assert turn.warm_up_ms == (30 if run_ms < 200 else 0)
     broken = log("torch", 1, None, engine)
     broken.problem = "broke"
     slow = log("slow", 100, "torch", engine)
-    assert repeats_for("1x4", [fast, slow, broken], settings) == 5
+    assert plan_turn("1x4", [fast, slow, broken], settings).repeats == 5
 
 
 def test_few_repeats_may_be_asked_for(engine: EngineSpec):
     logs = [log("torch", 400, None, engine)]
-    assert repeats_for("1x4", logs, Settings(threads=1, repeats=1)) == 1
+    assert plan_turn("1x4", logs, Settings(threads=1, repeats=1)).repeats == 1
 
 
 def test_the_order_moves_on_every_round(engine: EngineSpec):

@@ -22,7 +22,7 @@ def test_every_request_comes_back_as_it_was_sent(opening: Open):
         opening,
         TokenWorkload(name="2x2", batches=(((1, 2), (3, 4)),)),
         TextWorkload(name="t", texts=(("ä\n",), ("a", "b")), at_once=True, token_budget=9),
-        Run(workload="t", first=4, repeats=2),
+        Run(workload="t", first=4, repeats=2, warm_up_ms=30.0),
     ]
     for request in requests:
         line = encode(request)

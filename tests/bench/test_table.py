@@ -188,3 +188,10 @@ def test_numbers_have_about_three_figures():
     assert [number(value) for value in values] == [
         "0.046", "0.912", "4.51", "37.6", "715", "12,346",
     ]  # fmt: skip
+
+
+def test_a_busy_machine_is_said_to_be_one():
+    whole = report(TORCH, engine("cpu-int8"), results=(BASE, INT8))
+    assert not any("busy" in note for note in notes(whole))
+    busy = replace(whole, environment=replace(whole.environment, load=1.9))
+    assert any("busy before (load 1.90 on 2 cores)" in note for note in notes(busy))

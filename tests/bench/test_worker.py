@@ -51,7 +51,7 @@ def test_a_worker_answers_in_full(worker: Worker, opening: Open):
     assert len(ready.labels) == 6
     assert ready.warm_up_runs > 3 and ready.run_ms > 0
 
-    ran = worker.ask(Run(workload="2x3", first=2, repeats=5), timeout_s=60)
+    ran = worker.ask(Run(workload="2x3", first=2, repeats=5, warm_up_ms=30), timeout_s=60)
     assert isinstance(ran, Ran)
     assert len(ran.samples_ms) == 5 and min(ran.samples_ms) > 0
     if sys.platform == "linux":
@@ -100,6 +100,7 @@ def test_a_batch_of_tokens_gets_a_label_a_row_or_a_token(opening: Open, token_bu
     ("changes", "why"),
     [
         ({"engine": "abacus"}, "engine is 'abacus'; choose one of torch, bundle"),
+        ({"protocol": 2}, "this worker speaks protocol 1, not 2"),
         ({"path": "nowhere"}, "nowhere is not a directory"),
         ({"variant": "cpu-int8"}, "has no variant 'cpu-int8'"),
     ],
@@ -111,10 +112,10 @@ def test_what_cannot_be_opened_is_said(worker: Worker, opening: Open, changes, w
 
 def test_requests_out_of_turn_are_refused(worker: Worker, opening: Open):
     with pytest.raises(WorkerError, match="first request must be open"):
-        worker.ask(Run(workload="t", first=0, repeats=1), timeout_s=60)
+        worker.ask(Run(workload="t", first=0, repeats=1, warm_up_ms=30), timeout_s=60)
     worker.ask(opening, timeout_s=60)
     with pytest.raises(WorkerError, match="no workload 't'"):
-        worker.ask(Run(workload="t", first=0, repeats=1), timeout_s=60)
+        worker.ask(Run(workload="t", first=0, repeats=1, warm_up_ms=30), timeout_s=60)
     cell = TokenWorkload(name="bad", batches=(((10**6,),),))
     with pytest.raises(WorkerError, match=r"cpu-fp32.onnx failed on a batch of 1x1"):
         worker.ask(cell, timeout_s=60)
@@ -143,7 +144,7 @@ def test_a_worker_ends_when_its_input_closes(opening: Open):
 def test_a_worker_ends_in_the_midst_of_work(opening: Open):
     process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin and process.stdout
-    endless = Run(workload="2x3", first=0, repeats=10**9)
+    endless = Run(workload="2x3", first=0, repeats=10**9, warm_up_ms=30)
     process.stdin.write(encode(opening))
     process.stdin.write(encode(TokenWorkload(name="2x3", batches=(((9, 10, 11),),))))
     process.stdin.write(encode(endless))
@@ -160,13 +161,16 @@ def test_a_turn_runs_one_input_after_another_from_the_one_it_is_told():
 
     def run(number: int) -> NDArray[np.int64]:
         runs.append(number)
-        time.sleep(0.04)  # longer than the uncounted runs of a turn may take in all
+        time.sleep(0.02)
         return np.array([number])
 
-    request = Run(workload="t", first=4, repeats=4)
+    request = Run(workload="t", first=4, repeats=4, warm_up_ms=30)
     ran = take_turn(Prepared(inputs=3, run=run), request)
-    assert runs == [1, 1, 2, 0, 1]  # the first is not counted
-    assert len(ran.samples_ms) == 4 and min(ran.samples_ms) >= 40
+    assert runs == [1, 1, 1, 2, 0, 1]  # the first two are not counted
+    assert len(ran.samples_ms) == 4 and min(ran.samples_ms) >= 20
+    runs.clear()
+    take_turn(Prepared(inputs=3, run=run), replace(request, warm_up_ms=0))
+    assert runs == [1, 2, 0, 1]
 
 
 def test_warm_up_labels_every_input_once_in_order():

@@ -1,7 +1,10 @@
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from bertedge.cli import main
@@ -27,3 +30,14 @@ def test_what_was_changed_is_refused(tmp_path: Path) -> None:
     found = CliRunner().invoke(main, ["inspect", str(tmp_path / "bundle")])
     assert found.exit_code == 1 and found.stdout == ""
     assert "tokenizer.json is missing" in found.stderr and len(found.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_one_line() -> None:
+    program = [sys.executable, "-m", "bertedge", "inspect", str(BUNDLE)]
+    with open("/dev/full", "wb") as full:
+        found = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert found.returncode == 1
+    assert found.stderr == (
+        b"Error: standard output could not be written: no space is left on its device\n"
+    )

@@ -194,7 +194,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     with open("/dev/full", "wb") as full:
         found = subprocess.run(program("on"), stdout=full, stderr=subprocess.PIPE, check=False)
     assert found.returncode == 1
-    assert found.stderr.decode().startswith("Error: standard output could not be written: No space")
+    assert found.stderr.decode().startswith("Error: standard output could not be written: no space")
     assert len(found.stderr.splitlines()) == 1
     found = subprocess.run(
         program("on", "--output", "/dev/full"), stderr=subprocess.PIPE, check=False

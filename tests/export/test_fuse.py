@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from bertedge.errors import VerificationError
-from bertedge.export.fuse import check_attention, count_operators
+from bertedge.export.fuse import check_attention
+from bertedge.export.nodes import count_operators
 from bertedge.tasks import Task
 
 KINDS = ("bert", "roberta", "distilbert", "electra")

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -6,7 +7,8 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from bertedge.export.fuse import count_operators
+from bertedge.export.fuse import infer_shapes
+from bertedge.export.nodes import count_operators
 from bertedge.export.passes import narrow_last_layer, run_passes
 from bertedge.tasks import Task
 
@@ -66,6 +68,17 @@ def test_a_head_that_reads_every_position_is_left_alone(kind: str, fused: Fuse) 
     assert narrow_last_layer(model) == 0
     assert model == graph.model
     assert run_passes(model) == ()
+
+
+def test_the_inferred_shapes_are_those_of_one_position(fused: Fuse, tmp_path: Path) -> None:
+    model = fused("bert").copy()
+    narrow_last_layer(model)
+    last = [node for node in model.graph.node if node.op_type == "BiasGelu"][-1].output[0]
+    shapes = {
+        value.name: [dim.dim_value or dim.dim_param for dim in value.type.tensor_type.shape.dim]
+        for value in infer_shapes(model, tmp_path).graph.value_info
+    }
+    assert shapes[last][1:] == [1, 64]
 
 
 def test_a_head_that_reads_another_position_is_left_alone(fused: Fuse) -> None:

@@ -8,7 +8,7 @@ import pytest
 from onnx import numpy_helper
 
 from bertedge.errors import VerificationError
-from bertedge.export.fuse import count_operators
+from bertedge.export.nodes import count_operators
 from bertedge.export.quantize import quantize_dynamic, quantize_embeddings, quantize_rows
 from bertedge.tasks import Task
 
@@ -24,6 +24,7 @@ def test_a_row_is_off_by_half_a_step_of_its_own_scale() -> None:
     rows, scales = quantize_rows(table)
     assert rows.dtype == np.int8
     assert scales.shape == (50, 1)
+    assert (scales > 0).all()
     assert (np.abs(rows * scales - table) <= scales / 2 * 1.0001).all()
     assert (np.abs(rows).max(axis=1) == np.where(np.arange(50) == 7, 0, 127)).all()
 
@@ -71,6 +72,9 @@ def test_every_product_becomes_int8(kind: str, task: Task, fused: Fuse, tmp_path
         and tensor.dims[1] > 1
     )
     assert floats <= 2 * 32  # the token types
+    sizes = {tensor.name: tuple(tensor.dims) for tensor in quantized.model.graph.initializer}
+    weights = [node.input[1] for node in quantized.model.graph.node if node.op_type == "QAttention"]
+    assert all(sizes[name.replace("_quantized", "_scale")] == (96,) for name in weights)
     passes = {each.name: each.nodes for each in quantized.passes}
     assert passes == {
         "int8-matrix-products": counts["QAttention"] + counts["MatMulInteger"],

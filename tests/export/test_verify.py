@@ -9,7 +9,15 @@ from bertedge.bundle import Parity
 from bertedge.checkpoint import Checkpoint, open_checkpoint
 from bertedge.errors import VerificationError
 from bertedge.export.texts import SENTENCES, golden_batch, golden_texts, parity_batches
-from bertedge.export.verify import Probe, ask, check_parity, golden, golden_tolerance
+from bertedge.export.verify import (
+    Probe,
+    ask,
+    check_parity,
+    float_bound,
+    golden,
+    golden_tolerance,
+    int8_bound,
+)
 from bertedge.runtime.batching import Batch
 from bertedge.tasks import Task
 
@@ -42,7 +50,7 @@ def probe(logits: list[list[float]]) -> Probe:
 
 def test_the_difference_is_a_share_of_the_spread() -> None:
     asked = probe([[0, 4], [1, -4]])
-    parity = check_parity("x", asked, Fixed(np.array([[0, 4], [1, -3.2]])), 0.2)
+    parity = check_parity("x", asked, Fixed(np.array([[0, 4], [1, -3.2]])), float_bound(0.2))
     assert parity.max_difference == pytest.approx(0.1)
     assert (parity.tolerance, parity.texts) == (0.2, 2)
 
@@ -50,15 +58,23 @@ def test_the_difference_is_a_share_of_the_spread() -> None:
 def test_more_than_the_tolerance_is_refused_with_both_figures() -> None:
     wrong = Fixed(np.array([[0, 4], [1, -3.2]]))
     with pytest.raises(VerificationError, match=r"cpu-fp32 .* by 0\.1 .* 0\.05 is tolerated, on 2"):
-        check_parity("cpu-fp32", probe([[0, 4], [1, -4]]), wrong, 0.05)
+        check_parity("cpu-fp32", probe([[0, 4], [1, -4]]), wrong, float_bound(0.05))
 
 
-@pytest.mark.parametrize("tolerance", [0.5, None])
-def test_a_logit_that_is_no_number_never_passes(tolerance: float | None) -> None:
+@pytest.mark.parametrize("labelled", [False, True])
+def test_a_logit_that_is_no_number_never_passes(labelled: bool) -> None:
+    broken = Fixed(np.array([[0, 4], [1, np.nan]]))
     with pytest.raises(VerificationError, match="nan"):
-        check_parity(
-            "x", probe([[0, 4], [1, 0]]), Fixed(np.array([[0, 4], [1, np.nan]])), tolerance
-        )
+        check_parity("x", probe([[0, 4], [1, 0]]), broken, int8_bound(labelled=labelled))
+
+
+def test_int8_is_bounded_where_no_labelled_data_decides() -> None:
+    wild = Fixed(np.array([[0, 4], [1, 0.8]]))
+    asked = probe([[0, 4], [1, -4]])
+    with pytest.raises(VerificationError, match=r"0\.6 of .* 0\.5 is tolerated.*--eval-data FILE"):
+        check_parity("cpu-int8", asked, wild, int8_bound(labelled=False))
+    parity = check_parity("cpu-int8", asked, wild, int8_bound(labelled=True))
+    assert (parity.max_difference, parity.tolerance) == (pytest.approx(0.6), None)
 
 
 def test_padding_does_not_count_for_token_labels() -> None:
@@ -67,7 +83,7 @@ def test_padding_does_not_count_for_token_labels() -> None:
     assert asked.logits.tolist() == [[0, 1], [2, 3], [4, 5]]
     other = logits.copy()
     other[1, 1] = 99
-    assert check_parity("x", asked, Fixed(other), 1e-6).max_difference == 0
+    assert check_parity("x", asked, Fixed(other), float_bound(1e-6)).max_difference == 0
 
 
 @pytest.mark.parametrize("logits", [[[1.0, 1.0], [1.0, 1.0]], [[np.inf, 0.0], [0.0, 0.0]]])
