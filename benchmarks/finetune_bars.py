@@ -1,8 +1,9 @@
 """Compare `bertedge finetune` with a plain Trainer script: same base, data, epochs, seed.
 
-usage: python benchmarks/finetune_bars.py MINILM SHARED_DATA WORK [SET …]
+usage: python benchmarks/finetune_bars.py MINILM SHARED_DATA WORK [--only plain|ours] [SET …]
 
 Each run is a process of its own, the two of a set one after the other, nothing else beside them.
+`--only` repeats one of the two and keeps what the record has of the other.
 Writes benchmarks/finetune.json. The checkpoints stay in WORK for the other benchmarks.
 """
 
@@ -89,18 +90,21 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     results = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     rows = results.get("sets", {})
-    for name in sys.argv[4:] or SETS:
+    arguments = sys.argv[4:]
+    only = arguments[1] if arguments[:1] == ["--only"] else None
+    for name in arguments[2 if only else 0 :] or SETS:
         files = find_files(SETS[name], shared, work / name)
         base = find_base(SETS[name], shared, model, work / f"{name}-base")
-        plain = run_plain(SETS[name], files, base, work / f"{name}-plain")
-        ours = run_ours(SETS[name], files, base, work / name)
-        rows[name] = {
+        row = rows.setdefault(name, {})
+        if only != "ours":
+            row["plain_trainer"] = run_plain(SETS[name], files, base, work / f"{name}-plain")
+        if only != "plain":
+            row["bertedge"] = run_ours(SETS[name], files, base, work / name)
+        row |= {
             "base": base.name,
             "metric": "entity_f1" if "token" in SETS[name].task else "accuracy",
             "epochs": SETS[name].epochs,
             "learning_rate": SETS[name].learning_rate,
-            "plain_trainer": plain,
-            "bertedge": ours,
         }
         print(name, json.dumps(rows[name]), flush=True)
         record = {
@@ -157,7 +161,7 @@ def run_plain(data: Set, files: dict[str, Path], model: Path, output: Path) -> d
     path = output.with_suffix(".json")
     path.write_text(json.dumps(settings))
     script = HERE / "peers" / "plain_trainer.py"
-    return last_json([sys.executable, str(script), str(path)])
+    return json.loads(output_of([sys.executable, str(script), str(path)]).splitlines()[-1])
 
 
 def run_ours(data: Set, files: dict[str, Path], model: Path, output: Path) -> dict[str, object]:
@@ -168,9 +172,9 @@ def run_ours(data: Set, files: dict[str, Path], model: Path, output: Path) -> di
     command += [f"--model={model}", f"--output={output}", f"--epochs={data.epochs}"]
     command += [f"--learning-rate={data.learning_rate}"]
     command += [f"--max-length={data.max_length}"] if data.max_length else []
-    training = last_json(command)
+    training = json.loads(output_of(command))
     command = [*bertedge, "evaluate", str(output), f"--data={files['test']}", "--json", *flags]
-    scores = last_json(command)["scores"]
+    scores = json.loads(output_of(command))["scores"]
     return {
         "seconds": round(training["seconds"], 1),
         "value": round(scores["value"], 4),
@@ -179,10 +183,9 @@ def run_ours(data: Set, files: dict[str, Path], model: Path, output: Path) -> di
     }
 
 
-def last_json(command: list[str]) -> dict:
+def output_of(command: list[str]) -> str:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    text = done.stdout.strip()
-    return json.loads(text[text.index("{") :])
+    return done.stdout.strip()
 
 
 if __name__ == "__main__":

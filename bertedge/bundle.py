@@ -65,6 +65,50 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """A way to make int8 that `export` tried, and what it measured."""
+
+    recipe: str
+    """"dynamic", "static", "outliers", "outliers-static", "float-nodes" or "fp32"."""
+    relative_time: float
+    """Against plain dynamic int8, a quick mean over 1x16, 1x128 and 8x128 tokens."""
+    max_difference: float
+    """In Parity's unit, on the same texts."""
+    rms_difference: float
+    metric: float | None
+    """None where there is no labelled data."""
+    agreement: float | None
+    invariance: float | None
+    """How far a text's logits move with what else is in the batch, in Parity's unit; None where
+    that was not asked for."""
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """The texts that ranges, outliers and damage were measured on, for what needs them."""
+
+    data: str
+    """Name of the file; "built-in" for bertedge's own sentences."""
+    sha256: str | None
+    texts: int
+    method: str | None
+    """How static ranges were taken: "min-max", "percentile" or "entropy"; None for others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantization:
+    """How a variant became int8, and what was tried before."""
+
+    recipe: str
+    target: str
+    """"x86-vnni", "x86-avx2" (weights of 7 bits) or "arm64"."""
+    calibration: Calibration | None
+    rungs: tuple[Rung, ...]
+    """In the order tried; the last one is this variant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GraphPass:
     """A change made to the exported graph, and to how many nodes."""
 
@@ -90,6 +134,8 @@ class Variant:
     accuracy: Accuracy | None
     golden_tolerance: float
     """Largest difference accepted on the golden inputs at load, in Parity's unit."""
+    quantization: Quantization | None = None
+    """None where int8 was not asked for (and in bundles of version 0.1.0)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

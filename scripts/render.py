@@ -29,6 +29,7 @@ def finetune(record: dict[str, Any]) -> str:
             f"{row['bertedge']['seconds']:.0f} s",
         ]
         for name, row in record["sets"].items()
+        if "plain_trainer" in row and "bertedge" in row
     ]
     head = ["set", "metric on test", "epochs", "plain Trainer", "finetune", "plain", "finetune"]
     return table(head, rows) + "\n\n" + provenance(record)

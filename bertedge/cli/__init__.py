@@ -6,6 +6,7 @@ import importlib
 import click
 
 from bertedge import __version__
+from bertedge.cli.progress import end_line
 from bertedge.errors import BertedgeError
 
 VERBS = ("finetune", "export", "evaluate", "predict", "bench", "inspect", "doctor")
@@ -31,12 +32,15 @@ class Verbs(click.Group):
         try:
             return super().invoke(ctx)
         except BertedgeError as error:
+            end_line()
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:
+            end_line()
             raise click.ClickException("interrupted; nothing half-written was left") from None
         except OSError as error:
             if error.errno != errno.ENOSPC:  # a closed pipe is click's to handle
                 raise
+            end_line()
             raise click.ClickException(
                 "standard output could not be written: no space is left on its device"
             ) from error

@@ -95,6 +95,7 @@ def command(
         progress.start("predicting", None, "texts")
         while lines := list(itertools.islice(rows, chunk)):
             sink.writelines(lines)
+            sink.flush()
             progress.advance(len(lines))
         progress.finish()
 

@@ -9,6 +9,16 @@ import click
 SECONDS_BETWEEN_LINES = 10.0
 
 
+_drawn: "list[Terminal]" = []
+"""The one whose bar stands on the current line, if any."""
+
+
+def end_line() -> None:
+    """Leave a bar that an error has interrupted, so that the message gets a line of its own."""
+    for terminal in tuple(_drawn):
+        terminal.finish()
+
+
 class Terminal:
     """The `Progress` of the command line."""
 
@@ -42,6 +52,7 @@ class Terminal:
                 width=24,
             )
             self._bar.__enter__()
+            _drawn.append(self)
 
     def advance(self, by: int, note: str = "") -> None:
         """Move on; elsewhere than on a terminal a line appears every ten seconds."""
@@ -58,6 +69,7 @@ class Terminal:
         if self._bar is not None:
             self._bar.__exit__(None, None, None)
             self._bar = None
+            _drawn.remove(self)
         elif self._what:
             click.echo(self._line(), err=True)
         self._what = ""

@@ -6,10 +6,13 @@ from pathlib import Path
 
 from bertedge.errors import SettingError
 from bertedge.examples import Columns
+from bertedge.export.target import Target
 from bertedge.tasks import Task
 
 OPSETS = (17, 18)
 """17 is the first with LayerNormalization; from 19 on, fusion has not been proven."""
+RECIPES = ("dynamic", "static", "outliers", "outliers-static", "float-nodes")
+"""Ways to make int8; see `bertedge.export.recipes`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,14 @@ class ExportConfig:
     """How `eval_data` is read."""
     max_drop: float = 1.0
     """Points of the metric that a variant may lose against the checkpoint."""
+    min_agreement: float = 0.99
+    """Share of labels on which an int8 variant must agree with the checkpoint."""
+    recipe: str | None = None
+    """One way to make int8, in RECIPES; None: the ladder of them."""
+    invariant: bool = False
+    """Whether int8 logits may not depend on what else is in the batch."""
+    target: Target | None = None
+    """Processors that int8 weights are made for; None: this machine's kind."""
     tolerance: float = 1e-4
     """Largest difference of an fp32 logit, as a share of the logits' spread."""
     opset: int = OPSETS[0]
@@ -46,5 +57,17 @@ class ExportConfig:
             raise SettingError(f"--tolerance is {self.tolerance}; give a number above 0 (1e-4)")
         if not math.isfinite(self.max_drop):
             raise SettingError(f"--max-drop is {self.max_drop}; give points of the metric (1.0)")
+        if not 0 <= self.min_agreement <= 1:
+            raise SettingError(
+                f"--min-agreement is {self.min_agreement}; give a share from 0 to 1 (0.99)"
+            )
+        if self.recipe is not None and self.recipe not in RECIPES:
+            raise SettingError(
+                f"--recipe-int8 is {self.recipe!r}; choose one of {', '.join(RECIPES)}"
+            )
+        if not self.quantize and (self.recipe or self.invariant or self.target):
+            raise SettingError(
+                "--recipe-int8, --invariant and --target shape an int8 variant; add --quantize"
+            )
         if self.eval_data is None and self.columns != Columns():
             raise SettingError("column options describe --eval-data; give that file too")

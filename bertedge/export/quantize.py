@@ -1,9 +1,9 @@
 """int8: matrix products by Optimum's dynamic quantizer, embedding tables row by row.
 
-The rungs to come (nodes left in float, static scales) are further functions from a float graph
-to a Graph; `export` measures whatever they give in the same way.
+What other recipes change before (outliers) and after it (static scales) is in modules of its own.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,19 +25,34 @@ MIN_ROWS = 16
 INT8_MAX = 127
 
 
-def quantize_dynamic(path: Path, config: PretrainedConfig, folder: Path) -> Graph:
-    """Quantize the fused graph at `path`: weights per channel, activations when it runs."""
+def quantize_dynamic(
+    path: Path,
+    config: PretrainedConfig,
+    folder: Path,
+    *,
+    float_nodes: Sequence[str] = (),
+    reduced_range: bool = False,
+) -> Graph:
+    """Quantize the fused graph at `path`: weights per channel, activations when it runs.
+
+    The products `float_nodes` stay as they are; `reduced_range` gives weights of 7 bits.
+    """
     settings = AutoQuantizationConfig.avx512_vnni(
         is_static=False,
         per_channel=True,
+        # A Gemm of the heads is a MatMul of another name by the time the quantizer looks.
+        nodes_to_exclude=[each for name in float_nodes for each in (name, f"{name}_MatMul")],
         operators_to_quantize=["Attention", "MatMul"],  # not Gather: one scale a table is too few
     )
+    settings.reduce_range = reduced_range
     with stage("the quantization of the graph", folder.parent):
         ORTQuantizer(path, config).quantize(settings, save_dir=folder, file_suffix="")
         model = onnx.load(folder / path.name)
     counts = count_operators(model)
     layers = int(config.num_hidden_layers)
-    if counts["QAttention"] != layers:
+    if counts["QAttention"] + counts["Attention"] != layers or (
+        counts["Attention"] > len(float_nodes)
+    ):
         raise VerificationError(
             f"quantization made {counts['QAttention']} of {layers} Attention nodes int8 (met "
             f"{', '.join(libraries())}); install the versions in constraints.txt"

@@ -34,6 +34,11 @@ ROWS = 8
 """Texts in a batch of the parity check."""
 
 
+def sentences(*, pair: bool) -> list[Text]:
+    """Give bertedge's own sentences, or pairs of them."""
+    return [_as_text(parts) for parts in _sentences(pair=pair)]
+
+
 def golden_texts(*, pair: bool) -> tuple[tuple[str, ...], ...]:
     """Give the texts (or pairs) that every bundle answers when it is opened."""
     return _sentences(pair=pair)[:GOLDEN]
@@ -53,7 +58,7 @@ def parity_batches(checkpoint: Checkpoint, data: ExampleFile | None, *, pair: bo
     if data is not None:
         texts = [_text_of(example) for example in itertools.islice(data, REAL_TEXTS)]
     else:
-        texts = [_as_text(parts) for parts in _sentences(pair=pair)]
+        texts = sentences(pair=pair)
     rows = _encode(checkpoint, texts, checkpoint.max_length)
     for part in LONG_TEXTS:
         length = max(checkpoint.max_length // part, SHORTEST)

@@ -1,6 +1,7 @@
 import gzip
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -180,7 +181,11 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly() -> None:
     assert process.stdin and process.stdout and process.stderr
     process.stdin.write(b"on\n")
     process.stdin.flush()
-    assert json.loads(process.stdout.readline())["text"] == "on"  # it is answered at once
+    (ready, _, _) = select.select([process.stdout], [], [], 20)
+    if not ready:
+        process.kill()
+    assert ready, "the first line is answered before the second is there"
+    assert json.loads(process.stdout.readline())["text"] == "on"
     process.stdout.close()
     process.stdin.write(b"off\n" * 100)
     process.stdin.close()

@@ -1,0 +1,122 @@
+"""Text to label, end to end: bertedge against the pipelines an engineer would pick.
+
+usage: python benchmarks/predictor_bars.py NAME CHECKPOINT BUNDLE DATA [ROWS]
+
+Engines: transformers' pipeline (torch fp32), Optimum's ORTModel int8 in transformers' pipeline,
+bertedge. Each in a process of its own, taking turns in rounds, one at a time. Adds the set NAME to
+benchmarks/predictor.json: cold start, p50 of one text, texts/s for all, agreement, memory.
+"""
+
+import itertools
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from bertedge.examples import Columns, open_examples
+from bertedge.runtime import machine
+from bertedge.tasks import Task
+
+HERE = Path(__file__).parent
+RESULT = HERE / "predictor.json"
+ROUNDS = 5
+ONES = 100
+"""Texts labelled one at a time in a round."""
+STARTS = 3
+
+
+class Engine:
+    """A worker process."""
+
+    def __init__(self, kind: str, path: str, texts: Path) -> None:
+        script = HERE / "peers" / "text_worker.py"
+        command = [sys.executable, str(script), kind, path, str(texts), str(machine.cores())]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.start_s = self.read()["start_s"]
+
+    def ask(self, line: str) -> dict:
+        assert self.process.stdin
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def read(self) -> dict:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        sys.exit(f"{self.process.args} ended")
+
+    def end(self) -> None:
+        self.process.communicate()
+
+
+def main(name: str, checkpoint: str, bundle: str, data: str, rows: str = "1000000") -> None:
+    columns = Columns()
+    examples = open_examples(Path(data), Task.TEXT_CLASSIFICATION, columns)
+    texts = [example.text for example in itertools.islice(examples, int(rows))]
+    kinds = {"transformers": checkpoint, "optimum": checkpoint, "bertedge": bundle}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "texts.json"
+        file.write_text(json.dumps(texts), encoding="utf-8")
+        Engine("optimum", checkpoint, file).end()  # exports on its first use
+        starts = {kind: [] for kind in kinds}
+        for _, (kind, path) in itertools.product(range(STARTS), kinds.items()):
+            engine = Engine(kind, path, file)
+            starts[kind].append(engine.start_s)
+            engine.end()
+        engines = {kind: Engine(kind, path, file) for kind, path in kinds.items()}
+        ones = {kind: [] for kind in kinds}
+        for number in range(ROUNDS):
+            for kind, engine in engines.items():
+                engine.ask(f"one {number * ONES} 20")  # warm again after the others' turns
+                ones[kind].append(
+                    statistics.median(engine.ask(f"one {number * ONES} {ONES}")["ms"])
+                )
+        whole = {kind: engine.ask("all") for kind, engine in engines.items()}
+        memory = {kind: engine.ask("memory")["peak_mib"] for kind, engine in engines.items()}
+        for engine in engines.values():
+            engine.end()
+    reference = whole["transformers"]["labels"]
+    table = {
+        kind: {
+            "cold_start_s": round(statistics.median(starts[kind]), 3),
+            "p50_ms": round(statistics.median(ones[kind]), 3),
+            "texts_per_second": round(len(texts) / whole[kind]["seconds"]),
+            "agreement": round(agree(whole[kind]["labels"], reference), 4),
+            "peak_mib": round(memory[kind]),
+        }
+        for kind in kinds
+    }
+    record = json.loads(RESULT.read_text()) if RESULT.exists() else {"sets": {}}
+    record |= {
+        "program": "benchmarks/predictor_bars.py",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cpu": machine.cpu_model(),
+        "cores": machine.cores(),
+        "versions": {
+            package: version(package)
+            for package in ("bertedge", "torch", "transformers", "onnxruntime", "optimum-onnx")
+        },
+    }
+    record["sets"][name] = {"texts": len(texts), "engines": table}
+    RESULT.write_text(json.dumps(record, indent=2) + "\n")
+    print(json.dumps(table, indent=2))
+
+
+def agree(one: list[str], other: list[str]) -> float:
+    return sum(a == b for a, b in zip(one, other, strict=True)) / len(one)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
