@@ -52,8 +52,88 @@ def end_to_end(record: dict[str, Any]) -> str:
     return table(head, rows) + "\n\n" + provenance(record)
 
 
+def bench(record: dict[str, Any]) -> str:
+    engines = record["engines"]
+    sizes = {engine["name"]: engine for engine in engines}
+    names = [name for name in sizes if sizes[name]["problem"] is None]
+    results = {(row["workload"], row["engine"]): row for row in record["results"]}
+    rows = []
+    for load in record["workloads"]:
+        what = load["name"]
+        if load["length"] is None:
+            what = "one text" if load["texts"] == 1 else f"all {load['texts']} texts"
+        cells = []
+        for name in names:
+            row = results[load["name"], name]
+            cell = f"{row['latency']['p50_ms']:.3g} ms"
+            if row["speedup"]:
+                cell += f", **{row['speedup']['median']:.1f}x**"
+            cells.append(cell)
+        rows.append([what, *cells])
+    starts = [f"{sizes[name]['cold_start']['total_s']:.2f} s" for name in names]
+    rows.append(["cold start to first label", *starts])
+    memory = [f"{sizes[name]['peak_memory_bytes'] / 2**20:.0f} MiB" for name in names]
+    rows.append(["peak memory", *memory])
+    rows.append(["on disk", *(f"{sizes[name]['bytes_on_disk'] / 2**20:.0f} MiB" for name in names)])
+    compared = record["comparison"]
+    where = record["environment"]
+    versions = where["versions"]
+    agreement = next((engine["on_texts"] for engine in engines if engine["kind"] == "bundle"), None)
+    said = (
+        f"`bertedge bench` of {compared['bundle']} ({compared['parameters'] / 1e6:.0f} million "
+        f"parameters) against {compared['baseline']}: medians, and the median of the rounds' "
+        f"ratios to PyTorch fp32. {where['cpu']}, {where['cores']} cores, "
+        + ", ".join(f"{name} {number}" for name, number in versions.items())
+        + f"; {where['created'][:10]}."
+    )
+    if agreement:
+        said += (
+            f" Labels equal to PyTorch's: {agreement['share']:.1%} of {agreement['labels']} "
+            "on hand-written test utterances."
+        )
+    return table(["", *names], rows) + "\n\n" + said
+
+
+def predictor(record: dict[str, Any]) -> str:
+    titles = {
+        "transformers": "transformers pipeline, fp32",
+        "optimum": "Optimum ORTModel int8 + pipeline",
+        "bertedge": "bertedge int8",
+    }
+    rows = [
+        [
+            name,
+            titles[kind],
+            f"{row['cold_start_s']:.2f} s",
+            f"{row['p50_ms']:.2f} ms",
+            f"{row['texts_per_second']:,}",
+            f"{row['agreement']:.1%}",
+            f"{row['peak_mib']} MiB",
+        ]
+        for name, data in record["sets"].items()
+        for kind, row in data["engines"].items()
+    ]
+    head = ["texts", "engine", "cold start", "one text, p50", "texts/s", "labels agree", "memory"]
+    return table(head, rows) + "\n\n" + provenance(record)
+
+
+def graph(record: dict[str, Any]) -> str:
+    rows = [
+        [name, cell, engine, f"{row['ms']:.2f} ms", f"{row['times_of_ours']:.2f}"]
+        for name, cells in record["models"].items()
+        for cell, engines in cells.items()
+        for engine, row in engines.items()
+    ]
+    head = ["model", "batch x length", "engine", "p50", "times ours"]
+    return table(head, rows) + "\n\n" + provenance(record)
+
+
 REGIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+    "bench": ("bench_home_intents.json", bench),
     "finetune": ("finetune.json", finetune),
+    "predictor": ("predictor.json", predictor),
+    "graph": ("graph.json", graph),
+    "home-intents": ("home_intents.json", end_to_end),
     "end-to-end": ("end_to_end.json", end_to_end),
 }
 DOCUMENTS = (ROOT / "README.md", ROOT / "models" / "home-intents" / "README.md")

@@ -1,0 +1,41 @@
+"""What an installation brings."""
+
+import re
+from importlib.metadata import requires
+from pathlib import Path
+
+import bertedge
+
+PACKAGE = Path(bertedge.__file__).parent
+NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def needed(extra: str | None) -> set[str]:
+    """Names of the requirements of the base (None) or of one extra."""
+    names = set()
+    for line in requires("bertedge") or []:
+        requirement, _, marker = line.partition(";")
+        found = NAME.match(requirement)
+        assert found
+        if (f'"{extra}"' in marker) if extra else not marker:
+            names.add(found[0])
+    return names
+
+
+def test_the_runtime_needs_four_libraries_and_no_more() -> None:
+    assert needed(None) == {"click", "numpy", "tokenizers"}
+    assert needed("cpu") == {"onnxruntime"}
+
+
+def test_cpu_and_gpu_bring_one_onnxruntime_each() -> None:
+    assert needed("gpu") == {"onnxruntime-gpu"}
+
+
+def test_the_package_itself_is_small() -> None:
+    size = sum(path.stat().st_size for path in PACKAGE.rglob("*.py"))
+    assert size < 1_000_000
+    assert (PACKAGE / "py.typed").exists()
+
+
+def test_the_public_names_are_two() -> None:
+    assert sorted(bertedge.__all__) == ["__version__", "load"]
