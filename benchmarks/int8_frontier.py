@@ -116,7 +116,7 @@ def measure_set(name: str, folder: Path, shared: Path, work: Path) -> dict:
     from bertedge.examples import Columns, open_examples
     from bertedge.export.config import ExportConfig
     from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS
-    from bertedge.export.ladder import LADDER
+    from bertedge.export.ladder import LADDER, least_agreement
     from bertedge.runtime.session import Session
 
     checkpoint = open_checkpoint(str(folder))
@@ -147,7 +147,8 @@ def measure_set(name: str, folder: Path, shared: Path, work: Path) -> dict:
         recipe
         for recipe in LADDER
         if 100 * (best - results[recipe]["dev"]["metric"]) <= budget.max_drop
-        and results[recipe]["dev"]["agreement"] >= budget.min_agreement
+        and results[recipe]["dev"]["agreement"] >= least_agreement(budget, recipe)
+        and results[recipe]["dev"]["agreement"]
     )
     times = measure_times(graphs)
     for recipe, row in results.items():
@@ -188,15 +189,15 @@ def main(checkpoints: str, shared: str, work: str, *names: str) -> None:
         record["sets"][name] = measure_set(
             name, Path(checkpoints) / name, Path(shared), Path(work) / name
         )
-    record |= {
-        "program": "benchmarks/int8_frontier.py",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": machine.cpu_model(),
-        "cores": machine.cores(),
-        "versions": {p: version(p) for p in ("bertedge", "onnxruntime", "optimum-onnx")},
-        "summary": summarize(record["sets"]),
-    }
-    RESULT.write_text(json.dumps(record, indent=2) + "\n")
+        record |= {
+            "program": "benchmarks/int8_frontier.py",
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "cpu": machine.cpu_model(),
+            "cores": machine.cores(),
+            "versions": {p: version(p) for p in ("bertedge", "onnxruntime", "optimum-onnx")},
+            "summary": summarize(record["sets"]),
+        }
+        RESULT.write_text(json.dumps(record, indent=2) + "\n")
     print(json.dumps(record["summary"], indent=2))
 
 

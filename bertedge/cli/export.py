@@ -9,8 +9,8 @@ from bertedge.cli import options
 from bertedge.cli.extras import need
 
 if TYPE_CHECKING:
-    from bertedge.bundle import Variant
-    from bertedge.export import ExportReport
+    from bertedge.bundle import Quantization, Variant
+    from bertedge.export import ExportReport, Target
     from bertedge.tasks import Task
 
 
@@ -27,6 +27,24 @@ if TYPE_CHECKING:
     default=1.0,
     show_default=True,
     help="Points of the metric that may be lost.",
+)
+@click.option(
+    "--min-agreement",
+    type=float,
+    help="Share of labels int8 must keep.  [default: 0.995 for plain int8, else 0.98]",
+)
+@click.option(
+    "--recipe-int8",
+    metavar="NAME",
+    help="One way alone: dynamic, static, outliers, outliers-static or float-nodes.",
+)
+@click.option("--invariant", is_flag=True, help="int8 answers may not depend on the batch.")
+@click.option(
+    "--target",
+    metavar="NAME",
+    default="auto",
+    show_default=True,
+    help="Where int8 runs: x86-vnni, x86-avx2, arm64; auto: as here.",
 )
 @click.option(
     "--tolerance",
@@ -63,6 +81,10 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
         eval_data=flags["eval_data"],
         columns=options.columns_of(flags),
         max_drop=flags["max_drop"],
+        min_agreement=flags["min_agreement"],
+        recipe=flags["recipe_int8"],
+        invariant=flags["invariant"],
+        target=_target(flags["target"]),
         tolerance=flags["tolerance"],
         opset=flags["opset"],
         overwrite=flags["overwrite"],
@@ -76,11 +98,10 @@ def render(report: "ExportReport") -> str:
     manifest = report.manifest
     rows = [_row(variant) for variant in manifest.variants]
     head = ("variant", "MB", "logits off by", "checkpoint → variant", "labels agree")
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    table = [
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (head, *rows)
-    ]
+    table = _layout((head, *rows))
+    quantization = manifest.variants[0].quantization
+    if quantization is not None:
+        table += ["", *_ladder(quantization)]
     passes = ", ".join(f"{each.name} {each.nodes}" for each in manifest.variants[0].passes)
     measured = next((v.accuracy for v in manifest.variants if v.accuracy), None)
     on = f"{measured.data}, {measured.rows:,} rows" if measured else report.data_note
@@ -98,6 +119,38 @@ def _row(variant: "Variant") -> tuple[str, ...]:
     change = f"{found.checkpoint:.4f} → {found.variant:.4f} ({gained:+.2f} points)"
     metric = {"accuracy": "accuracy", "entity_f1": "entity F1"}[found.metric]
     return variant.name, megabytes, parity, f"{metric} {change}", f"{found.agreement:.2%}"
+
+
+def _ladder(quantization: "Quantization") -> list[str]:
+    from bertedge.export.ladder import HEAD, cells
+
+    table = _layout((HEAD, *(cells(rung) for rung in quantization.rungs)))
+    lines = [*table, "", f"int8: {quantization.recipe}, for {quantization.target}"]
+    used = quantization.calibration
+    if used is not None:
+        how = f", {used.method} ranges" if used.method else ""
+        lines[-1] += f"; calibrated on {used.texts} texts of {used.data}{how}"
+    return lines
+
+
+def _layout(rows: "tuple[tuple[str, ...], ...]") -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _target(name: str | None) -> "Target | None":
+    from bertedge.errors import SettingError
+    from bertedge.export import Target
+
+    try:
+        return Target(name) if name and name != "auto" else None
+    except ValueError:
+        raise SettingError(
+            f"--target is {name!r}; choose one of auto, {', '.join(Target)}"
+        ) from None
 
 
 def _task(name: str | None) -> "Task | None":

@@ -9,10 +9,11 @@ try:
     with quietly():  # some print when they are imported
         from bertedge.export.config import ExportConfig
         from bertedge.export.pipeline import ExportReport, export
+        from bertedge.export.target import Target
 except ModuleNotFoundError as error:
     missing = error.name or ""
     if missing.partition(".")[0] not in _LIBRARIES:
         raise
     raise MissingExtraError("export", missing) from None
 
-__all__ = ["ExportConfig", "ExportReport", "export"]
+__all__ = ["ExportConfig", "ExportReport", "Target", "export"]

@@ -79,8 +79,6 @@ def check_drop(name: str, accuracy: Accuracy, max_drop: float) -> None:
     remedies = [f"allow it with --max-drop {drop(accuracy) + 0.05:.1f}"]
     if accuracy.rows < FEW_ROWS:
         remedies.append(f"measure on more than these {accuracy.rows} rows with --eval-data")
-    if name.endswith("int8"):
-        remedies.append("leave --quantize out for the fp32 variant")
     raise VerificationError(
         f"{name} loses {drop(accuracy):.2f} points of {accuracy.metric} on {accuracy.data}: "
         f"{accuracy.variant:.4f} against the checkpoint's {accuracy.checkpoint:.4f} (labels agree "

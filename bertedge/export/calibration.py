@@ -1,6 +1,5 @@
 """Texts like those the model will read, and the ranges of the activations on them."""
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +130,8 @@ def _training_file(checkpoint: Checkpoint) -> ExampleFile | None:
 def _sample(source: ExampleFile) -> list[Example]:
     """Take texts from all over the file, which may be sorted by label; in no order."""
     count = sum(1 for _ in source)
-    chosen = list(itertools.islice(source, 0, None, max(count // TEXTS, 1)))[:TEXTS]
+    wanted = {i * count // TEXTS for i in range(TEXTS)}
+    chosen = [example for i, example in enumerate(source) if i in wanted]
     order = np.random.default_rng(0).permutation(len(chosen))
     return [chosen[i] for i in order]
 

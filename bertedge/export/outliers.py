@@ -79,15 +79,18 @@ def divide_channels(model: onnx.ModelProto, maxima: Maxima, worth: Collection[st
     activated = {block.second.name for block in _feed_forwards(graph)}
     count = 0
     for site in find_sites(model):
+        node = next(each for each in graph.node if each.name == site.node)
         if site.node not in worth or site.node in activated or site.weight not in weights:
+            continue
+        if node.op_type == "Gemm":  # the head's: weights may lie transposed, and little is gained
             continue
         largest = maxima[site.source]
         if not len(outliers_of(largest, CHANNELS)):
             continue
         factors = np.maximum(largest / np.sort(largest)[-CHANNELS - 1], 1).astype(np.float32)
         weight = numpy_helper.to_array(weights[site.weight])
-        _replace(weights[site.weight], weight * factors[:, None])
-        node = next(each for each in graph.node if each.name == site.node)
+        scaled = (weight * factors[:, None]).astype(np.float32)
+        _replace(graph, node, scaled, f"{site.node}/scaled")
         shrink = numpy_helper.from_array(1 / factors, f"{site.node}/shrink")
         graph.initializer.append(shrink)
         node.input[0] = f"{site.node}/shrunk"
@@ -113,16 +116,16 @@ def _separate(graph: onnx.GraphProto, block: FeedForward, units: NDArray[np.int6
     weights = _weights(graph)
     prefix = block.second.name + FLOAT_BRANCH
     parts = {
-        "in": (weights[block.first.input[1]], (slice(None), units)),
-        "bias": (weights[block.activation.input[1]], (units,)),
-        "out": (weights[block.second.input[1]], (units, slice(None))),
+        "in": (block.first, (slice(None), units)),
+        "bias": (block.activation, (units,)),
+        "out": (block.second, (units, slice(None))),
     }
-    for name, (tensor, place) in parts.items():
-        array = numpy_helper.to_array(tensor).copy()
+    for name, (node, place) in parts.items():
+        array = numpy_helper.to_array(weights[node.input[1]]).copy()
         apart = np.ascontiguousarray(array[place])
         graph.initializer.append(numpy_helper.from_array(apart, prefix + name))
         array[place] = 0
-        _replace(tensor, array)
+        _replace(graph, node, array, f"{prefix}{name}_rest")
     last = _with_bias(graph, block.second)
     result = last.output[0]
     last.output[0] = f"{prefix}rest"
@@ -138,9 +141,9 @@ def _separate(graph: onnx.GraphProto, block: FeedForward, units: NDArray[np.int6
         _product(values["activation"], f"{prefix}out", values["out"]),
         helper.make_node("Add", [last.output[0], values["out"]], [result], name=f"{prefix}join"),
     ]
-    place = list(graph.node).index(last) + 1
-    for i, node in enumerate(branch):
-        graph.node.insert(place + i, node)
+    after = list(graph.node).index(last) + 1
+    for i, each in enumerate(branch):
+        graph.node.insert(after + i, each)
 
 
 def _product(source: str, weight: str, made: str) -> onnx.NodeProto:
@@ -157,7 +160,7 @@ def _with_bias(graph: onnx.GraphProto, product: onnx.NodeProto) -> onnx.NodeProt
 
 
 def _feed_forwards(graph: onnx.GraphProto) -> list[FeedForward]:
-    """Find the feed-forwards whose weights and values nothing else reads."""
+    """Find the feed-forwards whose inner values nothing else reads."""
     weights = _weights(graph)
     made = {name: node for node in graph.node for name in node.output}
     reads = [name for node in graph.node for name in node.input]
@@ -180,13 +183,18 @@ def _feed_forwards(graph: onnx.GraphProto) -> list[FeedForward]:
 
 
 def _weights(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
-    """Give the constants that one node reads, which may be changed for it."""
-    reads = [name for node in graph.node for name in node.input]
-    return {tensor.name: tensor for tensor in graph.initializer if reads.count(tensor.name) == 1}
+    return {tensor.name: tensor for tensor in graph.initializer}
 
 
-def _replace(tensor: onnx.TensorProto, array: NDArray[np.float32]) -> None:
-    tensor.CopyFrom(numpy_helper.from_array(array.astype(np.float32), tensor.name))
+def _replace(
+    graph: onnx.GraphProto, node: onnx.NodeProto, array: NDArray[np.float32], name: str
+) -> None:
+    """Give `node` a weight of its own: exporters let nodes share equal ones."""
+    old = node.input[1]
+    node.input[1] = name
+    graph.initializer.append(numpy_helper.from_array(array, name))
+    if not any(old in each.input for each in graph.node):
+        graph.initializer.remove(_weights(graph)[old])
 
 
 def _insert_before(

@@ -13,6 +13,8 @@ from bertedge.bundle import GraphPass
 from bertedge.export.nodes import integer
 
 SEQUENCE_AXIS = 1
+MOST_TOKEN_TYPES = 4
+"""A table of embeddings with more rows is of words or positions."""
 ELEMENTWISE = {
     *("Add", "Sub", "Mul", "Div", "Pow", "Sqrt", "Reciprocal", "Neg", "Abs", "Exp", "Cast"),
     *("BiasGelu", "FastGelu", "Gelu", "QuickGelu", "Erf", "Relu", "LeakyRelu", "Sigmoid", "Tanh"),
@@ -21,10 +23,59 @@ ELEMENTWISE = {
 """Operators that give each position from the same position of their inputs."""
 
 
-def run_passes(model: onnx.ModelProto) -> tuple[GraphPass, ...]:
-    """Run all passes on the fused graph, in place; list those that found something to do."""
-    done = (GraphPass(name=name, nodes=run(model)) for name, run in CPU_PASSES)
+def run_passes(model: onnx.ModelProto, *, pair: bool) -> tuple[GraphPass, ...]:
+    """Run all passes on the fused graph, in place; list those that found something to do.
+
+    `pair` says that the model reads pairs of texts, so that token types vary.
+    """
+    passes = CPU_PASSES if pair else (*CPU_PASSES, *SINGLE_TEXT_PASSES)
+    done = (GraphPass(name=name, nodes=run(model)) for name, run in passes)
     return tuple(each for each in done if each.nodes)
+
+
+def fold_token_types(model: onnx.ModelProto) -> int:
+    """Add the embedding of token type 0 to every position's, for single texts; count the nodes.
+
+    The lookup, the sum and the input `token_type_ids` go. 0 where the graph has no token types.
+    """
+    graph = model.graph
+    tables = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 2}
+    lookups = [node for node in graph.node if node.op_type == "Gather" and node.input[0] in tables]
+    types = [node for node in lookups if tables[node.input[0]].dims[0] <= MOST_TOKEN_TYPES]
+    places = [node for node in lookups if "input_ids" not in node.input and node not in types]
+    if len(types) != 1 or len(places) != 1:
+        return 0
+    added = [node for node in graph.node if types[0].output[0] in node.input]
+    if len(added) != 1 or added[0].op_type != "Add":
+        return 0
+    other = next(name for name in added[0].input if name != types[0].output[0])
+    row = numpy_helper.to_array(tables[types[0].input[0]])[0]
+    table = tables[places[0].input[0]]
+    table.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(table) + row, table.name))
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            if name == added[0].output[0]:
+                node.input[place] = other
+    graph.node.remove(added[0])
+    return 1 + remove_unread(model)
+
+
+def remove_unread(model: onnx.ModelProto) -> int:
+    """Remove the nodes, constants and inputs that no output depends on; count the nodes."""
+    graph = model.graph
+    read = {value.name for value in graph.output}
+    unread = []
+    for node in reversed(graph.node):
+        if read.isdisjoint(node.output):
+            unread.append(node)
+        else:
+            read.update(node.input)
+    for node in unread:
+        graph.node.remove(node)
+    for values in (graph.initializer, graph.input):
+        for value in [value for value in values if value.name not in read]:
+            values.remove(value)
+    return len(unread)
 
 
 def narrow_last_layer(model: onnx.ModelProto) -> int:
@@ -108,3 +159,5 @@ def _insert_first(graph: onnx.GraphProto, name: str, readers: list[onnx.NodeProt
 
 CPU_PASSES = (("cls-only-last-layer", narrow_last_layer),)
 """In the order in which they run; a later one may build on what an earlier one left."""
+SINGLE_TEXT_PASSES = (("token-types-folded", fold_token_types),)
+"""Exact where every token has type 0, as in single texts."""

@@ -13,13 +13,16 @@ from bertedge.bundle import GraphPass, Manifest, Variant
 from bertedge.checkpoint import Checkpoint, TorchEngine, load_model, open_checkpoint
 from bertedge.export import texts, verify
 from bertedge.export.accuracy import EvalData, find_eval_data
+from bertedge.export.calibration import gather
 from bertedge.export.config import ExportConfig
 from bertedge.export.fuse import fuse, infer_shapes
 from bertedge.export.graph import check_size, export_graph
+from bertedge.export.ladder import climb
 from bertedge.export.passes import run_passes
 from bertedge.export.proof import Candidate, Subject, prove, question
-from bertedge.export.quantize import quantize_dynamic
 from bertedge.export.quiet import library_versions, quietly
+from bertedge.export.recipes import Workshop
+from bertedge.export.target import this_machine
 from bertedge.progress import Progress, Silent
 from bertedge.staging import check_output, work_folder
 
@@ -90,33 +93,44 @@ def _make_variants(
     config: ExportConfig, exported: Exported, work: Path, progress: Progress
 ) -> tuple[Variant, ...]:
     """Write the graphs and prove each; the fastest comes first."""
+    subject = exported.subject
     floats = _make_float(exported, work, progress)
     kept = config.keep_fp32 or not config.quantize
-    proven = prove(config, exported.subject, floats, progress, with_data=kept)
+    proven = prove(config, subject, floats, progress, with_data=kept)
     if not config.quantize:
         return (proven,)
-    integers = _make_int8(floats, exported, work, progress)
-    quantized = prove(config, exported.subject, integers, progress, with_data=True)
+    shop = _open_workshop(config, exported, floats, work)
+    quantized = climb(config, subject, shop, progress)
+    if quantized.name == proven.name:  # the ladder's last rung
+        return (quantized,)
     return (quantized, proven) if kept else (quantized,)
 
 
 def _make_float(exported: Exported, work: Path, progress: Progress) -> Candidate:
     began = time.perf_counter()
     graph = fuse(exported.path, exported.architecture, work / "fused")
-    passes = graph.passes + run_passes(graph.model)
+    passes = graph.passes + run_passes(graph.model, pair=exported.subject.pair)
     path = work / "cpu-fp32.onnx"
     onnx.save(infer_shapes(graph.model, work), path)
     progress.say(f"optimized for the CPU: {_list(passes)}{_since(began)}")
     return Candidate(path=path, precision="fp32", passes=passes)
 
 
-def _make_int8(floats: Candidate, exported: Exported, work: Path, progress: Progress) -> Candidate:
-    began = time.perf_counter()
-    graph = quantize_dynamic(floats.path, exported.architecture, work / "quantized")
-    path = work / "cpu-int8.onnx"
-    onnx.save(graph.model, path)
-    progress.say(f"quantized: {_list(graph.passes)}{_since(began)}")
-    return Candidate(path=path, precision="int8", passes=floats.passes + graph.passes)
+def _open_workshop(
+    config: ExportConfig, exported: Exported, floats: Candidate, work: Path
+) -> Workshop:
+    subject = exported.subject
+    yardstick = subject.yardstick
+    examples = yardstick.examples if yardstick else None
+    folder = work / "int8"
+    folder.mkdir()
+    return Workshop(
+        floats,
+        exported.architecture,
+        lambda: gather(subject.checkpoint, examples, pair=subject.pair),
+        config.target or this_machine(),
+        folder,
+    )
 
 
 def _list(passes: tuple[GraphPass, ...]) -> str:

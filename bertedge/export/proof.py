@@ -79,13 +79,28 @@ def prove(
     *,
     with_data: bool,
 ) -> Variant:
-    """Run the candidate as users will; VerificationError for the first promise it breaks.
+    """Measure the fp32 candidate; VerificationError for the first promise it breaks."""
+    variant = measure(config, subject, candidate, progress, with_data=with_data)
+    if variant.accuracy is not None:
+        check_drop(variant.name, variant.accuracy, config.max_drop)
+    return variant
 
-    fp32 must keep parity; int8 the metric, or a wide parity where there is no labelled data.
+
+def measure(
+    config: ExportConfig,
+    subject: Subject,
+    candidate: Candidate,
+    progress: Progress,
+    *,
+    with_data: bool,
+) -> Variant:
+    """Run the candidate as users will, and write down what it costs.
+
+    Only parity is enforced: tightly for fp32, widely for int8 where there is no labelled data.
     """
     name, int8 = candidate.path.stem, candidate.precision == "int8"
     began = time.perf_counter()
-    engine = Session.open(candidate.path, disabled_optimizers=CPU_DISABLED_OPTIMIZERS)
+    engine = open_candidate(candidate)
     labelled = subject.yardstick is not None
     bound = verify.int8_bound(labelled=labelled) if int8 else verify.float_bound(config.tolerance)
     parity = verify.check_parity(name, subject.parity, engine, bound)
@@ -94,7 +109,6 @@ def prove(
         f"{name}: logits differ by at most {parity.max_difference:.2g} of their spread on "
         f"{parity.texts} texts  {time.perf_counter() - began:.1f} s"
     )
-    cost = _measure(config, subject, name, engine, progress) if with_data else None
     return Variant(
         name=name,
         model=describe_file(candidate.path),
@@ -103,13 +117,18 @@ def prove(
         disabled_optimizers=CPU_DISABLED_OPTIMIZERS,
         passes=candidate.passes,
         parity=parity,
-        accuracy=cost,
+        accuracy=_measure_accuracy(subject, name, engine, progress) if with_data else None,
         golden_tolerance=verify.golden_tolerance(golden, int8=int8),
     )
 
 
-def _measure(
-    config: ExportConfig, subject: Subject, name: str, engine: Engine, progress: Progress
+def open_candidate(candidate: Candidate) -> Session:
+    """Open a candidate as the predictor will."""
+    return Session.open(candidate.path, disabled_optimizers=CPU_DISABLED_OPTIMIZERS)
+
+
+def _measure_accuracy(
+    subject: Subject, name: str, engine: Engine, progress: Progress
 ) -> Accuracy | None:
     if subject.yardstick is None:
         return None
@@ -121,5 +140,4 @@ def _measure(
         f"{accuracy.checkpoint:.4f}, labels agree on {accuracy.agreement:.2%}"
         f"  {labelling.seconds:.1f} s"
     )
-    check_drop(name, accuracy, config.max_drop)
     return accuracy

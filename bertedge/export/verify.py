@@ -48,6 +48,14 @@ class Probe:
         return float(self.logits.max() - self.logits.min())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Of logits from the checkpoint's, as a share of the spread."""
+
+    largest: float
+    rms: float
+
+
 def ask(engine: Engine, batches: Sequence[Batch]) -> Probe:
     """Record what `engine`, the checkpoint, answers."""
     probe = Probe(batches=tuple(batches), logits=_answers(engine, batches))
@@ -61,12 +69,32 @@ def ask(engine: Engine, batches: Sequence[Batch]) -> Probe:
 
 def difference(probe: Probe, engine: Engine) -> float:
     """Return the largest difference of a logit, divided by the spread of the checkpoint's."""
-    return float(np.abs(_answers(engine, probe.batches) - probe.logits).max()) / probe.spread
+    return compare(probe, engine).largest
+
+
+def compare(probe: Probe, engine: Engine) -> Difference:
+    """Put the logits of `engine` beside the checkpoint's."""
+    off = (_answers(engine, probe.batches) - probe.logits) / probe.spread
+    return Difference(largest=float(np.abs(off).max()), rms=float(np.sqrt(np.mean(off**2))))
+
+
+def variance(probe: Probe, engine: Engine) -> float:
+    """Return how far a text's logits move with padding and with what else is in the batch.
+
+    The largest difference, as a share of the spread, between texts alone and in padded batches.
+    """
+    alone = [_row(batch, i) for batch in probe.batches for i in range(len(batch.input_ids))]
+    off = _answers(engine, alone) - _answers(engine, probe.batches)
+    return float(np.abs(off).max()) / probe.spread
 
 
 def check_parity(name: str, probe: Probe, engine: Engine, bound: Bound) -> Parity:
     """Measure how far the variant `name` is off; VerificationError above the bound."""
-    found = difference(probe, engine)
+    return check_bound(name, probe, difference(probe, engine), bound)
+
+
+def check_bound(name: str, probe: Probe, found: float, bound: Bound) -> Parity:
+    """Raise VerificationError where the variant `name` is off by more than the bound."""
     if not found <= (np.inf if bound.tolerance is None else bound.tolerance):  # NaN must not pass
         allowed = "any number" if bound.tolerance is None else f"{bound.tolerance:.2g}"
         raise VerificationError(
@@ -106,6 +134,16 @@ def golden(probe: Probe, texts: tuple[tuple[str, ...], ...]) -> Golden:
     """Turn the probe of the golden texts into what the manifest records: the shortest decimals."""
     rows = (tuple(float(str(value)) for value in row) for row in probe.logits)
     return Golden(texts=texts, logits=tuple(rows))
+
+
+def _row(batch: Batch, row: int) -> Batch:
+    """Take one text out of a batch, without its padding."""
+    part = (slice(row, row + 1), slice(0, int(batch.attention_mask[row].sum())))
+    return Batch(
+        input_ids=batch.input_ids[part],
+        attention_mask=batch.attention_mask[part],
+        token_type_ids=batch.token_type_ids[part],
+    )
 
 
 def _answers(engine: Engine, batches: Sequence[Batch]) -> NDArray[np.float32]:

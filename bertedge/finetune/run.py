@@ -93,6 +93,7 @@ def _run(
         dev=dev,
     )
     trained = training.train(recipe, material, work, progress)
+    accelerate.PartialState().wait_for_everyone()  # all have read the best weights from `work`
     if not first:
         return None
     labelling = _evaluate(material.model, inputs, tokenizer, progress)

@@ -55,6 +55,7 @@ def test_a_summary_is_printed_and_nothing_else_is_on_stdout(
     command = ["-m", "bertedge", "export", str(checkpoint), "--output", str(output)]
     flags = ["--quantize", "--keep-fp32", "--eval-data", str(data), "--no-header"]
     flags += ["--text-column", "0", "--label-column", "1", "--max-drop", "100"]
+    flags += ["--min-agreement", "0"]
     done = subprocess.run(
         [sys.executable, *command, *flags], capture_output=True, text=True, check=True
     )
@@ -63,6 +64,12 @@ def test_a_summary_is_printed_and_nothing_else_is_on_stdout(
     assert [line.split()[0] for line in lines[1:3]] == ["cpu-int8", "cpu-fp32"]
     assert "100.00%" in lines[2]
     assert "(+0.00 points)" in lines[2]
+    assert lines[4].split()[:3] == ["rung", "time", "logits"]
+    assert lines[5].split()[:2] == ["dynamic", "1.00x"]
+    assert lines[5].endswith("passes")
+    assert lines[7] in ("int8: dynamic, for x86-vnni", "int8: dynamic, for x86-avx2") or (
+        lines[7] == "int8: dynamic, for arm64"
+    )
     assert "attention-fusion 1" in done.stdout
     assert "data.tsv, 4 rows" in done.stdout
     assert lines[-1].startswith(f"bundle: {output}")
@@ -71,7 +78,7 @@ def test_a_summary_is_printed_and_nothing_else_is_on_stdout(
         "cpu-fp32",
     ]
     ours = ("tiny: ", str(data), "asked", "evaluating", "the checkpoint's", "exported", "optimized")
-    ours += ("quantized", "cpu-")
+    ours += ("int8", "rung", "dynamic", "cpu-")
     assert [line for line in done.stderr.splitlines() if not line.startswith(ours)] == []
 
 
@@ -95,6 +102,11 @@ def test_json_is_one_object_with_the_manifest(checkpoint: Path, tmp_path: Path) 
         (["--task", "token-classification"], "not for token-classification"),
         (["--opset", "12"], "--opset is 12"),
         (["--text-column", "a"], "--eval-data"),
+        (["--quantize", "--target", "sparc"], "--target is 'sparc'; choose one of auto, x86-vnni"),
+        (["--quantize", "--recipe-int8", "best"], "--recipe-int8 is 'best'; choose one of"),
+        (["--quantize", "--min-agreement", "99"], "--min-agreement is 99"),
+        (["--invariant"], "add --quantize"),
+        (["--quantize", "--invariant", "--recipe-int8", "dynamic"], "--invariant allows"),
         (["--tolerance", "1e-12"], "1e-12 is tolerated"),
     ],
 )

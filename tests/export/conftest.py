@@ -57,6 +57,12 @@ def open_session(model: onnx.ModelProto) -> Session:
     return Session(native, "test.onnx")
 
 
+@pytest.fixture(scope="session")
+def open_graph() -> Callable[[onnx.ModelProto], Session]:
+    """Give what opens a graph in memory (a test cannot import this file)."""
+    return open_session
+
+
 def wordpiece() -> PreTrainedTokenizerFast:
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *letters]

@@ -123,6 +123,7 @@ def test_the_manifest_says_what_was_made_and_measured(checkpoints: Any, bundles:
         "gelu-fusion": 3,
         "layer-normalization": 7,
         "cls-only-last-layer": 10,
+        "token-types-folded": 2,
     }
     assert passes(int8) == passes(fp32) | {"int8-matrix-products": 14, "int8-embedding-rows": 2}
     assert fp32.parity.max_difference < 1e-6
@@ -178,6 +179,7 @@ def test_labelled_data_measures_both_variants(checkpoints: Any, output: Path, da
         keep_fp32=True,
         eval_data=data,
         max_drop=100.0,
+        min_agreement=0.0,
     )
     report = export(config, said)
     int8, fp32 = (variant.accuracy for variant in report.manifest.variants)
@@ -227,7 +229,7 @@ def test_an_existing_output_is_refused_before_any_work(checkpoints: Any, output:
 def test_a_pass_that_is_not_exact_stops_the_export(
     checkpoints: Any, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def spoil(model: onnx.ModelProto) -> tuple[()]:
+    def spoil(model: onnx.ModelProto, *, pair: bool) -> tuple[()]:
         norm = [node for node in model.graph.node if node.op_type == "LayerNormalization"][-1]
         norm.input[2] = norm.input[1]
         return ()
@@ -276,7 +278,7 @@ def test_an_interrupt_leaves_nothing(
         assert any(output.parent.iterdir())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "_make_int8", interrupt)
+    monkeypatch.setattr(pipeline, "climb", interrupt)
     with pytest.raises(KeyboardInterrupt):
         make(checkpoints("bert"), output, quantize=True)
 
@@ -289,7 +291,7 @@ def test_after_a_kill_the_next_run_tidies_up(
     program = (
         "import os, signal; from pathlib import Path\n"
         "from bertedge.export import ExportConfig, export, pipeline\n"
-        "pipeline._make_int8 = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "pipeline.climb = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"export(ExportConfig(checkpoint={str(checkpoints('bert'))!r}, "
         f"output=Path({str(output)!r}), quantize=True))"
     )

@@ -9,7 +9,7 @@ from onnx import helper, numpy_helper
 
 from bertedge.export.fuse import infer_shapes
 from bertedge.export.nodes import count_operators
-from bertedge.export.passes import narrow_last_layer, run_passes
+from bertedge.export.passes import fold_token_types, narrow_last_layer, run_passes
 from bertedge.tasks import Task
 
 KINDS = ("bert", "roberta", "distilbert", "electra")
@@ -67,7 +67,33 @@ def test_a_head_that_reads_every_position_is_left_alone(kind: str, fused: Fuse) 
     model = graph.copy()
     assert narrow_last_layer(model) == 0
     assert model == graph.model
-    assert run_passes(model) == ()
+    assert run_passes(model, pair=True) == ()
+
+
+@pytest.mark.parametrize(("kind", "nodes"), [("bert", 2), ("roberta", 9), ("electra", 2)])
+def test_token_types_of_single_texts_are_folded_into_the_positions(
+    kind: str, nodes: int, fused: Fuse
+) -> None:
+    graph = fused(kind)
+    model = graph.copy()
+    assert fold_token_types(model) == nodes
+    onnx.checker.check_model(model)
+    assert "token_type_ids" not in {value.name for value in model.graph.input}
+    assert graph.off_by(model) < 10 * EXACT  # a sum in another order
+
+
+def test_a_graph_without_token_types_is_left_alone(fused: Fuse) -> None:
+    model = fused("distilbert").copy()
+    assert fold_token_types(model) == 0
+    assert model == fused("distilbert").model
+
+
+def test_pairs_keep_their_token_types(fused: Fuse) -> None:
+    single, pair = fused("bert").copy(), fused("bert").copy()
+    assert {each.name for each in run_passes(pair, pair=True)} == {"cls-only-last-layer"}
+    assert "token_type_ids" in {value.name for value in pair.graph.input}
+    names = {each.name for each in run_passes(single, pair=False)}
+    assert names == {"cls-only-last-layer", "token-types-folded"}
 
 
 def test_the_inferred_shapes_are_those_of_one_position(fused: Fuse, tmp_path: Path) -> None:

@@ -79,18 +79,27 @@ def test_batching_and_chunks_change_nothing(predictor: Predictor) -> None:
     assert predictor.predict([]) == list(predictor.predict_iter([])) == []
 
 
-def test_a_stream_is_read_no_further_than_a_chunk(predictor: Predictor) -> None:
+def test_a_stream_is_read_no_further_than_the_chunk_ahead(predictor: Predictor) -> None:
     read = itertools.count()
     texts = (f"turn {next(read)} off" for _ in itertools.count())
     found = predictor.predict_iter(texts, chunk=8)
     assert next(read) == 0  # nothing is read before it is asked for
     next(found)
-    assert next(read) == 9
+    assert next(read) == 17
     for _ in range(7):
         next(found)
-    assert next(read) == 10
+    assert next(read) == 18
     next(found)
-    assert next(read) == 19
+    assert next(read) == 27
+
+
+def test_chunks_of_one_are_answered_before_more_is_read(predictor: Predictor) -> None:
+    read = itertools.count()
+    found = predictor.predict_iter((f"turn {next(read)} off" for _ in range(99)), chunk=1)
+    next(found)
+    assert next(read) == 1
+    next(found)
+    assert next(read) == 3
 
 
 def test_a_chunk_is_bounded_in_characters_too(classifier: Predictor) -> None:
@@ -102,7 +111,7 @@ def test_a_chunk_is_bounded_in_characters_too(classifier: Predictor) -> None:
             yield "x" * 300_000
 
     next(classifier.predict_iter(texts()))
-    assert len(read) == 7
+    assert len(read) == 14  # a chunk of two million characters, and the one ahead
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,173 @@
+"""The ways to int8, cheapest first, until one keeps the user's budget."""
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from bertedge.bundle import Quantization, Rung, Variant
+from bertedge.errors import VerificationError
+from bertedge.export import verify
+from bertedge.export.accuracy import FEW_ROWS, drop
+from bertedge.export.config import ExportConfig
+from bertedge.export.proof import Candidate, Subject, measure, open_candidate
+from bertedge.export.recipes import Workshop
+from bertedge.export.timing import relative_time
+from bertedge.progress import Progress, Silent
+
+LADDER = ("dynamic", "static", "outliers", "float-nodes", "fp32")
+"""By measured time: static scales save a pass over the activations, the outliers' few nodes cost
+about 5 %, products in float 15 % and more; fp32 costs two to five times the time."""
+INVARIANT_LADDER = ("static", "outliers-static", "fp32")
+INVARIANCE = 1e-5
+"""Share of the spread by which a text's logits may move with what else is in the batch."""
+GOOD_AGREEMENT = 0.995
+"""Plain dynamic or static int8 must reach this: where neither does, one that costs 5 % does."""
+LEAST_AGREEMENT = 0.98
+"""What later rungs must reach; a dev file of some hundred rows tells no finer."""
+HEAD = ("rung", "time", "logits off by", "rms", "metric", "labels agree", "batch moves by", "")
+_WIDTHS = (15, 5, 13, 8, 7, 12, 14, 6)
+
+
+def plan(config: ExportConfig, *, labelled: bool) -> tuple[str, ...]:
+    """List the recipes to try, in order; without labelled data nothing tells one from the next."""
+    if config.recipe is not None:
+        return (config.recipe,)
+    ladder = INVARIANT_LADDER if config.invariant else LADDER
+    return ladder if labelled else ladder[:1]
+
+
+def climb(config: ExportConfig, subject: Subject, shop: Workshop, progress: Progress) -> Variant:
+    """Make and measure recipes until one passes; VerificationError where none does.
+
+    The graph that passes lies beside the float one, under its variant's name.
+    """
+    recipes = plan(config, labelled=subject.yardstick is not None)
+    progress.say(_introduce(config, subject, recipes))
+    progress.say(_line(HEAD))
+    rungs: list[Rung] = []
+    variants: list[Variant] = []
+    for recipe in recipes:
+        began = time.perf_counter()
+        made = shop.make(recipe)
+        variant, rung = _try(config, subject, recipe, made.candidate, shop)
+        rungs.append(rung)
+        variants.append(variant)
+        progress.say(f"{_line(cells(rung))}  {time.perf_counter() - began:.0f} s")
+        if rung.passed:
+            _keep(made.candidate.path, shop.floats.path.parent)
+            quantization = Quantization(
+                recipe=recipe,
+                target=shop.target.value,
+                calibration=made.calibration,
+                rungs=tuple(rungs),
+            )
+            return replace(variant, quantization=quantization)
+    raise VerificationError(_refusal(config, rungs, variants))
+
+
+def cells(rung: Rung) -> tuple[str, ...]:
+    """Give a rung's figures as the cells of a table under HEAD."""
+    return (
+        rung.recipe,
+        f"{rung.relative_time:.2f}x",
+        f"{rung.max_difference:.2g}",
+        f"{rung.rms_difference:.2g}",
+        "" if rung.metric is None else f"{rung.metric:.4f}",
+        "" if rung.agreement is None else f"{rung.agreement:.2%}",
+        "" if rung.invariance is None else f"{rung.invariance:.2g}",
+        "passes" if rung.passed else "fails",
+    )
+
+
+def _line(row: tuple[str, ...]) -> str:
+    return "  ".join(f"{cell:<{width}}" for cell, width in zip(row, _WIDTHS, strict=True)).rstrip()
+
+
+def _introduce(config: ExportConfig, subject: Subject, recipes: tuple[str, ...]) -> str:
+    if config.recipe is not None:
+        return f"int8 by the recipe {config.recipe} alone"
+    if subject.yardstick is None:
+        return (
+            f"int8 by the recipe {recipes[0]} alone: without labelled data nothing tells whether "
+            "another is needed; give --eval-data FILE"
+        )
+    return f"int8, cheapest first: {', '.join(recipes)}"
+
+
+def _try(
+    config: ExportConfig, subject: Subject, recipe: str, candidate: Candidate, shop: Workshop
+) -> tuple[Variant, Rung]:
+    variant = measure(config, subject, candidate, Silent(), with_data=True)
+    engine = open_candidate(candidate)
+    difference = verify.compare(subject.parity, engine)
+    moved = verify.variance(subject.parity, engine) if config.invariant else None
+    accuracy = variant.accuracy
+    rung = Rung(
+        recipe=recipe,
+        relative_time=relative_time(candidate.path, shop.reference, subject.checkpoint),
+        max_difference=difference.largest,
+        rms_difference=difference.rms,
+        metric=accuracy.variant if accuracy else None,
+        agreement=accuracy.agreement if accuracy else None,
+        invariance=moved,
+        passed=not _broken(config, recipe, variant, moved),
+    )
+    return variant, rung
+
+
+def least_agreement(config: ExportConfig, recipe: str) -> float:
+    """Give the share of labels that a rung must keep."""
+    if config.min_agreement is not None:
+        return config.min_agreement
+    plain = recipe in ("dynamic", "static") and config.recipe is None and not config.invariant
+    return GOOD_AGREEMENT if plain else LEAST_AGREEMENT
+
+
+def _broken(config: ExportConfig, recipe: str, variant: Variant, moved: float | None) -> list[str]:
+    """Say which promises a variant breaks, each with its figure and what would allow it."""
+    broken = []
+    accuracy = variant.accuracy
+    if accuracy is not None and drop(accuracy) > config.max_drop:
+        broken.append(
+            f"loses {drop(accuracy):.2f} points of {accuracy.metric} ({accuracy.variant:.4f} "
+            f"against the checkpoint's {accuracy.checkpoint:.4f}; --max-drop is "
+            f"{config.max_drop:g})"
+        )
+    least = least_agreement(config, recipe)
+    if accuracy is not None and accuracy.agreement < least:
+        broken.append(
+            f"agrees with the checkpoint on {accuracy.agreement:.2%} of the labels "
+            f"(at least {least:g} is asked for; see --min-agreement)"
+        )
+    if moved is not None and not moved <= INVARIANCE:
+        broken.append(
+            f"moves a text's logits by {moved:.2g} of their spread with what else is in the batch "
+            f"({INVARIANCE:g} is what --invariant allows)"
+        )
+    return broken
+
+
+def _refusal(config: ExportConfig, rungs: list[Rung], variants: list[Variant]) -> str:
+    """Say what the best recipe still breaks, and what to do."""
+    best = max(range(len(rungs)), key=lambda i: (rungs[i].agreement or 0, -rungs[i].rms_difference))
+    accuracy = variants[best].accuracy
+    on = f" on {accuracy.data}" if accuracy else ""
+    remedies = ["allow more with --max-drop and --min-agreement" if accuracy else ""]
+    if accuracy and accuracy.rows < FEW_ROWS:
+        remedies.append(f"measure on more than these {accuracy.rows} rows with --eval-data")
+    remedies.append(
+        "leave --recipe-int8 out for the whole ladder"
+        if config.recipe
+        else "leave --quantize out for the fp32 variant"
+    )
+    broken = " and ".join(
+        _broken(config, rungs[best].recipe, variants[best], rungs[best].invariance)
+    )
+    which = "the recipe" if len(rungs) == 1 else f"none of {len(rungs)} recipes passes: the best,"
+    return f"{which} {rungs[best].recipe}, {broken}{on}; " + ", or ".join(filter(None, remedies))
+
+
+def _keep(path: Path, folder: Path) -> None:
+    if path.parent != folder:
+        os.replace(path, folder / path.name)

@@ -1,0 +1,182 @@
+"""The ways from a float graph to an int8 one, each built when the ladder comes to it.
+
+dynamic           weights per channel, one scale a tensor found at run time
+static            the same with scales found on calibration texts
+outliers          dynamic, after outlying channels were taken out of the way
+outliers-static   both
+float-nodes       outliers, with the few most damaging products left in float
+fp32              no int8
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from transformers import PretrainedConfig
+
+from bertedge.bundle import Calibration, GraphPass
+from bertedge.errors import VerificationError
+from bertedge.export.calibration import (
+    METHODS,
+    CalibrationTexts,
+    activation_ranges,
+    channel_maxima,
+)
+from bertedge.export.effects import measure_effects, most_damaging
+from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS, Graph, infer_shapes
+from bertedge.export.outliers import fold_outliers
+from bertedge.export.proof import Candidate
+from bertedge.export.quantize import quantize_dynamic
+from bertedge.export.sites import copy_of, float_branches
+from bertedge.export.static import freeze_scales
+from bertedge.export.target import Target
+from bertedge.runtime.session import Session, infer
+
+EFFECT_TEXTS = 32
+FOLDING = 1e-4
+"""Share of the spread by which logits may move when outliers are taken away in float."""
+WORTH = 0.02
+"""Share of the damage (squared) from which on a product is worth a few more nodes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What to do to the float graph."""
+
+    name: str
+    outliers: bool = False
+    static: bool = False
+    float_nodes: bool = False
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(name="dynamic"),
+        Recipe(name="static", static=True),
+        Recipe(name="outliers", outliers=True),
+        Recipe(name="outliers-static", outliers=True, static=True),
+        Recipe(name="float-nodes", outliers=True, float_nodes=True),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A candidate, and which calibration it needed."""
+
+    candidate: Candidate
+    calibration: Calibration | None
+
+
+class Workshop:
+    """A float graph and what was measured on it, each thing when it is first needed."""
+
+    def __init__(
+        self,
+        floats: Candidate,
+        architecture: PretrainedConfig,
+        gather: Callable[[], CalibrationTexts],
+        target: Target,
+        folder: Path,
+    ) -> None:
+        self.floats = floats
+        self.target = target
+        self._architecture = architecture
+        self._gather = gather
+        self._folder = folder
+
+    def make(self, name: str) -> Made:
+        """Make the candidate of a recipe; "fp32" is the float graph itself."""
+        if name not in RECIPES:
+            return Made(candidate=self.floats, calibration=None)
+        recipe = RECIPES[name]
+        source = self.folded if recipe.outliers else self.floats
+        folder = self._folder / name
+        folder.mkdir()
+        branches = float_branches(onnx.load(source.path))
+        worst = most_damaging(self._effects_of(source)) if recipe.float_nodes else ()
+        graph = quantize_dynamic(
+            source.path,
+            self._architecture,
+            folder / "quantized",
+            float_nodes=branches + worst,
+            reduced_range=self.target.reduced_range,
+        )
+        method = None
+        if recipe.static:
+            method, graph = self._freeze(graph, source)
+        passes = source.passes + graph.passes
+        if worst:
+            passes += (GraphPass(name="products-left-in-float", nodes=len(worst)),)
+        path = folder / "cpu-int8.onnx"
+        onnx.save(graph.model, path)
+        calibrated = recipe.static or recipe.outliers
+        return Made(
+            candidate=Candidate(path=path, precision="int8", passes=passes),
+            calibration=self._describe(method) if calibrated else None,
+        )
+
+    @cached_property
+    def reference(self) -> Path:
+        """The graph that times are compared with: plain dynamic int8."""
+        made = self._folder / "dynamic" / "cpu-int8.onnx"
+        return made if made.exists() else self.make("dynamic").candidate.path
+
+    @cached_property
+    def texts(self) -> CalibrationTexts:
+        """The calibration texts."""
+        return self._gather()
+
+    @cached_property
+    def folded(self) -> Candidate:
+        """The float graph without outliers."""
+        model = onnx.load(self.floats.path)
+        effects = self._effects_of(self.floats)
+        total = sum(effect**2 for effect in effects.values())
+        worth = {name for name, effect in effects.items() if effect**2 > WORTH * total}
+        passes = fold_outliers(model, channel_maxima(model, self.texts), worth)
+        path = self._folder / "folded.onnx"
+        onnx.save(infer_shapes(copy_of(model), self._folder), path)
+        before, after = self._logits(self.floats.path), self._logits(path)
+        moved = float(np.abs(after - before).max() / max(np.ptp(before), 1e-9))
+        if not moved <= FOLDING:
+            raise VerificationError(
+                f"taking the outliers out of the way moved the logits by {moved:.2g} of their "
+                f"spread, {FOLDING:g} is tolerated; leave them in with --recipe-int8 dynamic"
+            )
+        return Candidate(path=path, precision="fp32", passes=self.floats.passes + passes)
+
+    def _effects_of(self, source: Candidate) -> dict[str, float]:
+        return measure_effects(onnx.load(source.path), self.texts.singles(EFFECT_TEXTS))
+
+    def _freeze(self, graph: Graph, source: Candidate) -> tuple[str, Graph]:
+        """Freeze the scales by the method whose logits are nearest to the float graph's."""
+        ranges = activation_ranges(onnx.load(source.path), self.texts)
+        exact = self._logits(source.path)
+        path = self._folder / "frozen.onnx"
+        errors = {}
+        for method in METHODS:
+            model = copy_of(graph.model)
+            freeze_scales(model, ranges[method])
+            onnx.save(model, path)
+            errors[method] = float(np.mean((self._logits(path) - exact) ** 2))
+        best = min(METHODS, key=lambda method: errors[method])
+        model = copy_of(graph.model)
+        frozen = GraphPass(name="static-scales", nodes=freeze_scales(model, ranges[best]))
+        return best, Graph(model=model, passes=(*graph.passes, frozen))
+
+    def _logits(self, path: Path) -> NDArray[np.float32]:
+        engine = Session.open(path, disabled_optimizers=CPU_DISABLED_OPTIMIZERS)
+        rows = infer(engine, self.texts.rows, pad_token_id=self.texts.pad_token_id)
+        return np.concatenate([row.reshape(-1, row.shape[-1]) for row in rows])
+
+    def _describe(self, method: str | None) -> Calibration:
+        texts = self.texts
+        return Calibration(
+            data=texts.data, sha256=texts.sha256, texts=len(texts.rows), method=method
+        )
