@@ -111,12 +111,13 @@ def measure_set(name: str, folder: Path, shared: Path, work: Path) -> dict:
     from finetune_bars import SETS
 
     from bertedge import evaluation
+    from bertedge.bundle import Rung
     from bertedge.checkpoint import open_checkpoint
     from bertedge.evaluation import Labeller
     from bertedge.examples import Columns, open_examples
     from bertedge.export.config import ExportConfig
     from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS
-    from bertedge.export.ladder import LADDER, least_agreement
+    from bertedge.export.ladder import LADDER, LEAST_AGREEMENT, choose
     from bertedge.runtime.session import Session
 
     checkpoint = open_checkpoint(str(folder))
@@ -143,13 +144,26 @@ def measure_set(name: str, folder: Path, shared: Path, work: Path) -> dict:
             print(name, split, recipe, results[recipe][split], flush=True)
     budget = ExportConfig(checkpoint=str(folder), output=work)
     best = results[FP32]["dev"]["metric"]
-    chosen = next(
-        recipe
-        for recipe in LADDER
-        if 100 * (best - results[recipe]["dev"]["metric"]) <= budget.max_drop
-        and results[recipe]["dev"]["agreement"] >= least_agreement(budget, recipe)
-        and results[recipe]["dev"]["agreement"]
-    )
+    rungs: list[Rung] = []
+    for recipe in LADDER:
+        dev = results[recipe]["dev"]
+        kept = 100 * (best - dev["metric"]) <= budget.max_drop
+        rungs.append(
+            Rung(
+                recipe=recipe,
+                relative_time=1.0,
+                max_difference=0.0,
+                rms_difference=0.0,
+                metric=dev["metric"],
+                agreement=dev["agreement"],
+                invariance=None,
+                passed=kept and dev["agreement"] >= LEAST_AGREEMENT,
+            )
+        )
+        taken = choose(budget, rungs)
+        if taken is not None:
+            break
+    chosen = LADDER[taken]
     times = measure_times(graphs)
     for recipe, row in results.items():
         row["times"] = times[recipe]

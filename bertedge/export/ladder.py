@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from bertedge.export import verify
 from bertedge.export.accuracy import FEW_ROWS, drop
 from bertedge.export.config import ExportConfig
 from bertedge.export.proof import Candidate, Subject, measure, open_candidate
-from bertedge.export.recipes import Workshop
+from bertedge.export.recipes import Made, Workshop
 from bertedge.export.timing import relative_time
 from bertedge.progress import Progress, Silent
 
@@ -21,10 +22,12 @@ about 5 %, products in float 15 % and more; fp32 costs two to five times the tim
 INVARIANT_LADDER = ("static", "outliers-static", "fp32")
 INVARIANCE = 1e-5
 """Share of the spread by which a text's logits may move with what else is in the batch."""
+PLAIN = ("dynamic", "static")
+"""What costs no time, so that it is worth to look further for a better one."""
 GOOD_AGREEMENT = 0.995
-"""Plain dynamic or static int8 must reach this: where neither does, one that costs 5 % does."""
+"""With this a rung is taken at once."""
 LEAST_AGREEMENT = 0.98
-"""What later rungs must reach; a dev file of some hundred rows tells no finer."""
+"""What any rung must reach; a dev file of some hundred rows tells no finer."""
 HEAD = ("rung", "time", "logits off by", "rms", "metric", "labels agree", "batch moves by", "")
 _WIDTHS = (15, 5, 13, 8, 7, 12, 14, 6)
 
@@ -45,24 +48,26 @@ def climb(config: ExportConfig, subject: Subject, shop: Workshop, progress: Prog
     recipes = plan(config, labelled=subject.yardstick is not None)
     progress.say(_introduce(config, subject, recipes))
     progress.say(_line(HEAD))
+    made: list[Made] = []
     rungs: list[Rung] = []
     variants: list[Variant] = []
     for recipe in recipes:
         began = time.perf_counter()
-        made = shop.make(recipe)
-        variant, rung = _try(config, subject, recipe, made.candidate, shop)
+        made.append(shop.make(recipe))
+        variant, rung = _try(config, subject, recipe, made[-1].candidate, shop)
         rungs.append(rung)
         variants.append(variant)
         progress.say(f"{_line(cells(rung))}  {time.perf_counter() - began:.0f} s")
-        if rung.passed:
-            _keep(made.candidate.path, shop.floats.path.parent)
+        taken = choose(config, rungs)
+        if taken is not None:
+            _keep(made[taken].candidate.path, shop.floats.path.parent)
             quantization = Quantization(
-                recipe=recipe,
+                recipe=recipes[taken],
                 target=shop.target.value,
-                calibration=made.calibration,
+                calibration=made[taken].calibration,
                 rungs=tuple(rungs),
             )
-            return replace(variant, quantization=quantization)
+            return replace(variants[taken], quantization=quantization)
     raise VerificationError(_refusal(config, rungs, variants))
 
 
@@ -111,20 +116,29 @@ def _try(
         metric=accuracy.variant if accuracy else None,
         agreement=accuracy.agreement if accuracy else None,
         invariance=moved,
-        passed=not _broken(config, recipe, variant, moved),
+        passed=not _broken(config, variant, moved),
     )
     return variant, rung
 
 
-def least_agreement(config: ExportConfig, recipe: str) -> float:
-    """Give the share of labels that a rung must keep."""
-    if config.min_agreement is not None:
-        return config.min_agreement
-    plain = recipe in ("dynamic", "static") and config.recipe is None and not config.invariant
-    return GOOD_AGREEMENT if plain else LEAST_AGREEMENT
+def choose(config: ExportConfig, rungs: Sequence[Rung]) -> int | None:
+    """Tell which of the rungs so far is taken; None to try the next.
+
+    A budget of the user's is kept by the first rung within it. Without one, a rung of
+    GOOD_AGREEMENT is taken at once, and else, when all that cost next to no time were tried, the
+    one that agrees most.
+    """
+    last = rungs[-1]
+    agreements = [rung.agreement or 0.0 if rung.passed else -1.0 for rung in rungs]
+    told = config.min_agreement is not None or config.recipe is not None or last.agreement is None
+    if last.passed and (told or agreements[-1] >= GOOD_AGREEMENT):
+        return len(rungs) - 1
+    if told or last.recipe in PLAIN or max(agreements) < 0:
+        return None
+    return agreements.index(max(agreements))
 
 
-def _broken(config: ExportConfig, recipe: str, variant: Variant, moved: float | None) -> list[str]:
+def _broken(config: ExportConfig, variant: Variant, moved: float | None) -> list[str]:
     """Say which promises a variant breaks, each with its figure and what would allow it."""
     broken = []
     accuracy = variant.accuracy
@@ -134,7 +148,7 @@ def _broken(config: ExportConfig, recipe: str, variant: Variant, moved: float | 
             f"against the checkpoint's {accuracy.checkpoint:.4f}; --max-drop is "
             f"{config.max_drop:g})"
         )
-    least = least_agreement(config, recipe)
+    least = LEAST_AGREEMENT if config.min_agreement is None else config.min_agreement
     if accuracy is not None and accuracy.agreement < least:
         broken.append(
             f"agrees with the checkpoint on {accuracy.agreement:.2%} of the labels "
@@ -161,9 +175,7 @@ def _refusal(config: ExportConfig, rungs: list[Rung], variants: list[Variant]) -
         if config.recipe
         else "leave --quantize out for the fp32 variant"
     )
-    broken = " and ".join(
-        _broken(config, rungs[best].recipe, variants[best], rungs[best].invariance)
-    )
+    broken = " and ".join(_broken(config, variants[best], rungs[best].invariance))
     which = "the recipe" if len(rungs) == 1 else f"none of {len(rungs)} recipes passes: the best,"
     return f"{which} {rungs[best].recipe}, {broken}{on}; " + ", or ".join(filter(None, remedies))
 

@@ -5,10 +5,10 @@ import numpy as np
 import onnx
 import pytest
 
-from bertedge.bundle import Quantization, open_bundle
+from bertedge.bundle import Quantization, Rung, open_bundle
 from bertedge.errors import SettingError, VerificationError
 from bertedge.export import ExportConfig, Target, export
-from bertedge.export.ladder import INVARIANT_LADDER, LADDER, least_agreement, plan
+from bertedge.export.ladder import INVARIANT_LADDER, LADDER, choose, plan
 from bertedge.export.nodes import count_operators
 
 WORDS = ("the", "in", "not", "good", "bad", "very", "berlin", "paris", "anna", "met", "hotel", "no")
@@ -53,12 +53,49 @@ def test_the_ladder_is_walked_only_where_data_can_tell() -> None:
     assert plan(settings(recipe="float-nodes"), labelled=False) == ("float-nodes",)
 
 
-def test_what_costs_nothing_must_agree_better() -> None:
-    found = [least_agreement(settings(), recipe) for recipe in LADDER]
-    assert found == [0.995, 0.995, 0.98, 0.98, 0.98]
-    assert least_agreement(settings(recipe="dynamic"), "dynamic") == 0.98
-    assert least_agreement(settings(invariant=True), "static") == 0.98
-    assert least_agreement(settings(min_agreement=0.9), "dynamic") == 0.9
+def rungs(**agreements: float) -> list[Rung]:
+    """Rungs that pass from 0.98 on, in the order given."""
+    return [
+        Rung(
+            recipe=recipe.replace("_", "-"),
+            relative_time=1.0,
+            max_difference=0.1,
+            rms_difference=0.01,
+            metric=0.9,
+            agreement=agreement,
+            invariance=None,
+            passed=agreement >= 0.98,
+        )
+        for recipe, agreement in agreements.items()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "taken"),
+    [
+        (rungs(dynamic=0.996), 0),
+        (rungs(dynamic=0.991), None),
+        (rungs(dynamic=0.991, static=0.995), 1),
+        (rungs(dynamic=0.97, static=0.992), None),
+        (rungs(dynamic=0.97, static=0.992, outliers=0.981), 1),
+        (rungs(dynamic=0.991, static=0.991, outliers=0.994), 2),
+        (rungs(dynamic=0.991, static=0.991, outliers=0.97), 0),
+        (rungs(dynamic=0.9, static=0.9, outliers=0.9), None),
+        (rungs(dynamic=0.9, static=0.9, outliers=0.9, float_nodes=0.985), 3),
+    ],
+)
+def test_without_a_budget_the_best_of_the_cheap_rungs_is_taken(
+    found: list[Rung], taken: int | None
+) -> None:
+    assert choose(settings(), found) == taken
+
+
+def test_a_budget_is_kept_by_the_first_rung_within_it() -> None:
+    asked = settings(min_agreement=0.98)
+    assert choose(asked, rungs(dynamic=0.981)) == 0
+    assert choose(asked, rungs(dynamic=0.979)) is None
+    assert choose(asked, rungs(dynamic=0.979, static=0.97, outliers=0.97)) is None
+    assert choose(settings(recipe="dynamic"), rungs(dynamic=0.98)) == 0
 
 
 @pytest.fixture
