@@ -80,16 +80,16 @@ def bench(record: dict[str, Any]) -> str:
     versions = where["versions"]
     agreement = next((engine["on_texts"] for engine in engines if engine["kind"] == "bundle"), None)
     said = (
-        f"`bertedge bench` of {compared['bundle']} ({compared['parameters'] / 1e6:.0f} million "
-        f"parameters) against {compared['baseline']}: medians, and the median of the rounds' "
-        f"ratios to PyTorch fp32. {where['cpu']}, {where['cores']} cores, "
+        "`bertedge bench` of MiniLM fine-tuned to home-intents "
+        f"({compared['parameters'] / 1e6:.0f} million parameters): medians, and the median of the "
+        f"rounds' ratios to PyTorch fp32. {where['cpu']}, {where['cores']} cores, "
         + ", ".join(f"{name} {number}" for name, number in versions.items())
         + f"; {where['created'][:10]}."
     )
     if agreement:
         said += (
             f" Labels equal to PyTorch's: {agreement['share']:.1%} of {agreement['labels']} "
-            "on hand-written test utterances."
+            "on texts of the test split."
         )
     return table(["", *names], rows) + "\n\n" + said
 
