@@ -10,17 +10,15 @@ import json
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from finetune_bars import HERE, SETS, find_files
+from provenance import provenance
 
 from bertedge import evaluation
 from bertedge.bundle import open_bundle
 from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
 from bertedge.examples import Columns, open_examples
-from bertedge.runtime import machine
 from bertedge.runtime.session import Session
 
 RESULT = HERE / "end_to_end.json"
@@ -42,14 +40,7 @@ def main() -> None:
         rows[name]["export_seconds"] = round(seconds, 1)
         print(name, json.dumps(rows[name]), flush=True)
         record = {
-            "program": "benchmarks/end_to_end.py",
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "cpu": machine.cpu_model(),
-            "cores": machine.cores(),
-            "versions": {
-                name: version(name)
-                for name in ("bertedge", "torch", "transformers", "onnxruntime", "optimum-onnx")
-            },
+            **provenance(__file__, "torch", "transformers", "onnxruntime", "optimum-onnx"),
             "sets": rows,
         }
         RESULT.write_text(json.dumps(record, indent=2) + "\n")

@@ -12,9 +12,9 @@ import gzip
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
+
+from provenance import provenance
 
 from bertedge.runtime import machine
 
@@ -108,11 +108,7 @@ def main() -> None:
         }
         print(name, json.dumps(rows[name]), flush=True)
         record = {
-            "program": "benchmarks/finetune_bars.py",
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "cpu": machine.cpu_model(),
-            "cores": machine.cores(),
-            "versions": {p: version(p) for p in ("bertedge", "torch", "transformers", "datasets")},
+            **provenance(__file__, "torch", "transformers", "datasets"),
             "sets": rows,
         }
         RESULT.write_text(json.dumps(record, indent=2) + "\n")

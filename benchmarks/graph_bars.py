@@ -15,7 +15,6 @@ import statistics
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -109,9 +108,8 @@ def open_openvino(path, threads):
 
 
 def main(name: str, checkpoint: str, bundle: str, folder: str) -> None:
-    from importlib.metadata import version
-
     from peers.text_worker import quantize_by_optimum
+    from provenance import provenance
 
     from bertedge.runtime import machine
 
@@ -157,14 +155,7 @@ def main(name: str, checkpoint: str, bundle: str, folder: str) -> None:
         worker.communicate()
     record = json.loads(RESULT.read_text()) if RESULT.exists() else {"models": {}}
     record |= {
-        "program": "benchmarks/graph_bars.py",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": machine.cpu_model(),
-        "cores": machine.cores(),
-        "versions": {
-            package: version(package)
-            for package in ("bertedge", "torch", "transformers", "onnxruntime", "optimum-onnx")
-        },
+        **provenance(__file__, "torch", "transformers", "onnxruntime", "optimum-onnx"),
     }
     record["models"][name] = medians
     RESULT.write_text(json.dumps(record, indent=2) + "\n")

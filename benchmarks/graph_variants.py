@@ -16,7 +16,6 @@ import statistics
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -125,7 +124,7 @@ def split_attention(model):
 
 
 def main(name: str, graph: str, folder: str) -> None:
-    import onnxruntime
+    from provenance import provenance
 
     from bertedge.runtime import machine
 
@@ -152,11 +151,7 @@ def main(name: str, graph: str, folder: str) -> None:
         worker.communicate()
     record = json.loads(RESULT.read_text()) if RESULT.exists() else {"graphs": {}}
     record |= {
-        "program": "benchmarks/graph_variants.py",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": machine.cpu_model(),
-        "cores": machine.cores(),
-        "versions": {"onnxruntime": onnxruntime.__version__},
+        **provenance(__file__, "onnxruntime"),
     }
     record["graphs"][name] = rows
     RESULT.write_text(json.dumps(record, indent=2) + "\n")

@@ -8,15 +8,13 @@ Writes benchmarks/home_intents.json. The test split is read here alone.
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from end_to_end import score
 from finetune_bars import HERE
+from provenance import provenance
 
 from bertedge.checkpoint import open_checkpoint
-from bertedge.runtime import machine
 
 RESULT = HERE / "home_intents.json"
 MODEL = HERE.parent / "models" / "home-intents"
@@ -41,14 +39,7 @@ def main(minilm: str, folder: str) -> None:
         assert training is not None
         rows[name]["training_seconds"] = round(training.seconds)
     record = {
-        "program": "benchmarks/home_intents.py",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": machine.cpu_model(),
-        "cores": machine.cores(),
-        "versions": {
-            name: version(name)
-            for name in ("bertedge", "torch", "transformers", "onnxruntime", "optimum-onnx")
-        },
+        **provenance(__file__, "torch", "transformers", "onnxruntime", "optimum-onnx"),
         "sets": rows,
     }
     RESULT.write_text(json.dumps(record, indent=2) + "\n")

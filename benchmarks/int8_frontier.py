@@ -13,7 +13,6 @@ import statistics
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -194,9 +193,8 @@ def summarize(sets: dict[str, dict]) -> dict[str, dict]:
 
 
 def main(checkpoints: str, shared: str, work: str, *names: str) -> None:
-    from importlib.metadata import version
 
-    from bertedge.runtime import machine
+    from provenance import provenance
 
     record = json.loads(RESULT.read_text()) if RESULT.exists() else {"sets": {}}
     for name in names or ("sst2", "banking77", "mrpc", "conll2003_en"):
@@ -204,11 +202,7 @@ def main(checkpoints: str, shared: str, work: str, *names: str) -> None:
             name, Path(checkpoints) / name, Path(shared), Path(work) / name
         )
         record |= {
-            "program": "benchmarks/int8_frontier.py",
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "cpu": machine.cpu_model(),
-            "cores": machine.cores(),
-            "versions": {p: version(p) for p in ("bertedge", "onnxruntime", "optimum-onnx")},
+            **provenance(__file__, "onnxruntime", "optimum-onnx"),
             "summary": summarize(record["sets"]),
         }
         RESULT.write_text(json.dumps(record, indent=2) + "\n")

@@ -13,9 +13,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
+
+from provenance import provenance
 
 from bertedge.examples import Columns, open_examples
 from bertedge.runtime import machine
@@ -100,14 +100,7 @@ def main(name: str, checkpoint: str, bundle: str, data: str, rows: str = "100000
     }
     record = json.loads(RESULT.read_text()) if RESULT.exists() else {"sets": {}}
     record |= {
-        "program": "benchmarks/predictor_bars.py",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": machine.cpu_model(),
-        "cores": machine.cores(),
-        "versions": {
-            package: version(package)
-            for package in ("bertedge", "torch", "transformers", "onnxruntime", "optimum-onnx")
-        },
+        **provenance(__file__, "torch", "transformers", "onnxruntime", "optimum-onnx"),
     }
     record["sets"][name] = {"texts": len(texts), "engines": table}
     RESULT.write_text(json.dumps(record, indent=2) + "\n")

@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import platform
 import random
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,13 @@ COLORS = ["red", "blue", "green", "white"]
 FRUITS = ["apple", "pear", "plum", "grape"]
 FILLERS = ["the", "a", "one", "very", "old", "new", "here", "there", "take", "see"]
 PLACES = ["paris", "oslo", "lima"]
+
+
+def pytest_configure() -> None:
+    # What starts us in the background may have SIGINT ignored, and every process that a test
+    # starts would inherit that; a handler of ours is not inherited.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> list[str]:

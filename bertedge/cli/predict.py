@@ -49,6 +49,11 @@ DIGITS = 6
     show_default=True,
     help="Texts read at a time; 1 answers each line at once.",
 )
+@click.option(
+    "--token-budget",
+    type=click.IntRange(1),
+    help="Tokens in a batch  [default: measured here once]",
+)
 def command(
     bundle: Path,
     text: tuple[str, ...],
@@ -89,7 +94,12 @@ def command(
         else read_texts(source, _columns(flags), progress, pair=pair)
     )
     shown, read = itertools.tee(texts)
-    predictions = predictor.predict_iter(read, aggregation=flags["aggregation"], chunk=chunk)
+    predictions = predictor.predict_iter(
+        read,
+        aggregation=flags["aggregation"],
+        token_budget=flags["token_budget"],
+        chunk=chunk,
+    )
     rows = map(_row, shown, predictions)
     with _sink(output, overwrite=overwrite) as sink:
         progress.start("predicting", None, "texts")

@@ -256,7 +256,10 @@ def test_ctrl_c_keeps_what_is_finished_and_ends_the_workers(
     process = start_driver(opening)
     workers = children(process.pid)
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=10)
+    try:
+        said, _ = process.communicate(timeout=10)
+    finally:
+        process.kill()
     assert said == "False 1\n"
     assert not alive(workers[0])
 
