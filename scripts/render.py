@@ -18,20 +18,21 @@ BENCHMARKS = ROOT / "benchmarks"
 
 
 def finetune(record: dict[str, Any]) -> str:
-    rows = [
-        [
-            name,
-            row["metric"].replace("_", " "),
-            row["epochs"],
-            f"{row['plain_trainer']['value']:.3f}",
-            f"{row['bertedge']['value']:.3f}",
-            f"{row['plain_trainer']['seconds']:.0f} s",
-            f"{row['bertedge']['seconds']:.0f} s",
-        ]
-        for name, row in record["sets"].items()
-        if "plain_trainer" in row and "bertedge" in row
-    ]
-    head = ["set", "metric on test", "epochs", "plain Trainer", "finetune", "plain", "finetune"]
+    rows = []
+    for name, row in record["sets"].items():
+        plain, ours = row.get("plain_trainer"), row["bertedge"]
+        rows.append(
+            [
+                name,
+                row["base"],
+                row["metric"].replace("_", " "),
+                row["epochs"],
+                f"{ours['value']:.3f}",
+                f"{ours['seconds']:.0f} s",
+                f"{plain['value']:.3f} in {plain['seconds']:.0f} s" if plain else "not measured",
+            ]
+        )
+    head = ["set", "base", "metric on test", "epochs", "finetune", "", "plain Trainer script"]
     return table(head, rows) + "\n\n" + provenance(record)
 
 
