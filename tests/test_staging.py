@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import os
 import resource
@@ -5,6 +6,7 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -217,29 +219,39 @@ def test_a_full_disk_is_one_clear_error() -> None:
         f.write("x")
 
 
-@pytest.fixture
-def small_files() -> int:
-    """Let this process write no file larger than a page, as a full disk would."""
+LIMIT = 4096
+
+
+@contextlib.contextmanager
+def small_files() -> Iterator[None]:
+    """Let this process write no file larger than a page, as a full disk would.
+
+    Not a fixture: pytest's own output may be a file, and it writes before a fixture ends.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield 4096
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_running_out_of_space_leaves_the_old_state(tmp_path: Path, small_files: int) -> None:
+def test_running_out_of_space_leaves_the_old_state(tmp_path: Path) -> None:
     output = tmp_path / "x"
     output.mkdir()
     (output / "old").write_text("old")
     with (
         pytest.raises(OutputError, match="larger than this user may write"),
+        small_files(),
         staged_folder(output, overwrite=True) as folder,
     ):
-        (folder / "big").write_bytes(bytes(3 * small_files))
+        (folder / "big").write_bytes(bytes(3 * LIMIT))
     with (
         pytest.raises(OutputError, match="larger than this user may write"),
+        small_files(),
         staged_file(tmp_path / "y") as file,
     ):
-        file.write("x" * 3 * small_files)
+        file.write("x" * 3 * LIMIT)
     assert names(output) == ["old"]
     assert names(tmp_path) == ["x"]
 
