@@ -43,7 +43,7 @@ class Predictor:
         self._opened = opened
         self._tokenizer = tokenizer
         self._tags = split_tags(bundle.manifest.labels)
-        self._threads = threads or machine.cores()
+        self._threads = threads
         self._budget: TokenBudget | None = None
         self._choosing = threading.Lock()
 
@@ -210,7 +210,7 @@ class Predictor:
             return DEFAULT
         with self._choosing:
             if self._budget is None:
-                file = cache_file(self.variant.model.sha256, self._threads)
+                file = cache_file(self.variant.model.sha256, self._threads or machine.cores())
                 self._budget = recall(file)
             if self._budget is None:
                 lengths = [len(row.ids) for row in encoded]
