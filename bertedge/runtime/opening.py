@@ -6,6 +6,7 @@ import numpy as np
 
 from bertedge.bundle import Bundle, Manifest, Variant
 from bertedge.errors import BundleError, DeviceError, SettingError, VerificationError
+from bertedge.runtime.probe import int8_is_exact
 from bertedge.runtime.session import PROVIDERS, Engine, Session, infer
 from bertedge.runtime.tokenization import Tokenizer
 from bertedge.tasks import Text
@@ -14,6 +15,9 @@ DEVICES = ("cpu", "cuda", "auto")
 
 _FASTEST_FIRST = {"cpu": ("int8", "fp32", "fp16"), "cuda": ("fp16", "fp32")}
 """int8 is not for CUDA: onnxruntime runs it 10 to 20 times slower there."""
+
+NEVER_SATURATES = "x86-avx2"
+"""The target whose weights have 7 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +52,7 @@ def open_variant(bundle: Bundle, *, device: str, threads: int | None, name: str 
             if place + 1 == len(runnable):
                 raise
         else:
+            check_products(variant)
             return Opened(variant=variant, session=session)
     raise AssertionError("the last choice returns or raises")
 
@@ -62,6 +67,21 @@ def choose(bundle: Bundle, device: str, name: str | None) -> Variant | None:
         if PROVIDERS[device] in variant.providers and variant.precision in precisions
     ]
     return min(fitting, key=lambda variant: precisions.index(variant.precision), default=None)
+
+
+def check_products(variant: Variant) -> None:
+    """Raise VerificationError where weights of 8 bits meet a CPU whose int8 products saturate.
+
+    A trained model's golden answers can hide it: they move by little more than int8's own error.
+    """
+    made = variant.quantization
+    if variant.precision != "int8" or made is None or made.target == NEVER_SATURATES:
+        return
+    if not int8_is_exact():
+        raise VerificationError(
+            f"variant {variant.name} was made for {made.target}, but this CPU adds int8 products "
+            "in 16 bits, which overflow; export the model with --target x86-avx2, or as fp32"
+        )
 
 
 def check_golden(

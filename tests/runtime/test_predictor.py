@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import bertedge
-from bertedge.bundle import open_bundle
+from bertedge.bundle import Quantization, open_bundle
 from bertedge.errors import (
     BertedgeError,
     BundleError,
@@ -256,6 +256,28 @@ def test_logits_that_are_no_numbers_are_refused(classifier: Predictor) -> None:
 
     with pytest.raises(VerificationError, match="differ by nan"):
         check_golden(classifier.manifest, classifier.variant, Broken(), classifier.tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("target", "exact", "opens"),
+    [("x86-vnni", True, True), ("x86-vnni", False, False), ("x86-avx2", False, True)],
+)
+def test_weights_of_eight_bits_are_refused_where_products_overflow(
+    target: str,
+    exact: bool,
+    opens: bool,
+    text_bundle: Path,
+    altered: Altered,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bertedge.runtime.opening.int8_is_exact", lambda: exact)
+    made = Quantization(recipe="dynamic", target=target, calibration=None, rungs=())
+    bundle = altered(text_bundle, variant={"precision": "int8", "quantization": made})
+    if opens:
+        bertedge.load(bundle)
+        return
+    with pytest.raises(VerificationError, match=r"made for x86-vnni, but this CPU .* x86-avx2"):
+        bertedge.load(bundle)
 
 
 def test_the_fastest_variant_for_the_device_is_chosen(text_bundle: Path) -> None:
