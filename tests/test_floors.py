@@ -15,8 +15,8 @@ PACKAGE = Path(bertedge.__file__).parent
 FLOORS = [
     {"errors", "progress", "tasks", "records", "staging", "bundle", "examples", "metrics"},
     {"runtime"},
-    {"checkpoint", "evaluation"},
-    {"finetune", "export", "bench"},
+    {"checkpoint", "evaluation", "training"},
+    {"pretrain", "finetune", "export", "bench"},
     {"cli"},
     {"__main__"},
 ]

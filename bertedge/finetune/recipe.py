@@ -1,23 +1,15 @@
 """What a fine-tuning run is: one flat record, read from a TOML recipe, overridden by flags."""
 
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from bertedge import records
 from bertedge.errors import SettingError
 from bertedge.examples import Columns
 from bertedge.tasks import Task
-
-
-class Precision(StrEnum):
-    """Of the forward pass; the weights and the optimizer are always fp32."""
-
-    AUTO = "auto"
-    FP32 = "fp32"
-    BF16 = "bf16"
+from bertedge.training.precision import Precision
+from bertedge.training.recipe import Limits, read
 
 
 class ClassWeights(StrEnum):
@@ -76,73 +68,28 @@ class Recipe:
         )
 
 
-_BOUNDS = {
-    "epochs": (0.0, 10_000.0),
-    "batch_size": (1, 65_536),
-    "accumulate": (1, 65_536),
-    "learning_rate": (0.0, 1.0),
-    "warmup": (0.0, 1.0),
-    "weight_decay": (0.0, 10.0),
-    "clip": (0.0, float("inf")),
-    "patience": (1, 10_000),
-    "max_length": (3, 1_000_000),
-    "seed": (0, 2**32 - 1),
-}
-_ABOVE_ZERO = ("epochs", "learning_rate", "clip")
+_LIMITS = Limits(
+    paths=("train", "dev", "output"),
+    bounds={
+        "epochs": (0.0, 10_000.0),
+        "batch_size": (1, 65_536),
+        "accumulate": (1, 65_536),
+        "learning_rate": (0.0, 1.0),
+        "warmup": (0.0, 1.0),
+        "weight_decay": (0.0, 10.0),
+        "clip": (0.0, float("inf")),
+        "patience": (1, 10_000),
+        "max_length": (3, 1_000_000),
+        "seed": (0, 2**32 - 1),
+    },
+    above=("epochs", "learning_rate", "clip"),
+)
 
 
 def read_recipe(path: Path | None, flags: Mapping[str, object]) -> Recipe:
-    """Merge a TOML recipe with flags (None: not given); flags win.
-
-    Files named in the recipe are relative to the recipe; files named by flags to the working
-    directory. Raises SettingError for an unknown key, a missing one, or a value out of range.
-    """
-    table = _read_toml(path) if path else {}
-    given = {name: value for name, value in flags.items() if value is not None}
-    where = f"{path}: " if path else ""
-    try:
-        recipe = records.from_plain(Recipe, table | given)
-    except records.RecordError as error:
-        raise SettingError(where + _as_flag(str(error))) from None
-    _check(recipe)
-    return recipe
-
-
-def _read_toml(path: Path) -> dict[str, object]:
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SettingError(f"{path} does not exist; give the recipe's path") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingError(f"{path} cannot be read as TOML: {error}") from None
-    for name in ("train", "dev", "output"):
-        if isinstance(table.get(name), str):
-            table[name] = str(path.parent / table[name])
-    model = table.get("model")
-    if isinstance(model, str) and model.startswith("."):
-        table["model"] = str(path.parent / model)
-    return table
-
-
-def _as_flag(message: str) -> str:
-    """Turn "train is missing" into words that name the flag."""
-    name, _, rest = message.partition(" ")
-    if rest == "is missing":
-        return f"--{name.replace('_', '-')} is missing; give the flag, or {name} in a --recipe"
-    return message
-
-
-def _check(recipe: Recipe) -> None:
-    for field in fields(Recipe):
-        value = getattr(recipe, field.name)
-        if field.name in _BOUNDS and value is not None:
-            low, high = _BOUNDS[field.name]
-            above = value > low if field.name in _ABOVE_ZERO else value >= low
-            if not above or value > high:
-                sign = "above" if field.name in _ABOVE_ZERO else "at least"
-                raise SettingError(
-                    f"{field.name} is {value}; it must be {sign} {low:g} and at most {high:g}"
-                )
+    """Merge a TOML recipe with flags; see `training.recipe.read`."""
+    recipe = read(Recipe, path, flags, _LIMITS)
     freeze = recipe.freeze
     if freeze is not None and freeze != "embeddings" and (isinstance(freeze, str) or freeze < 0):
         raise SettingError(f"freeze is {freeze!r}; give embeddings, or a number of layers")
+    return recipe

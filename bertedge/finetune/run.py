@@ -1,18 +1,13 @@
 """One fine-tuning run, from the labelled files to the finished checkpoint directory."""
 
-import contextlib
-import logging
 import os
 import shutil
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import accelerate
-import datasets
 import torch
 import transformers
 from safetensors import SafetensorError
@@ -21,17 +16,18 @@ import bertedge
 from bertedge import checkpoint as checkpoints
 from bertedge import evaluation, records
 from bertedge.checkpoint import DataFile, Setting, Training
-from bertedge.errors import CheckpointError, OutputError
+from bertedge.errors import CheckpointError
 from bertedge.examples import ExampleFile
 from bertedge.finetune import features, training
 from bertedge.finetune.inputs import Inputs, open_inputs
 from bertedge.finetune.recipe import Recipe
-from bertedge.finetune.work import newest_state, prepare, work_folder
 from bertedge.metrics import Scores
 from bertedge.progress import Progress
 from bertedge.runtime.tokenization import Tokenizer
-from bertedge.staging import check_output, replace_folder, writing
+from bertedge.staging import check_output, replace_folder
 from bertedge.tasks import Task
+from bertedge.training.quiet import quiet
+from bertedge.training.work import prepare, working
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,24 +49,26 @@ def finetune(
     the processes other than the first return None. Raises a BertedgeError for each mistake.
     """
     check_output(recipe.output, overwrite=overwrite)
-    with _quiet():
+    with quiet():
         inputs = open_inputs(recipe)
-        work = work_folder(recipe.output)
         launch = accelerate.PartialState(cpu=not torch.cuda.is_available())
+        first = launch.is_main_process
         with launch.main_process_first():
-            if launch.is_main_process:
+            if first:
                 progress.say(f"{inputs.train.said}; {len(inputs.labels)} labels")
-                prepare(work, recipe, inputs, overwrite=overwrite, resume=resume)
-        try:
-            with writing(recipe.output):
-                return _run(recipe, inputs, work, progress, first=launch.is_main_process)
-        except BaseException as error:
-            resumable = newest_state(work) is not None
-            if launch.is_main_process and not resumable:
-                shutil.rmtree(work, ignore_errors=True)
-            if isinstance(error, OutputError) and resumable:
-                raise OutputError(f"{error}; then continue with --resume") from error
-            raise
+                settings = _settings(recipe, inputs)
+                prepare(recipe.output, settings, overwrite=overwrite, resume=resume)
+        with working(recipe.output, first=first) as work:
+            return _run(recipe, inputs, work, progress, first=first)
+
+
+def _settings(recipe: Recipe, inputs: Inputs) -> dict[str, Setting]:
+    """What a resumed run must have in common with the interrupted one."""
+    settings: dict[str, Setting] = records.to_plain(recipe)
+    settings["train_sha256"] = inputs.train.sha256()
+    if inputs.dev:
+        settings["dev_sha256"] = inputs.dev.sha256()
+    return settings
 
 
 def _run(
@@ -225,15 +223,3 @@ def _write(
     (done / checkpoints.TRAINING).write_text(records.to_json(record), encoding="utf-8")
     replace_folder(done, output)
     shutil.rmtree(work)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the libraries' notes on their own workings off the user's screen."""
-    datasets.disable_progress_bars()
-    datasets.utils.logging.set_verbosity_error()
-    transformers.utils.logging.set_verbosity_error()
-    logging.getLogger("torch.distributed").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -13,16 +13,13 @@ import transformers
 
 from bertedge.errors import StoppedError
 from bertedge.finetune.features import IGNORED, Features
-from bertedge.finetune.recipe import ClassWeights, Precision, Recipe
-from bertedge.finetune.watch import Watch, interruptible
-from bertedge.finetune.work import newest_state
+from bertedge.finetune.recipe import ClassWeights, Recipe
 from bertedge.metrics import classification_scores, entity_scores
 from bertedge.progress import Progress
-from bertedge.runtime import machine
 from bertedge.tasks import Task
-
-PRECISE = {"avx512_bf16", "amx_bf16", "bf16"}
-"""CPU flags of hardware that multiplies bf16 faster than fp32 (the last on Arm)."""
+from bertedge.training.precision import Precision, choose_precision
+from bertedge.training.watch import Watch, interruptible
+from bertedge.training.work import newest_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,15 +90,6 @@ def metric_name(task: Task) -> str:
             return "accuracy"
         case Task.TOKEN_CLASSIFICATION:
             return "entity_f1"
-
-
-def choose_precision(asked: Precision) -> Precision:
-    """Settle `auto`: bf16 where the hardware multiplies it, else fp32."""
-    if asked is not Precision.AUTO:
-        return asked
-    if torch.cuda.is_available():
-        return Precision.BF16 if torch.cuda.is_bf16_supported() else Precision.FP32
-    return Precision.BF16 if PRECISE & machine.cpu_flags() else Precision.FP32
 
 
 def freeze(model: transformers.PreTrainedModel, what: str | int | None) -> None:

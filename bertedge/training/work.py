@@ -1,13 +1,13 @@
 """The folder that a run works in, and how an interrupted run is found again in it."""
 
+import contextlib
 import json
 import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bertedge import records
 from bertedge.errors import OutputError, SettingError
-from bertedge.finetune.inputs import Inputs
-from bertedge.finetune.recipe import Recipe
 from bertedge.staging import writing
 
 SETTINGS = "settings.json"
@@ -20,15 +20,16 @@ def work_folder(output: Path) -> Path:
     return output.absolute().parent / f".{output.name}.partial"
 
 
-def prepare(work: Path, recipe: Recipe, inputs: Inputs, *, overwrite: bool, resume: bool) -> None:
-    """Make the work folder, or check that the one there is of this very run."""
-    settings = records.to_plain(recipe) | {"train_sha256": inputs.train.sha256()}
-    if inputs.dev:
-        settings["dev_sha256"] = inputs.dev.sha256()
+def prepare(output: Path, settings: Mapping[str, object], *, overwrite: bool, resume: bool) -> None:
+    """Make the work folder, or check that the one there is of this very run.
+
+    `settings` are plain data that the interrupted run and its continuation must have in common.
+    """
+    work = work_folder(output)
     path = work / SETTINGS
     if resume and path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
-        changed = sorted(k for k in settings | before if settings.get(k) != before.get(k))
+        changed = sorted(k for k in {**settings, **before} if settings.get(k) != before.get(k))
         if changed:
             key = changed[0]
             raise SettingError(
@@ -39,13 +40,32 @@ def prepare(work: Path, recipe: Recipe, inputs: Inputs, *, overwrite: bool, resu
         return
     if path.exists() and not overwrite and newest_state(work):
         raise OutputError(
-            f"an interrupted run of {recipe.output} is in {work}; continue it with --resume, "
+            f"an interrupted run of {output} is in {work}; continue it with --resume, "
             "or start again with --overwrite"
         )
-    with writing(recipe.output):
+    with writing(output):
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         path.write_text(records.to_json(settings), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def working(output: Path, *, first: bool) -> Iterator[Path]:
+    """Yield the work folder; a block that fails leaves it only where it can be resumed from.
+
+    `first`: of the processes of a launch, the one that tidies up.
+    """
+    work = work_folder(output)
+    try:
+        with writing(output):
+            yield work
+    except BaseException as error:
+        resumable = newest_state(work) is not None
+        if first and not resumable:
+            shutil.rmtree(work, ignore_errors=True)
+        if isinstance(error, OutputError) and resumable:
+            raise OutputError(f"{error}; then continue with --resume") from error
+        raise
 
 
 def newest_state(work: Path) -> str | None:

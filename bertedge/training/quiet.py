@@ -1,0 +1,21 @@
+"""A training run's screen, without the libraries' notes on their own workings."""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+
+import datasets
+import transformers
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the libraries' notes on their own workings off the user's screen."""
+    datasets.disable_progress_bars()
+    datasets.utils.logging.set_verbosity_error()
+    transformers.utils.logging.set_verbosity_error()
+    logging.getLogger("torch.distributed").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,81 @@
+"""A recipe file: TOML with any settings of a run, overridden by flags, checked field by field."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TypeVar
+
+from bertedge import records
+from bertedge.errors import SettingError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a kind of recipe allows beyond its types."""
+
+    paths: tuple[str, ...]
+    """Fields that name files, relative to the recipe that they stand in."""
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Least and largest value of a number."""
+    above: tuple[str, ...] = ()
+    """Numbers that must be above their least value."""
+
+
+def read(kind: type[T], path: Path | None, flags: Mapping[str, object], limits: Limits) -> T:
+    """Merge a TOML recipe with flags (None: not given) to the dataclass `kind`; flags win.
+
+    Files named in the recipe are relative to the recipe; files named by flags to the working
+    directory. Raises SettingError for an unknown key, a missing one, or a value out of range.
+    """
+    table = _read_toml(path, limits.paths) if path else {}
+    given = {name: value for name, value in flags.items() if value is not None}
+    where = f"{path}: " if path else ""
+    try:
+        recipe = records.from_plain(kind, table | given)
+    except records.RecordError as error:
+        raise SettingError(where + _as_flag(str(error))) from None
+    _check(recipe, limits)
+    return recipe
+
+
+def _read_toml(path: Path, names: tuple[str, ...]) -> dict[str, object]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingError(f"{path} does not exist; give the recipe's path") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingError(f"{path} cannot be read as TOML: {error}") from None
+    for name in names:
+        value = table.get(name)
+        if isinstance(value, str):
+            table[name] = str(path.parent / value)
+        elif isinstance(value, list):
+            table[name] = [str(path.parent / v) if isinstance(v, str) else v for v in value]
+    model = table.get("model")
+    if isinstance(model, str) and model.startswith("."):
+        table["model"] = str(path.parent / model)
+    return table
+
+
+def _as_flag(message: str) -> str:
+    """Turn "train is missing" into words that name the flag."""
+    name, _, rest = message.partition(" ")
+    if rest == "is missing":
+        return f"--{name.replace('_', '-')} is missing; give the flag, or {name} in a --recipe"
+    return message
+
+
+def _check(recipe: object, limits: Limits) -> None:
+    for each in fields(recipe):  # type: ignore[arg-type]
+        value = getattr(recipe, each.name)
+        if each.name in limits.bounds and value is not None:
+            low, high = limits.bounds[each.name]
+            above = value > low if each.name in limits.above else value >= low
+            if not above or value > high:
+                sign = "above" if each.name in limits.above else "at least"
+                raise SettingError(
+                    f"{each.name} is {value}; it must be {sign} {low:g} and at most {high:g}"
+                )
