@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from bertedge.bench.engines import LeftOut
 from bertedge.bench.environment import Environment
 from bertedge.bench.measure import EngineLog, Measurement, Workload
+from bertedge.bench.process import thread_variables
 from bertedge.bench.protocol import Opened, TextWorkload
 from bertedge.bench.report import (
     SCHEMA,
     Agreement,
     ColdStart,
     Comparison,
+    Difference,
     EngineReport,
     Load,
     Report,
@@ -33,6 +35,7 @@ flips one in ten or more of their labels."""
 class Setting:
     """What a report says beside the measurement."""
 
+    command: str
     environment: Environment
     comparison: Comparison
     settings: Settings
@@ -54,14 +57,19 @@ def build_report(
     )
     return Report(
         schema=SCHEMA,
+        command=setting.command,
         complete=measurement.complete,
         seconds=measurement.seconds,
         environment=setting.environment,
+        thread_settings=thread_variables(setting.settings.threads),
         comparison=setting.comparison,
         settings=setting.settings,
         workloads=tuple(_load(workload, measurement) for workload in workloads),
         engines=tuple(_engine(log, logs, workloads, setting) for log in measurement.engines),
         results=results,
+        noise=(),
+        open_loads=(),
+        profiles=(),
         left_out=setting.left_out,
     )
 
@@ -90,15 +98,18 @@ def _result(
     if not turns:
         return None
     ready = log.ready[workload.name]
+    speedup = _speedup(turns, baseline, workload, settings)
     samples_ms = [ms for turn in turns.values() for ms in turn]
     return Result(
         engine=log.spec.name,
         workload=workload.name,
         latency=summarize(samples_ms),
         texts_per_second=_texts(workload) * 1000 / statistics.fmean(samples_ms),
-        speedup=_speedup(turns, baseline, workload, settings),
+        speedup=speedup,
+        difference=_difference(speedup),
         agreement=_agreement(log, baseline, [workload]),
         warm_up_runs=ready.warm_up_runs,
+        warm_up_s=log.warm_up_s[workload.name],
         settled=ready.stable,
         rounds=tuple(turns),
         rounds_ms=tuple(turns.values()),
@@ -122,6 +133,14 @@ def _speedup(
     )
 
 
+def _difference(ratio: Ratio | None) -> Difference | None:
+    if ratio is None or ratio.low is None or ratio.high is None:
+        return None
+    if ratio.low <= 1 <= ratio.high:
+        return Difference.NONE
+    return Difference.FASTER if ratio.median > 1 else Difference.SLOWER
+
+
 def _engine(
     log: EngineLog, logs: dict[str, EngineLog], workloads: Sequence[Workload], setting: Setting
 ) -> EngineReport:
@@ -139,12 +158,18 @@ def _engine(
         precision=spec.precision,
         baseline=spec.baseline,
         runs_on=log.starts[-1].opened.runs_on if log.starts else None,
+        batching=spec.batching,
         bytes_on_disk=spec.bytes_on_disk,
+        installed_bytes=None,
         peak_memory_bytes=log.peak_memory_bytes,
+        memory=(),
+        idle_cpu=None,
+        joules_per_text=None,
         cold_starts=starts,
         cold_start=_median_start(starts),
         on_texts=on_texts,
         on_random_tokens=on_tokens,
+        labelled=None,
         at_export=setting.at_export.get(spec.name),
         problem=log.problem or _disagreement(on_texts, on_tokens),
         versions=log.starts[-1].opened.versions if log.starts else {},

@@ -9,6 +9,7 @@ from bertedge.bench.process import python_command
 from bertedge.bench.protocol import Open
 from bertedge.bundle import MANIFEST, Bundle, Variant
 from bertedge.errors import BundleError, DeviceError, SettingError
+from bertedge.runtime.batching import TOKEN_BUDGET
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import Checkpoint
@@ -17,6 +18,7 @@ DEVICES = ("auto", "cpu", "cuda")
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """CPU flags (x86, then arm64) without which PyTorch emulates bf16, slower than fp32."""
 PROVIDER_DEVICES = {"CPUExecutionProvider": "cpu", "CUDAExecutionProvider": "cuda"}
+PACKED = f"{TOKEN_BUDGET} tokens a batch, sorted by length"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
 
 
@@ -37,6 +39,8 @@ class EngineSpec:
     """Of weights or graph, tokenizer, and config or manifest."""
     baseline: str | None
     """Name of the engine it is compared with; None for a baseline."""
+    batching: str
+    """How it labels many texts at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,8 @@ class LeftOut:
 
     name: str
     why: str
+    fix: str | None = None
+    """The command that would bring it, where one would."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +153,7 @@ def _torch(checkpoint: "Checkpoint", base: Open, device: str, precision: str) ->
         open=replace(base, path=str(checkpoint.folder), precision=precision, device=device),
         bytes_on_disk=checkpoint_bytes(checkpoint.folder),
         baseline=None if precision == "fp32" else f"{prefix}-fp32",
+        batching=PACKED,
     )
 
 
@@ -172,6 +179,7 @@ def _variant(bundle: Bundle, variant: Variant, base: Open, device: str) -> Engin
         + manifest.tokenizer.bytes
         + (bundle.folder / MANIFEST).stat().st_size,
         baseline="torch-fp32" if device == "cpu" else f"torch-{device}-fp32",
+        batching=PACKED,
     )
 
 

@@ -61,6 +61,8 @@ class EngineLog:
     starts: list[Start] = field(default_factory=list)
     ready: dict[str, Ready] = field(default_factory=dict)
     """By workload."""
+    warm_up_s: dict[str, float] = field(default_factory=dict)
+    """By workload."""
     turns: list[Turn] = field(default_factory=list)
     peak_memory_bytes: int | None = None
     problem: str | None = None
@@ -151,8 +153,10 @@ class _Course:
         self._progress.start("warm-up", total, "workloads")
         for workload in workloads:
             for log in self._logs:
+                began = time.perf_counter()
                 ready = self._ask(log, workload, Ready, f"warm-up, {workload.name}")
                 if ready:
+                    log.warm_up_s[workload.name] = time.perf_counter() - began
                     log.ready[workload.name] = ready
                     _note_memory(log, ready.peak_memory_bytes)
                 self._progress.advance(1, f"{log.spec.name}, {workload.name}")

@@ -44,7 +44,7 @@ class Worker:
                 text=True,
                 encoding="utf-8",
                 errors="replace",
-                env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
+                env=os.environ | thread_variables(threads),
                 start_new_session=True,  # Ctrl-C reaches bench alone, which then ends the group
             )
         except OSError as error:
@@ -127,6 +127,11 @@ class Worker:
         self._errors.seek(0)
         said = self._errors.read().decode("utf-8", "replace").strip().splitlines()
         return f"ended with exit code {code}" + (f": {said[-1].strip()[:200]}" if said else "")
+
+
+def thread_variables(threads: int) -> dict[str, str]:
+    """The environment that tells libraries how many threads to use."""
+    return dict.fromkeys(THREAD_VARIABLES, str(threads))
 
 
 def python_command(module: str) -> tuple[str, ...]:

@@ -1,16 +1,28 @@
 """The record of a bench: what `--json` writes."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from bertedge.bench.engines import LeftOut
 from bertedge.bench.environment import Environment
+from bertedge.bench.open_load import OpenLoad
+from bertedge.bench.profiling import Profile
 from bertedge.bench.settings import Settings
 from bertedge.bench.statistics import Ratio, Summary
 from bertedge.bundle import Accuracy
 from bertedge.tasks import Task
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised whenever a field is renamed, removed or changes its meaning."""
+
+
+class Difference(StrEnum):
+    """What a ratio to the baseline comes to."""
+
+    FASTER = "faster"
+    SLOWER = "slower"
+    NONE = "none"
+    """Its interval includes 1, or it is within what the baseline differs from itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,23 +77,66 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """An engine on labelled data."""
+
+    data: str
+    """Name of the file."""
+    metric: str
+    """"accuracy" or "entity_f1"."""
+    value: float
+    rows: int
+    """Of the file, drawn as the workloads' texts are."""
+    agreement: float | None
+    """Share of labels (of texts, or of words) that are the baseline's too; None for a baseline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPoint:
+    """The memory of an engine's process at one moment."""
+
+    where: str
+    """"start" (the model is loaded and has labelled one text), or the workload just finished."""
+    at_s: float
+    """Since the process was started."""
+    resident_bytes: int
+    peak_bytes: int
+    """Largest resident size until then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineReport:
     """One engine."""
 
     name: str
     kind: str
+    """"torch", "pipeline", "optimum", "onnxruntime", "bundle", or what a peer's file says."""
     device: str
     precision: str
     baseline: str | None
     runs_on: str | None
+    batching: str
+    """How it labels many texts at once, such as "32 texts a batch, in their order"."""
     bytes_on_disk: int
+    """Of weights or graph, tokenizer, and config or manifest."""
+    installed_bytes: int | None
+    """Of all packages that it needs installed, Python itself left out; None where not known."""
     peak_memory_bytes: int | None
     """Resident, of the whole process; None where the system does not tell."""
+    memory: tuple[MemoryPoint, ...]
+    """Of the process that took the turns, in order of time; empty where not told."""
+    idle_cpu: float | None
+    """Share of one core that the process takes in the second after its last call."""
+    joules_per_text: float | None
+    """Of the whole processor while the engine labelled texts (rows of the last grid cell without
+    --data); None where the machine exposes no counter."""
     cold_starts: tuple[ColdStart, ...]
     cold_start: ColdStart | None
     """The one with the median total."""
     on_texts: Agreement | None
     on_random_tokens: Agreement | None
+    labelled: Labelled | None
+    """None without labelled --data."""
     at_export: Accuracy | None
     """What export measured of this variant on labelled data."""
     problem: str | None
@@ -100,8 +155,12 @@ class Result:
     texts_per_second: float
     speedup: Ratio | None
     """Over the engine's baseline; None for a baseline and where that has no figures."""
+    difference: Difference | None
+    """What that comes to, the noise considered; None where there is no interval."""
     agreement: Agreement | None
     warm_up_runs: int
+    warm_up_s: float
+    """Until times had settled; what compiles at its first calls does so here."""
     settled: bool
     """False where warm-up ended before times had settled."""
     rounds: tuple[int, ...]
@@ -111,17 +170,36 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """The baseline against itself: a second process of it that takes turns like any engine."""
+
+    engine: str
+    """The baseline."""
+    workload: str
+    ratio: Ratio
+    floor: float
+    """A ratio whose distance from 1 is no more than this is called no difference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """A whole bench."""
 
     schema: int
+    command: str
+    """What was typed, or the call."""
     complete: bool
     """False where it was interrupted."""
     seconds: float
     environment: Environment
+    thread_settings: dict[str, str]
+    """What every engine's process is told."""
     comparison: Comparison
     settings: Settings
     workloads: tuple[Load, ...]
     engines: tuple[EngineReport, ...]
     results: tuple[Result, ...]
+    noise: tuple[Noise, ...]
+    open_loads: tuple[OpenLoad, ...]
+    profiles: tuple[Profile, ...]
     left_out: tuple[LeftOut, ...]

@@ -38,6 +38,8 @@ class BenchConfig:
     """A file of real texts."""
     columns: Columns = field(default_factory=Columns)
     device: str = "auto"
+    command: str = "bertedge.bench.run.bench"
+    """What was typed."""
 
 
 def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
@@ -64,6 +66,7 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
         for item in lineup.left_out:
             progress.say(f"{item.name} is left out: {item.why}")
         setting = Setting(
+            command=config.command,
             environment=describe_environment(),
             comparison=_comparison(config, bundle, checkpoint),
             settings=config.settings,

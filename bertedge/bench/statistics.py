@@ -17,6 +17,7 @@ class Summary:
 
     samples: int
     p50_ms: float
+    p90_ms: float
     p95_ms: float
     p99_ms: float
     """Close to the maximum where there are fewer than some hundred samples."""
@@ -41,10 +42,11 @@ class Ratio:
 def summarize(samples_ms: Sequence[float]) -> Summary:
     """Describe a non-empty sample; percentiles interpolate linearly."""
     values = np.asarray(samples_ms, dtype=np.float64)
-    p50, p95, p99 = np.percentile(values, [50, 95, 99])
+    p50, p90, p95, p99 = np.percentile(values, [50, 90, 95, 99])
     return Summary(
         samples=values.size,
         p50_ms=float(p50),
+        p90_ms=float(p90),
         p95_ms=float(p95),
         p99_ms=float(p99),
         mean_ms=float(values.mean()),

@@ -1,5 +1,7 @@
 """`bertedge bench`."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +66,7 @@ def command(  # noqa: PLR0913, PLR0917 (one a flag)
         data=data,
         columns=options.columns_of(flags),
         device=flags["device"],
+        command=shlex.join(["bertedge", *sys.argv[1:]]),
     )
     report = bench(config, Terminal())
     click.echo(records.to_json(report) if as_json else render(report), nl=False)

@@ -82,6 +82,7 @@ def engine(opening: Open) -> EngineSpec:
         open=opening,
         bytes_on_disk=1000,
         baseline=None,
+        batching="one by one",
     )
 
 
@@ -152,6 +153,7 @@ def fake(tmp_path: Path, opening: Open) -> Callable[..., EngineSpec]:
             open=opening,
             bytes_on_disk=1,
             baseline=baseline,
+            batching="one by one",
         )
 
     return make

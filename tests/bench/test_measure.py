@@ -50,6 +50,7 @@ def report_of(
         data=None,
     )
     setting = Setting(
+        command="bertedge bench",
         environment=describe_environment(),
         comparison=comparison,
         settings=settings,
@@ -212,7 +213,7 @@ class Tell(Silent):
 opening = decode_request(sys.stdin.readline())
 spec = EngineSpec(name="tiny", kind="bundle", device="cpu", precision="fp32", baseline=None,
                   command=(sys.executable, "-m", "bertedge.bench.worker"), open=opening,
-                  bytes_on_disk=1)
+                  bytes_on_disk=1, batching="one by one")
 batches = (((9, 10, 11),),)
 settings = Settings(threads=1, rounds=10**6, turn_s=60, repeats=10**6, starts=1)
 done = measure([spec], [TokenWorkload(name="1x3", batches=batches)], settings, Tell())
