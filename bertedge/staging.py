@@ -11,15 +11,27 @@ from typing import IO
 
 from bertedge.errors import BertedgeError, OutputError
 
+MARKS = ("bertedge.json", "training.json", "config.json")
+"""A directory with one of these files in it is a bundle or a checkpoint."""
+
 
 def check_output(output: Path, *, overwrite: bool) -> None:
-    """Raise OutputError where `output` exists (unless `overwrite`) or cannot be created."""
+    """Raise OutputError where `output` exists (unless `overwrite`) or cannot be created.
+
+    Of directories, `overwrite` gives up only bundles, checkpoints and empty ones.
+    """
     if output.name in ("", ".."):
         raise OutputError(f"{output} is no name for an output; give a new file or directory")
     with writing(output):
         remove_leftovers(output)
         if os.path.lexists(output) and not overwrite:
             raise OutputError(f"{output} exists already; choose another output, or add --overwrite")
+        if _is_foreign(output):
+            raise OutputError(
+                f"{output} is neither a bundle nor a checkpoint (it holds "
+                f"{min(output.iterdir()).name}, and none of {', '.join(MARKS)}), so --overwrite "
+                "does not touch it; choose another output, or delete it yourself"
+            )
         parent = _existing(output.absolute().parent)
     if not parent.is_dir():
         raise OutputError(f"{output} cannot be created: {parent} is not a directory")
@@ -187,6 +199,13 @@ def _parents(output: Path) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 folder.rmdir()
         raise
+
+
+def _is_foreign(output: Path) -> bool:
+    """Tell a directory that none of our commands wrote: a home, a project, a disk."""
+    inside = output.is_dir() and not output.is_symlink()
+    names = {path.name for path in output.iterdir()} if inside else set()
+    return bool(names) and names.isdisjoint(MARKS)
 
 
 def _is_stream(output: Path) -> bool:

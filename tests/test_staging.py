@@ -70,22 +70,30 @@ def test_an_error_in_the_block_leaves_the_old_folder(
 ) -> None:
     output = tmp_path / "x"
     output.mkdir()
-    (output / "old").write_text("old")
+    (output / "config.json").write_text("old")
     with pytest.raises(error), staged_folder(output, overwrite=True) as folder:
         (folder / "new").write_text("new")
         raise error
     assert names(tmp_path) == ["x"]
-    assert names(output) == ["old"]
+    assert names(output) == ["config.json"]
 
 
 def test_overwriting_replaces_all_of_the_old_folder(tmp_path: Path) -> None:
     output = tmp_path / "x"
     output.mkdir()
-    (output / "old").write_text("old")
+    (output / "config.json").write_text("old")
     with staged_folder(output, overwrite=True) as folder:
         (folder / "new").write_text("new")
     assert names(output) == ["new"]
     assert names(tmp_path) == ["x"]
+
+
+def test_overwriting_gives_up_no_directory_that_is_none_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(OutputError, match=r"thesis\.tex.*--overwrite does not touch it"):
+        check_output(tmp_path, overwrite=True)
+    (tmp_path / "empty").mkdir()
+    check_output(tmp_path / "empty", overwrite=True)
 
 
 def test_overwriting_a_link_leaves_what_it_points_to(tmp_path: Path) -> None:
@@ -239,7 +247,7 @@ def small_files() -> Iterator[None]:
 def test_running_out_of_space_leaves_the_old_state(tmp_path: Path) -> None:
     output = tmp_path / "x"
     output.mkdir()
-    (output / "old").write_text("old")
+    (output / "config.json").write_text("old")
     with (
         pytest.raises(OutputError, match="larger than this user may write"),
         small_files(),
@@ -252,7 +260,7 @@ def test_running_out_of_space_leaves_the_old_state(tmp_path: Path) -> None:
         staged_file(tmp_path / "y") as file,
     ):
         file.write("x" * 3 * LIMIT)
-    assert names(output) == ["old"]
+    assert names(output) == ["config.json"]
     assert names(tmp_path) == ["x"]
 
 
@@ -352,7 +360,7 @@ def test_a_replacement_that_fails_puts_the_old_folder_back(tmp_path: Path) -> No
 def test_kill_9_leaves_the_old_state_and_the_next_run_tidies_up(tmp_path: Path) -> None:
     output = tmp_path / "x"
     output.mkdir()
-    (output / "old").touch()
+    (output / "config.json").touch()
     program = (
         "import sys, time; from pathlib import Path; from bertedge.staging import staged_folder\n"
         "with staged_folder(Path(sys.argv[1]), overwrite=True) as folder:\n"
@@ -366,7 +374,7 @@ def test_kill_9_leaves_the_old_state_and_the_next_run_tidies_up(tmp_path: Path) 
     process.kill()
     process.wait()
     process.stdout.close()
-    assert names(output) == ["old"]
+    assert names(output) == ["config.json"]
     assert len(names(tmp_path)) == 2
     with staged_folder(output, overwrite=True) as folder:
         (folder / "new").touch()
