@@ -191,12 +191,13 @@ def test_an_existing_output_is_refused_and_replaced_on_demand(
 ) -> None:
     output = tmp_path / "out"
     output.mkdir()
-    (output / "mine").touch()
+    (output / "config.json").write_text("mine")
+    (output / "more").touch()
     with pytest.raises(OutputError, match="exists already"):
         finetune(recipe(texts, base, output, epochs=1), Silent())
-    assert (output / "mine").exists()
+    assert (output / "config.json").read_text() == "mine"
     finetune(recipe(texts, base, output, epochs=1), Silent(), overwrite=True)
-    assert not (output / "mine").exists() and (output / "model.safetensors").exists()
+    assert not (output / "more").exists() and (output / "model.safetensors").exists()
 
 
 def command(files: dict[str, Path], base: Path, output: Path, *more: str) -> list[str]:
