@@ -15,11 +15,11 @@ from pathlib import Path
 from finetune_bars import HERE, SETS, find_files
 from provenance import provenance
 
+import bertedge
 from bertedge import evaluation
 from bertedge.bundle import open_bundle
 from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
 from bertedge.examples import Columns, open_examples
-from bertedge.runtime.session import Session
 
 RESULT = HERE / "end_to_end.json"
 
@@ -49,17 +49,14 @@ def main() -> None:
 def score(folder: Path, bundle: Path, test: Path, columns: dict[str, str]) -> dict[str, object]:
     checkpoint = open_checkpoint(str(folder))
     opened = open_bundle(bundle)
-    (variant,) = opened.manifest.variants
-    session = Session.open(
-        opened.path(variant.model), disabled_optimizers=variant.disabled_optimizers
-    )
+    engine = bertedge.load(bundle, device="cpu").engine
     examples = open_examples(test, checkpoint.task, Columns(**columns))
     torch_engine = TorchEngine(load_model(checkpoint))
     reference = evaluation.run(
         evaluation.Labeller.of(checkpoint, checkpoint.tokenizer_json, torch_engine), examples
     )
     int8 = evaluation.run(
-        evaluation.Labeller.of(opened.manifest, opened.tokenizer_json(), session), examples
+        evaluation.Labeller.of(opened.manifest, opened.tokenizer_json(), engine), examples
     )
     return {
         "metric": reference.scores.metric,

@@ -27,11 +27,10 @@ def child(path: str) -> None:
     """Answer each line "BATCH LENGTH" with the median milliseconds of the runs of a turn."""
     import numpy as np
 
-    from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS
     from bertedge.runtime.batching import Batch
     from bertedge.runtime.session import Session
 
-    engine = Session.open(Path(path), disabled_optimizers=CPU_DISABLED_OPTIMIZERS)
+    engine = Session.open(Path(path), optimized=True)
     print("ready", flush=True)
     for line in sys.stdin:
         ids = np.random.default_rng(0).integers(1000, 20000, tuple(map(int, line.split())))
@@ -48,19 +47,20 @@ def child(path: str) -> None:
         print(statistics.median(samples), flush=True)
 
 
-def make_graphs(checkpoint, examples, folder: Path) -> dict[str, Path]:
-    """Make the graph of every recipe in `folder`."""
+def make_graphs(checkpoint, examples, folder: Path):
+    """Make what every recipe ships in `folder`."""
     from transformers import AutoConfig
 
     from bertedge.export import ExportConfig, export
     from bertedge.export.calibration import gather
-    from bertedge.export.proof import Candidate
+    from bertedge.export.final import Candidate, finish
     from bertedge.export.recipes import RECIPES, Workshop
     from bertedge.export.target import this_machine
 
     bundle = folder / FP32
     export(ExportConfig(checkpoint=str(checkpoint.folder), output=bundle, max_drop=100.0))
-    floats = Candidate(path=bundle / "cpu-fp32.onnx", precision="fp32", passes=())
+    candidate = Candidate(path=bundle / "cpu-fp32.onnx", precision="fp32", passes=())
+    floats = finish(candidate, folder / "finished")
     shop = Workshop(
         floats,
         AutoConfig.from_pretrained(checkpoint.folder),
@@ -68,13 +68,12 @@ def make_graphs(checkpoint, examples, folder: Path) -> dict[str, Path]:
         this_machine(),
         folder,
     )
-    graphs = {name: shop.make(name).candidate.path for name in RECIPES}
-    return graphs | {FP32: floats.path}
+    return {name: shop.make(name).shipped for name in (*RECIPES, FP32)}
 
 
-def measure_times(graphs: dict[str, Path]) -> dict[str, dict[str, float]]:
+def measure_times(graphs) -> dict[str, dict[str, float]]:
     """Give the time of each graph as a multiple of plain dynamic's, for each shape."""
-    workers = {name: start(path) for name, path in graphs.items()}
+    workers = {name: start(each.folder / each.unpadded.file) for name, each in graphs.items()}
     times: dict[str, dict[str, float]] = {name: {} for name in graphs}
     order = list(graphs)
     for shape in GRID:
@@ -115,9 +114,7 @@ def measure_set(name: str, folder: Path, shared: Path, work: Path) -> dict:
     from bertedge.evaluation import Labeller
     from bertedge.examples import Columns, open_examples
     from bertedge.export.config import ExportConfig
-    from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS
     from bertedge.export.ladder import LADDER, LEAST_AGREEMENT, choose
-    from bertedge.runtime.session import Session
 
     checkpoint = open_checkpoint(str(folder))
     columns = Columns(**SETS[name].columns)
@@ -132,7 +129,7 @@ def measure_set(name: str, folder: Path, shared: Path, work: Path) -> dict:
     for split, examples in files.items():
         labellings = {}
         for recipe in (FP32, *(each for each in graphs if each != FP32)):
-            engine = Session.open(graphs[recipe], disabled_optimizers=CPU_DISABLED_OPTIMIZERS)
+            engine = graphs[recipe].open()
             labeller = Labeller.of(checkpoint, checkpoint.tokenizer_json, engine)
             labellings[recipe] = evaluation.run(labeller, examples)
             found = labellings[recipe]

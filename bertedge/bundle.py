@@ -1,9 +1,11 @@
-"""What a bundle is on disk: a manifest, a tokenizer and one ONNX file for each variant.
+"""What a bundle is on disk: a manifest, a tokenizer and the ONNX files of each variant.
 
     home-intents/
       bertedge.json      the manifest: everything below, with sizes and SHA-256
       tokenizer.json     Hugging Face tokenizers' own format
-      cpu-int8.onnx      one file for each variant
+      cpu-int8.onnx      a variant's graph
+      cpu-int8-unpadded.onnx   its graph for batches without padding, where it has one
+      cpu-int8.weights   what both graphs read
 
 `write_bundle` writes one atomically, `open_bundle` verifies every file before anything parses it.
 `bertedge.json` is described field by field in the README.
@@ -21,7 +23,8 @@ from bertedge.errors import BundleError
 from bertedge.staging import staged_folder
 from bertedge.tasks import Task
 
-FORMAT = 1
+FORMAT = 2
+"""2 added graphs that are optimized already, in several files; 1 is read as ever."""
 MANIFEST = "bertedge.json"
 TOKENIZER = "tokenizer.json"
 UNHASHED = "0" * 64
@@ -136,6 +139,22 @@ class Variant:
     """Largest difference accepted on the golden inputs at load, in Parity's unit."""
     quantization: Quantization | None = None
     """None where int8 was not asked for (and in bundles of version 0.1.0)."""
+    optimized: bool = False
+    """True where onnxruntime's own optimizations are part of the file: none is run at load."""
+    unpadded: File | None = None
+    """The graph for batches without padding: it takes no mask."""
+    weights: File | None = None
+    """What the graphs read their weights from; None where they hold them."""
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """All files of the variant."""
+        return tuple(file for file in (self.model, self.unpadded, self.weights) if file)
+
+    @property
+    def bytes(self) -> int:
+        """Size on disk."""
+        return sum(file.bytes for file in self.files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +221,11 @@ class Bundle:
         """Where a file of the manifest lies."""
         return self.folder / file.file
 
+    def check(self, variant: Variant) -> None:
+        """Check a variant's files again, for what is read later; BundleError as `open_bundle`."""
+        for file in variant.files:
+            _check_file(self.folder, file)
+
     def tokenizer_json(self) -> str:
         """The text of `tokenizer.json`."""
         return self.path(self.manifest.tokenizer).read_text(encoding="utf-8")
@@ -245,9 +269,11 @@ def open_bundle(folder: Path) -> Bundle:
     manifest = _read_manifest(folder)
     if not manifest.variants:
         raise BundleError(f"{folder / MANIFEST} lists no variants; export the model again")
-    for file in (manifest.tokenizer, *(variant.model for variant in manifest.variants)):
-        _check_file(folder, file)
-    return Bundle(folder=folder, manifest=manifest)
+    bundle = Bundle(folder=folder, manifest=manifest)
+    _check_file(folder, manifest.tokenizer)
+    for variant in manifest.variants:
+        bundle.check(variant)
+    return bundle
 
 
 def _read_manifest(folder: Path) -> Manifest:

@@ -22,6 +22,7 @@ from bertedge.bundle import (
     Source,
     Variant,
     describe_file,
+    hash_file,
     open_bundle,
     write_bundle,
 )
@@ -200,6 +201,31 @@ def test_a_newer_format_says_to_upgrade(bundle: Path) -> None:
     # Whatever else a newer format changes, this is what is said.
     rewrite(bundle, {"format": FORMAT + 1, "something": "new"})
     with pytest.raises(BundleError, match=f"has format {FORMAT + 1}, .* reads up to {FORMAT}"):
+        open_bundle(bundle)
+
+
+def test_format_1_is_read_as_ever(bundle: Path) -> None:
+    variant = records.to_plain(open_bundle(bundle).manifest.variants[0])
+    for name in ("optimized", "unpadded", "weights"):
+        del variant[name]
+    rewrite(bundle, {"format": 1, "variants": [variant]})
+    opened = open_bundle(bundle)
+    assert opened.manifest.format == 1
+    (found,) = opened.manifest.variants
+    assert (found.optimized, found.files) == (False, (found.model,))
+
+
+@pytest.mark.parametrize("field", ["unpadded", "weights"])
+def test_every_file_of_a_variant_is_checked(bundle: Path, field: str) -> None:
+    model = open_bundle(bundle).manifest.variants[0].model
+    other = bundle / "other.bin"
+    other.write_bytes(b"0123456789")
+    described = replace(model, file=other.name, bytes=10, sha256=hash_file(other))
+    variant = replace(make_variant(model), **{field: described})
+    rewrite(bundle, {"variants": [records.to_plain(variant)]})
+    assert open_bundle(bundle).manifest.variants[0].bytes == model.bytes + 10
+    other.write_bytes(b"9876543210")
+    with pytest.raises(BundleError, match=r"other.bin does not have the SHA-256"):
         open_bundle(bundle)
 
 

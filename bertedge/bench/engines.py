@@ -175,7 +175,7 @@ def _variant(bundle: Bundle, variant: Variant, base: Open, device: str) -> Engin
             tokenizer=str(bundle.path(manifest.tokenizer).resolve()),
             pad_token_id=manifest.pad_token_id,
         ),
-        bytes_on_disk=variant.model.bytes
+        bytes_on_disk=variant.bytes
         + manifest.tokenizer.bytes
         + (bundle.folder / MANIFEST).stat().st_size,
         baseline="torch-fp32" if device == "cpu" else f"torch-{device}-fp32",

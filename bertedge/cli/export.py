@@ -110,7 +110,7 @@ def render(report: "ExportReport") -> str:
 
 
 def _row(variant: "Variant") -> tuple[str, ...]:
-    megabytes = f"{variant.model.bytes / 1e6:.1f}"
+    megabytes = f"{variant.bytes / 1e6:.1f}"
     parity = f"{variant.parity.max_difference:.2g}"
     if variant.accuracy is None:
         return variant.name, megabytes, parity, "not measured", "not measured"

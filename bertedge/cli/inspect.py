@@ -32,7 +32,7 @@ def command(bundle: Path, as_json: bool) -> None:
 def _describe(bundle: "Bundle") -> str:
     manifest = bundle.manifest
     source = manifest.source
-    files = [manifest.tokenizer, *(variant.model for variant in manifest.variants)]
+    files = [manifest.tokenizer, *(file for variant in manifest.variants for file in variant.files)]
     kind = "pairs of texts" if manifest.pair else "single texts"
     made = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
     facts = {
@@ -57,7 +57,7 @@ def _describe_variant(variant: "Variant") -> list[str]:
     parity, accuracy = variant.parity, variant.accuracy
     bound = "" if parity.tolerance is None else f" (allowed: {parity.tolerance:.2g})"
     facts = {
-        "file": f"{variant.model.file}, {_size(variant.model.bytes)}, {variant.precision}",
+        "file": f"{variant.model.file}, {_size(variant.bytes)}, {variant.precision}",
         "runs on": ", ".join(variant.providers),
         "graph": ", ".join(f"{each.name} x{each.nodes}" for each in variant.passes)
         or "as exported",

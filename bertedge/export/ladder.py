@@ -1,17 +1,16 @@
 """The ways to int8, cheapest first, until one keeps the user's budget."""
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from bertedge.bundle import Quantization, Rung, Variant
 from bertedge.errors import VerificationError
 from bertedge.export import verify
 from bertedge.export.accuracy import FEW_ROWS, drop
 from bertedge.export.config import ExportConfig
-from bertedge.export.proof import Candidate, Subject, measure, open_candidate
+from bertedge.export.final import Shipped
+from bertedge.export.proof import Subject, measure
 from bertedge.export.recipes import Made, Workshop
 from bertedge.export.timing import relative_time
 from bertedge.progress import Progress, Silent
@@ -54,13 +53,13 @@ def climb(config: ExportConfig, subject: Subject, shop: Workshop, progress: Prog
     for recipe in recipes:
         began = time.perf_counter()
         made.append(shop.make(recipe))
-        variant, rung = _try(config, subject, recipe, made[-1].candidate, shop)
+        variant, rung = _try(config, subject, recipe, made[-1].shipped, shop)
         rungs.append(rung)
         variants.append(variant)
         progress.say(f"{_line(cells(rung))}  {time.perf_counter() - began:.0f} s")
         taken = choose(config, rungs)
         if taken is not None:
-            _keep(made[taken].candidate.path, shop.floats.path.parent)
+            made[taken].shipped.move(shop.floats.folder)
             quantization = Quantization(
                 recipe=recipes[taken],
                 target=shop.target.value,
@@ -101,16 +100,16 @@ def _introduce(config: ExportConfig, subject: Subject, recipes: tuple[str, ...])
 
 
 def _try(
-    config: ExportConfig, subject: Subject, recipe: str, candidate: Candidate, shop: Workshop
+    config: ExportConfig, subject: Subject, recipe: str, shipped: Shipped, shop: Workshop
 ) -> tuple[Variant, Rung]:
-    variant = measure(config, subject, candidate, Silent(), with_data=True)
-    engine = open_candidate(candidate)
+    variant = measure(config, subject, shipped, Silent(), with_data=True)
+    engine = shipped.open()
     difference = verify.compare(subject.parity, engine)
     moved = verify.variance(subject.parity, engine) if config.invariant else None
     accuracy = variant.accuracy
     rung = Rung(
         recipe=recipe,
-        relative_time=relative_time(candidate.path, shop.reference, subject.checkpoint),
+        relative_time=relative_time(shipped, shop.reference, subject.checkpoint),
         max_difference=difference.largest,
         rms_difference=difference.rms,
         metric=accuracy.variant if accuracy else None,
@@ -178,8 +177,3 @@ def _refusal(config: ExportConfig, rungs: list[Rung], variants: list[Variant]) -
     broken = " and ".join(_broken(config, variants[best], rungs[best].invariance))
     which = "the recipe" if len(rungs) == 1 else f"none of {len(rungs)} recipes passes: the best,"
     return f"{which} {rungs[best].recipe}, {broken}{on}; " + ", or ".join(filter(None, remedies))
-
-
-def _keep(path: Path, folder: Path) -> None:
-    if path.parent != folder:
-        os.replace(path, folder / path.name)

@@ -15,6 +15,8 @@ from bertedge.export.nodes import integer
 SEQUENCE_AXIS = 1
 MOST_TOKEN_TYPES = 4
 """A table of embeddings with more rows is of words or positions."""
+MASK_PLACE = {"Attention": 3, "QAttention": 5, "MultiHeadAttention": 4}
+"""Which input of an attention is its mask."""
 ELEMENTWISE = {
     *("Add", "Sub", "Mul", "Div", "Pow", "Sqrt", "Reciprocal", "Neg", "Abs", "Exp", "Cast"),
     *("BiasGelu", "FastGelu", "Gelu", "QuickGelu", "Erf", "Relu", "LeakyRelu", "Sigmoid", "Tanh"),
@@ -76,6 +78,20 @@ def remove_unread(model: onnx.ModelProto) -> int:
         for value in [value for value in values if value.name not in read]:
             values.remove(value)
     return len(unread)
+
+
+def drop_mask(model: onnx.ModelProto) -> int:
+    """Take the mask from every attention, for batches without padding; count the attentions."""
+    masked = [
+        node
+        for node in model.graph.node
+        if len(node.input) > MASK_PLACE.get(node.op_type, len(node.input))
+        and node.input[MASK_PLACE[node.op_type]]
+    ]
+    for node in masked:
+        node.input[MASK_PLACE[node.op_type]] = ""
+    remove_unread(model)
+    return len(masked)
 
 
 def narrow_last_layer(model: onnx.ModelProto) -> int:

@@ -15,11 +15,12 @@ from bertedge.export import texts, verify
 from bertedge.export.accuracy import EvalData, find_eval_data
 from bertedge.export.calibration import gather
 from bertedge.export.config import ExportConfig
+from bertedge.export.final import Candidate, Shipped, finish
 from bertedge.export.fuse import fuse, infer_shapes
 from bertedge.export.graph import check_size, export_graph
 from bertedge.export.ladder import climb
 from bertedge.export.passes import run_passes
-from bertedge.export.proof import Candidate, Subject, prove, question
+from bertedge.export.proof import Subject, prove, question
 from bertedge.export.quiet import library_versions, quietly
 from bertedge.export.recipes import Workshop
 from bertedge.export.target import this_machine
@@ -67,7 +68,7 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportRepo
         tokenizer = work / bundle.TOKENIZER
         tokenizer.write_text(checkpoint.tokenizer_json, encoding="utf-8")
         manifest = _describe(exported.subject, variants, tokenizer)
-        files = [tokenizer, *(work / variant.model.file for variant in variants)]
+        files = [tokenizer, *(work / file.file for variant in variants for file in variant.files)]
         bundle.write_bundle(config.output, manifest, files, overwrite=config.overwrite)
     return ExportReport(
         output=config.output,
@@ -106,18 +107,19 @@ def _make_variants(
     return (quantized, proven) if kept else (quantized,)
 
 
-def _make_float(exported: Exported, work: Path, progress: Progress) -> Candidate:
+def _make_float(exported: Exported, work: Path, progress: Progress) -> Shipped:
     began = time.perf_counter()
     graph = fuse(exported.path, exported.architecture, work / "fused")
     passes = graph.passes + run_passes(graph.model, pair=exported.subject.pair)
-    path = work / "cpu-fp32.onnx"
+    path = work / "fused" / "cpu-fp32.onnx"
     onnx.save(infer_shapes(graph.model, work), path)
-    progress.say(f"optimized for the CPU: {_list(passes)}{_since(began)}")
-    return Candidate(path=path, precision="fp32", passes=passes)
+    shipped = finish(Candidate(path=path, precision="fp32", passes=passes), work)
+    progress.say(f"optimized for the CPU: {_list(shipped.passes)}{_since(began)}")
+    return shipped
 
 
 def _open_workshop(
-    config: ExportConfig, exported: Exported, floats: Candidate, work: Path
+    config: ExportConfig, exported: Exported, floats: Shipped, work: Path
 ) -> Workshop:
     subject = exported.subject
     yardstick = subject.yardstick

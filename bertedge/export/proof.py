@@ -2,20 +2,20 @@
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from bertedge import evaluation
-from bertedge.bundle import Accuracy, GraphPass, Variant, describe_file
+from bertedge.bundle import Accuracy, Parity, Variant
 from bertedge.checkpoint import Checkpoint
 from bertedge.errors import SettingError
 from bertedge.evaluation import Labeller
 from bertedge.export import texts, verify
 from bertedge.export.accuracy import EvalData, Yardstick, check_drop, compare
 from bertedge.export.config import ExportConfig
+from bertedge.export.final import Shipped
 from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS
-from bertedge.export.verify import Probe
+from bertedge.export.verify import Bound, Probe
 from bertedge.progress import Progress
-from bertedge.runtime.session import PROVIDERS, Engine, Session
+from bertedge.runtime.session import PROVIDERS, Engine
 from bertedge.tasks import Task
 
 
@@ -29,15 +29,6 @@ class Subject:
     golden: Probe
     yardstick: Yardstick | None
     """None where there is no labelled data."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A graph on disk that is not proven yet; its file's name is the variant's."""
-
-    path: Path
-    precision: str
-    passes: tuple[GraphPass, ...]
 
 
 def question(
@@ -74,13 +65,13 @@ def question(
 def prove(
     config: ExportConfig,
     subject: Subject,
-    candidate: Candidate,
+    shipped: Shipped,
     progress: Progress,
     *,
     with_data: bool,
 ) -> Variant:
     """Measure the fp32 candidate; VerificationError for the first promise it breaks."""
-    variant = measure(config, subject, candidate, progress, with_data=with_data)
+    variant = measure(config, subject, shipped, progress, with_data=with_data)
     if variant.accuracy is not None:
         check_drop(variant.name, variant.accuracy, config.max_drop)
     return variant
@@ -89,7 +80,7 @@ def prove(
 def measure(
     config: ExportConfig,
     subject: Subject,
-    candidate: Candidate,
+    shipped: Shipped,
     progress: Progress,
     *,
     with_data: bool,
@@ -98,33 +89,39 @@ def measure(
 
     Only parity is enforced: tightly for fp32, widely for int8 where there is no labelled data.
     """
-    name, int8 = candidate.path.stem, candidate.precision == "int8"
+    name, precision = shipped.name, shipped.candidate.precision
+    int8 = precision == "int8"
     began = time.perf_counter()
-    engine = open_candidate(candidate)
+    engine = shipped.open()
     labelled = subject.yardstick is not None
     bound = verify.int8_bound(labelled=labelled) if int8 else verify.float_bound(config.tolerance)
-    parity = verify.check_parity(name, subject.parity, engine, bound)
-    golden = verify.check_parity(name, subject.golden, engine, bound)
+    parity = _check_graphs(name, subject.parity, engine, bound)
+    golden = _check_graphs(name, subject.golden, engine, bound)
     progress.say(
         f"{name}: logits differ by at most {parity.max_difference:.2g} of their spread on "
         f"{parity.texts} texts  {time.perf_counter() - began:.1f} s"
     )
     return Variant(
         name=name,
-        model=describe_file(candidate.path),
-        precision=candidate.precision,
+        model=shipped.model,
+        precision=precision,
         providers=(PROVIDERS["cpu"],),
         disabled_optimizers=CPU_DISABLED_OPTIMIZERS,
-        passes=candidate.passes,
+        passes=shipped.passes,
         parity=parity,
         accuracy=_measure_accuracy(subject, name, engine, progress) if with_data else None,
         golden_tolerance=verify.golden_tolerance(golden, int8=int8),
+        optimized=True,
+        unpadded=shipped.unpadded,
+        weights=shipped.weights,
     )
 
 
-def open_candidate(candidate: Candidate) -> Session:
-    """Open a candidate as the predictor will."""
-    return Session.open(candidate.path, disabled_optimizers=CPU_DISABLED_OPTIMIZERS)
+def _check_graphs(name: str, probe: Probe, engine: Engine, bound: Bound) -> Parity:
+    """Check padded batches and each text alone, for which another graph may run; give the worse."""
+    probes = (probe, verify.alone(probe))
+    found = [verify.check_parity(name, each, engine, bound) for each in probes]
+    return max(found, key=lambda parity: parity.max_difference)
 
 
 def _measure_accuracy(

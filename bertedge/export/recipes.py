@@ -27,9 +27,9 @@ from bertedge.export.calibration import (
     channel_maxima,
 )
 from bertedge.export.effects import measure_effects, most_damaging
+from bertedge.export.final import Candidate, Shipped, finish
 from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS, Graph, infer_shapes
 from bertedge.export.outliers import fold_outliers
-from bertedge.export.proof import Candidate
 from bertedge.export.quantize import quantize_dynamic
 from bertedge.export.sites import copy_of, float_branches
 from bertedge.export.static import freeze_scales
@@ -69,7 +69,7 @@ RECIPES = {
 class Made:
     """A candidate, and which calibration it needed."""
 
-    candidate: Candidate
+    shipped: Shipped
     calibration: Calibration | None
 
 
@@ -78,7 +78,7 @@ class Workshop:
 
     def __init__(
         self,
-        floats: Candidate,
+        floats: Shipped,
         architecture: PretrainedConfig,
         gather: Callable[[], CalibrationTexts],
         target: Target,
@@ -89,13 +89,21 @@ class Workshop:
         self._architecture = architecture
         self._gather = gather
         self._folder = folder
+        self._made: dict[str, Made] = {}
 
     def make(self, name: str) -> Made:
-        """Make the candidate of a recipe; "fp32" is the float graph itself."""
-        if name not in RECIPES:
-            return Made(candidate=self.floats, calibration=None)
-        recipe = RECIPES[name]
-        source = self.folded if recipe.outliers else self.floats
+        """Make (once) what a recipe ships; "fp32" is the float graph itself."""
+        if name not in self._made:
+            self._made[name] = (
+                self._make(RECIPES[name])
+                if name in RECIPES
+                else Made(shipped=self.floats, calibration=None)
+            )
+        return self._made[name]
+
+    def _make(self, recipe: Recipe) -> Made:
+        name = recipe.name
+        source = self.folded if recipe.outliers else self.floats.candidate
         folder = self._folder / name
         folder.mkdir()
         branches = float_branches(onnx.load(source.path))
@@ -116,16 +124,16 @@ class Workshop:
         path = folder / "cpu-int8.onnx"
         onnx.save(graph.model, path)
         calibrated = recipe.static or recipe.outliers
+        candidate = Candidate(path=path, precision="int8", passes=passes)
         return Made(
-            candidate=Candidate(path=path, precision="int8", passes=passes),
+            shipped=finish(candidate, folder / "shipped"),
             calibration=self._describe(method) if calibrated else None,
         )
 
-    @cached_property
-    def reference(self) -> Path:
-        """The graph that times are compared with: plain dynamic int8."""
-        made = self._folder / "dynamic" / "cpu-int8.onnx"
-        return made if made.exists() else self.make("dynamic").candidate.path
+    @property
+    def reference(self) -> Shipped:
+        """What times are compared with: plain dynamic int8."""
+        return self.make("dynamic").shipped
 
     @cached_property
     def texts(self) -> CalibrationTexts:
@@ -135,21 +143,22 @@ class Workshop:
     @cached_property
     def folded(self) -> Candidate:
         """The float graph without outliers."""
-        model = onnx.load(self.floats.path)
-        effects = self._effects_of(self.floats)
+        floats = self.floats.candidate
+        model = onnx.load(floats.path)
+        effects = self._effects_of(floats)
         total = sum(effect**2 for effect in effects.values())
         worth = {name for name, effect in effects.items() if effect**2 > WORTH * total}
         passes = fold_outliers(model, channel_maxima(model, self.texts), worth)
         path = self._folder / "folded.onnx"
         onnx.save(infer_shapes(copy_of(model), self._folder), path)
-        before, after = self._logits(self.floats.path), self._logits(path)
+        before, after = self._logits(floats.path), self._logits(path)
         moved = float(np.abs(after - before).max() / max(np.ptp(before), 1e-9))
         if not moved <= FOLDING:
             raise VerificationError(
                 f"taking the outliers out of the way moved the logits by {moved:.2g} of their "
                 f"spread, {FOLDING:g} is tolerated; leave them in with --recipe-int8 dynamic"
             )
-        return Candidate(path=path, precision="fp32", passes=self.floats.passes + passes)
+        return Candidate(path=path, precision="fp32", passes=floats.passes + passes)
 
     def _effects_of(self, source: Candidate) -> dict[str, float]:
         return measure_effects(onnx.load(source.path), self.texts.singles(EFFECT_TEXTS))

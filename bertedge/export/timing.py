@@ -2,14 +2,14 @@
 
 import statistics
 import time
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
 from bertedge.checkpoint import Checkpoint
-from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS
+from bertedge.export.final import Shipped
 from bertedge.runtime.batching import Batch
-from bertedge.runtime.session import Engine, Session
+from bertedge.runtime.session import Engine
 
 SHAPES = ((1, 16), (1, 128), (8, 128))
 ROUNDS = (5, 100)
@@ -17,22 +17,19 @@ ROUNDS = (5, 100)
 SECONDS = 0.4
 
 
-def relative_time(graph: Path, reference: Path, checkpoint: Checkpoint) -> float:
+def relative_time(graph: Shipped, reference: Shipped, checkpoint: Checkpoint) -> float:
     """Return the time of `graph` divided by that of `reference`, a mean over SHAPES.
 
     Both take turns, so that a busy machine slows both.
     """
-    if graph == reference:
+    if graph.model == reference.model and graph.weights == reference.weights:
         return 1.0
-    engines = [
-        Session.open(path, disabled_optimizers=CPU_DISABLED_OPTIMIZERS)
-        for path in (graph, reference)
-    ]
+    engines = [graph.open(), reference.open()]
     ratios = [_ratio(engines, _batch(shape, checkpoint)) for shape in SHAPES]
     return statistics.geometric_mean(ratios)
 
 
-def _ratio(engines: list[Session], batch: Batch) -> float:
+def _ratio(engines: Sequence[Engine], batch: Batch) -> float:
     times: list[list[float]] = [[], []]
     for engine in engines:
         engine.logits(batch)

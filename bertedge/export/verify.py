@@ -67,6 +67,12 @@ def ask(engine: Engine, batches: Sequence[Batch]) -> Probe:
     return probe
 
 
+def alone(probe: Probe) -> Probe:
+    """Ask the same of each text in a batch of its own, without padding."""
+    rows = (_row(batch, i) for batch in probe.batches for i in range(len(batch.input_ids)))
+    return Probe(batches=tuple(rows), logits=probe.logits)
+
+
 def difference(probe: Probe, engine: Engine) -> float:
     """Return the largest difference of a logit, divided by the spread of the checkpoint's."""
     return compare(probe, engine).largest
@@ -83,8 +89,7 @@ def variance(probe: Probe, engine: Engine) -> float:
 
     The largest difference, as a share of the spread, between texts alone and in padded batches.
     """
-    alone = [_row(batch, i) for batch in probe.batches for i in range(len(batch.input_ids))]
-    off = _answers(engine, alone) - _answers(engine, probe.batches)
+    off = _answers(engine, alone(probe).batches) - _answers(engine, probe.batches)
     return float(np.abs(off).max()) / probe.spread
 
 

@@ -1,11 +1,13 @@
 """Which variant of a bundle runs on which device, and the proof that it answers rightly here."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from bertedge.bundle import Bundle, Manifest, Variant
+from bertedge.bundle import Bundle, File, Manifest, Variant
 from bertedge.errors import BundleError, DeviceError, SettingError, VerificationError
+from bertedge.runtime.graphs import Graphs
 from bertedge.runtime.probe import int8_is_exact
 from bertedge.runtime.session import PROVIDERS, Engine, Session, infer
 from bertedge.runtime.tokenization import Tokenizer
@@ -22,14 +24,16 @@ NEVER_SATURATES = "x86-avx2"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A variant that runs."""
+    """A variant that runs, and answers rightly."""
 
     variant: Variant
-    session: Session
+    engine: Graphs
 
 
-def open_variant(bundle: Bundle, *, device: str, threads: int | None, name: str | None) -> Opened:
-    """Open the variant called `name`, or the fastest for `device`.
+def open_variant(
+    bundle: Bundle, tokenizer: Tokenizer, *, device: str, threads: int | None, name: str | None
+) -> Opened:
+    """Open the variant called `name`, or the fastest for `device`, and check its golden answers.
 
     "auto" takes CUDA where a variant is made for it and the provider loads, the CPU otherwise.
     """
@@ -42,19 +46,38 @@ def open_variant(bundle: Bundle, *, device: str, threads: int | None, name: str 
         raise _nothing_to_run(bundle, device, name)
     for place, (each, variant) in enumerate(runnable):
         try:
-            session = Session.open(
-                bundle.path(variant.model),
-                device=each,
-                threads=threads,
-                disabled_optimizers=variant.disabled_optimizers,
-            )
+            engine = _open_graphs(bundle, variant, tokenizer, device=each, threads=threads)
         except DeviceError:
             if place + 1 == len(runnable):
                 raise
         else:
-            check_products(variant)
-            return Opened(variant=variant, session=session)
+            return Opened(variant=variant, engine=engine)
     raise AssertionError("the last choice returns or raises")
+
+
+def _open_graphs(
+    bundle: Bundle, variant: Variant, tokenizer: Tokenizer, *, device: str, threads: int | None
+) -> Graphs:
+    """Open a variant's graphs as they are needed, each proven when it opens."""
+
+    def open_one(file: File, *, alone: bool) -> Session:
+        if variant.unpadded and not alone:  # opened later: the bundle may have been replaced
+            bundle.check(variant)
+        session = Session.open(
+            bundle.path(file),
+            device=device,
+            threads=threads,
+            disabled_optimizers=variant.disabled_optimizers,
+            optimized=variant.optimized,
+        )
+        check_golden(bundle.manifest, variant, session, tokenizer, alone=alone)
+        return session
+
+    check_products(variant)
+    padded = partial(open_one, variant.model, alone=False)
+    if variant.unpadded is None:
+        return Graphs(padded)
+    return Graphs(padded, partial(open_one, variant.unpadded, alone=True))
 
 
 def choose(bundle: Bundle, device: str, name: str | None) -> Variant | None:
@@ -85,9 +108,14 @@ def check_products(variant: Variant) -> None:
 
 
 def check_golden(
-    manifest: Manifest, variant: Variant, engine: Engine, tokenizer: Tokenizer
+    manifest: Manifest,
+    variant: Variant,
+    engine: Engine,
+    tokenizer: Tokenizer,
+    *,
+    alone: bool = False,
 ) -> float:
-    """Run the golden inputs in one padded batch; return how far the answers are from recorded.
+    """Run the golden inputs in one padded batch, or each alone; return how far they are off.
 
     The difference is the largest of any logit, divided by the spread (max - min) of those
     recorded. VerificationError where it is above the variant's tolerance.
@@ -96,7 +124,7 @@ def check_golden(
         text[0] if len(text) == 1 else (text[0], text[1]) for text in manifest.golden.texts
     ]
     encoded = tokenizer.encode(texts)
-    budget = len(texts) * manifest.max_length
+    budget = 1 if alone else len(texts) * manifest.max_length
     found = np.vstack(
         infer(engine, encoded, pad_token_id=manifest.pad_token_id, token_budget=budget)
     )

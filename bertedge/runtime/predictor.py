@@ -16,8 +16,9 @@ from bertedge.errors import DataError, SettingError
 from bertedge.runtime import machine
 from bertedge.runtime.batching import CUDA_TOKEN_BUDGET
 from bertedge.runtime.decoding import classify, find_entities, join_windows, split_tags
-from bertedge.runtime.opening import Opened, check_golden, open_variant
-from bertedge.runtime.session import PROVIDERS, Session, infer
+from bertedge.runtime.graphs import Graphs
+from bertedge.runtime.opening import Opened, open_variant
+from bertedge.runtime.session import PROVIDERS, infer
 from bertedge.runtime.tokenization import Encoded, Tokenizer
 from bertedge.runtime.tuning import DEFAULT, TokenBudget, cache_file, measure, recall, remember
 from bertedge.tasks import Aggregation, Entities, Prediction, Task, Text
@@ -59,9 +60,8 @@ class Predictor:
         """Open the bundle at `path`, verified; see `bertedge.load`."""
         bundle = open_bundle(Path(path))
         manifest = bundle.manifest
-        opened = open_variant(bundle, device=device, threads=threads, name=variant)
         tokenizer = Tokenizer(bundle.tokenizer_json(), max_length=manifest.max_length)
-        check_golden(manifest, opened.variant, opened.session, tokenizer)
+        opened = open_variant(bundle, tokenizer, device=device, threads=threads, name=variant)
         return cls(bundle, opened, tokenizer, threads=threads)
 
     @property
@@ -90,9 +90,9 @@ class Predictor:
         return self._opened.variant
 
     @property
-    def engine(self) -> Session:
+    def engine(self) -> Graphs:
         """What runs it."""
-        return self._opened.session
+        return self._opened.engine
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -44,8 +44,7 @@ class Session:
         self._outputs = [each.name for each in native.get_outputs()][:1]
         fields = Batch.__dataclass_fields__
         strange = [name for name, kind in self._inputs.items() if name not in fields or not kind]
-        missing = [name for name in ("input_ids", "attention_mask") if name not in self._inputs]
-        if strange or missing or not self._outputs:
+        if strange or "input_ids" not in self._inputs or not self._outputs:
             raise BundleError(
                 f"{name} is no graph of a BERT classifier: its inputs are "
                 f"{', '.join(self._inputs) or 'none'}; expected {', '.join(fields)} as integers; "
@@ -60,14 +59,20 @@ class Session:
         device: str = "cpu",
         threads: int | None = None,
         disabled_optimizers: Sequence[str] = (),
+        optimized: bool = False,
     ) -> "Session":
         """Load an ONNX file on `device` ("cpu" or "cuda").
 
-        `threads` defaults to the cores this process may use. Raises DeviceError where the
-        device's provider does not load: onnxruntime itself would fall back to the CPU in silence.
+        `threads` defaults to the cores this process may use. An `optimized` graph is taken as it
+        is. Raises DeviceError where the device's provider does not load: onnxruntime itself would
+        fall back to the CPU in silence.
         """
         native = open_native(
-            str(path), device=device, threads=threads, disabled_optimizers=disabled_optimizers
+            str(path),
+            device=device,
+            threads=threads,
+            disabled_optimizers=disabled_optimizers,
+            optimized=optimized,
         )
         return cls(native, path.name)
 
@@ -78,6 +83,11 @@ class Session:
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """Run the graph; see `Engine.logits`."""
+        if "attention_mask" not in self._inputs and not batch.attention_mask.all():
+            raise BundleError(
+                f"{self._name} takes no attention_mask, so it cannot run a padded batch; "
+                "export the model again"
+            )
         feed = {
             name: getattr(batch, name).astype(kind, copy=False)
             for name, kind in self._inputs.items()
@@ -114,6 +124,7 @@ def open_native(
     device: str,
     threads: int | None = None,
     disabled_optimizers: Sequence[str] = (),
+    optimized: bool = False,
 ) -> Any:
     """Create the `onnxruntime.InferenceSession` of a file (or a file's bytes) on `device`."""
     onnxruntime = import_onnxruntime()
@@ -129,6 +140,8 @@ def open_native(
     options.intra_op_num_threads = threads or machine.cores()
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
+    if optimized:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # Spinning threads answer sooner; between runs they would only take cores from others.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     providers = [provider] if device == "cpu" else [provider, PROVIDERS["cpu"]]

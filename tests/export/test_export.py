@@ -124,12 +124,20 @@ def test_the_manifest_says_what_was_made_and_measured(checkpoints: Any, bundles:
         "layer-normalization": 7,
         "cls-only-last-layer": 10,
         "token-types-folded": 2,
+        "optimized-ahead": 1,
+        "no-mask-without-padding": 3,
     }
-    assert passes(int8) == passes(fp32) | {"int8-matrix-products": 14, "int8-embedding-rows": 2}
+    assert passes(int8) == passes(fp32) | {
+        "int8-matrix-products": 14,
+        "int8-embedding-rows": 2,
+        "optimized-ahead": passes(int8)["optimized-ahead"],
+        "int8-products-fused": 11,  # the attentions' own products are part of QAttention
+    }
+    assert passes(int8)["optimized-ahead"] > 3 * 11  # four nodes became one
     assert fp32.parity.max_difference < 1e-6
     assert (fp32.parity.tolerance, int8.parity.tolerance) == (1e-4, 0.5)
     assert 1e-6 < int8.parity.max_difference < 0.15
-    assert int8.model.bytes < fp32.model.bytes
+    assert int8.bytes < fp32.bytes
     assert manifest.labels == ("bad", "fair", "good")
     assert (manifest.max_length, manifest.pad_token_id, manifest.pair) == (64, 0, False)
     assert manifest.source.sha256 == hash_file(folder / "model.safetensors")
@@ -142,7 +150,9 @@ def test_without_quantize_there_is_the_fp32_variant_alone(checkpoints: Any, outp
     assert [variant.name for variant in report.manifest.variants] == ["cpu-fp32"]
     assert sorted(path.name for path in output.iterdir()) == [
         "bertedge.json",
+        "cpu-fp32-unpadded.onnx",
         "cpu-fp32.onnx",
+        "cpu-fp32.weights",
         "tokenizer.json",
     ]
     graph = onnx.load(output / "cpu-fp32.onnx")

@@ -1,0 +1,46 @@
+"""The graphs of one variant behind one engine: without a mask where nothing is padded."""
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertedge.runtime.batching import Batch
+from bertedge.runtime.session import Session
+
+
+class Graphs:
+    """Gives each batch to the graph made for it. Thread-safe.
+
+    The graph that single texts need is opened at once, the other one with the first batch that
+    needs it: a program that never pads loads its weights once.
+    """
+
+    def __init__(
+        self, padded: Callable[[], Session], unpadded: Callable[[], Session] | None = None
+    ) -> None:
+        self._open = {True: padded, False: unpadded or padded}
+        self._sessions: dict[bool, Session] = {}
+        self._opening = threading.Lock()
+        first = self._open[False]()
+        self._sessions = {False: first} if unpadded else {False: first, True: first}
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Execution providers in use, best first."""
+        return self._sessions[False].providers
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """Run the graph for padded batches where the batch is one; see `Engine.logits`."""
+        padded = not batch.attention_mask.all()
+        session = self._sessions.get(padded)
+        if session is None:
+            session = self._open_once(padded)
+        return session.logits(batch)
+
+    def _open_once(self, padded: bool) -> Session:
+        with self._opening:
+            if padded not in self._sessions:
+                self._sessions[padded] = self._open[padded]()
+            return self._sessions[padded]

@@ -1,0 +1,92 @@
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bertedge.errors import BundleError
+from bertedge.runtime.batching import Batch
+from bertedge.runtime.graphs import Graphs
+from bertedge.runtime.session import Session
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+
+def batch(*lengths: int) -> Batch:
+    shape = (len(lengths), max(lengths))
+    mask = (np.arange(shape[1]) < np.array(lengths)[:, None]).astype(np.int64)
+    ids = np.random.default_rng(0).integers(5, 90, shape) * mask
+    return Batch(input_ids=ids, attention_mask=mask, token_type_ids=np.zeros_like(ids))
+
+
+@pytest.fixture
+def opened() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def opener(text_bundle: Path, opened: list[str]) -> Callable[[str], Callable[[], Session]]:
+    """Make what opens the tiny graph and writes down that it did."""
+
+    def make(name: str) -> Callable[[], Session]:
+        def run() -> Session:
+            opened.append(name)
+            return Session.open(text_bundle / "cpu-fp32.onnx", threads=1)
+
+        return run
+
+    return make
+
+
+def test_the_graph_for_padding_opens_with_the_first_padded_batch(
+    opener: Callable[[str], Callable[[], Session]], opened: list[str]
+) -> None:
+    graphs = Graphs(opener("padded"), opener("unpadded"))
+    assert graphs.providers == ("CPUExecutionProvider",)
+    graphs.logits(batch(7))
+    graphs.logits(batch(4, 4, 4))
+    assert opened == ["unpadded"]
+    padded = graphs.logits(batch(4, 7))
+    assert opened == ["unpadded", "padded"]
+    graphs.logits(batch(9, 2))
+    assert opened == ["unpadded", "padded"]
+    np.testing.assert_allclose(padded[1:], graphs.logits(batch(4, 7))[1:])
+
+
+def test_one_graph_serves_both_where_there_is_no_other(
+    opener: Callable[[str], Callable[[], Session]], opened: list[str]
+) -> None:
+    graphs = Graphs(opener("only"))
+    graphs.logits(batch(7))
+    graphs.logits(batch(4, 7))
+    assert opened == ["only"]
+
+
+def test_threads_that_come_at_once_open_it_once(
+    opener: Callable[[str], Callable[[], Session]], opened: list[str]
+) -> None:
+    graphs = Graphs(opener("padded"), opener("unpadded"))
+    start = threading.Barrier(6)
+
+    def ask(_: int) -> np.ndarray:
+        start.wait()
+        return graphs.logits(batch(4, 7))
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(ask, range(6)))
+    assert opened == ["unpadded", "padded"]
+    for answer in answers:
+        np.testing.assert_array_equal(answer, answers[0])
+
+
+def test_what_fails_to_open_is_tried_again_by_the_next_batch(
+    opener: Callable[[str], Callable[[], Session]], text_bundle: Path, tmp_path: Path
+) -> None:
+    late = tmp_path / "late.onnx"
+    graphs = Graphs(lambda: Session.open(late, threads=1), opener("unpadded"))
+    with pytest.raises(BundleError, match=r"late.onnx cannot be loaded"):
+        graphs.logits(batch(4, 7))
+    late.write_bytes((text_bundle / "cpu-fp32.onnx").read_bytes())
+    assert graphs.logits(batch(4, 7)).shape == (2, 4)
