@@ -76,13 +76,8 @@ def main(kind: str, path: str, file: str, threads: str) -> None:
     for line in sys.stdin:
         match line.split():
             case ["one", first, count]:
-                tell(
-                    {
-                        "ms": [
-                            one(label, texts[i]) for i in range(int(first), int(first) + int(count))
-                        ]
-                    }
-                )
+                some = texts[int(first) : int(first) + int(count)]
+                tell({"ms": [one(label, text) for text in some]})
             case ["all"]:
                 began = time.perf_counter()
                 labels = label(texts)

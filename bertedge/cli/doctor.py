@@ -7,7 +7,7 @@ import click
 from bertedge.cli import options
 
 if TYPE_CHECKING:
-    from bertedge.runtime.diagnosis import Diagnosis, Machine
+    from bertedge.runtime.diagnosis import Diagnosis, Machine, Predicting
 
 
 @click.command(short_help="Find out what can run on this machine.")
@@ -39,6 +39,10 @@ def _describe(found: "Diagnosis") -> str:
         "CPU": found.machine.cpu,
         "int8": f"{_features(found.machine)}; products {exact}",
         "cores": _cores(found.machine),
+        "one text": f"{found.predicting.threads} threads share in it; "
+        f"they spin {found.predicting.spinning}",
+        "many texts": f"{found.predicting.threads} batches at a time, each on one core",
+        "cache": _cache(found.predicting),
         "memory": f"{(found.machine.memory_bytes or 0) / 2**30:.1f} GiB",
         "packages": ", ".join(versions),
         "extras": ", ".join(extras),
@@ -51,6 +55,13 @@ def _describe(found: "Diagnosis") -> str:
     for problem in found.problems:
         lines += ["", f"problem:   {problem.what}", f"fix:       {problem.fix}"]
     return "\n".join(lines if found.problems else [*lines, "", "no problems found"])
+
+
+def _cache(predicting: "Predicting") -> str:
+    if not predicting.cache_writable:
+        return f"{predicting.cache_folder} cannot be written: each process measures anew"
+    remembered = f"{predicting.budgets} token budgets remembered"
+    return f"{predicting.cache_folder}, {remembered} (bertedge inspect shows a bundle's)"
 
 
 def _features(machine: "Machine") -> str:

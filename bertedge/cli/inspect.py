@@ -19,6 +19,9 @@ MOST_LABELS = 12
 def command(bundle: Path, as_json: bool) -> None:
     """Verify the hash of every file in BUNDLE and show its manifest.
 
+    "batches" is what this machine would do with a long input, and why; it is not in --json, which
+    is the manifest alone.
+
     \b
     bertedge inspect bundles/home-intents
     """
@@ -71,7 +74,19 @@ def _describe_variant(variant: "Variant") -> list[str]:
             f"{accuracy.metric} {accuracy.variant:.4f} (checkpoint {accuracy.checkpoint:.4f}), "
             f"labels agree on {accuracy.agreement:.2%}, {accuracy.data}, {accuracy.rows:,} rows"
         )
+    if "CPUExecutionProvider" in variant.providers:
+        facts["batches"] = _token_budget(variant)
     return [f"variant {variant.name}", *(f"  {name:<10} {fact}" for name, fact in facts.items())]
+
+
+def _token_budget(variant: "Variant") -> str:
+    from bertedge.runtime import machine, tuning
+
+    threads = machine.cores()
+    budget = tuning.recall(tuning.cache_file(variant.model.sha256, threads)) or tuning.DEFAULT
+    rates = ", ".join(f"{tokens}: {rate:,.0f}" for tokens, rate in budget.rates.items())
+    measured = f" (tokens/s of a core by size: {rates})" if rates else ""
+    return f"{budget.tokens} tokens, {threads} at a time: {budget.why}{measured}"
 
 
 def _labels(labels: tuple[str, ...]) -> str:

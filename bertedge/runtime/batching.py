@@ -1,5 +1,6 @@
 """Rows of unequal length to padded batches of bounded size."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,18 +25,22 @@ class Batch:
     token_type_ids: NDArray[np.int64]
 
 
-def plan(lengths: ArrayLike, token_budget: int = TOKEN_BUDGET) -> list[NDArray[np.int64]]:
+def plan(
+    lengths: ArrayLike, token_budget: int = TOKEN_BUDGET, *others: int
+) -> list[NDArray[np.int64]]:
     """Split rows into batches of like length, longest first.
 
     Rows times the longest row stays within `token_budget`; a row longer than that goes alone.
+    With several budgets the batches take turns.
     """
     sizes = np.asarray(lengths, np.int64)
     order = np.argsort(-sizes, kind="stable").astype(np.int64)
     batches = []
+    budgets = itertools.cycle((token_budget, *others))
     start = 0
     while start < len(order):
         longest = max(int(sizes[order[start]]), 1)
-        rows = max(token_budget // longest, 1)
+        rows = max(next(budgets) // longest, 1)
         batches.append(order[start : start + rows])
         start += rows
     return batches

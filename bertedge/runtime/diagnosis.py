@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bertedge import __version__
 from bertedge.errors import BertedgeError
-from bertedge.runtime import machine, probe
+from bertedge.runtime import machine, probe, tuning
 from bertedge.runtime.session import PROVIDERS, import_onnxruntime
 
 PACKAGES = (
@@ -51,6 +51,21 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Predicting:
+    """What a predictor does on this machine when nothing is set by hand."""
+
+    threads: int
+    """Shared by one text; or, of many, each with batches of its own."""
+    spinning: str
+    """When threads spin instead of sleeping."""
+    cache_folder: str
+    """Where token budgets are remembered."""
+    cache_writable: bool
+    budgets: int
+    """How many are remembered there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """An execution provider that was asked to run a model."""
 
@@ -76,6 +91,7 @@ class Diagnosis:
     bertedge: str
     python: str
     machine: Machine
+    predicting: Predicting
     packages: dict[str, str | None]
     """Versions; None: not installed."""
     extras: dict[str, bool]
@@ -113,6 +129,7 @@ def diagnose() -> Diagnosis:
         bertedge=__version__,
         python=platform.python_version(),
         machine=hardware,
+        predicting=_predicting(hardware),
         packages=packages,
         extras=_extras(),
         providers=providers,
@@ -123,6 +140,18 @@ def diagnose() -> Diagnosis:
             *_provider_problems(providers, packages),
             *_cpu_problems(hardware, int8_exact),
         ),
+    )
+
+
+def _predicting(hardware: Machine) -> Predicting:
+    folder = tuning.cache_folder()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return Predicting(
+        threads=hardware.cores,
+        spinning="inside a run only" if hardware.cores > 1 else "never",
+        cache_folder=str(folder),
+        cache_writable=existing.is_dir() and os.access(existing, os.W_OK),
+        budgets=sum(1 for _ in folder.glob(tuning.PATTERN)),
     )
 
 

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import subprocess
 import sys
 from pathlib import Path
 
@@ -107,6 +106,8 @@ def _quota(group: Path) -> float | None:
 
 
 def _sysctl(name: str) -> str:
+    import subprocess  # only here: a predictor's start need not wait for it
+
     found = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False)
     return found.stdout.strip()
 

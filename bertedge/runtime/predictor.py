@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import os
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,40 +12,30 @@ import numpy as np
 
 from bertedge.bundle import Bundle, Manifest, Variant, open_bundle
 from bertedge.errors import DataError, SettingError
-from bertedge.runtime import machine
-from bertedge.runtime.batching import CUDA_TOKEN_BUDGET
+from bertedge.runtime.bulk import WORTH_OPENING, Bulk, Work
 from bertedge.runtime.decoding import classify, find_entities, join_windows, split_tags
 from bertedge.runtime.graphs import Graphs
 from bertedge.runtime.opening import Opened, open_variant
-from bertedge.runtime.session import PROVIDERS, infer
 from bertedge.runtime.tokenization import Encoded, Tokenizer
-from bertedge.runtime.tuning import DEFAULT, TokenBudget, cache_file, measure, recall, remember
 from bertedge.tasks import Aggregation, Entities, Prediction, Task, Text
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Executor, ThreadPoolExecutor
 
 CHUNK = 1024
 """Texts that are tokenized, sorted by length and held at a time."""
 _CHUNK_CHARACTERS = 2_000_000
-WORTH_MEASURING = 512
-"""Rows at once before which it does not pay to measure how large batches should be."""
-CUDA_BUDGET = TokenBudget(tokens=CUDA_TOKEN_BUDGET, why="the default for CUDA", rates={})
 
 
 class Predictor:
     """Labels texts with one variant of a bundle. Safe to share by threads."""
 
-    def __init__(
-        self, bundle: Bundle, opened: Opened, tokenizer: Tokenizer, *, threads: int | None = None
-    ) -> None:
+    def __init__(self, bundle: Bundle, opened: Opened, tokenizer: Tokenizer) -> None:
         self._bundle = bundle
         self._opened = opened
         self._tokenizer = tokenizer
         self._tags = split_tags(bundle.manifest.labels)
-        self._threads = threads
-        self._budget: TokenBudget | None = None
-        self._choosing = threading.Lock()
+        self._bulk = Bulk(bundle, opened)
 
     @classmethod
     def open(
@@ -62,7 +51,7 @@ class Predictor:
         manifest = bundle.manifest
         tokenizer = Tokenizer(bundle.tokenizer_json(), max_length=manifest.max_length)
         opened = open_variant(bundle, tokenizer, device=device, threads=threads, name=variant)
-        return cls(bundle, opened, tokenizer, threads=threads)
+        return cls(bundle, opened, tokenizer)
 
     @property
     def manifest(self) -> Manifest:
@@ -110,8 +99,8 @@ class Predictor:
 
         `aggregation` says how tokens become entities: none, simple, first (the default: a word
         takes the label of its first token), average or max. `token_budget` bounds a batch, in
-        tokens with padding; by default it is what `runtime.tuning` measured here, once, before
-        the first input of 512 texts or more. DataError names a text that is none.
+        tokens with padding; by default it is what `runtime.tuning` measured here, once, on the
+        first input that was long enough. DataError names a text that is none.
         """
         return list(self.predict_iter(texts, aggregation=aggregation, token_budget=token_budget))
 
@@ -143,27 +132,39 @@ class Predictor:
     def _stream(
         self, texts: Iterator[Text], strategy: Aggregation, token_budget: int | None, chunk: int
     ) -> Iterator[Prediction]:
-        """Label chunk by chunk; while one runs, another thread tokenizes the next.
+        """Label chunk by chunk; while one runs, another thread tokenizes and queues the next.
 
         A chunk of one is answered before the next text is asked for.
         """
-        held = _take(texts, chunk)
-        encoded = self._encode(held, 0)
-        done = 0
         with contextlib.ExitStack() as stack:
-            ahead = None
+            pool = work = None
+            done = 0
+            held = _take(texts, chunk)
             while held:
-                done += len(held)
                 following = _take(texts, chunk) if chunk > 1 else []
+                if pool is None and (following or len(held) >= WORTH_OPENING):
+                    pool = stack.enter_context(_threads(self._bulk.workers))
+                    ahead = stack.enter_context(_threads(1))
+                work = work or self._start(held, done, token_budget, pool)
+                done += len(held)
+                waiting = None
                 if following:
-                    ahead = ahead or stack.enter_context(_one_thread())
-                    waiting = ahead.submit(self._encode, following, done)
-                yield from self._answer(held, encoded, strategy, token_budget)
-                if chunk == 1 and (following := _take(texts, chunk)):
-                    encoded = self._encode(following, done)
-                elif following:
-                    encoded = waiting.result()
-                held = following
+                    waiting = ahead.submit(self._start, following, done, token_budget, pool)
+                yield from self._answer(held, work, strategy)
+                work = waiting.result() if waiting else None
+                held = following if chunk > 1 else _take(texts, chunk)
+
+    def _start(
+        self, texts: Sequence[Text], first: int, token_budget: int | None, pool: "Executor | None"
+    ) -> Work:
+        with self._bulk.call() as alone:
+            return self._bulk.start(
+                self._encode(texts, first),
+                seen=first + len(texts),
+                alone=alone,
+                token_budget=token_budget,
+                pool=pool,
+            )
 
     def _encode(self, texts: Sequence[Text], first: int) -> list[Encoded]:
         _check_texts(texts, first, pair=self.manifest.pair)
@@ -174,18 +175,9 @@ class Predictor:
                 return self._tokenizer.encode_windows([t for t in texts if isinstance(t, str)])
 
     def _answer(
-        self,
-        texts: Sequence[Text],
-        encoded: Sequence[Encoded],
-        strategy: Aggregation,
-        token_budget: int | None,
+        self, texts: Sequence[Text], work: Work, strategy: Aggregation
     ) -> Iterator[Prediction]:
-        logits = infer(
-            self.engine,
-            encoded,
-            pad_token_id=self.manifest.pad_token_id,
-            token_budget=token_budget or self._choose_budget(encoded).tokens,
-        )
+        encoded, logits = work.encoded, work.logits()
         match self.task:
             case Task.TEXT_CLASSIFICATION:
                 rows = classify(np.stack(logits), self.labels)
@@ -200,24 +192,6 @@ class Predictor:
                 for entities, count in zip(found, counts, strict=True):
                     yield Entities(entities=entities, windows=count)
 
-    def _choose_budget(self, encoded: Sequence[Encoded]) -> TokenBudget:
-        """Take the budget that was remembered, or measure it if this input is long enough."""
-        if self._budget is not None:
-            return self._budget
-        if PROVIDERS["cuda"] in self.engine.providers:
-            return CUDA_BUDGET
-        if len(encoded) < WORTH_MEASURING:
-            return DEFAULT
-        with self._choosing:
-            if self._budget is None:
-                file = cache_file(self.variant.model.sha256, self._threads or machine.cores())
-                self._budget = recall(file)
-            if self._budget is None:
-                lengths = [len(row.ids) for row in encoded]
-                self._budget = measure(self.engine, lengths, self.manifest.pad_token_id)
-                remember(file, self._budget)
-            return self._budget
-
     def _strategy(self, aggregation: Aggregation | str | None) -> Aggregation:
         if aggregation is None:
             return Aggregation.FIRST
@@ -231,10 +205,16 @@ class Predictor:
             ) from None
 
 
-def _one_thread() -> "ThreadPoolExecutor":
+@contextlib.contextmanager
+def _threads(count: int) -> "Iterator[ThreadPoolExecutor]":
+    """Yield a pool whose waiting work is dropped at the end."""
     from concurrent.futures import ThreadPoolExecutor  # 10 ms that a single text need not wait
 
-    return ThreadPoolExecutor(1)
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _take(texts: Iterator[Text], chunk: int) -> list[Text]:

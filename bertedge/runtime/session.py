@@ -2,7 +2,8 @@
 
 import contextlib
 import io
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +25,11 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 """Execution provider of each device."""
 
 _ERRORS_ONLY = 3
+_ALL_CORES = threading.Lock()
+"""Held by a run of several threads: they spin while they wait for each other, so that two such
+runs at once, of one session or of two, slow each other by more than taking turns costs."""
 _INPUT_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+_STDOUT = threading.Lock()
 
 
 class Engine(Protocol):
@@ -42,6 +47,9 @@ class Session:
         self._name = name
         self._inputs = {each.name: _INPUT_TYPES.get(each.type) for each in native.get_inputs()}
         self._outputs = [each.name for each in native.get_outputs()][:1]
+        self.threads: int = native.get_session_options().intra_op_num_threads
+        """Threads that share in a run."""
+        self._turn = _ALL_CORES if self.threads > 1 else contextlib.nullcontext()
         fields = Batch.__dataclass_fields__
         strange = [name for name, kind in self._inputs.items() if name not in fields or not kind]
         if strange or "input_ids" not in self._inputs or not self._outputs:
@@ -93,7 +101,8 @@ class Session:
             for name, kind in self._inputs.items()
         }
         try:
-            (logits,) = self._native.run(self._outputs, feed)
+            with self._turn:
+                (logits,) = self._native.run(self._outputs, feed)
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
             raise _run_error(self._name, batch, error) from error
         return np.asarray(logits, np.float32)
@@ -147,7 +156,7 @@ def open_native(
     providers = [provider] if device == "cpu" else [provider, PROVIDERS["cpu"]]
     said = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said):  # where onnxruntime prints why CUDA did not load
+        with _listening(said) if device == "cuda" else contextlib.nullcontext():
             if device == "cuda" and hasattr(onnxruntime, "preload_dlls"):
                 onnxruntime.preload_dlls()
             native = onnxruntime.InferenceSession(
@@ -162,6 +171,16 @@ def open_native(
     if provider not in native.get_providers():
         raise DeviceError(_not_loaded(provider, said.getvalue()))
     return native
+
+
+@contextlib.contextmanager
+def _listening(said: io.StringIO) -> Iterator[None]:
+    """Catch what onnxruntime prints of why CUDA did not load.
+
+    One at a time: the stream is the process's, and threads would put back each other's.
+    """
+    with _STDOUT, contextlib.redirect_stdout(said):
+        yield
 
 
 def import_onnxruntime() -> Any:

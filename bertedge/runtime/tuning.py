@@ -1,29 +1,26 @@
 """How many tokens a batch should hold on this machine: measured once, remembered by file.
 
-Large batches leave the caches, small ones leave cores idle; where the best lies depends on model,
-processor and threads. The first long input of a model is preceded by a short measurement, whose
-outcome lies in the user's cache folder for the next process.
+Large batches leave a core's cache, small ones leave its arithmetic units idle; where the best lies
+depends on model and processor. The first long input of a model is cut into batches of several
+sizes in turn, which run as ever and are timed; what was best lies in the user's cache folder for
+the next process.
 """
 
 import hashlib
 import json
 import os
-import statistics
 import sys
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from bertedge import records
 from bertedge.runtime import machine
-from bertedge.runtime.batching import TOKEN_BUDGET, Batch
-from bertedge.runtime.session import Engine
 
-BUDGETS = (256, 512, 1024, 2048)
-RUNS = 3
-WORTH_IT = 1.05
+BUDGETS = (128, 256, 512, 1024)
+ROUNDS = 4
+"""How often each budget is tried; the first round warms up and does not count."""
+WORTH_IT = 1.03
 """A budget must beat the default by this factor: less is noise."""
 
 
@@ -34,39 +31,53 @@ class TokenBudget:
     tokens: int
     why: str
     rates: dict[str, float]
-    """Tokens a second by budget, as measured; empty where nothing was."""
+    """Tokens a second on one core by budget, as measured; empty where nothing was."""
 
 
-DEFAULT = TokenBudget(tokens=TOKEN_BUDGET, why="the default, not measured here yet", rates={})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A batch of some budget that was run."""
+
+    budget: int
+    tokens: int
+    """With padding."""
+    seconds: float
+    """Of one core, so that other work on the machine does not count."""
 
 
-def measure(engine: Engine, lengths: list[int], pad_token_id: int) -> TokenBudget:
-    """Time batches of each budget, made of rows of the median of `lengths` tokens."""
-    length = max(1, round(statistics.median(lengths)))
-    rates: dict[str, float] = {}
+PATTERN = "token-budget-*.json"
+"""Of the files' names."""
+DEFAULT = TokenBudget(tokens=256, why="the default; not measured here yet", rates={})
+
+
+def is_enough(lengths: Sequence[int]) -> bool:
+    """Tell whether rows of these lengths make batches enough to choose by."""
+    return sum(lengths) >= ROUNDS * sum(BUDGETS)
+
+
+def choose(trials: Sequence[Trial]) -> TokenBudget:
+    """Choose the budget with the most tokens a second, from batches that took turns."""
+    counted = trials[len(BUDGETS) :]
+    rates = {}
     for budget in BUDGETS:
-        rows = max(1, budget // length)
-        shape = (rows, length)
-        ones = np.ones(shape, np.int64)
-        # Any known token will do: time does not depend on which.
-        batch = Batch(
-            input_ids=ones * pad_token_id, attention_mask=ones, token_type_ids=np.zeros_like(ones)
-        )
-        engine.logits(batch)
-        seconds = min(_time(engine, batch) for _ in range(RUNS))
-        rates[str(budget)] = round(rows * length / seconds, 1)
-    best = max(BUDGETS, key=lambda budget: rates[str(budget)])
-    if rates[str(best)] < WORTH_IT * rates[str(TOKEN_BUDGET)]:
-        best = TOKEN_BUDGET
-    why = f"measured on rows of {length} tokens, {machine.cpu_model()}"
-    return TokenBudget(tokens=best, why=why, rates=rates)
+        own = [trial for trial in counted if trial.budget == budget]
+        seconds = sum(trial.seconds for trial in own)
+        rates[budget] = sum(trial.tokens for trial in own) / seconds if seconds > 0 else 0.0
+    best = max(BUDGETS, key=lambda budget: rates[budget])
+    if rates[best] <= WORTH_IT * rates[DEFAULT.tokens]:
+        best = DEFAULT.tokens
+    return TokenBudget(
+        tokens=best,
+        why=f"measured on {len(counted)} batches, {machine.cpu_model()}",
+        rates={str(budget): round(rate, 1) for budget, rate in rates.items()},
+    )
 
 
 def cache_file(model_sha256: str, threads: int) -> Path:
     """Name the file that remembers the budget of a model on this machine."""
-    place = f"{model_sha256} {machine.cpu_model()} {threads}"
+    place = f"{model_sha256} {machine.cpu_model()} {threads} {BUDGETS}"
     key = hashlib.sha256(place.encode()).hexdigest()[:16]
-    return _cache_folder() / f"token-budget-{key}.json"
+    return cache_folder() / PATTERN.replace("*", key)
 
 
 def recall(file: Path) -> TokenBudget | None:
@@ -89,13 +100,8 @@ def remember(file: Path, budget: TokenBudget) -> bool:
     return True
 
 
-def _time(engine: Engine, batch: Batch) -> float:
-    began = time.perf_counter()
-    engine.logits(batch)
-    return time.perf_counter() - began
-
-
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Name the user's cache folder: $BERTEDGE_CACHE, or where the system keeps such things."""
     if folder := os.environ.get("BERTEDGE_CACHE"):
         return Path(folder)
     if sys.platform == "win32" and (local := os.environ.get("LOCALAPPDATA")):

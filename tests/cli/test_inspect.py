@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import bertedge
 from bertedge.cli import main
+from bertedge.runtime import machine, tuning
 
 BUNDLE = Path(__file__).parents[2] / "models" / "tiny" / "text-classification"
 
@@ -17,6 +19,22 @@ def test_it_says_what_the_bundle_is() -> None:
     assert found.exit_code == 0
     for fact in ("lights, music", "64 tokens", "variant cpu-fp32", "CPUExecutionProvider", "kB"):
         assert fact in found.stdout
+
+
+def test_it_says_how_large_batches_are_here_and_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BERTEDGE_CACHE", str(tmp_path))
+    said = CliRunner().invoke(main, ["inspect", str(BUNDLE)]).stdout
+    cores = machine.cores()
+    assert f"batches    256 tokens, {cores} at a time: the default; not measured here yet" in said
+    predictor = bertedge.load(BUNDLE, device="cpu")
+    predictor.predict(["play some jazz in the kitchen"] * 2000)
+    budget = tuning.recall(tuning.cache_file(predictor.variant.model.sha256, cores))
+    assert budget is not None
+    said = CliRunner().invoke(main, ["inspect", str(BUNDLE)]).stdout
+    assert f"batches    {budget.tokens} tokens, {cores} at a time: measured on " in said
+    assert f"1024: {budget.rates['1024']:,.0f}" in said
 
 
 def test_json_is_the_manifest() -> None:

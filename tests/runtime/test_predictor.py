@@ -1,4 +1,5 @@
 import itertools
+import os
 import random
 import subprocess
 import sys
@@ -359,3 +360,32 @@ def test_the_runtime_brings_nothing_heavy(text_bundle: Path) -> None:
     heavy = {"torch", "transformers", "optimum", "onnx", "datasets", "click", "safetensors"}
     assert heavy.isdisjoint(loaded.stdout.split())
     assert {"numpy", "tokenizers", "onnxruntime"} <= set(loaded.stdout.split())
+
+
+def test_a_start_imports_nothing_that_it_does_not_use(text_bundle: Path) -> None:
+    program = (
+        "import sys, bertedge\n"
+        "bertedge.load(sys.argv[1]).predict_one('turn the lights off')\n"
+        "print(*sys.modules)"
+    )
+    run = [sys.executable, "-S", "-c", program, str(text_bundle)]
+    packages = [path for path in sys.path if path]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(packages)}
+    loaded = subprocess.run(run, capture_output=True, text=True, check=True, env=environment)
+    unused = {
+        "asyncio",
+        "bertedge.examples",
+        "bertedge.metrics",
+        "bertedge.runtime.diagnosis",
+        "concurrent.futures",
+        "email",
+        "importlib.metadata",
+        "logging",
+        "multiprocessing",
+        "socket",
+        "ssl",
+        "subprocess",
+        "tomllib",
+        "unittest",
+    }
+    assert unused & set(loaded.stdout.split()) == set()

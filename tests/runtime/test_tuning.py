@@ -1,28 +1,23 @@
-import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import bertedge
-from bertedge.runtime import tuning
-from bertedge.runtime.batching import TOKEN_BUDGET, Batch
+from bertedge.runtime import batching, bulk, tuning
+from bertedge.runtime.tuning import BUDGETS, DEFAULT, Trial
 
 REPOSITORY = Path(__file__).parent.parent.parent
 TINY = REPOSITORY / "models" / "tiny" / "text-classification"
+LONG = ["turn it off", "play some jazz in the kitchen"] * 1000
 
 
-class Machine:
-    """Takes a time that depends on the size of a batch in a known way."""
-
-    def __init__(self, seconds: dict[int, float]) -> None:
-        self.seconds = seconds
-        self.batches = 0
-
-    def logits(self, batch: Batch) -> np.ndarray:
-        self.batches += 1
-        time.sleep(self.seconds[batch.input_ids.size])
-        return np.zeros((len(batch.input_ids), 2), np.float32)
+def trials(rates: dict[int, float], rounds: int = 4) -> Iterator[Trial]:
+    """Batches of each budget in turn that run as many tokens a second as given."""
+    for _ in range(rounds):
+        for budget in BUDGETS:
+            yield Trial(budget=budget, tokens=budget - 3, seconds=(budget - 3) / rates[budget])
 
 
 @pytest.fixture(autouse=True)
@@ -32,15 +27,26 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_budget_with_most_tokens_a_second_is_chosen() -> None:
-    engine = Machine({256: 0.02, 512: 0.02, 1024: 0.02, 2048: 0.2})
-    budget = tuning.measure(engine, [16, 16, 16], pad_token_id=0)
-    assert budget.tokens == 1024
-    assert set(budget.rates) == {"256", "512", "1024", "2048"}
+    chosen = tuning.choose(list(trials({128: 900.0, 256: 1000.0, 512: 1300.0, 1024: 1100.0})))
+    assert chosen.tokens == 512
+    assert chosen.rates == {"128": 900.0, "256": 1000.0, "512": 1300.0, "1024": 1100.0}
+    assert chosen.why.startswith("measured on 12 batches, ")
 
 
-def test_the_default_stays_where_nothing_is_clearly_better() -> None:
-    engine = Machine({256: 0.02, 512: 0.04, 1024: 0.08, 2048: 0.16})
-    assert tuning.measure(engine, [16], pad_token_id=0).tokens == TOKEN_BUDGET
+def test_a_budget_that_is_no_better_than_noise_leaves_the_default() -> None:
+    rates = dict.fromkeys(BUDGETS, 1000.0)
+    assert tuning.choose(list(trials(rates | {1024: 1020.0}))).tokens == DEFAULT.tokens
+
+
+def test_the_first_round_warms_up_and_does_not_count() -> None:
+    cold = list(trials(dict.fromkeys(BUDGETS, 1.0) | {128: 9e9}, rounds=1))
+    warm = list(trials({128: 900.0, 256: 1000.0, 512: 800.0, 1024: 1100.0}))
+    assert tuning.choose(cold + warm).tokens == 1024
+
+
+def test_a_clock_that_stands_still_chooses_the_default() -> None:
+    still = [replace(trial, seconds=0.0) for trial in trials(dict.fromkeys(BUDGETS, 1.0))]
+    assert tuning.choose(still).tokens == DEFAULT.tokens
 
 
 def test_what_was_measured_is_remembered_by_model_and_threads(cache: Path) -> None:
@@ -62,19 +68,37 @@ def test_a_damaged_or_unwritable_cache_is_no_error(cache: Path) -> None:
     assert not tuning.remember(file / "below a file", tuning.DEFAULT)
 
 
-def test_a_predictor_measures_once_and_only_for_long_inputs(cache: Path) -> None:
+def test_a_predictor_measures_once_and_only_on_long_inputs(cache: Path) -> None:
     predictor = bertedge.load(TINY)
-    predictor.predict(["turn it off"] * 20)
+    predictor.predict(LONG[:200])
+    predictor.predict(["off"] * 600)  # rows enough, tokens too few
     assert not cache.exists()
-    short = predictor.predict(["turn it off"])[0]
-    many = predictor.predict(["turn it off"] * 600)
-    assert len(list(cache.iterdir())) == 1
-    assert {prediction.label for prediction in many} == {short.label}
-    before = next(cache.iterdir()).stat().st_mtime_ns
-    bertedge.load(TINY).predict(["turn it off"] * 600)
-    assert next(cache.iterdir()).stat().st_mtime_ns == before
+    predictor.predict(LONG)
+    (file,) = cache.iterdir()
+    budget = tuning.recall(file)
+    assert budget is not None and set(budget.rates) == {str(each) for each in BUDGETS}
+    assert all(rate > 0 for rate in budget.rates.values())
+    before = file.stat().st_mtime_ns
+    predictor.predict(LONG)
+    bertedge.load(TINY).predict(LONG)
+    assert [each.stat().st_mtime_ns for each in cache.iterdir()] == [before]
+
+
+def test_what_was_remembered_is_used(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = bertedge.load(TINY, threads=2)
+    file = tuning.cache_file(predictor.variant.model.sha256, 2)
+    tuning.remember(file, replace(DEFAULT, tokens=77))
+    asked: list[int] = []
+
+    def plan(lengths: list[int], *budgets: int) -> list[object]:
+        asked.extend(budgets)
+        return batching.plan(lengths, *budgets)  # type: ignore[return-value]
+
+    monkeypatch.setattr(bulk, "plan", plan)
+    predictor.predict(LONG)
+    assert set(asked) == {77}
 
 
 def test_a_budget_that_is_given_is_not_measured(cache: Path) -> None:
-    bertedge.load(TINY).predict(["turn it off"] * 600, token_budget=64)
+    bertedge.load(TINY).predict(LONG, token_budget=64)
     assert not cache.exists()
