@@ -107,7 +107,7 @@ def predictor(record: dict[str, Any]) -> str:
             titles[kind],
             f"{row['cold_start_s']:.2f} s",
             f"{row['p50_ms']:.2f} ms",
-            f"{row['texts_per_second']:,}",
+            f"{row['texts_per_second']:,.0f}",
             f"{row['agreement']:.1%}",
             f"{row['peak_mib']} MiB",
         ]
@@ -115,7 +115,35 @@ def predictor(record: dict[str, Any]) -> str:
         for kind, row in data["engines"].items()
     ]
     head = ["texts", "engine", "cold start", "one text, p50", "texts/s", "labels agree", "memory"]
-    return table(head, rows) + "\n\n" + provenance(record)
+    said = [table(head, rows), provenance(record)]
+    for name, data in record["sets"].items():
+        for kind, ours in data.get("ours_to", {}).items():
+            said.append(
+                f"{name}, bertedge to {titles[kind]}: {ours['p50']:.2f} of its time for one text, "
+                f"{ours['texts_per_second']:.1f} times its texts/s, 1/{1 / ours['cold_start']:.0f} "
+                "of its cold start."
+            )
+    if together := record.get("concurrency"):
+        said += [callers(together)]
+    if memory := record.get("memory"):
+        said += [
+            f"{memory['texts']:,} texts from a file: {memory['second_tenth_mib']:.0f} MiB resident "
+            f"in the second tenth of the run, {memory['last_tenth_mib']:.0f} MiB in the last, "
+            f"{memory['peak_mib']:.0f} MiB at most (`{memory['program']}`)."
+        ]
+    return "\n\n".join(said)
+
+
+def callers(record: dict[str, Any]) -> str:
+    rows = [
+        [way, *(f"{cell['texts_per_second']:,} ({cell['of_one_caller']:.2f})" for cell in cells)]
+        for way, cells in (
+            (way, list(record[way].values())) for way in ("all at once", "one by one")
+        )
+    ]
+    head = ["texts/s together (of one caller's)", *record["all at once"]]
+    idle = f"Afterwards the process takes {record['idle_cpu']:.2%} of a core."
+    return table(head, rows) + f"\n\n`{record['program']}`. {idle}"
 
 
 def graph(record: dict[str, Any]) -> str:
