@@ -31,6 +31,11 @@ class Graphs:
         """Execution providers in use, best first."""
         return self._sessions[False].providers
 
+    @property
+    def threads(self) -> int:
+        """Threads that share in a run."""
+        return self._sessions[False].threads
+
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """Run the graph for padded batches where the batch is one; see `Engine.logits`."""
         padded = not batch.attention_mask.all()

@@ -1,5 +1,6 @@
 """Which variant of a bundle runs on which device, and the proof that it answers rightly here."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,7 +10,7 @@ from bertedge.bundle import Bundle, File, Manifest, Variant
 from bertedge.errors import BundleError, DeviceError, SettingError, VerificationError
 from bertedge.runtime.graphs import Graphs
 from bertedge.runtime.probe import int8_is_exact
-from bertedge.runtime.session import PROVIDERS, Engine, Session, infer
+from bertedge.runtime.session import PROVIDERS, Engine, Session, infer, open_native
 from bertedge.runtime.tokenization import Tokenizer
 from bertedge.tasks import Text
 
@@ -78,6 +79,25 @@ def _open_graphs(
     if variant.unpadded is None:
         return Graphs(padded)
     return Graphs(padded, partial(open_one, variant.unpadded, alone=True))
+
+
+def open_again(bundle: Bundle, opened: Opened) -> Session | None:
+    """Open the variant once more on the CPU for one thread; None where its file is gone."""
+    variant = opened.variant
+    try:
+        model = bundle.path(variant.model).read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(model).hexdigest() != variant.model.sha256:  # exported anew meanwhile
+        return None
+    native = open_native(
+        model,
+        device="cpu",
+        threads=1,
+        disabled_optimizers=variant.disabled_optimizers,
+        optimized=variant.optimized,
+    )
+    return Session(native, variant.model.file)
 
 
 def choose(bundle: Bundle, device: str, name: str | None) -> Variant | None:

@@ -12,8 +12,8 @@ import numpy as np
 
 from bertedge.bundle import Bundle, Manifest, Variant, open_bundle
 from bertedge.errors import DataError, SettingError
-from bertedge.runtime.bulk import WORTH_OPENING, Bulk, Work
 from bertedge.runtime.decoding import classify, find_entities, join_windows, split_tags
+from bertedge.runtime.dispatch import WORTH_OPENING, Dispatcher, Work
 from bertedge.runtime.graphs import Graphs
 from bertedge.runtime.opening import Opened, open_variant
 from bertedge.runtime.tokenization import Encoded, Tokenizer
@@ -35,7 +35,7 @@ class Predictor:
         self._opened = opened
         self._tokenizer = tokenizer
         self._tags = split_tags(bundle.manifest.labels)
-        self._bulk = Bulk(bundle, opened)
+        self._dispatcher = Dispatcher(bundle, opened)
 
     @classmethod
     def open(
@@ -143,7 +143,7 @@ class Predictor:
             while held:
                 following = _take(texts, chunk) if chunk > 1 else []
                 if pool is None and (following or len(held) >= WORTH_OPENING):
-                    pool = stack.enter_context(_threads(self._bulk.workers))
+                    pool = stack.enter_context(_threads(self._dispatcher.workers))
                     ahead = stack.enter_context(_threads(1))
                 work = work or self._start(held, done, token_budget, pool)
                 done += len(held)
@@ -157,8 +157,8 @@ class Predictor:
     def _start(
         self, texts: Sequence[Text], first: int, token_budget: int | None, pool: "Executor | None"
     ) -> Work:
-        with self._bulk.call() as alone:
-            return self._bulk.start(
+        with self._dispatcher.call() as alone:
+            return self._dispatcher.start(
                 self._encode(texts, first),
                 seen=first + len(texts),
                 alone=alone,

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import bertedge
-from bertedge.bundle import open_bundle
+from bertedge.bundle import Bundle, open_bundle
 from bertedge.errors import BundleError, DataError
-from bertedge.runtime import bulk
+from bertedge.runtime import dispatch
 from bertedge.runtime.batching import Batch
+from bertedge.runtime.opening import Opened
 from bertedge.runtime.predictor import Predictor
 from bertedge.runtime.session import Session
 from bertedge.tasks import Classification, Prediction
@@ -87,7 +88,7 @@ def test_runs_of_several_threads_take_turns(
     text_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two that spin at once, of one predictor or of two, would be slower than one by one."""
-    monkeypatch.setattr(bulk, "OVERLAPS_WORTH_OPENING", 10**9)
+    monkeypatch.setattr(dispatch, "OVERLAPS_WORTH_OPENING", 10**9)
     predictors = [bertedge.load(text_bundle, threads=2) for _ in range(2)]
     inside, most = itertools.count(), [0]
     running: set[int] = set()
@@ -142,13 +143,13 @@ def test_many_threads_share_a_predictor_and_its_second_session(
 ) -> None:
     predictor = bertedge.load(text_bundle, threads=2)
     opened = itertools.count()
-    open_native = bulk.open_native
+    open_again = dispatch.open_again
 
-    def counted(*arguments: object, **options: object) -> object:
+    def counted(bundle: Bundle, variant: Opened) -> Session | None:
         next(opened)
-        return open_native(*arguments, **options)  # type: ignore[arg-type]
+        return open_again(bundle, variant)
 
-    monkeypatch.setattr(bulk, "open_native", counted)
+    monkeypatch.setattr(dispatch, "open_again", counted)
     answers: list[list[str]] = [[]] * 6
 
     def work(place: int) -> None:

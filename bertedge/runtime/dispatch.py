@@ -10,8 +10,8 @@ comes, or when calls have overlapped a few times; it takes the model's size in m
 
 import contextlib
 import functools
-import hashlib
 import itertools
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from bertedge.bundle import Bundle
 from bertedge.runtime import machine, tuning
 from bertedge.runtime.batching import CUDA_TOKEN_BUDGET, TOKEN_BUDGET, pad, plan
-from bertedge.runtime.opening import Opened
-from bertedge.runtime.session import PROVIDERS, Session, open_native
+from bertedge.runtime.graphs import Graphs
+from bertedge.runtime.opening import Opened, open_again
+from bertedge.runtime.session import PROVIDERS, Session
 from bertedge.runtime.tokenization import Encoded
 from bertedge.runtime.tuning import BUDGETS, TokenBudget, Trial
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
 Floats = NDArray[np.float32]
+
+# Processor time does not count what else runs; on Windows it goes in steps of 16 ms.
+_clock = time.perf_counter if sys.platform == "win32" else time.thread_time
 
 WORTH_OPENING = 512
 """Rows of one input from which on the second session is used."""
@@ -103,18 +107,18 @@ def _cores() -> threading.BoundedSemaphore:
     return threading.BoundedSemaphore(machine.cores())
 
 
-class Bulk:
-    """Runs the rows of one predictor. Safe to share by threads."""
+class Dispatcher:
+    """Gives the rows of one predictor to sessions and cores. Safe to share by threads."""
 
     def __init__(self, bundle: Bundle, opened: Opened) -> None:
         self._bundle = bundle
         self._opened = opened
-        self._on_cuda = PROVIDERS["cuda"] in opened.session.providers
-        self.workers = 1 if self._on_cuda else opened.session.threads
+        self._on_cuda = PROVIDERS["cuda"] in opened.engine.providers
+        self.workers = 1 if self._on_cuda else opened.engine.threads
         """How many batches run at a time."""
         self._overlaps = 0
         self._choosing = threading.Lock()
-        self._single: Session | None = None
+        self._single: Session | Graphs | None = None
         self._budget: TokenBudget | None = None
         self._measuring = False
 
@@ -136,7 +140,7 @@ class Bulk:
         `seen` counts the rows of this input so far.
         """
         long = pool is not None and seen >= WORTH_OPENING and not self._on_cuda
-        engine = self._one_core() if long or self._is_busy(alone) else self._opened.session
+        engine = self._one_core() if long or self._is_busy(alone) else self._opened.engine
         budgets = self._budgets(encoded, token_budget, long=long)
         batches = plan([len(row.ids) for row in encoded], *budgets)
         answers: list[Answer | Future[Answer]] = []
@@ -146,13 +150,13 @@ class Bulk:
         judge = self._judge if len(budgets) > 1 else None
         return Work(encoded=encoded, batches=batches, answers=answers, judge=judge)
 
-    def _run(self, engine: Session, rows: Sequence[Encoded], budget: int) -> Answer:
+    def _run(self, engine: Session | Graphs, rows: Sequence[Encoded], budget: int) -> Answer:
         batch = pad(rows, self._bundle.manifest.pad_token_id)
         place = _cores() if engine.threads == 1 else contextlib.nullcontext()
         with place, _TRAFFIC.joined():
-            began = time.thread_time()
+            began = _clock()
             logits = engine.logits(batch)
-            seconds = time.thread_time() - began
+            seconds = _clock() - began
         trial = Trial(budget=budget, tokens=batch.input_ids.size, seconds=seconds)
         return Answer(logits=logits, trial=trial)
 
@@ -190,23 +194,10 @@ class Bulk:
     def _cache_file(self) -> Path:
         return tuning.cache_file(self._opened.variant.model.sha256, self.workers)
 
-    def _one_core(self) -> Session:
+    def _one_core(self) -> Session | Graphs:
         """Open the session that keeps to one core, once."""
         with self._choosing:
             if self._single is None:
-                self._single = self._opened.session if self.workers == 1 else self._open_again()
+                again = open_again(self._bundle, self._opened) if self.workers > 1 else None
+                self._single = again or self._opened.engine
             return self._single
-
-    def _open_again(self) -> Session:
-        """Load the variant for one thread; where its file is gone, the session at hand must do."""
-        variant = self._opened.variant
-        try:
-            model = self._bundle.path(variant.model).read_bytes()
-        except OSError:
-            return self._opened.session
-        if hashlib.sha256(model).hexdigest() != variant.model.sha256:  # exported anew meanwhile
-            return self._opened.session
-        native = open_native(
-            model, device="cpu", threads=1, disabled_optimizers=variant.disabled_optimizers
-        )
-        return Session(native, variant.model.file)
