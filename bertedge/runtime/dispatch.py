@@ -40,10 +40,8 @@ Floats = NDArray[np.float32]
 # Processor time does not count what else runs; on Windows it goes in steps of 16 ms.
 _clock = time.perf_counter if sys.platform == "win32" else time.thread_time
 
-WORTH_OPENING = 512
-"""Rows of one input from which on the second session is used."""
 OVERLAPS_WORTH_OPENING = 8
-"""Calls that met another one before it is opened for them."""
+"""Calls that met another one before the second session is opened for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,16 +128,17 @@ class Dispatcher:
         self,
         encoded: Sequence[Encoded],
         *,
-        seen: int,
         alone: bool,
+        long: bool,
         token_budget: int | None,
         pool: "Executor | None",
     ) -> Work:
         """Begin to run rows in batches of like length; without a pool, end it too.
 
-        `seen` counts the rows of this input so far.
+        The rows of a `long` input keep to one core a batch, as do those of a call that is not
+        `alone`.
         """
-        long = pool is not None and seen >= WORTH_OPENING and not self._on_cuda
+        long = long and pool is not None and not self._on_cuda
         engine = self._one_core() if long or self._is_busy(alone) else self._opened.engine
         budgets = self._budgets(encoded, token_budget, long=long)
         batches = plan([len(row.ids) for row in encoded], *budgets)

@@ -5,6 +5,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import numpy as np
 from bertedge.bundle import Bundle, Manifest, Variant, open_bundle
 from bertedge.errors import DataError, SettingError
 from bertedge.runtime.decoding import classify, find_entities, join_windows, split_tags
-from bertedge.runtime.dispatch import WORTH_OPENING, Dispatcher, Work
+from bertedge.runtime.dispatch import Dispatcher, Work
 from bertedge.runtime.graphs import Graphs
 from bertedge.runtime.opening import Opened, open_variant
 from bertedge.runtime.tokenization import Encoded, Tokenizer
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 CHUNK = 1024
 """Texts that are tokenized, sorted by length and held at a time."""
 _CHUNK_CHARACTERS = 2_000_000
+LONG_INPUT = 32_000
+"""Characters (some 8,000 tokens) from which on every core runs batches of its own."""
 
 
 class Predictor:
@@ -140,30 +143,34 @@ class Predictor:
             pool = work = None
             done = 0
             held = _take(texts, chunk)
+            size = _characters(held)
             while held:
                 following = _take(texts, chunk) if chunk > 1 else []
-                if pool is None and (following or len(held) >= WORTH_OPENING):
+                size += _characters(following)
+                if pool is None and chunk > 1 and (following or size >= LONG_INPUT):
                     pool = stack.enter_context(_threads(self._dispatcher.workers))
                     ahead = stack.enter_context(_threads(1))
-                work = work or self._start(held, done, token_budget, pool)
+                start = partial(self._start, long=size >= LONG_INPUT, token_budget=token_budget)
+                work = work or start(held, done, pool)
                 done += len(held)
-                waiting = None
-                if following:
-                    waiting = ahead.submit(self._start, following, done, token_budget, pool)
+                waiting = ahead.submit(start, following, done, pool) if following else None
                 yield from self._answer(held, work, strategy)
                 work = waiting.result() if waiting else None
                 held = following if chunk > 1 else _take(texts, chunk)
 
     def _start(
-        self, texts: Sequence[Text], first: int, token_budget: int | None, pool: "Executor | None"
+        self,
+        texts: Sequence[Text],
+        first: int,
+        pool: "Executor | None",
+        *,
+        long: bool,
+        token_budget: int | None,
     ) -> Work:
         with self._dispatcher.call() as alone:
+            encoded = self._encode(texts, first)
             return self._dispatcher.start(
-                self._encode(texts, first),
-                seen=first + len(texts),
-                alone=alone,
-                token_budget=token_budget,
-                pool=pool,
+                encoded, alone=alone, long=long, token_budget=token_budget, pool=pool
             )
 
     def _encode(self, texts: Sequence[Text], first: int) -> list[Encoded]:
@@ -222,10 +229,16 @@ def _take(texts: Iterator[Text], chunk: int) -> list[Text]:
     characters = 0
     for text in itertools.islice(texts, chunk):
         held.append(text)
-        characters += len(text) if isinstance(text, str) else 0
+        characters += _characters((text,))
         if characters >= _CHUNK_CHARACTERS:
             break
     return held
+
+
+def _characters(texts: Sequence[object]) -> int:
+    """Count the characters of texts and pairs; of what is neither, which is refused later, none."""
+    parts = (part for text in texts for part in (text if isinstance(text, tuple) else (text,)))
+    return sum(len(part) for part in parts if isinstance(part, str))
 
 
 def _check_texts(texts: Sequence[object], first: int, *, pair: bool) -> None:

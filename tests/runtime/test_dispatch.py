@@ -84,6 +84,22 @@ def test_batches_of_a_long_input_run_on_one_core_each(
     assert set(used) == {1}
 
 
+def test_chunks_of_one_are_each_run_by_all_cores(
+    text_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = bertedge.load(text_bundle, threads=2)
+    used: list[int] = []
+    logits = Session.logits
+
+    def watched(session: Session, batch: Batch) -> np.ndarray:
+        used.append(session.threads)
+        return logits(session, batch)
+
+    monkeypatch.setattr(Session, "logits", watched)
+    list(predictor.predict_iter(LONG, chunk=1))
+    assert used == [2] * len(LONG)
+
+
 def test_runs_of_several_threads_take_turns(
     text_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,7 +195,7 @@ def test_threads_together_are_not_slower_than_one(way: str, text_bundle: Path) -
 
     def work() -> None:
         if way == "all at once":
-            predictor.predict(LONG[:600])
+            predictor.predict(LONG[:2000])
         else:
             for text in LONG[:60]:
                 predictor.predict_one(text)
