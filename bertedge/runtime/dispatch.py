@@ -29,7 +29,7 @@ from bertedge.runtime.batching import CUDA_TOKEN_BUDGET, TOKEN_BUDGET, pad, plan
 from bertedge.runtime.graphs import Graphs
 from bertedge.runtime.opening import Opened, open_again
 from bertedge.runtime.session import PROVIDERS, Session
-from bertedge.runtime.tokenization import Encoded
+from bertedge.runtime.tokenization import Encoded, Tokenizer
 from bertedge.runtime.tuning import BUDGETS, TokenBudget, Trial
 
 if TYPE_CHECKING:
@@ -108,9 +108,10 @@ def _cores() -> threading.BoundedSemaphore:
 class Dispatcher:
     """Gives the rows of one predictor to sessions and cores. Safe to share by threads."""
 
-    def __init__(self, bundle: Bundle, opened: Opened) -> None:
+    def __init__(self, bundle: Bundle, opened: Opened, tokenizer: Tokenizer) -> None:
         self._bundle = bundle
         self._opened = opened
+        self._tokenizer = tokenizer
         self._on_cuda = PROVIDERS["cuda"] in opened.engine.providers
         self.workers = 1 if self._on_cuda else opened.engine.threads
         """How many batches run at a time."""
@@ -197,6 +198,10 @@ class Dispatcher:
         """Open the session that keeps to one core, once."""
         with self._choosing:
             if self._single is None:
-                again = open_again(self._bundle, self._opened) if self.workers > 1 else None
-                self._single = again or self._opened.engine
+                self._single = self._open_again() or self._opened.engine
             return self._single
+
+    def _open_again(self) -> Session | None:
+        if self.workers == 1:
+            return None
+        return open_again(self._bundle, self._opened.variant, self._tokenizer)

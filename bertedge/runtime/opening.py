@@ -81,9 +81,8 @@ def _open_graphs(
     return Graphs(padded, partial(open_one, variant.unpadded, alone=True))
 
 
-def open_again(bundle: Bundle, opened: Opened) -> Session | None:
-    """Open the variant once more on the CPU for one thread; None where its file is gone."""
-    variant = opened.variant
+def open_again(bundle: Bundle, variant: Variant, tokenizer: Tokenizer) -> Session | None:
+    """Open the graph for padded batches on the CPU for one thread; None where its file is gone."""
     try:
         model = bundle.path(variant.model).read_bytes()
     except OSError:
@@ -97,7 +96,9 @@ def open_again(bundle: Bundle, opened: Opened) -> Session | None:
         disabled_optimizers=variant.disabled_optimizers,
         optimized=variant.optimized,
     )
-    return Session(native, variant.model.file)
+    session = Session(native, variant.model.file)
+    check_golden(bundle.manifest, variant, session, tokenizer)
+    return session
 
 
 def choose(bundle: Bundle, device: str, name: str | None) -> Variant | None:

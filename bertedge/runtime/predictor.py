@@ -38,7 +38,7 @@ class Predictor:
         self._opened = opened
         self._tokenizer = tokenizer
         self._tags = split_tags(bundle.manifest.labels)
-        self._dispatcher = Dispatcher(bundle, opened)
+        self._dispatcher = Dispatcher(bundle, opened, tokenizer)
 
     @classmethod
     def open(

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import bertedge
-from bertedge.bundle import Bundle, open_bundle
+from bertedge.bundle import Bundle, Variant, open_bundle
 from bertedge.errors import BundleError, DataError
 from bertedge.runtime import dispatch
 from bertedge.runtime.batching import Batch
-from bertedge.runtime.opening import Opened
 from bertedge.runtime.predictor import Predictor
 from bertedge.runtime.session import Session
+from bertedge.runtime.tokenization import Tokenizer
 from bertedge.tasks import Classification, Prediction
 
 WORDS = ("turn", "the", "kitchen", "lights", "off", "unbelievable", "jazz")
@@ -104,8 +104,10 @@ def test_runs_of_several_threads_take_turns(
     text_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two that spin at once, of one predictor or of two, would be slower than one by one."""
-    monkeypatch.setattr(dispatch, "OVERLAPS_WORTH_OPENING", 10**9)
-    predictors = [bertedge.load(text_bundle, threads=2) for _ in range(2)]
+    model = text_bundle / open_bundle(text_bundle).manifest.variants[0].model.file
+    sessions = [Session.open(model, threads=2) for _ in range(2)]
+    ones = np.ones((1, 5), np.int64)
+    batch = Batch(input_ids=ones, attention_mask=ones, token_type_ids=ones - 1)
     inside, most = itertools.count(), [0]
     running: set[int] = set()
 
@@ -122,10 +124,9 @@ def test_runs_of_several_threads_take_turns(
             running.remove(place)
             return answer
 
-    for predictor in predictors:
-        session = predictor.engine
+    for session in sessions:
         monkeypatch.setattr(session, "_native", Watched(session._native))
-    at_once(6, lambda place: [predictors[place % 2].predict_one("turn it off") for _ in range(5)])
+    at_once(6, lambda place: [sessions[place % 2].logits(batch) for _ in range(5)])
     assert most[0] == 1
     assert next(inside) == 30
 
@@ -161,9 +162,9 @@ def test_many_threads_share_a_predictor_and_its_second_session(
     opened = itertools.count()
     open_again = dispatch.open_again
 
-    def counted(bundle: Bundle, variant: Opened) -> Session | None:
+    def counted(bundle: Bundle, variant: Variant, tokenizer: Tokenizer) -> Session | None:
         next(opened)
-        return open_again(bundle, variant)
+        return open_again(bundle, variant, tokenizer)
 
     monkeypatch.setattr(dispatch, "open_again", counted)
     answers: list[list[str]] = [[]] * 6
