@@ -147,13 +147,46 @@ def callers(record: dict[str, Any]) -> str:
 
 
 def graph(record: dict[str, Any]) -> str:
+    titles = {
+        "torch-fp32": "PyTorch fp32, eager",
+        "onnxruntime-fp32": "onnxruntime fp32, as exported",
+        "optimum-int8": "Optimum int8, its default path",
+        "openvino-nncf-int8": "OpenVINO + NNCF int8",
+        "bertedge-int8": "bertedge int8",
+    }
+    cells = list(next(iter(record["models"].values())))
     rows = [
-        [name, cell, engine, f"{row['ms']:.2f} ms", f"{row['times_of_ours']:.2f}"]
-        for name, cells in record["models"].items()
-        for cell, engines in cells.items()
-        for engine, row in engines.items()
+        [
+            name,
+            titles[engine],
+            *(
+                f"{sizes[cell][engine]['ms']:.3g} ms, {sizes[cell][engine]['times_of_ours']:.2f}x"
+                for cell in cells
+            ),
+        ]
+        for name, sizes in record["models"].items()
+        for engine in titles
+        if engine in sizes[cells[0]]
     ]
-    head = ["model", "batch x length", "engine", "p50", "times ours"]
+    return table(["model", "engine", *cells], rows) + "\n\n" + provenance(record)
+
+
+def graph_variants(record: dict[str, Any]) -> str:
+    rows = [
+        [
+            name,
+            variant,
+            f"{row['load_ms']:.0f} ms",
+            f"{row['memory_mib']:.0f} MiB",
+            *(f"{row[cell]:.2f}" for cell in row if cell[0].isdigit()),
+            "yes" if row["same_answers"] else "no",
+        ]
+        for name, variants in record["models"].items()
+        for variant, row in variants.items()
+    ]
+    row = next(iter(next(iter(record["models"].values())).values()))
+    sizes = [cell for cell in row if cell[0].isdigit()]
+    head = ["model", "graph", "load", "memory", *sizes, "same bits"]
     return table(head, rows) + "\n\n" + provenance(record)
 
 
@@ -162,10 +195,15 @@ REGIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "finetune": ("finetune.json", finetune),
     "predictor": ("predictor.json", predictor),
     "graph": ("graph.json", graph),
+    "graph-variants": ("graph_variants.json", graph_variants),
     "home-intents": ("home_intents.json", end_to_end),
     "end-to-end": ("end_to_end.json", end_to_end),
 }
-DOCUMENTS = (ROOT / "README.md", ROOT / "models" / "home-intents" / "README.md")
+DOCUMENTS = (
+    ROOT / "README.md",
+    ROOT / "models" / "home-intents" / "README.md",
+    BENCHMARKS / "NOTES.md",
+)
 
 
 def table(head: Iterable[object], rows: Iterable[Iterable[object]]) -> str:

@@ -12,7 +12,7 @@ from bertedge.bundle import File, GraphPass, describe_file
 from bertedge.errors import VerificationError
 from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS
 from bertedge.export.nodes import count_operators
-from bertedge.export.passes import MASK_PLACE, drop_mask
+from bertedge.export.passes import MASK_PLACE, add_bias_in_products, drop_mask
 from bertedge.export.quiet import libraries, stage
 from bertedge.runtime.graphs import Graphs
 from bertedge.runtime.session import PROVIDERS, Session
@@ -87,6 +87,7 @@ def finish(candidate: Candidate, folder: Path) -> Shipped:
     passes = [GraphPass(name="optimized-ahead", nodes=gone)]
     if candidate.precision == "int8":
         passes.append(GraphPass(name="int8-products-fused", nodes=count_products(after)))
+        passes.append(GraphPass(name="bias-in-product", nodes=add_bias_in_products(after)))
     weights = folder / f"{name}.weights"
     path = folder / f"{name}.onnx"
     onnx.save(

@@ -1,7 +1,6 @@
 """Which variant of a bundle runs on which device, and the proof that it answers rightly here."""
 
-import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -10,7 +9,7 @@ from bertedge.bundle import Bundle, File, Manifest, Variant
 from bertedge.errors import BundleError, DeviceError, SettingError, VerificationError
 from bertedge.runtime.graphs import Graphs
 from bertedge.runtime.probe import int8_is_exact
-from bertedge.runtime.session import PROVIDERS, Engine, Session, infer, open_native
+from bertedge.runtime.session import PROVIDERS, Engine, Session, infer
 from bertedge.runtime.tokenization import Tokenizer
 from bertedge.tasks import Text
 
@@ -60,6 +59,8 @@ def _open_graphs(
     bundle: Bundle, variant: Variant, tokenizer: Tokenizer, *, device: str, threads: int | None
 ) -> Graphs:
     """Open a variant's graphs as they are needed, each proven when it opens."""
+    # A program may change its directory before it needs the other graph.
+    bundle = replace(bundle, folder=bundle.folder.absolute())
 
     def open_one(file: File, *, alone: bool) -> Session:
         if variant.unpadded and not alone:  # opened later: the bundle may have been replaced
@@ -82,21 +83,17 @@ def _open_graphs(
 
 
 def open_again(bundle: Bundle, variant: Variant, tokenizer: Tokenizer) -> Session | None:
-    """Open the graph for padded batches on the CPU for one thread; None where its file is gone."""
+    """Open the graph for padded batches on the CPU for one thread; None where it is gone."""
     try:
-        model = bundle.path(variant.model).read_bytes()
-    except OSError:
+        bundle.check(variant)
+    except BundleError:  # removed, or exported anew meanwhile
         return None
-    if hashlib.sha256(model).hexdigest() != variant.model.sha256:  # exported anew meanwhile
-        return None
-    native = open_native(
-        model,
-        device="cpu",
+    session = Session.open(
+        bundle.path(variant.model),
         threads=1,
         disabled_optimizers=variant.disabled_optimizers,
         optimized=variant.optimized,
     )
-    session = Session(native, variant.model.file)
     check_golden(bundle.manifest, variant, session, tokenizer)
     return session
 

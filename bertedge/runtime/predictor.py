@@ -54,6 +54,8 @@ class Predictor:
         manifest = bundle.manifest
         tokenizer = Tokenizer(bundle.tokenizer_json(), max_length=manifest.max_length)
         opened = open_variant(bundle, tokenizer, device=device, threads=threads, name=variant)
+        # A program may change its directory before it needs another session.
+        bundle = replace(bundle, folder=bundle.folder.absolute())
         return cls(bundle, opened, tokenizer)
 
     @property

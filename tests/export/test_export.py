@@ -132,6 +132,7 @@ def test_the_manifest_says_what_was_made_and_measured(checkpoints: Any, bundles:
         "int8-embedding-rows": 2,
         "optimized-ahead": passes(int8)["optimized-ahead"],
         "int8-products-fused": 11,  # the attentions' own products are part of QAttention
+        "bias-in-product": 3,
     }
     assert passes(int8)["optimized-ahead"] > 3 * 11  # four nodes became one
     assert fp32.parity.max_difference < 1e-6

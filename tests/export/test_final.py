@@ -16,8 +16,9 @@ from bertedge.errors import BundleError, VerificationError
 from bertedge.export import ExportConfig, export
 from bertedge.export.final import Candidate, Shipped, check_kept, finish, name_nodes
 from bertedge.export.nodes import count_operators
-from bertedge.export.passes import run_passes
+from bertedge.export.passes import add_bias_in_products, run_passes
 from bertedge.runtime.batching import Batch
+from bertedge.runtime.opening import open_again
 from bertedge.runtime.session import Session
 from bertedge.tasks import Task
 
@@ -129,6 +130,28 @@ def test_what_was_fused_stays_fused_and_every_node_has_a_name_of_its_own(
         assert all(names) and len(set(names)) == len(names)
 
 
+def test_the_products_add_the_bias_of_the_activation_to_the_bit(
+    bundles: Bundles, tmp_path: Path
+) -> None:
+    bundle = bundles("bert", Task.TEXT_CLASSIFICATION)
+    (variant,) = open_bundle(bundle).manifest.variants
+    model = onnx.load(bundle / variant.model.file)
+    found = open_file(bundle, variant.model).logits(batch(9, 4))
+    assert add_bias_in_products(model) == 0  # done already
+    made = {node.output[0]: node for node in model.graph.node}
+    activations = [node for node in model.graph.node if node.op_type == "Gelu"]
+    assert len(activations) == 3
+    for node in activations:  # and undone
+        product = made[node.input[0]]
+        node.op_type = "BiasGelu"
+        node.input.append(product.input[4])
+        product.input[4] = ""
+    onnx.save(model, tmp_path / "undone.onnx")
+    undone = Session.open(tmp_path / "undone.onnx", threads=1, optimized=True)
+    np.testing.assert_array_equal(undone.logits(batch(9, 4)), found)
+    assert add_bias_in_products(model) == 3
+
+
 def test_the_weights_are_on_disk_once(bundles: Bundles) -> None:
     bundle = bundles("bert", Task.TEXT_CLASSIFICATION)
     (variant,) = open_bundle(bundle).manifest.variants
@@ -214,6 +237,29 @@ def test_a_bundle_that_changed_since_it_was_opened_is_noticed(
     predictor.predict_one("no")
     with pytest.raises(BundleError, match="does not have the SHA-256"):
         predictor.predict(["no", "very good hotel"])
+
+
+def test_the_session_for_one_core_reads_the_same_weights(bundles: Bundles, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(bundles("bert", Task.TEXT_CLASSIFICATION), folder)
+    predictor = bertedge.load(folder, device="cpu", threads=1)
+    bundle = open_bundle(folder)
+    again = open_again(bundle, predictor.variant, predictor.tokenizer)
+    assert again is not None
+    np.testing.assert_array_equal(again.logits(batch(9, 4)), predictor.engine.logits(batch(9, 4)))
+    assert predictor.variant.weights is not None
+    (folder / predictor.variant.weights.file).unlink()
+    assert open_again(bundle, predictor.variant, predictor.tokenizer) is None
+
+
+def test_a_program_may_change_its_directory(
+    bundles: Bundles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = bundles("bert", Task.TEXT_CLASSIFICATION)
+    monkeypatch.chdir(bundle.parent)
+    predictor = bertedge.load(bundle.name, device="cpu", threads=1)
+    monkeypatch.chdir(tmp_path)
+    assert len(predictor.predict(["no", "very good hotel"])) == 2
 
 
 def spoil(variant: Variant, folder: Path) -> Variant:

@@ -6,6 +6,7 @@ import pytest
 from bertedge.errors import VerificationError
 from bertedge.export.fuse import check_attention
 from bertedge.export.nodes import count_operators
+from bertedge.export.passes import remove_unread
 from bertedge.tasks import Task
 
 KINDS = ("bert", "roberta", "distilbert", "electra")
@@ -28,12 +29,38 @@ def test_every_layer_is_fused_and_gives_the_checkpoints_logits(
     assert graph.off_by(graph.model) < 1e-6
 
 
+@pytest.mark.parametrize("task", Task)
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "electra"])
-def test_eager_attention_is_fused_too(kind: str, fused: Fuse) -> None:
-    assert fused(kind).attention == "sdpa"  # what the test above covers; ELECTRA has eager alone
-    graph = fused(kind, attention="eager")
-    assert count_operators(graph.model)["Attention"] == 3
+def test_eager_attention_is_fused_to_the_same_graph(kind: str, task: Task, fused: Fuse) -> None:
+    # What the test above covers is SDPA; ELECTRA has eager alone.
+    assert fused(kind, task).attention == "sdpa"
+    graph = fused(kind, task, attention="eager")
+    assert graph.attention == "eager"
+    counts, sdpa = (count_operators(each.model) for each in (graph, fused(kind, task)))
+    for operator in ("Attention", "BiasGelu", "LayerNormalization", "MatMul", "Softmax"):
+        assert counts[operator] == sdpa[operator], operator
     assert graph.off_by(graph.model) < 1e-6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_query_key_and_value_are_one_product(kind: str, fused: Fuse) -> None:
+    graph = fused(kind).model.graph
+    shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    merged = [shapes[node.input[1]] for node in graph.node if node.op_type == "Attention"]
+    assert merged == [[32, 3 * 32]] * 3
+
+
+@pytest.mark.parametrize("task", Task)
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_computed_that_the_head_does_not_read(
+    kind: str, task: Task, fused: Fuse
+) -> None:
+    model = fused(kind, task).copy()
+    assert [each.name for each in model.graph.output] == ["logits"]
+    assert remove_unread(model) == 0
+    # A pooler is a Tanh here: BERT's and RoBERTa's text heads read it, no token head does.
+    pooled = kind in ("bert", "roberta") and task is Task.TEXT_CLASSIFICATION
+    assert count_operators(model)["Tanh"] == int(pooled)
 
 
 def test_every_value_has_a_type_for_the_quantizer(fused: Fuse) -> None:

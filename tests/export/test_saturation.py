@@ -40,17 +40,23 @@ def multiply(a: NDArray[Any], b: NDArray[Any], *, saturating: bool) -> NDArray[n
 def processor(*, saturating: bool) -> list[type[OpRun]]:
     """Give the products and contrib operators of an int8 graph as numpy computes them."""
 
-    class MatMulInteger(OpRun):
-        def _run(self, a, b, zero, b_zero):  # type: ignore[no-untyped-def]
-            assert not np.any(b_zero)
-            made = multiply(a, b, saturating=saturating) - float(zero) * b.sum(0, dtype=np.float64)
-            return (made.astype(np.int32),)
-
-    class BiasGelu(OpRun):
+    class DynamicQuantizeMatMul(OpRun):
         op_domain = "com.microsoft"
 
-        def _run(self, x, bias):  # type: ignore[no-untyped-def]
-            x = x + bias
+        def _run(self, x, b, scales, b_zero, bias=None):  # type: ignore[no-untyped-def]
+            assert not np.any(b_zero)
+            low, high = min(float(x.min()), 0.0), max(float(x.max()), 0.0)
+            scale = np.float32((high - low) / 255)
+            zero = np.clip(np.rint(-low / scale), 0, 255)
+            a = np.clip(np.rint(x / scale) + zero, 0, 255).astype(np.uint8)
+            made = multiply(a, b, saturating=saturating) - zero * b.sum(0, dtype=np.float64)
+            scaled = (made * scale * scales).astype(np.float32)
+            return (scaled if bias is None else scaled + bias,)
+
+    class Gelu(OpRun):
+        op_domain = "com.microsoft"
+
+        def _run(self, x):  # type: ignore[no-untyped-def]
             return ((x * 0.5 * (1 + erf(x / np.sqrt(2)))).astype(np.float32),)
 
     class QAttention(OpRun):
@@ -70,7 +76,7 @@ def processor(*, saturating: bool) -> list[type[OpRun]]:
             read = weights / weights.sum(-1, keepdims=True) @ parts[2]
             return (read.transpose(0, 2, 1, 3).reshape(rows, tokens, -1).astype(np.float32),)
 
-    return [MatMulInteger, BiasGelu, QAttention]
+    return [DynamicQuantizeMatMul, Gelu, QAttention]
 
 
 class Simulated:
