@@ -38,13 +38,11 @@ def main(bundle: str, data: str, count: str = "1000000") -> int:
         with source.open("w", encoding="utf-8") as file:
             repeated = itertools.islice(itertools.cycle(texts), int(count))
             file.writelines(text + "\n" for text in repeated)
-        began = time.perf_counter()
         command = [sys.executable, "-m", "bertedge", "predict", bundle]
         with subprocess.Popen(
             [*command, "--input", source, "--output", output], stderr=subprocess.DEVNULL
         ) as process:
             samples = list(watch(process))
-        seconds = time.perf_counter() - began
         if process.returncode:
             sys.exit(f"bertedge predict ended with {process.returncode}")
         with output.open(encoding="utf-8") as file:
@@ -55,8 +53,6 @@ def main(bundle: str, data: str, count: str = "1000000") -> int:
     )
     found = {
         "texts": labelled,
-        "seconds": round(seconds, 1),
-        "texts_per_second": round(labelled / seconds),
         "peak_mib": round(max(samples), 1),
         "second_tenth_mib": round(early, 1),
         "last_tenth_mib": round(late, 1),
