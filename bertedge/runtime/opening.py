@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -65,13 +66,17 @@ def _open_graphs(
     def open_one(file: File, *, alone: bool) -> Session:
         if variant.unpadded and not alone:  # opened later: the bundle may have been replaced
             bundle.check(variant)
-        session = Session.open(
-            bundle.path(file),
-            device=device,
-            threads=threads,
-            disabled_optimizers=variant.disabled_optimizers,
-            optimized=variant.optimized,
-        )
+        path = bundle.path(file)
+        if device == "cuda":
+            session = _open_cuda(path, bundle.manifest)
+        else:
+            session = Session.open(
+                path,
+                device=device,
+                threads=threads,
+                disabled_optimizers=variant.disabled_optimizers,
+                optimized=variant.optimized,
+            )
         check_golden(bundle.manifest, variant, session, tokenizer, alone=alone)
         return session
 
@@ -80,6 +85,13 @@ def _open_graphs(
     if variant.unpadded is None:
         return Graphs(padded)
     return Graphs(padded, partial(open_one, variant.unpadded, alone=True))
+
+
+def _open_cuda(path: Path, manifest: Manifest) -> Session:
+    from bertedge.runtime.buckets import plan_buckets  # a CPU need not wait for these
+    from bertedge.runtime.cuda import open_cuda
+
+    return open_cuda(path, buckets=plan_buckets(manifest.max_length, manifest.source.hidden_size))
 
 
 def open_again(bundle: Bundle, variant: Variant, tokenizer: Tokenizer) -> Session | None:

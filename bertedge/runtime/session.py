@@ -3,7 +3,7 @@
 import contextlib
 import io
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +28,9 @@ _ERRORS_ONLY = 3
 _ALL_CORES = threading.Lock()
 """Held by a run of several threads: they spin while they wait for each other, so that two such
 runs at once, of one session or of two, slow each other by more than taking turns costs."""
+_FATAL_ONLY = 4
+_WARNINGS = 2
+"""What onnxruntime's default logger says where nobody has asked for less."""
 _INPUT_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _STDOUT = threading.Lock()
 
@@ -102,10 +105,13 @@ class Session:
         }
         try:
             with self._turn:
-                (logits,) = self._native.run(self._outputs, feed)
+                logits = self._run(feed)
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
             raise _run_error(self._name, batch, error) from error
         return np.asarray(logits, np.float32)
+
+    def _run(self, feed: dict[str, NDArray[np.integer]]) -> Any:
+        return self._native.run(self._outputs, feed)[0]
 
 
 def infer(
@@ -134,6 +140,7 @@ def open_native(
     threads: int | None = None,
     disabled_optimizers: Sequence[str] = (),
     optimized: bool = False,
+    provider_options: Mapping[str, str] | None = None,
 ) -> Any:
     """Create the `onnxruntime.InferenceSession` of a file (or a file's bytes) on `device`."""
     onnxruntime = import_onnxruntime()
@@ -153,11 +160,13 @@ def open_native(
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # Spinning threads answer sooner; between runs they would only take cores from others.
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    providers = [provider] if device == "cpu" else [provider, PROVIDERS["cpu"]]
+    first = (provider, dict(provider_options or {}))
+    providers = [first] if device == "cpu" else [first, (PROVIDERS["cpu"], {})]
     said = io.StringIO()
     try:
         with _listening(said) if device == "cuda" else contextlib.nullcontext():
-            if device == "cuda" and hasattr(onnxruntime, "preload_dlls"):
+            if device == "cuda":
+                onnxruntime.set_default_logger_severity(_FATAL_ONLY)  # the error below says it
                 onnxruntime.preload_dlls()
             native = onnxruntime.InferenceSession(
                 model, options, providers=providers, disabled_optimizers=list(disabled_optimizers)
@@ -167,6 +176,9 @@ def open_native(
             f"{_name(model)} cannot be loaded by onnxruntime {onnxruntime.__version__} "
             f"({_first_line(str(error))}); export the model again, or upgrade onnxruntime"
         ) from error
+    finally:
+        if device == "cuda":
+            onnxruntime.set_default_logger_severity(_WARNINGS)
     native.disable_fallback()
     if provider not in native.get_providers():
         raise DeviceError(_not_loaded(provider, said.getvalue()))
