@@ -145,6 +145,9 @@ class Variant:
     """The graph for batches without padding: it takes no mask."""
     weights: File | None = None
     """What the graphs read their weights from; None where they hold them."""
+    checked_on: str | None = None
+    """Execution provider that parity and accuracy were measured on, where that may not be the one
+    it was made for: a CUDA variant exported without CUDA. None: the first of `providers`."""
 
     @property
     def files(self) -> tuple[File, ...]:

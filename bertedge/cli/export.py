@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @options.path_option("--output", required=True, help="Directory for the bundle.")
 @click.option("--quantize", is_flag=True, help="int8 instead of fp32.")
 @click.option("--keep-fp32", is_flag=True, help="With --quantize: both variants.")
+@click.option("--gpu", is_flag=True, help="An fp16 variant for CUDA beside those for the CPU.")
 @options.path_option("--eval-data", help="Labelled file; default: the training's dev file.")
 @options.columns
 @click.option(
@@ -78,6 +79,7 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
         pair=flags["pair"],
         quantize=flags["quantize"],
         keep_fp32=flags["keep_fp32"],
+        gpu=flags["gpu"],
         eval_data=flags["eval_data"],
         columns=options.columns_of(flags),
         max_drop=flags["max_drop"],
@@ -106,6 +108,9 @@ def render(report: "ExportReport") -> str:
     measured = next((v.accuracy for v in manifest.variants if v.accuracy), None)
     on = f"{measured.data}, {measured.rows:,} rows" if measured else report.data_note
     lines = [*table, "", f"nodes: {passes}", f"data: {on}", f"bundle: {report.output}"]
+    for variant in manifest.variants:
+        if variant.checked_on not in (None, variant.providers[0]):
+            lines.insert(-1, f"{variant.name}: measured on {variant.checked_on}, for lack of CUDA")
     return "\n".join([*lines[:-1], f"{lines[-1]}  ({report.seconds:.0f} s)"]) + "\n"
 
 

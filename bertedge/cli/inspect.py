@@ -69,6 +69,8 @@ def _describe_variant(variant: "Variant") -> list[str]:
         "accuracy": "not measured (export with --eval-data)",
         "golden": f"may differ by {variant.golden_tolerance:.2g} of the spread",
     }
+    if variant.checked_on is not None:
+        facts["checked on"] = variant.checked_on
     if accuracy is not None:
         facts["accuracy"] = (
             f"{accuracy.metric} {accuracy.variant:.4f} (checkpoint {accuracy.checkpoint:.4f}), "

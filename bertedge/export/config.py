@@ -30,6 +30,8 @@ class ExportConfig:
     quantize: bool = False
     keep_fp32: bool = False
     """Whether the bundle holds the fp32 variant beside the int8 one."""
+    gpu: bool = False
+    """Whether the bundle holds an fp16 variant for CUDA beside those for the CPU."""
     eval_data: Path | None = None
     """Labelled file; None: the dev file that `training.json` records."""
     columns: Columns = Columns()  # noqa: RUF009 (frozen)

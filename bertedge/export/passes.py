@@ -177,6 +177,8 @@ def _is_positionwise(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto
     fixed = [constants[name] for name in node.input if name in constants]
     if node.op_type == "LayerNormalization":
         return integer(node, "axis", -1) in (-1, 2) and streams == node.input[:1]
+    if node.op_type == "SkipLayerNormalization":
+        return streams == node.input[:2] and len(list(filter(None, node.output))) == 1
     if node.op_type == "MatMul":
         return streams == node.input[:1] and len(fixed[0].dims) == 2
     # A constant that is as long as the sequence would no longer fit.

@@ -15,6 +15,7 @@ from bertedge.export import texts, verify
 from bertedge.export.accuracy import EvalData, find_eval_data
 from bertedge.export.calibration import gather
 from bertedge.export.config import ExportConfig
+from bertedge.export.cuda import make_cuda_variant
 from bertedge.export.final import Candidate, Shipped, finish
 from bertedge.export.fuse import fuse, infer_shapes
 from bertedge.export.graph import check_size, export_graph
@@ -65,6 +66,8 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportRepo
         progress.say(data.note)
         exported = _export(config, checkpoint, data, work, progress)
         variants = _make_variants(config, exported, work, progress)
+        if config.gpu:
+            variants += (_make_cuda(config, exported, progress),)
         tokenizer = work / bundle.TOKENIZER
         tokenizer.write_text(checkpoint.tokenizer_json, encoding="utf-8")
         manifest = _describe(exported.subject, variants, tokenizer)
@@ -105,6 +108,11 @@ def _make_variants(
     if quantized.name == proven.name:  # the ladder's last rung
         return (quantized,)
     return (quantized, proven) if kept else (quantized,)
+
+
+def _make_cuda(config: ExportConfig, exported: Exported, progress: Progress) -> Variant:
+    subject, architecture = exported.subject, exported.architecture
+    return make_cuda_variant(config, subject, exported.path, architecture, progress)
 
 
 def _make_float(exported: Exported, work: Path, progress: Progress) -> Shipped:

@@ -109,7 +109,7 @@ def measure(
         disabled_optimizers=CPU_DISABLED_OPTIMIZERS,
         passes=shipped.passes,
         parity=parity,
-        accuracy=_measure_accuracy(subject, name, engine, progress) if with_data else None,
+        accuracy=measure_accuracy(subject, name, engine, progress) if with_data else None,
         golden_tolerance=verify.golden_tolerance(golden, int8=int8),
         optimized=True,
         unpadded=shipped.unpadded,
@@ -124,9 +124,10 @@ def _check_graphs(name: str, probe: Probe, engine: Engine, bound: Bound) -> Pari
     return max(found, key=lambda parity: parity.max_difference)
 
 
-def _measure_accuracy(
+def measure_accuracy(
     subject: Subject, name: str, engine: Engine, progress: Progress
 ) -> Accuracy | None:
+    """Put a variant's labels on the labelled data beside the checkpoint's; None without data."""
     if subject.yardstick is None:
         return None
     labeller = Labeller.of(subject.checkpoint, subject.checkpoint.tokenizer_json, engine)
