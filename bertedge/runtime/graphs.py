@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from bertedge.errors import BundleError
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.session import Session
 
@@ -14,7 +15,8 @@ class Graphs:
     """Gives each batch to the graph made for it. Thread-safe.
 
     The graph that single texts need is opened at once, the other one with the first batch that
-    needs it: a program that never pads loads its weights once.
+    needs it: a program that never pads loads its weights once. Where that one cannot be opened any
+    more, as when the bundle was exported anew meanwhile, rows go to the first one by one.
     """
 
     def __init__(
@@ -41,7 +43,10 @@ class Graphs:
         padded = not batch.attention_mask.all()
         session = self._sessions.get(padded)
         if session is None:
-            session = self._open_once(padded)
+            try:
+                session = self._open_once(padded)
+            except BundleError:
+                return _row_by_row(self._sessions[False], batch)
         return session.logits(batch)
 
     def _open_once(self, padded: bool) -> Session:
@@ -49,3 +54,23 @@ class Graphs:
             if padded not in self._sessions:
                 self._sessions[padded] = self._open[padded]()
             return self._sessions[padded]
+
+
+def _row_by_row(session: Session, batch: Batch) -> NDArray[np.float32]:
+    """Run every row without its padding; positions of padding get zeros for logits."""
+    rows, length = batch.input_ids.shape
+    answers = []
+    for row in range(rows):
+        inside = np.s_[row : row + 1, : int(batch.attention_mask[row].sum())]
+        alone = Batch(
+            input_ids=batch.input_ids[inside],
+            attention_mask=batch.attention_mask[inside],
+            token_type_ids=batch.token_type_ids[inside],
+        )
+        answers.append(session.logits(alone)[0])
+    if answers[0].ndim == 1:
+        return np.stack(answers)
+    logits = np.zeros((rows, length, answers[0].shape[-1]), np.float32)
+    for row, answer in enumerate(answers):
+        logits[row, : len(answer)] = answer
+    return logits

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bertedge.errors import BundleError
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.graphs import Graphs
 from bertedge.runtime.session import Session
@@ -81,12 +80,17 @@ def test_threads_that_come_at_once_open_it_once(
         np.testing.assert_array_equal(answer, answers[0])
 
 
-def test_what_fails_to_open_is_tried_again_by_the_next_batch(
-    opener: Callable[[str], Callable[[], Session]], text_bundle: Path, tmp_path: Path
+@pytest.mark.parametrize("kind", ["text_bundle", "token_bundle"])
+def test_a_graph_that_is_gone_leaves_its_batches_to_the_other_and_is_tried_again(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
+    graph = request.getfixturevalue(kind) / "cpu-fp32.onnx"
     late = tmp_path / "late.onnx"
-    graphs = Graphs(lambda: Session.open(late, threads=1), opener("unpadded"))
-    with pytest.raises(BundleError, match=r"late.onnx cannot be loaded"):
-        graphs.logits(batch(4, 7))
-    late.write_bytes((text_bundle / "cpu-fp32.onnx").read_bytes())
-    assert graphs.logits(batch(4, 7)).shape == (2, 4)
+    graphs = Graphs(lambda: Session.open(late, threads=1), lambda: Session.open(graph, threads=1))
+    mixed = batch(4, 7, 1)
+    alone = graphs.logits(mixed)
+    late.write_bytes(graph.read_bytes())
+    together = graphs.logits(mixed)
+    assert graphs.logits(mixed).shape == alone.shape
+    inside = mixed.attention_mask.astype(bool) if alone.ndim == 3 else np.s_[:]
+    np.testing.assert_allclose(alone[inside], together[inside], atol=1e-5)
