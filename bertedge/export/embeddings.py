@@ -54,7 +54,7 @@ def fuse_embeddings(model: onnx.ModelProto) -> int:
         [
             *(_as_int32(graph, name) for name in (_IDS, segments.rows)),
             *(words[0].table, places[0].table, segments.table),
-            *(_copy(graph, tables[name]) for name in norm.input[1:3]),
+            *norm.input[1:3],
             *(_as_int32(graph, name) for name in (_MASK if counts else "", position_ids)),
         ],
         ["embeddings_normalized", "mask_count", "embeddings_sum"],
@@ -142,15 +142,7 @@ def _as_int32(graph: onnx.GraphProto, name: str) -> str:
         "Cast", [name], [f"{name}_int32"], name=f"{name}_int32", to=TensorProto.INT32
     )
     graph.node.insert(_first_place(graph, cast), cast)
-    return cast.output[0]
-
-
-def _copy(graph: onnx.GraphProto, tensor: onnx.TensorProto) -> str:
-    """Give the node a constant of its own: what two nodes share cannot be in two precisions."""
-    copied = graph.initializer.add()
-    copied.CopyFrom(tensor)
-    copied.name = f"{tensor.name}_embeddings"
-    return str(copied.name)
+    return str(cast.output[0])
 
 
 def _first_place(graph: onnx.GraphProto, node: onnx.NodeProto) -> int:

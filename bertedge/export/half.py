@@ -16,6 +16,7 @@ def to_half(model: onnx.ModelProto, floats: tuple[str, ...], folder: Path) -> on
     """Give a copy in fp16, but for the operators in `floats`; what it takes and gives stays."""
     half = onnx.ModelProto()
     half.CopyFrom(model)
+    _unshare(half.graph)
     with stage("the conversion of the graph to fp16", folder):
         wrapped = OnnxModel(half)
         wrapped.convert_float_to_float16(
@@ -66,6 +67,24 @@ def count_half(half: onnx.ModelProto) -> int:
         node.op_type != "Cast" and types.get(node.output[0]) == TensorProto.FLOAT16
         for node in half.graph.node
     )
+
+
+def _unshare(graph: onnx.GraphProto) -> None:
+    """Give every node constants of its own: what two share cannot be in two precisions.
+
+    An exporter writes equal constants once, such as the zeros of layer norms not yet trained.
+    """
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    seen: set[str] = set()
+    for number, node in enumerate(graph.node):
+        for place, name in enumerate(node.input):
+            if name in seen:
+                copied = graph.initializer.add()
+                copied.CopyFrom(constants[name])
+                copied.name = f"{name}_{number}_{place}"
+                node.input[place] = copied.name
+            elif name in constants:
+                seen.add(name)
 
 
 def _round(name: str, result: str) -> list[onnx.NodeProto]:
