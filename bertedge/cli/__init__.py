@@ -9,7 +9,7 @@ from bertedge import __version__
 from bertedge.cli.progress import end_line
 from bertedge.errors import BertedgeError
 
-VERBS = ("finetune", "export", "evaluate", "predict", "bench", "inspect", "doctor")
+VERBS = ("pretrain", "finetune", "export", "evaluate", "predict", "bench", "inspect", "doctor")
 
 
 class Verbs(click.Group):

@@ -1,0 +1,88 @@
+"""`bertedge pretrain`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bertedge.cli import options
+from bertedge.cli.extras import need
+
+if TYPE_CHECKING:
+    from bertedge.pretrain.record import Pretraining
+
+
+@click.command(short_help="Make or continue a base model from plain text.")
+@options.path_option("--recipe", help="TOML file with any of these settings; flags win.")
+@click.option(
+    "--text",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Plain text, .gz alike; a blank line ends a document. May be repeated.",
+)
+@click.option("--model", metavar="DIR|HUB-ID", help="Base model to continue.")
+@click.option("--config", metavar="SIZE", help="New model: tiny, mini, small … or 3x192x3.")
+@click.option("--vocabulary-size", type=int, help="Word pieces of a new model [8000].")
+@click.option("--cased/--uncased", default=None, help="Of a new vocabulary [uncased].")
+@options.path_option("--output", help="Directory for the base model.")
+@click.option("--epochs", type=float, help="Passes over the text [1, if nothing else ends it].")
+@click.option("--steps", type=int, help="Steps of the optimizer.")
+@click.option("--minutes", type=float, help="Time to train for.")
+@click.option("--max-length", type=int, help="Tokens of a row [128].")
+@click.option("--mask", type=float, help="Share of the tokens to predict [0.15].")
+@click.option("--next-sentence", is_flag=True, default=None, help="Learn to tell what follows.")
+@click.option("--batch-size", type=int, help="Rows a batch [32].")
+@click.option("--accumulate", type=int, help="Batches an optimizer step [1].")
+@click.option("--learning-rate", type=float, help="Peak [1e-4; 1e-3 for a new model].")
+@click.option("--warmup", type=float, help="Share of the run with a rising rate [0.06].")
+@click.option("--weight-decay", type=float, help="AdamW's weight decay [0.01].")
+@click.option("--clip", type=float, help="Largest norm of the gradient [1.0].")
+@click.option("--dropout", type=float, help="While pretraining [as the model's config says].")
+@click.option("--precision", metavar="auto|fp32|bf16", help="Of the forward pass [auto].")
+@click.option("--held-out", type=float, help="Share of rows to measure perplexity on [0.02].")
+@click.option("--checks", type=int, help="Times to measure and save along the run [10].")
+@click.option("--seed", type=int, help="Two runs with one seed agree [42].")
+@click.option("--resume", is_flag=True, help="Continue an interrupted run.")
+@options.overwrite_option
+@options.json_option
+def command(
+    recipe: Path | None, resume: bool, overwrite: bool, as_json: bool, **flags: Any
+) -> None:
+    """Make a base model from plain text, or continue one, by masked-language modelling.
+
+    \b
+    bertedge pretrain --text notes.txt --model bert-base-uncased --output bases/notes
+    bertedge pretrain --text wiki.txt --config mini --minutes 60 --output bases/wiki
+    bertedge finetune --model bases/wiki …
+    """
+    need("train", "torch", "transformers", "datasets", "accelerate", "safetensors")
+    from bertedge import records
+    from bertedge.cli.progress import Terminal
+    from bertedge.pretrain.recipe import read_recipe
+    from bertedge.pretrain.run import pretrain
+
+    flags["text"] = [str(path) for path in flags["text"]] or None
+    plain = {key: str(v) if isinstance(v, Path) else v for key, v in flags.items()}
+    settings = read_recipe(recipe, plain)
+    finished = pretrain(settings, Terminal(), overwrite=overwrite, resume=resume)
+    if finished is None:  # another process of the same launch reports
+        return
+    if as_json:
+        click.echo(records.to_json(finished.record), nl=False)
+        return
+    click.echo(render(finished.record) + f"\nbase model: {finished.output}")
+
+
+def render(record: "Pretraining") -> str:
+    """Lay out the curve and what the run took."""
+    lines = ["   step   seconds  perplexity  masked tokens right"]
+    for check in record.checks:
+        lines.append(
+            f"{check.step:7,}  {check.seconds:8,.0f}  {check.perplexity:10,.2f}  "
+            f"{check.accuracy:19.1%}"
+        )
+    lines.append(
+        f"\n{record.steps:,} steps, {record.epochs:.3g} epochs in {record.seconds:.0f} s, "
+        f"{record.tokens_per_second:,.0f} tokens/s"
+    )
+    return "\n".join(lines)

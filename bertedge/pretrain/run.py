@@ -1,0 +1,228 @@
+"""One pretraining run, from plain text to the finished base model's directory."""
+
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import accelerate
+import torch
+import transformers
+
+import bertedge
+from bertedge import checkpoint as checkpoints
+from bertedge import records
+from bertedge.bundle import hash_file
+from bertedge.checkpoint import Setting
+from bertedge.errors import CheckpointError, SettingError
+from bertedge.examples.lines import check_file
+from bertedge.pretrain import corpus as corpora
+from bertedge.pretrain import training
+from bertedge.pretrain.batches import Frame, hold_out, split
+from bertedge.pretrain.corpus import Corpus
+from bertedge.pretrain.model import make_model, new_config
+from bertedge.pretrain.recipe import Recipe, read_size
+from bertedge.pretrain.record import PRETRAINING, Pretraining, TextFile
+from bertedge.pretrain.rows import cut
+from bertedge.pretrain.vocabulary import train_tokenizer
+from bertedge.progress import Progress
+from bertedge.staging import check_output, replace_folder
+from bertedge.training.quiet import quiet
+from bertedge.training.work import prepare, working
+
+MOST_HELD_OUT = 500
+"""Rows; measuring takes a share of the run's time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pretrained:
+    """The finished run."""
+
+    output: Path
+    record: Pretraining
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What a run starts from, without its weights."""
+
+    folder: Path | None
+    """Of the base; None for a new model."""
+    config: transformers.PretrainedConfig
+    tokenizer: transformers.PreTrainedTokenizerFast
+
+
+def pretrain(
+    recipe: Recipe, progress: Progress, *, overwrite: bool = False, resume: bool = False
+) -> Pretrained | None:
+    """Train as `recipe` says and leave the base model at `recipe.output`.
+
+    It is a Hugging Face directory with the head that predicts words, and `pretraining.json`. The
+    run lives in a hidden sibling of the output until it is finished; `resume` continues one that
+    was interrupted. In a distributed launch the processes other than the first return None.
+    Raises a BertedgeError for each mistake.
+    """
+    check_output(recipe.output, overwrite=overwrite)
+    with quiet():
+        launch = accelerate.PartialState(cpu=not torch.cuda.is_available())
+        first = launch.is_main_process
+        base = _open_base(recipe) if recipe.model else None
+        if first:
+            for path in recipe.text:
+                check_file(path)
+            settings = _settings(recipe)
+            prepare(recipe.output, settings, overwrite=overwrite, resume=resume)
+        launch.wait_for_everyone()
+        with working(recipe.output, first=first) as work:
+            with launch.main_process_first():
+                start = base or _new(recipe, work, progress)
+                if first and not (work / "corpus" / "documents.npy").exists():
+                    native = start.tokenizer.backend_tokenizer
+                    corpora.tokenize(recipe.text, native, work / "corpus", progress)
+            return _run(recipe, start, work, progress, first=first)
+
+
+def _open_base(recipe: Recipe) -> Start:
+    assert recipe.model is not None
+    folder = checkpoints.fetch(recipe.model)
+    config = checkpoints.read_config(folder)
+    tokenizer = checkpoints.load_tokenizer(folder)
+    longest = checkpoints.longest_input(config, tokenizer)
+    if recipe.max_length > longest:
+        raise SettingError(
+            f"max_length is {recipe.max_length}, but {recipe.model} reads {longest} tokens at most"
+        )
+    if None in (tokenizer.mask_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id):
+        raise CheckpointError(
+            f"{recipe.model} cannot be continued: its tokenizer lacks one of the tokens for "
+            "[CLS], [SEP] and [MASK]"
+        )
+    if recipe.next_sentence and config.model_type != "bert":
+        raise SettingError(
+            f"--next-sentence needs a bert, and {recipe.model} is a {config.model_type}; "
+            "leave it out"
+        )
+    return Start(folder=folder, config=config, tokenizer=tokenizer)
+
+
+def _new(recipe: Recipe, work: Path, progress: Progress) -> Start:
+    """Train the vocabulary, or find that of the interrupted run."""
+    assert recipe.config is not None
+    folder = work / "tokenizer"
+    if not (folder / "tokenizer_config.json").exists():
+        progress.say(f"training a vocabulary of {recipe.vocabulary_size:,} word pieces")
+        train_tokenizer(
+            lambda: filter(None, corpora.read_text(recipe.text)),
+            folder,
+            size=recipe.vocabulary_size,
+            cased=recipe.cased,
+            max_length=recipe.max_length,
+        )
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    config = new_config(read_size(recipe.config), tokenizer, recipe.max_length)
+    return Start(folder=None, config=config, tokenizer=tokenizer)
+
+
+def _settings(recipe: Recipe) -> dict[str, object]:
+    """What a resumed run must have in common with the interrupted one."""
+    hashes = [hash_file(path) for path in recipe.text]
+    return {**records.to_plain(recipe), "text_sha256": hashes}
+
+
+def _run(
+    recipe: Recipe, start: Start, work: Path, progress: Progress, *, first: bool
+) -> Pretrained | None:
+    checkpoints.use_threads()
+    corpus = corpora.open_corpus(work / "corpus")
+    rows = cut(
+        corpus,
+        max_length=recipe.max_length,
+        next_sentence=recipe.next_sentence,
+        specials=3 if recipe.next_sentence else 2,
+        seed=recipe.seed,
+    )
+    parts = split(len(rows), recipe.held_out, most=MOST_HELD_OUT, seed=recipe.seed)
+    frame = Frame.of(start.tokenizer, recipe.mask)
+    transformers.set_seed(recipe.seed)
+    model = make_model(start.config, start.folder, next_sentence=recipe.next_sentence)
+    if first:
+        progress.say(_introduce(model, corpus, len(parts.train), len(parts.held_out)))
+    material = training.Material(
+        model=model,
+        rows=rows,
+        split=parts,
+        frame=frame,
+        held_out=hold_out(rows, parts.held_out, frame, seed=recipe.seed),
+    )
+    trained = training.train(recipe, material, work, progress)
+    accelerate.PartialState().wait_for_everyone()
+    if not first:
+        return None
+    record = _record(recipe, start, corpus, material, trained)
+    _write(model, start.tokenizer, record, work, recipe.output)
+    return Pretrained(output=recipe.output, record=record)
+
+
+def _introduce(
+    model: transformers.PreTrainedModel, corpus: Corpus, rows: int, held_out: int
+) -> str:
+    config = model.config
+    return (
+        f"{config.model_type}, {config.num_hidden_layers} layers of {config.hidden_size}, "
+        f"{model.num_parameters() / 1e6:.1f} million parameters; {len(corpus.tokens):,} tokens "
+        f"in {len(corpus.lines) - 1:,} lines: {rows:,} rows to train on, {held_out:,} held out"
+    )
+
+
+def _record(
+    recipe: Recipe,
+    start: Start,
+    corpus: Corpus,
+    material: training.Material,
+    trained: training.Trained,
+) -> Pretraining:
+    left_out = ("text", "output", "model", "max_length")
+    plain = records.to_plain(recipe).items()
+    settings: dict[str, Setting] = {name: v for name, v in plain if name not in left_out}
+    settings["precision"] = trained.precision.value
+    settings["learning_rate"] = training.peak_rate(recipe)
+    base = recipe.model
+    return Pretraining(
+        base=Path(base).resolve().name if base and Path(base).is_dir() else base,
+        architecture=start.config.model_type,
+        parameters=material.model.num_parameters(),
+        vocabulary=int(start.config.vocab_size),
+        max_length=recipe.max_length,
+        text=tuple(TextFile(path=str(p.absolute()), sha256=hash_file(p)) for p in recipe.text),
+        documents=len(corpus.documents) - 1,
+        lines=len(corpus.lines) - 1,
+        tokens=len(corpus.tokens),
+        rows=len(material.split.train),
+        held_out=len(material.split.held_out),
+        settings=settings,
+        steps=trained.steps,
+        epochs=trained.epochs,
+        seconds=round(trained.seconds, 3),
+        tokens_per_second=round(trained.tokens_per_second, 1),
+        checks=trained.checks,
+        versions={"bertedge": bertedge.__version__}
+        | {name: version(name) for name in ("torch", "transformers", "tokenizers")},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _write(
+    model: transformers.PreTrainedModel,
+    tokenizer: transformers.PreTrainedTokenizerFast,
+    record: Pretraining,
+    work: Path,
+    output: Path,
+) -> None:
+    done = work / "done"
+    shutil.rmtree(done, ignore_errors=True)
+    model.save_pretrained(done, safe_serialization=True)
+    tokenizer.save_pretrained(done)
+    (done / PRETRAINING).write_text(records.to_json(record), encoding="utf-8")
+    replace_folder(done, output)
+    shutil.rmtree(work)
