@@ -60,7 +60,7 @@ class Accuracy:
     sha256: str
     rows: int
     metric: str
-    """"accuracy" or "entity_f1"."""
+    """"accuracy", "entity_f1" or "masked_accuracy"."""
     checkpoint: float
     variant: float
     agreement: float
@@ -168,7 +168,7 @@ class Golden:
     """Texts (one string each) or pairs (two strings each)."""
     logits: tuple[tuple[float, ...], ...]
     """The checkpoint's logits `(rows, labels)`: a row a text, or a row a token of all texts in
-    turn, special tokens included."""
+    turn, special tokens included. Of a vocabulary every n-th column (`runtime.masks.thin`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +195,7 @@ class Manifest:
     format: int
     task: Task
     labels: tuple[str, ...]
-    """In the order of the logits."""
+    """In the order of the logits; none where they are of the tokenizer's vocabulary."""
     pair: bool
     """True where the model was trained on pairs of texts."""
     max_length: int

@@ -30,10 +30,13 @@ ARCHITECTURES = ("bert", "roberta", "distilbert", "electra")
 AUTO_MODELS = {
     Task.TEXT_CLASSIFICATION: transformers.AutoModelForSequenceClassification,
     Task.TOKEN_CLASSIFICATION: transformers.AutoModelForTokenClassification,
+    Task.FILL_MASK: transformers.AutoModelForMaskedLM,
 }
 _HEADS = {
     "ForSequenceClassification": Task.TEXT_CLASSIFICATION,
     "ForTokenClassification": Task.TOKEN_CLASSIFICATION,
+    "ForMaskedLM": Task.FILL_MASK,
+    "BertForPreTraining": Task.FILL_MASK,
 }
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth")
@@ -107,6 +110,8 @@ def open_checkpoint(name: str, task: Task | None = None) -> Checkpoint:
     if task is not None and task != found:
         raise CheckpointError(f"{name} is a checkpoint for {found}, not for {task}")
     labels = tuple(str(config.id2label[i]) for i in range(config.num_labels))
+    if found is Task.FILL_MASK:  # whose labels are the vocabulary
+        labels = ()
     tokenizer = load_tokenizer(folder)
     backend = tokenizer.backend_tokenizer
     backend.no_padding()

@@ -4,15 +4,16 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertedge.errors import DataError
 from bertedge.examples import Example, ExampleFile, TextExample, TokenExample
-from bertedge.metrics import Scores, classification_scores, entity_scores
+from bertedge.metrics import Scores, classification_scores, entity_scores, mask_scores
 from bertedge.progress import Progress, Silent
+from bertedge.runtime.masks import hide, judge
 from bertedge.runtime.session import Engine, infer
 from bertedge.runtime.tokenization import Tokenizer, best_context
 from bertedge.tasks import Task
@@ -20,6 +21,8 @@ from bertedge.tasks import Task
 CHUNK = 2048
 """Examples read, tokenized and sorted by length at a time; bounds the memory."""
 OUTSIDE = "O"
+FOUND = 1
+"""The column of what was found at a mask."""
 
 
 class Model(Protocol):
@@ -63,7 +66,7 @@ class Labelling:
 
     scores: Scores
     predicted: NDArray[np.int64]
-    """Label ids `(texts,)`, or `(words,)` of all texts in turn."""
+    """Label ids `(texts,)`, or `(words,)` of all texts in turn; for masks see `_fill`."""
     rows: int
     truncated: int
     """Texts of which the end was not seen; token labels are read in windows, so never cut."""
@@ -82,7 +85,8 @@ def run(labeller: Labeller, examples: ExampleFile, progress: Progress | None = N
     predicted: list[NDArray[np.int64]] = []
     rows = truncated = 0
     for chunk in _chunks(examples):
-        gold += [_gold_ids(example, labeller, examples) for example in chunk]
+        if labeller.task is not Task.FILL_MASK:  # there the text is its own label
+            gold += [_gold_ids(example, labeller, examples) for example in chunk]
         labels, cut = _label(labeller, chunk)
         predicted += labels
         rows += len(chunk)
@@ -99,8 +103,14 @@ def run(labeller: Labeller, examples: ExampleFile, progress: Progress | None = N
 
 
 def agreement(one: Labelling, other: Labelling) -> float:
-    """Share of texts (of words, for token labels) that both give the same label."""
-    return float(np.mean(one.predicted == other.predicted))
+    """Share of texts (of words, of masks) that both give the same label."""
+    return float(np.mean(_labels(one) == _labels(other)))
+
+
+def _labels(labelling: Labelling) -> NDArray[np.int64]:
+    """Take the labels alone of what was predicted."""
+    predicted = labelling.predicted
+    return predicted if predicted.ndim == 1 else predicted[:, FOUND]
 
 
 def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
@@ -138,6 +148,27 @@ def _label(labeller: Labeller, chunk: list[Example]) -> tuple[list[NDArray[np.in
         case Task.TOKEN_CLASSIFICATION:
             words = [e.tokens for e in chunk if isinstance(e, TokenExample)]
             return _label_words(labeller, words), 0
+        case Task.FILL_MASK:
+            return _fill(labeller, [e.text for e in chunk if isinstance(e, TextExample)])
+
+
+def _fill(labeller: Labeller, texts: list[str]) -> tuple[list[NDArray[Any]], int]:
+    """Hide words of each text and give, for each, what is right, what is found, and at what cost.
+
+    `(masks, 3)`: the hidden token, the likeliest one, the cross entropy of the hidden one.
+    """
+    rows = labeller.tokenizer.encode(texts)
+    before = [row.ids.copy() for row in rows]
+    places = [hide(row, labeller.tokenizer.mask) for row in rows]
+    gold = [ids[own] for ids, own in zip(before, places, strict=True)]
+    found = infer(
+        labeller.engine,
+        rows,
+        pad_token_id=labeller.pad_token_id,
+        keep=lambda row, logits: judge(logits[places[row]], gold[row]),
+    )
+    tables = [np.column_stack(pair) for pair in zip(gold, found, strict=True)]
+    return tables, sum(row.truncated for row in rows)
 
 
 def _label_words(labeller: Labeller, texts: Sequence[Sequence[str]]) -> list[NDArray[np.int64]]:
@@ -170,3 +201,5 @@ def _score(
             return entity_scores(
                 [names[row].tolist() for row in gold], [names[row].tolist() for row in predicted]
             )
+        case Task.FILL_MASK:
+            return mask_scores(*np.concatenate(predicted).T)

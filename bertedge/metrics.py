@@ -30,7 +30,7 @@ class Scores:
     """The scores of a model on labelled examples, each from 0 to 1."""
 
     metric: str
-    """"accuracy" or "entity_f1": what `value` is."""
+    """"accuracy", "entity_f1" or "masked_accuracy": what `value` is."""
     value: float
     accuracy: float
     """Of texts, or of words."""
@@ -42,6 +42,24 @@ class Scores:
     """In the order of the labels; entity types by name."""
     confusion: tuple[tuple[int, ...], ...] | None
     """Rows gold, columns predicted; None for entities and for more than 20 labels."""
+    perplexity: float | None = None
+    """Of hidden words: exp of their mean cross entropy. None for labels."""
+
+
+def mask_scores(gold: Integers, predicted: Integers, entropy: NDArray[np.float64]) -> Scores:
+    """Score tokens found for hidden ones `(masks,)`, of which there are too many to list."""
+    accuracy = float(np.mean(gold == predicted))
+    return Scores(
+        metric="masked_accuracy",
+        value=accuracy,
+        accuracy=accuracy,
+        macro_precision=0.0,
+        macro_recall=0.0,
+        macro_f1=0.0,
+        classes=(),
+        confusion=None,
+        perplexity=float(np.exp(min(float(np.mean(entropy)), 700.0))),
+    )
 
 
 def classification_scores(gold: Integers, predicted: Integers, labels: Sequence[str]) -> Scores:

@@ -9,6 +9,7 @@ class Task(StrEnum):
 
     TEXT_CLASSIFICATION = "text-classification"
     TOKEN_CLASSIFICATION = "token-classification"
+    FILL_MASK = "fill-mask"
 
 
 class Aggregation(StrEnum):
@@ -61,4 +62,25 @@ class Entities:
     """How many overlapping windows the text was read in; 1 where it fitted the model."""
 
 
-Prediction = Classification | Entities
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """A token that may stand where a mask is."""
+
+    token: str
+    """As the vocabulary writes it: `##s` for the rest of a word."""
+    token_id: int
+    score: float
+    """Softmax probability over the vocabulary."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilledMasks:
+    """What may stand at each mask of one text, from left to right."""
+
+    masks: tuple[tuple[Fill, ...], ...]
+    """The likeliest tokens of each, best first."""
+    truncated: bool = False
+    """True where the text was longer than the model reads; a mask in its end is left out."""
+
+
+Prediction = Classification | Entities | FilledMasks

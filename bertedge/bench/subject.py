@@ -69,6 +69,8 @@ class Subject:
                 return self._classify(texts, token_budget)
             case Task.TOKEN_CLASSIFICATION:
                 return self._find_entities([text for (text,) in texts], token_budget)
+            case Task.FILL_MASK:
+                raise SettingError("bench measures classifiers, and this model fills masks")
 
     def _classify(self, texts: Sequence[tuple[str, ...]], token_budget: int) -> "Labels":
         import numpy as np

@@ -122,7 +122,9 @@ def _row(variant: "Variant") -> tuple[str, ...]:
     found = variant.accuracy
     gained = 100 * (found.variant - found.checkpoint)
     change = f"{found.checkpoint:.4f} → {found.variant:.4f} ({gained:+.2f} points)"
-    metric = {"accuracy": "accuracy", "entity_f1": "entity F1"}[found.metric]
+    from bertedge.cli.report import METRICS
+
+    metric = METRICS[found.metric]
     return variant.name, megabytes, parity, f"{metric} {change}", f"{found.agreement:.2%}"
 
 

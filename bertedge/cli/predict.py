@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from bertedge.cli import options
-from bertedge.tasks import Aggregation, Classification, Prediction, Text
+from bertedge.tasks import Aggregation, Classification, FilledMasks, Prediction, Text
 
 if TYPE_CHECKING:
     from bertedge.examples import Columns
@@ -39,6 +39,7 @@ DIGITS = 6
     type=click.Choice([each.value for each in Aggregation]),
     help="How tokens become entities  [default: first]",
 )
+@click.option("--top-k", type=click.IntRange(1), help="Tokens for a mask  [default: 5]")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
 @click.option("--variant", help="Of the bundle, instead of the fastest for the device.")
 @click.option("--threads", type=click.IntRange(1), help="Default: the cores of this process.")
@@ -97,6 +98,7 @@ def command(
     predictions = predictor.predict_iter(
         read,
         aggregation=flags["aggregation"],
+        top_k=flags["top_k"],
         token_budget=flags["token_budget"],
         chunk=chunk,
     )
@@ -130,6 +132,12 @@ def _row(text: Text, prediction: Prediction) -> str:
         row["label"] = prediction.label
         row["score"] = round(prediction.score, DIGITS)
         row["scores"] = {label: round(s, DIGITS) for label, s in prediction.scores.items()}
+        row["truncated"] = prediction.truncated
+    elif isinstance(prediction, FilledMasks):
+        row["masks"] = [
+            [{"token": each.token, "score": round(each.score, DIGITS)} for each in fills]
+            for fills in prediction.masks
+        ]
         row["truncated"] = prediction.truncated
     else:
         row["entities"] = [

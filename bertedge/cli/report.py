@@ -7,13 +7,23 @@ MOST_CLASSES = 40
 CORNER = "gold \\ predicted"
 
 
+METRICS = {
+    "accuracy": "accuracy",
+    "entity_f1": "entity F1",
+    "masked_accuracy": "accuracy by hidden word",
+}
+
+
 def render_scores(scores: Scores, *, rows: int) -> str:
     """Lay out a headline, the table of classes and, for few classes, the confusion matrix."""
-    name = {"accuracy": "accuracy", "entity_f1": "entity F1"}[scores.metric]
+    name = METRICS[scores.metric]
     lines = [f"{name} {scores.value:.4f} on {rows:,} rows"]
     if scores.metric == "entity_f1":
         lines[0] += f"   (accuracy by word {scores.accuracy:.4f})"
-    lines += ["", *_class_table(scores)]
+    if scores.perplexity is not None:
+        lines[0] += f"   (perplexity {scores.perplexity:,.2f})"
+    if scores.classes:
+        lines += ["", *_class_table(scores)]
     if scores.confusion is not None and len(scores.confusion) <= WIDEST_CONFUSION:
         lines += ["", *_confusion_table(scores)]
     return "\n".join(lines)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from bertedge.errors import DataError, SettingError
 from bertedge.examples import conll, json_lines, tabular
-from bertedge.examples.example import Columns, Example, Request
-from bertedge.examples.lines import check_file, unreadable
+from bertedge.examples.example import Columns, Example, Request, TextExample
+from bertedge.examples.lines import check_file, read_lines, unreadable
 from bertedge.tasks import Task
 
+PLAIN = "text"
 FORMATS = ("csv", "tsv", "jsonl", "conll")
 _EXTENSIONS = {
     ".csv": "csv",
@@ -61,6 +62,8 @@ class ExampleFile:
     def _read(self) -> Iterator[Example]:
         if self.columns.format == "jsonl":
             return json_lines.read(self.path, self.columns, self.task)
+        if self.columns.format == PLAIN:
+            return _read_plain(self.path)
         if self.columns.format == "conll":
             return conll.read(self.path, self.columns)
         return tabular.read(self.path, self.columns)
@@ -84,6 +87,8 @@ def open_examples(
     the task or the format.
     """
     check_file(path)
+    if task is Task.FILL_MASK:
+        return _open_plain(path, columns)
     _check_columns(task, columns, pair)
     request = Request(task=task, labelled=labelled, pair=pair)
     columns = _settle_format(path, task, columns)
@@ -102,6 +107,27 @@ def open_examples(
     )
     next(iter(file))
     return file
+
+
+def _open_plain(path: Path, columns: Columns) -> ExampleFile:
+    """Open plain text, in which every line that is not blank is an example of its own words."""
+    if columns not in (Columns(), Columns(format=PLAIN)):
+        raise SettingError(f"{path} is read as plain text, which has no columns; leave them out")
+    file = ExampleFile(
+        path=path,
+        task=Task.FILL_MASK,
+        columns=Columns(format=PLAIN),
+        pair=False,
+        said="plain text, a text a line",
+    )
+    next(iter(file))
+    return file
+
+
+def _read_plain(path: Path) -> Iterator[Example]:
+    for number, line in read_lines(path):
+        if text := line.strip():
+            yield TextExample(text=text, pair=None, label=None, line=number)
 
 
 def _check_columns(task: Task, columns: Columns, pair: bool | None) -> None:

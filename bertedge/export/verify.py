@@ -10,6 +10,7 @@ from bertedge.bundle import Golden, Parity
 from bertedge.errors import VerificationError
 from bertedge.export.quiet import libraries
 from bertedge.runtime.batching import Batch
+from bertedge.runtime.masks import thin
 from bertedge.runtime.session import Engine
 
 INT8_TOLERANCE = 0.5
@@ -165,6 +166,6 @@ def _row(batch: Batch, row: int) -> Batch:
 def _answers(engine: Engine, batches: Sequence[Batch]) -> NDArray[np.float32]:
     rows = []
     for batch in batches:
-        logits = engine.logits(batch)
+        logits = thin(engine.logits(batch))
         rows.append(logits[batch.attention_mask.astype(bool)] if logits.ndim == 3 else logits)
     return np.concatenate(rows)

@@ -31,6 +31,7 @@ from bertedge.runtime.opening import Opened, open_again
 from bertedge.runtime.session import PROVIDERS, Session
 from bertedge.runtime.tokenization import Encoded, Tokenizer
 from bertedge.runtime.tuning import BUDGETS, TokenBudget, Trial
+from bertedge.tasks import Task
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -72,7 +73,8 @@ class Work:
 class Answer:
     """What a batch gave, and what it took."""
 
-    logits: Floats
+    logits: Floats | list[Floats]
+    """Of the rows; of a model that fills masks only those at the masks."""
     trial: Trial
 
 
@@ -112,6 +114,8 @@ class Dispatcher:
         self._bundle = bundle
         self._opened = opened
         self._tokenizer = tokenizer
+        fills = bundle.manifest.task is Task.FILL_MASK
+        self._mask = tokenizer.mask if fills else None
         self._on_cuda = PROVIDERS["cuda"] in opened.engine.providers
         self.workers = 1 if self._on_cuda else opened.engine.threads
         """How many batches run at a time."""
@@ -158,7 +162,11 @@ class Dispatcher:
             logits = engine.logits(batch)
             seconds = _clock() - began
         trial = Trial(budget=budget, tokens=batch.input_ids.size, seconds=seconds)
-        return Answer(logits=logits, trial=trial)
+        if self._mask is None:
+            return Answer(logits=logits, trial=trial)
+        pairs = zip(rows, logits, strict=True)
+        at_masks = [own[: len(row.ids)][row.ids == self._mask] for row, own in pairs]
+        return Answer(logits=at_masks, trial=trial)
 
     def _is_busy(self, alone: bool) -> bool:
         """Tell whether calls overlap, and have done so often enough to keep to one core each."""

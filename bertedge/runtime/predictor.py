@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,15 +16,18 @@ from bertedge.errors import DataError, SettingError
 from bertedge.runtime.decoding import classify, find_entities, join_windows, split_tags
 from bertedge.runtime.dispatch import Dispatcher, Work
 from bertedge.runtime.graphs import Graphs
+from bertedge.runtime.masks import fill, without_mask
 from bertedge.runtime.opening import Opened, open_variant
 from bertedge.runtime.tokenization import Encoded, Tokenizer
-from bertedge.tasks import Aggregation, Entities, Prediction, Task, Text
+from bertedge.tasks import Aggregation, Entities, FilledMasks, Prediction, Task, Text
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, ThreadPoolExecutor
 
 CHUNK = 1024
 """Texts that are tokenized, sorted by length and held at a time."""
+TOP_K = 5
+"""Tokens that a mask gets, as from transformers' pipeline."""
 _CHUNK_CHARACTERS = 2_000_000
 LONG_INPUT = 32_000
 """Characters (some 8,000 tokens) from which on every core runs batches of its own."""
@@ -98,28 +101,39 @@ class Predictor:
         texts: Iterable[Text],
         *,
         aggregation: Aggregation | str | None = None,
+        top_k: int | None = None,
         token_budget: int | None = None,
     ) -> list[Prediction]:
         """Label texts (or tuples of two, for a pair model), in the order given.
 
         `aggregation` says how tokens become entities: none, simple, first (the default: a word
-        takes the label of its first token), average or max. `token_budget` bounds a batch, in
-        tokens with padding; by default it is what `runtime.tuning` measured here, once, on the
-        first input that was long enough. DataError names a text that is none.
+        takes the label of its first token), average or max. `top_k` is how many tokens a mask
+        gets (5), for a model that fills masks. `token_budget` bounds a batch, in tokens with
+        padding; by default it is what `runtime.tuning` measured here, once, on the first input
+        that was long enough. DataError names a text that is none.
         """
-        return list(self.predict_iter(texts, aggregation=aggregation, token_budget=token_budget))
+        return list(
+            self.predict_iter(
+                texts, aggregation=aggregation, top_k=top_k, token_budget=token_budget
+            )
+        )
 
     def predict_one(
-        self, text: Text, *, aggregation: Aggregation | str | None = None
+        self,
+        text: Text,
+        *,
+        aggregation: Aggregation | str | None = None,
+        top_k: int | None = None,
     ) -> Prediction:
         """Label one text (or one tuple of two)."""
-        return self.predict([text], aggregation=aggregation)[0]
+        return self.predict([text], aggregation=aggregation, top_k=top_k)[0]
 
     def predict_iter(
         self,
         texts: Iterable[Text],
         *,
         aggregation: Aggregation | str | None = None,
+        top_k: int | None = None,
         token_budget: int | None = None,
         chunk: int = CHUNK,
     ) -> Iterator[Prediction]:
@@ -132,11 +146,14 @@ class Predictor:
             raise DataError("texts is one string; give a list of texts, or use predict_one")
         if chunk < 1 or (token_budget is not None and token_budget < 1):
             raise SettingError(f"chunk is {chunk}, token_budget {token_budget}; give 1 or more")
-        return self._stream(iter(texts), self._strategy(aggregation), token_budget, chunk)
+        asked = _Asked(
+            strategy=self._strategy(aggregation),
+            top_k=self._top_k(top_k),
+            token_budget=token_budget,
+        )
+        return self._stream(iter(texts), asked, chunk)
 
-    def _stream(
-        self, texts: Iterator[Text], strategy: Aggregation, token_budget: int | None, chunk: int
-    ) -> Iterator[Prediction]:
+    def _stream(self, texts: Iterator[Text], asked: "_Asked", chunk: int) -> Iterator[Prediction]:
         """Label chunk by chunk; while one runs, another thread tokenizes and queues the next.
 
         A chunk of one is answered before the next text is asked for.
@@ -152,11 +169,13 @@ class Predictor:
                 if pool is None and chunk > 1 and (following or size >= LONG_INPUT):
                     pool = stack.enter_context(_threads(self._dispatcher.workers))
                     ahead = stack.enter_context(_threads(1))
-                start = partial(self._start, long=size >= LONG_INPUT, token_budget=token_budget)
+                start = partial(
+                    self._start, long=size >= LONG_INPUT, token_budget=asked.token_budget
+                )
                 work = work or start(held, done, pool)
                 done += len(held)
                 waiting = ahead.submit(start, following, done, pool) if following else None
-                yield from self._answer(held, work, strategy)
+                yield from self._answer(held, work, asked)
                 work = waiting.result() if waiting else None
                 held = following if chunk > 1 else _take(texts, chunk)
 
@@ -182,10 +201,16 @@ class Predictor:
                 return self._tokenizer.encode(texts)
             case Task.TOKEN_CLASSIFICATION:
                 return self._tokenizer.encode_windows([t for t in texts if isinstance(t, str)])
+            case Task.FILL_MASK:
+                rows = self._tokenizer.encode(texts)
+                if (odd := without_mask(rows, self._tokenizer.mask)) is not None:
+                    mask = self._tokenizer.token(self._tokenizer.mask)
+                    raise DataError(
+                        f"text {first + odd} has no {mask}; put it where a word is to be found"
+                    )
+                return rows
 
-    def _answer(
-        self, texts: Sequence[Text], work: Work, strategy: Aggregation
-    ) -> Iterator[Prediction]:
+    def _answer(self, texts: Sequence[Text], work: Work, asked: "_Asked") -> Iterator[Prediction]:
         encoded, logits = work.encoded, work.logits()
         match self.task:
             case Task.TEXT_CLASSIFICATION:
@@ -197,9 +222,13 @@ class Predictor:
                 tokens = join_windows(singles, encoded, logits, self._tokenizer)
                 texts_of = [window.text for window in encoded]
                 counts = np.bincount(texts_of, minlength=len(singles)).tolist()
-                found = find_entities(singles, tokens, self._tags, strategy)
+                found = find_entities(singles, tokens, self._tags, asked.strategy)
                 for entities, count in zip(found, counts, strict=True):
                     yield Entities(entities=entities, windows=count)
+            case Task.FILL_MASK:
+                for row, answers in zip(encoded, logits, strict=True):
+                    masks = fill(answers, self._tokenizer, asked.top_k)
+                    yield FilledMasks(masks=masks, truncated=row.truncated)
 
     def _strategy(self, aggregation: Aggregation | str | None) -> Aggregation:
         if aggregation is None:
@@ -212,6 +241,24 @@ class Predictor:
             raise SettingError(
                 f"aggregation is {aggregation!r}; choose one of {', '.join(Aggregation)}"
             ) from None
+
+    def _top_k(self, top_k: int | None) -> int:
+        if top_k is None:
+            return TOP_K
+        if self.task is not Task.FILL_MASK:
+            raise SettingError(f"top_k is {top_k}, but this model fills no masks; leave it out")
+        if top_k < 1:
+            raise SettingError(f"top_k is {top_k}; give 1 or more")
+        return top_k
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """How texts are to be answered."""
+
+    strategy: Aggregation
+    top_k: int
+    token_budget: int | None
 
 
 @contextlib.contextmanager

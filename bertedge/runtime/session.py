@@ -3,7 +3,7 @@
 import contextlib
 import io
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,6 +33,10 @@ _WARNINGS = 2
 """What onnxruntime's default logger says where nobody has asked for less."""
 _INPUT_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _STDOUT = threading.Lock()
+
+
+Keep = Callable[[int, NDArray[np.float32]], NDArray[Any]]
+"""Reduces the logits of a row, given its number."""
 
 
 class Engine(Protocol):
@@ -120,16 +124,19 @@ def infer(
     *,
     pad_token_id: int,
     token_budget: int = TOKEN_BUDGET,
+    keep: Keep | None = None,
 ) -> list[NDArray[np.float32]]:
     """Run rows in batches of like length and give each its logits, in the order given.
 
     `(labels,)` for a text classifier, `(sequence, labels)` without padding for a token classifier.
+    `keep` says what to keep of a row's: all of them would be too many where labels are words.
     """
     answers: list[Any] = [None] * len(encoded)
     for rows in plan([len(row.ids) for row in encoded], token_budget):
         logits = engine.logits(pad([encoded[row] for row in rows], pad_token_id))
         for row, answer in zip(rows.tolist(), logits, strict=True):
-            answers[row] = answer if answer.ndim == 1 else answer[: len(encoded[row].ids)]
+            own = answer if answer.ndim == 1 else answer[: len(encoded[row].ids)]
+            answers[row] = keep(row, own) if keep else own
     return answers
 
 

@@ -17,6 +17,7 @@ Ints = NDArray[np.int64]
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _UNKNOWN_TOKENS = ("[UNK]", "<unk>")
+_MASK_TOKENS = ("[MASK]", "<mask>")
 _NO_OFFSETS = np.empty((0, 2), np.int64)
 _NO_WORDS = np.empty(0, np.int64)
 
@@ -94,6 +95,22 @@ class Tokenizer:
         """Give the windows of texts that are split into words already; `word_ids` index them."""
         encodings = _encode(partial(self._native.encode_batch, is_pretokenized=True), words)
         return [w for text, encoding in enumerate(encodings) for w in self._windows(text, encoding)]
+
+    @property
+    def mask(self) -> int:
+        """The id of the mask token; BundleError where there is none."""
+        ids = (self._native.token_to_id(name) for name in _MASK_TOKENS)
+        found = next((token for token in ids if token is not None), None)
+        if found is None:
+            raise BundleError(
+                f"the tokenizer has none of the mask tokens {', '.join(_MASK_TOKENS)}; "
+                "export a model that was trained to fill masks"
+            )
+        return int(found)
+
+    def token(self, token_id: int) -> str:
+        """Write one token as text, `##` included."""
+        return str(self._native.decode([token_id], skip_special_tokens=False))
 
     def continues_word(self, text: str, ids: Ints, offsets: Ints) -> NDArray[np.bool_]:
         """Tell which tokens continue the word of the token before, as transformers' pipeline does.
