@@ -190,12 +190,57 @@ def graph_variants(record: dict[str, Any]) -> str:
     return table(head, rows) + "\n\n" + provenance(record)
 
 
+def pretrain(record: dict[str, Any]) -> str:
+    made = record["pretraining"]
+    rows = [
+        [
+            f"{check['step']:,}",
+            f"{check['seconds']:.0f}",
+            f"{check['perplexity']:,.1f}",
+            f"{check['accuracy']:.1%}",
+        ]
+        for check in made["checks"]
+    ]
+    settings = made["settings"]
+    said = (
+        f"A new `{settings['config']}` ({made['parameters'] / 1e6:.1f} million parameters), "
+        f"{settings['minutes']:g} minutes on {made['tokens'] / 1e6:.1f} million tokens of Chinese "
+        f"text, {made['tokens_per_second']:,.0f} tokens/s. ChnSentiCorp fine-tuned from it: "
+        f"accuracy {record['pretrained']:.4f}; from random weights {record['random']:.4f} "
+        f"({record['points_gained']:+.1f} points). {provenance(record)}"
+    )
+    head = ["step", "seconds", "held-out perplexity", "masked tokens right"]
+    return table(head, rows) + "\n\n" + said
+
+
+def distill(record: dict[str, Any]) -> str:
+    rows = [
+        [
+            name,
+            f"{row['teacher_fp32']:.4f}",
+            f"{row['teacher_int8']:.4f}",
+            f"{row['student_fp32']:.4f}",
+            f"{row['student_int8']:.4f}",
+            f"{row['teacher_one_ms']:.2f} → {row['student_one_ms']:.2f} ms, "
+            f"**{row['speedup_one']:.2f}x**",
+            f"**{row['speedup_all']:.2f}x**",
+            f"{row['seconds']:.0f} s",
+        ]
+        for name, row in record["sets"].items()
+    ]
+    head = ["set", "6 layers, fp32", "int8", f"{record['layers']} layers, fp32", "int8"]
+    head += ["one text, int8", "batches, int8", "training"]
+    return table(head, rows) + "\n\n" + provenance(record)
+
+
 REGIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "bench": ("bench_home_intents.json", bench),
     "finetune": ("finetune.json", finetune),
     "predictor": ("predictor.json", predictor),
     "graph": ("graph.json", graph),
     "graph-variants": ("graph_variants.json", graph_variants),
+    "pretrain": ("pretrain.json", pretrain),
+    "distill": ("distill.json", distill),
     "home-intents": ("home_intents.json", end_to_end),
     "end-to-end": ("end_to_end.json", end_to_end),
 }

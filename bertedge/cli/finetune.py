@@ -15,6 +15,8 @@ from bertedge.cli.extras import need
 @options.path_option("--train", help="Labelled file: CSV, TSV, JSON lines, CoNLL; .gz alike.")
 @options.path_option("--dev", help="Labelled file that chooses the best epoch.")
 @click.option("--model", metavar="DIR|HUB-ID", help="Base model to start from.")
+@click.option("--teacher", metavar="DIR|HUB-ID", help="Instead: checkpoint to distill.")
+@click.option("--layers", type=int, help="Of the teacher's, that the student keeps [all].")
 @options.path_option("--output", help="Directory for the checkpoint.")
 @options.columns
 @click.option("--max-length", type=int, help="Tokens; default: all that the model reads.")

@@ -6,7 +6,7 @@ from pathlib import Path
 import transformers
 
 from bertedge import checkpoint as checkpoints
-from bertedge.errors import SettingError
+from bertedge.errors import CheckpointError, SettingError
 from bertedge.examples import ExampleFile, open_examples
 from bertedge.finetune.features import check_labels, find_labels
 from bertedge.finetune.recipe import Recipe
@@ -24,6 +24,7 @@ class Inputs:
     dev: ExampleFile | None
     labels: tuple[str, ...]
     max_length: int
+    teacher: checkpoints.Checkpoint | None
 
 
 def open_inputs(recipe: Recipe) -> Inputs:
@@ -34,16 +35,19 @@ def open_inputs(recipe: Recipe) -> Inputs:
     if recipe.dev:
         dev = open_examples(recipe.dev, recipe.task, recipe.columns(), pair=train.pair)
         check_labels(dev, labels)
-    base = checkpoints.fetch(recipe.model)
+    teacher = _open_teacher(recipe, train, labels) if recipe.teacher else None
+    base = checkpoints.fetch(recipe.base)
     config = checkpoints.read_config(base)
     words = recipe.task is not Task.TEXT_CLASSIFICATION
     tokenizer = checkpoints.load_tokenizer(base, words=words)
     longest = checkpoints.longest_input(config, tokenizer)
     if recipe.max_length and recipe.max_length > longest:
         raise SettingError(
-            f"max_length is {recipe.max_length}, but {recipe.model} reads {longest} tokens at most"
+            f"max_length is {recipe.max_length}, but {recipe.base} reads {longest} tokens at most"
         )
     layers = int(config.num_hidden_layers)
+    if recipe.layers is not None and recipe.layers > layers:
+        raise SettingError(f"layers is {recipe.layers}, but the teacher has {layers}")
     if isinstance(recipe.freeze, int) and recipe.freeze > layers:
         raise SettingError(f"freeze is {recipe.freeze}, but the model has {layers} layers")
     return Inputs(
@@ -53,5 +57,20 @@ def open_inputs(recipe: Recipe) -> Inputs:
         train=train,
         dev=dev,
         labels=labels,
-        max_length=recipe.max_length or longest,
+        teacher=teacher,
+        max_length=recipe.max_length or (teacher.max_length if teacher else longest),
     )
+
+
+def _open_teacher(
+    recipe: Recipe, train: ExampleFile, labels: tuple[str, ...]
+) -> checkpoints.Checkpoint:
+    """Open the teacher; CheckpointError where it was not trained for this very task."""
+    teacher = checkpoints.open_checkpoint(recipe.base, recipe.task)
+    if teacher.labels != labels:
+        odd = next(iter(set(labels) ^ set(teacher.labels)), "another order")
+        raise CheckpointError(
+            f"{recipe.teacher} cannot teach this task: its {len(teacher.labels)} labels are not "
+            f"the {len(labels)} of {train.path} (see {odd!r}); train it on such data first"
+        )
+    return teacher

@@ -25,8 +25,11 @@ class Recipe:
 
     task: Task
     train: Path
-    model: str
     output: Path
+    model: str | None = None
+    """The base to start from; or else `teacher` is given."""
+    teacher: str | None = None
+    """A checkpoint of this very task, to distill to a student of fewer layers."""
     dev: Path | None = None
 
     text_column: str | None = None
@@ -54,7 +57,20 @@ class Recipe:
     freeze: str | int | None = None
     """"embeddings", or the number of lowest layers frozen along with the embeddings."""
     class_weights: ClassWeights = ClassWeights.NONE
+    layers: int | None = None
+    """Of the student, spread evenly over the teacher's; None keeps all."""
+    temperature: float = 2.0
+    """That softens the teacher's labels."""
+    soft: float = 0.5
+    """Share of the teacher's soft labels in the loss; the labels of the file have the rest."""
+    hidden: float = 1.0
+    """Weight in the loss of the distance between the teacher's hidden states and the student's."""
     seed: int = 42
+
+    @property
+    def base(self) -> str:
+        """What the weights start from: the model, or the teacher."""
+        return self.model or self.teacher or ""
 
     def columns(self) -> Columns:
         """The columns asked for."""
@@ -81,14 +97,26 @@ _LIMITS = Limits(
         "patience": (1, 10_000),
         "max_length": (3, 1_000_000),
         "seed": (0, 2**32 - 1),
+        "layers": (1, 1000),
+        "temperature": (0.0, 1000.0),
+        "soft": (0.0, 1.0),
+        "hidden": (0.0, 1_000_000.0),
     },
-    above=("epochs", "learning_rate", "clip"),
+    above=("epochs", "learning_rate", "clip", "temperature"),
 )
 
 
 def read_recipe(path: Path | None, flags: Mapping[str, object]) -> Recipe:
     """Merge a TOML recipe with flags; see `training.recipe.read`."""
     recipe = read(Recipe, path, flags, _LIMITS)
+    if recipe.task is Task.FILL_MASK:
+        raise SettingError("task is fill-mask, which needs no labels: use bertedge pretrain")
+    if recipe.model is None and recipe.teacher is None:
+        raise SettingError("--model is missing; give the flag, or model in a --recipe")
+    if recipe.model is not None and recipe.teacher is not None:
+        raise SettingError("a student is made of its teacher's layers; leave --model out")
+    if recipe.layers is not None and recipe.teacher is None:
+        raise SettingError("--layers is for a student; give --teacher, a checkpoint of this task")
     freeze = recipe.freeze
     if freeze is not None and freeze != "embeddings" and (isinstance(freeze, str) or freeze < 0):
         raise SettingError(f"freeze is {freeze!r}; give embeddings, or a number of layers")

@@ -19,6 +19,7 @@ from bertedge.checkpoint import DataFile, Setting, Training
 from bertedge.errors import CheckpointError
 from bertedge.examples import ExampleFile
 from bertedge.finetune import features, training
+from bertedge.finetune.distill import make_student
 from bertedge.finetune.inputs import Inputs, open_inputs
 from bertedge.finetune.recipe import Recipe
 from bertedge.metrics import Scores
@@ -83,12 +84,14 @@ def _run(
     if first:
         _say_lengths(train, inputs.max_length, progress)
     transformers.set_seed(recipe.seed)
+    teacher = checkpoints.load_model(inputs.teacher) if inputs.teacher else None
     material = training.Material(
-        model=_load_base(recipe, inputs),
+        model=_load_base(recipe, inputs, teacher),
         tokenizer=inputs.tokenizer,
         labels=inputs.labels,
         train=train,
         dev=dev,
+        teacher=teacher,
     )
     trained = training.train(recipe, material, work, progress)
     accelerate.PartialState().wait_for_everyone()  # all have read the best weights from `work`
@@ -125,8 +128,12 @@ def _say_lengths(train: features.Features, max_length: int, progress: Progress) 
         )
 
 
-def _load_base(recipe: Recipe, inputs: Inputs) -> transformers.PreTrainedModel:
+def _load_base(
+    recipe: Recipe, inputs: Inputs, teacher: transformers.PreTrainedModel | None
+) -> transformers.PreTrainedModel:
     config = inputs.config
+    if teacher is not None:
+        return make_student(teacher, recipe.layers or int(config.num_hidden_layers))
     config.num_labels = len(inputs.labels)
     config.id2label = dict(enumerate(inputs.labels))
     config.label2id = {label: i for i, label in enumerate(inputs.labels)}
@@ -143,7 +150,7 @@ def _load_base(recipe: Recipe, inputs: Inputs) -> transformers.PreTrainedModel:
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         line = str(error).splitlines()[0][:300]
-        raise CheckpointError(f"{recipe.model} cannot be loaded: {line}") from error
+        raise CheckpointError(f"{recipe.base} cannot be loaded: {line}") from error
     return model
 
 
@@ -184,7 +191,7 @@ def _record(
         labels=inputs.labels,
         pair=inputs.train.pair,
         max_length=inputs.max_length,
-        base=Path(recipe.model).resolve().name if Path(recipe.model).is_dir() else recipe.model,
+        base=Path(recipe.base).resolve().name if Path(recipe.base).is_dir() else recipe.base,
         train=_data_file(inputs.train, material.train),
         dev=_data_file(inputs.dev, material.dev) if inputs.dev and material.dev else None,
         settings=settings,

@@ -12,6 +12,7 @@ import torch
 import transformers
 
 from bertedge.errors import StoppedError
+from bertedge.finetune.distill import Distiller, Lesson
 from bertedge.finetune.features import IGNORED, Features
 from bertedge.finetune.recipe import ClassWeights, Recipe
 from bertedge.metrics import classification_scores, entity_scores
@@ -31,6 +32,7 @@ class Material:
     labels: tuple[str, ...]
     train: Features
     dev: Features | None
+    teacher: transformers.PreTrainedModel | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,8 @@ def train(recipe: Recipe, material: Material, work: Path, progress: Progress) ->
     precision = choose_precision(recipe.precision)
     steps = math.ceil(train_data.data.num_rows / (recipe.batch_size * recipe.accumulate))
     watch = Watch(progress, metric_name(recipe.task))
-    trainer = transformers.Trainer(
+    lesson = _lesson(recipe, material.teacher)
+    trainer = (Distiller if lesson else transformers.Trainer)(
         model=model,
         args=_arguments(recipe, work, precision, evaluated=dev is not None, steps=steps),
         train_dataset=train_data.data,
@@ -65,6 +68,9 @@ def train(recipe: Recipe, material: Material, work: Path, progress: Progress) ->
         compute_loss_func=_weighted_loss(recipe, train_data, len(material.labels)),
         callbacks=_callbacks(recipe, watch, evaluated=dev is not None),
     )
+    if lesson:
+        trainer.lesson = lesson
+        lesson.teacher.to(trainer.args.device)
     trainer.remove_callback(transformers.PrinterCallback)
     with interruptible(watch):
         result = trainer.train(resume_from_checkpoint=newest_state(work))
@@ -90,6 +96,8 @@ def metric_name(task: Task) -> str:
             return "accuracy"
         case Task.TOKEN_CLASSIFICATION:
             return "entity_f1"
+        case Task.FILL_MASK:
+            return "masked_accuracy"
 
 
 def freeze(model: transformers.PreTrainedModel, what: str | int | None) -> None:
@@ -151,6 +159,17 @@ def _collator(task: Task, tokenizer: transformers.PreTrainedTokenizerFast) -> An
             return transformers.DataCollatorForTokenClassification(
                 tokenizer, label_pad_token_id=IGNORED
             )
+
+
+def _lesson(recipe: Recipe, teacher: transformers.PreTrainedModel | None) -> Lesson | None:
+    if teacher is None:
+        return None
+    return Lesson(
+        teacher=teacher,
+        temperature=recipe.temperature,
+        soft=recipe.soft,
+        hidden=recipe.hidden,
+    )
 
 
 def _callbacks(recipe: Recipe, watch: Watch, *, evaluated: bool) -> list[Any]:

@@ -1,0 +1,128 @@
+"""Distill the checkpoints of finetune_bars.py to 3 layers; compare both as int8 bundles.
+
+usage: python benchmarks/distill.py SHARED_DATA WORK [SET …]
+
+WORK holds the teachers and their bundles as finetune_bars.py and end_to_end.py left them. The
+student is trained on the set's whole training file, exported like its teacher, and both bundles
+are timed in processes of their own, by turns: one text at a time, and all texts in batches.
+Writes benchmarks/distill.json.
+"""
+
+import dataclasses
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from finetune_bars import HERE, SETS, find_files, output_of
+from provenance import provenance
+
+from bertedge.examples import Columns, open_examples
+from bertedge.runtime import machine
+from bertedge.tasks import Task
+
+RESULT = HERE / "distill.json"
+LAYERS = 3
+TEXTS = 400
+ROUNDS = 7
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a student is trained."""
+
+    epochs: float
+    learning_rate: float
+
+
+PLANS = {
+    "sst2": Plan(epochs=3, learning_rate=1e-4),
+    "banking77": Plan(epochs=8, learning_rate=2e-4),
+}
+
+
+def main() -> None:
+    shared, work = (Path(argument).absolute() for argument in sys.argv[1:3])
+    results = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    rows = results.get("sets", {})
+    for name in sys.argv[3:] or PLANS:
+        rows[name] = measure(name, shared, work)
+        print(name, json.dumps(rows[name]), flush=True)
+        record = {
+            **provenance(__file__, "torch", "transformers", "onnxruntime", "optimum-onnx"),
+            "layers": LAYERS,
+            "sets": rows,
+        }
+        RESULT.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def measure(name: str, shared: Path, work: Path) -> dict[str, object]:
+    data = dataclasses.replace(SETS[name], rows=None)
+    files = find_files(data, shared, work / name)
+    teacher, student = work / name, work / f"{name}-{LAYERS}-layers"
+    bundles = {"teacher": work / f"{name}-bundle", "student": work / f"{student.name}-bundle"}
+    bertedge = [sys.executable, "-m", "bertedge"]
+    plan = PLANS[name]
+    command = [*bertedge, "finetune", "--overwrite", "--json", f"--task={data.task}"]
+    command += [f"--teacher={teacher}", f"--layers={LAYERS}", f"--output={student}"]
+    command += [f"--train={files['train']}", f"--dev={files['dev']}"]
+    command += [f"--epochs={plan.epochs}", f"--learning-rate={plan.learning_rate}"]
+    training = json.loads(output_of(command))
+    command = [*bertedge, "export", str(student), f"--output={bundles['student']}"]
+    subprocess.run([*command, "--quantize", "--overwrite"], check=True, stdout=sys.stderr)
+
+    def score(model: Path) -> float:
+        said = output_of([*bertedge, "evaluate", str(model), f"--data={files['test']}", "--json"])
+        return round(json.loads(said)["scores"]["value"], 4)
+
+    times = time_by_turns(bundles, some_texts(files["test"], data.columns), work)
+    found = {
+        "teacher_fp32": score(teacher),
+        "teacher_int8": score(bundles["teacher"]),
+        "student_fp32": score(student),
+        "student_int8": score(bundles["student"]),
+    }
+    return {
+        **found,
+        "points_lost": round(100 * (found["teacher_fp32"] - found["student_int8"]), 2),
+        **dataclasses.asdict(plan),
+        "seconds": round(training["seconds"], 1),
+        **times,
+    }
+
+
+def some_texts(path: Path, columns: dict[str, str]) -> list[str]:
+    file = open_examples(path, Task.TEXT_CLASSIFICATION, Columns(**columns))
+    return [example.text for example, _ in zip(file, range(TEXTS), strict=False)]
+
+
+def time_by_turns(bundles: dict[str, Path], texts: list[str], work: Path) -> dict[str, float]:
+    """Time teacher and student alternately; the ratios are medians over the rounds."""
+    path = work / "distill-texts.json"
+    path.write_text(json.dumps(texts))
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in bundles}
+    for _ in range(ROUNDS):
+        for name, bundle in bundles.items():
+            found[name].append(time_once(bundle, path, len(texts)))
+    rows: dict[str, float] = {}
+    for kind in ("one_ms", "all_s"):
+        for name, rounds in found.items():
+            rows[f"{name}_{kind}"] = round(statistics.median(row[kind] for row in rounds), 4)
+        pairs = zip(found["teacher"], found["student"], strict=True)
+        ratios = [teacher[kind] / student[kind] for teacher, student in pairs]
+        rows[f"speedup_{kind.partition('_')[0]}"] = round(statistics.median(ratios), 2)
+    return rows
+
+
+def time_once(bundle: Path, texts: Path, count: int) -> dict[str, float]:
+    worker = HERE / "peers" / "text_worker.py"
+    command = [sys.executable, worker, "bertedge", bundle, texts, str(machine.cores())]
+    orders = f"one 0 {count}\none 0 {count}\nall\nall\n"
+    done = subprocess.run(command, input=orders, stdout=subprocess.PIPE, text=True, check=True)
+    _, _, one, _, every = (json.loads(line) for line in done.stdout.split("\n") if line)
+    return {"one_ms": statistics.median(one["ms"]), "all_s": every["seconds"]}
+
+
+if __name__ == "__main__":
+    main()

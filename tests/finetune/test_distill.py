@@ -1,0 +1,185 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+from bertedge.checkpoint import load_model, open_checkpoint
+from bertedge.errors import CheckpointError, SettingError
+from bertedge.finetune.distill import hidden_loss, kept_layers, make_student, soft_loss
+from bertedge.finetune.recipe import Recipe, read_recipe
+from bertedge.finetune.run import finetune
+from bertedge.progress import Silent
+from bertedge.tasks import Task
+
+
+def recipe(files: dict[str, Path], output: Path, **changes: object) -> Recipe:
+    plain = Recipe(
+        task=Task.TEXT_CLASSIFICATION,
+        train=files["train"],
+        dev=files["dev"],
+        output=output,
+        epochs=4,
+        learning_rate=2e-3,
+        batch_size=16,
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+@pytest.fixture(scope="module")
+def teacher(base: Path, texts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("runs") / "teacher"
+    finetune(recipe(texts, output, model=str(base)), Silent())
+    return output
+
+
+@pytest.mark.parametrize(
+    ("teacher_layers", "student_layers", "kept"),
+    [(6, 3, [1, 3, 5]), (12, 4, [2, 5, 8, 11]), (6, 4, [0, 2, 3, 5]), (6, 6, [*range(6)])],
+)
+def test_kept_layers_are_spread_evenly_and_end_with_the_last(
+    teacher_layers: int, student_layers: int, kept: list[int]
+) -> None:
+    assert kept_layers(teacher_layers, student_layers) == kept
+
+
+def test_a_student_starts_with_its_teachers_weights(teacher: Path) -> None:
+    model = load_model(open_checkpoint(str(teacher)))
+    student = make_student(model, 1)
+    assert student.config.num_hidden_layers == 1 and len(student.bert.encoder.layer) == 1
+    before, after = model.state_dict(), student.state_dict()
+    for name, tensor in after.items():
+        assert torch.equal(tensor, before[name.replace("layer.0.", "layer.1.")]), name
+
+
+def test_distilbert_has_students_too() -> None:
+    config = transformers.DistilBertConfig(
+        vocab_size=30, dim=16, n_layers=4, n_heads=2, hidden_dim=32
+    )
+    model = transformers.DistilBertForSequenceClassification(config)
+    student = make_student(model, 2)
+    assert len(student.distilbert.transformer.layer) == 2
+    name = "distilbert.transformer.layer.{}.ffn.lin1.weight"
+    assert torch.equal(student.state_dict()[name.format(0)], model.state_dict()[name.format(1)])
+
+
+def test_soft_labels_of_one_label_are_hintons() -> None:
+    one, other = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([[1.0, 1.0, 0.0]])
+    p, q = (other / 2).softmax(-1), (one / 2).softmax(-1)
+    expected = 4 * (p * (p / q).log()).sum()
+    found = soft_loss(one, other, temperature=2.0, problem_type="single_label_classification")
+    assert found == pytest.approx(float(expected), abs=1e-6)
+    assert soft_loss(other, other, temperature=2.0, problem_type=None) == pytest.approx(0, abs=1e-6)
+
+
+def test_soft_labels_of_several_labels_are_taken_one_by_one() -> None:
+    one, other = torch.tensor([[2.0, -1.0]]), torch.tensor([[1.0, 0.5]])
+    p, q = other.sigmoid(), one.sigmoid()
+    divergence = p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()
+    found = soft_loss(one, other, temperature=1.0, problem_type="multi_label_classification")
+    assert found == pytest.approx(float(divergence.mean()), abs=1e-6)
+
+
+def test_soft_values_are_compared_as_values() -> None:
+    one, other = torch.tensor([[2.0], [1.0]]), torch.tensor([[1.0], [1.0]])
+    assert soft_loss(one, other, temperature=9.0, problem_type="regression") == 0.5
+
+
+def test_padding_counts_nothing_in_hidden_states() -> None:
+    student = tuple(torch.zeros(1, 3, 4) for _ in range(2))
+    far = torch.tensor([[[0.0] * 4, [2.0] * 4, [100.0] * 4]])
+    teacher = (torch.zeros(1, 3, 4), torch.full((1, 3, 4), 9.0), far)
+    mask = torch.tensor([[1, 1, 0]])
+    # The embeddings are alike; the layer is held against the teacher's last: (0 + 4) / 2.
+    assert hidden_loss(student, teacher, mask) == pytest.approx((0 + 2) / 2)
+
+
+def test_a_student_of_fewer_layers_learns_its_teachers_task(
+    teacher: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    changes = {"teacher": str(teacher), "layers": 1}
+    finished = finetune(recipe(texts, tmp_path / "student", **changes), Silent())
+    assert finished is not None and finished.dev is not None
+    assert finished.dev.scores.value >= 0.95
+    checkpoint = open_checkpoint(str(tmp_path / "student"))
+    assert checkpoint.source.layers == 1 and checkpoint.max_length == 32
+    record = checkpoint.training
+    assert record is not None and record.base == "teacher"
+    assert record.settings["layers"] == 1 and record.settings["temperature"] == 2.0
+
+
+def test_soft_labels_alone_teach_in_spite_of_wrong_labels(
+    base: Path, teacher: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong.csv"
+    swap = {"color": "fruit", "fruit": "color", "label": "label"}
+    lines = [line.rpartition(",") for line in texts["train"].read_text().splitlines()]
+    wrong.write_text("".join(f"{text},{swap[label]}\n" for text, _, label in lines))
+    files = {"train": wrong, "dev": texts["dev"]}
+    changes = {"teacher": str(teacher), "layers": 1, "soft": 1.0}
+    finished = finetune(recipe(files, tmp_path / "out", **changes), Silent())
+    assert finished is not None and finished.dev is not None
+    assert finished.dev.scores.value >= 0.9
+
+
+def test_token_labels_are_distilled_too(base: Path, tags: dict[str, Path], tmp_path: Path) -> None:
+    task = {"task": Task.TOKEN_CLASSIFICATION}
+    finetune(recipe(tags, tmp_path / "teacher", model=str(base), **task), Silent())
+    changes = {"teacher": str(tmp_path / "teacher"), "layers": 1, **task}
+    finished = finetune(recipe(tags, tmp_path / "student", **changes), Silent())
+    assert finished is not None and finished.dev is not None
+    assert finished.dev.scores.value >= 0.9
+
+
+def test_hidden_states_draw_the_student_to_its_teacher(
+    teacher: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    batch = {"input_ids": torch.arange(2, 18)[None], "attention_mask": torch.ones(1, 16)}
+    batch["attention_mask"] = batch["attention_mask"].long()
+
+    def states(folder: Path) -> tuple[torch.Tensor, ...]:
+        model = load_model(open_checkpoint(str(folder)))
+        with torch.inference_mode():
+            return tuple(model(**batch, output_hidden_states=True).hidden_states)
+
+    distances = []
+    for weight in (0.0, 100.0):
+        changes = {"teacher": str(teacher), "layers": 1, "hidden": weight, "epochs": 2}
+        finetune(recipe(texts, tmp_path / str(weight), **changes), Silent())
+        found = hidden_loss(states(tmp_path / str(weight)), states(teacher), torch.ones(1, 16))
+        distances.append(float(found))
+    assert distances[1] < 0.8 * distances[0]
+
+
+def test_a_teacher_of_other_labels_is_refused(
+    teacher: Path, pairs: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match="its 2 labels are not the 2 of"):
+        finetune(recipe(pairs, tmp_path / "out", teacher=str(teacher)), Silent())
+
+
+def test_more_layers_than_the_teacher_has_are_refused(
+    teacher: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(SettingError, match="layers is 3, but the teacher has 2"):
+        finetune(recipe(texts, tmp_path / "out", teacher=str(teacher), layers=3), Silent())
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"model": "m", "teacher": "t"}, "leave --model out"),
+        ({"model": "m", "layers": 3}, "--layers is for a student; give --teacher"),
+        ({}, "--model is missing"),
+        ({"teacher": "t", "temperature": 0}, "temperature is 0.0; it must be above 0"),
+        ({"teacher": "t", "soft": 1.5}, "soft is 1.5; it must be at least 0 and at most 1"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(
+    flags: dict[str, object], message: str
+) -> None:
+    plain = {"task": "text-classification", "train": "t.csv", "output": "o"}
+    with pytest.raises(SettingError) as error:
+        read_recipe(None, plain | flags)
+    assert message in str(error.value)
