@@ -69,6 +69,8 @@ def _settings(recipe: Recipe, inputs: Inputs) -> dict[str, Setting]:
     settings["train_sha256"] = inputs.train.sha256()
     if inputs.dev:
         settings["dev_sha256"] = inputs.dev.sha256()
+    if inputs.teacher:
+        settings["teacher_sha256"] = inputs.teacher.source.sha256
     return settings
 
 
@@ -185,6 +187,7 @@ def _record(
         if name not in ("task", "train", "dev", "model", "output", "max_length")
     }
     settings["precision"] = trained.precision.value
+    settings["teacher"] = inputs.teacher.name if inputs.teacher else None
     scores: Scores | None = labelling.scores if labelling else None
     return Training(
         task=recipe.task,

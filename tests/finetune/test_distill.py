@@ -106,6 +106,7 @@ def test_a_student_of_fewer_layers_learns_its_teachers_task(
     assert checkpoint.source.layers == 1 and checkpoint.max_length == 32
     record = checkpoint.training
     assert record is not None and record.base == "teacher"
+    assert record.settings["teacher"] == "teacher"
     assert record.settings["layers"] == 1 and record.settings["temperature"] == 2.0
 
 
