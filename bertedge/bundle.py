@@ -183,9 +183,22 @@ class Source:
     hidden_size: int
     heads: int
     vocabulary: int
+    """Of what was exported: smaller than the checkpoint's where it was trimmed."""
     parameters: int
     sha256: str
     """Of the weights, `model.safetensors` (its shards' hashes, hashed, where it is sharded)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trimming:
+    """What was left out of the checkpoint's vocabulary."""
+
+    data: str
+    """Name of the corpus whose word pieces were kept."""
+    sha256: str
+    before: int
+    """Pieces in the checkpoint's vocabulary."""
+    after: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +222,8 @@ class Manifest:
     """Of bertedge and the libraries that made the bundle."""
     created: str
     """UTC, ISO 8601."""
+    trimming: Trimming | None = None
+    """None where the vocabulary is the checkpoint's."""
     manifest_sha256: str = UNHASHED
     """Of this very file with these 64 digits replaced by zeros; filled in by `write_bundle`."""
 

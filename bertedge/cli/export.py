@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Largest fp32 difference, as a share of the logits' spread.",
 )
+@options.path_option("--trim-vocab", help="Corpus whose word pieces alone are kept.")
 @click.option("--task", metavar="NAME", help="Default: as the checkpoint says.")
 @click.option("--pair", is_flag=True, help="The checkpoint reads pairs of texts (ours say so).")
 @click.option("--opset", type=int, default=17, show_default=True, help="17 or 18.")
@@ -87,6 +88,7 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
         recipe=flags["recipe_int8"],
         invariant=flags["invariant"],
         target=_target(flags["target"]),
+        trim_vocab=flags["trim_vocab"],
         tolerance=flags["tolerance"],
         opset=flags["opset"],
         overwrite=flags["overwrite"],
@@ -107,6 +109,9 @@ def render(report: "ExportReport") -> str:
     passes = ", ".join(f"{each.name} {each.nodes}" for each in manifest.variants[0].passes)
     measured = next((v.accuracy for v in manifest.variants if v.accuracy), None)
     on = f"{measured.data}, {measured.rows:,} rows" if measured else report.data_note
+    trimming = manifest.trimming
+    if trimming is not None:
+        table += ["", f"vocabulary: {trimming.after:,} of {trimming.before:,} pieces"]
     lines = [*table, "", f"nodes: {passes}", f"data: {on}", f"bundle: {report.output}"]
     for variant in manifest.variants:
         if variant.checked_on not in (None, variant.providers[0]):

@@ -47,6 +47,8 @@ class ExportConfig:
     """Whether int8 logits may not depend on what else is in the batch."""
     target: Target | None = None
     """Processors that int8 weights are made for; None: this machine's kind."""
+    trim_vocab: Path | None = None
+    """Corpus whose word pieces are kept; None keeps the vocabulary."""
     tolerance: float = 1e-4
     """Largest difference of an fp32 logit, as a share of the logits' spread."""
     opset: int = OPSETS[0]

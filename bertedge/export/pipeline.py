@@ -10,7 +10,7 @@ from transformers import PretrainedConfig
 
 from bertedge import __version__, bundle
 from bertedge.bundle import GraphPass, Manifest, Variant
-from bertedge.checkpoint import Checkpoint, TorchEngine, load_model, open_checkpoint
+from bertedge.checkpoint import Checkpoint, load_model, open_checkpoint
 from bertedge.export import texts, verify
 from bertedge.export.accuracy import EvalData, find_eval_data
 from bertedge.export.calibration import gather
@@ -69,7 +69,7 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportRepo
         if config.gpu:
             variants += (_make_cuda(config, exported, progress),)
         tokenizer = work / bundle.TOKENIZER
-        tokenizer.write_text(checkpoint.tokenizer_json, encoding="utf-8")
+        tokenizer.write_text(exported.subject.checkpoint.tokenizer_json, encoding="utf-8")
         manifest = _describe(exported.subject, variants, tokenizer)
         files = [tokenizer, *(work / file.file for variant in variants for file in variant.files)]
         bundle.write_bundle(config.output, manifest, files, overwrite=config.overwrite)
@@ -86,7 +86,7 @@ def _export(
 ) -> Exported:
     with quietly(work):
         model = load_model(checkpoint)
-    subject = question(config, checkpoint, TorchEngine(model), data, progress)
+    subject = question(config, checkpoint, model, data, progress)
     began = time.perf_counter()
     path = export_graph(model, work / "exported", task=checkpoint.task, opset=config.opset)
     progress.say(f"exported with opset {config.opset}{_since(began)}")
@@ -160,6 +160,7 @@ def _describe(subject: Subject, variants: tuple[Variant, ...], tokenizer: Path) 
         variants=variants,
         golden=verify.golden(subject.golden, texts.golden_texts(pair=subject.pair)),
         source=checkpoint.source,
+        trimming=subject.trimming,
         versions={"bertedge": __version__, **library_versions()},
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )

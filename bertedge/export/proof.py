@@ -3,16 +3,20 @@
 import time
 from dataclasses import dataclass
 
+from transformers import PreTrainedModel
+
 from bertedge import evaluation
-from bertedge.bundle import Accuracy, Parity, Variant
-from bertedge.checkpoint import Checkpoint
+from bertedge.bundle import Accuracy, Parity, Trimming, Variant
+from bertedge.checkpoint import Checkpoint, TorchEngine
 from bertedge.errors import SettingError
 from bertedge.evaluation import Labeller
+from bertedge.examples import ExampleFile
 from bertedge.export import texts, verify
 from bertedge.export.accuracy import EvalData, Yardstick, check_drop, compare
 from bertedge.export.config import ExportConfig
 from bertedge.export.final import Shipped
 from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS
+from bertedge.export.trim import trim
 from bertedge.export.verify import Bound, Probe
 from bertedge.progress import Progress
 from bertedge.runtime.session import PROVIDERS, Engine
@@ -29,37 +33,56 @@ class Subject:
     golden: Probe
     yardstick: Yardstick | None
     """None where there is no labelled data."""
+    trimming: Trimming | None
 
 
 def question(
     config: ExportConfig,
     checkpoint: Checkpoint,
-    engine: Engine,
+    model: PreTrainedModel,
     data: EvalData,
     progress: Progress,
 ) -> Subject:
-    """Ask the checkpoint itself, before its graph is made."""
+    """Ask the checkpoint itself, before its graph is made.
+
+    A vocabulary that is to be trimmed is trimmed, in `model` too, once the labelled data is
+    labelled: variants are held against the checkpoint as it came.
+    """
     examples = data.examples
     pair = checkpoint.pair or config.pair or (examples is not None and examples.pair)
     if pair and checkpoint.task is Task.TOKEN_CLASSIFICATION:
         raise SettingError("token classification reads single texts; leave --pair out")
+    yardstick = _label(checkpoint, TorchEngine(model), examples, progress) if examples else None
+    trimmed = trim(checkpoint, model, config.trim_vocab) if config.trim_vocab else None
+    if trimmed:
+        checkpoint, made = trimmed.checkpoint, trimmed.record
+        progress.say(f"vocabulary: {made.after:,} of {made.before:,} pieces, by {made.data}")
+    engine = TorchEngine(model)
     began = time.perf_counter()
     parity = verify.ask(engine, texts.parity_batches(checkpoint, examples, pair=pair))
     golden = verify.ask(engine, [texts.golden_batch(checkpoint, pair=pair)])
     progress.say(f"asked the checkpoint {parity.texts} texts  {time.perf_counter() - began:.1f} s")
-    yardstick = None
-    if examples is not None:
-        labeller = Labeller.of(checkpoint, checkpoint.tokenizer_json, engine)
-        labelling = evaluation.run(labeller, examples, progress)
-        yardstick = Yardstick(examples=examples, sha256=examples.sha256(), labelling=labelling)
-        scores = labelling.scores
-        progress.say(
-            f"the checkpoint's {scores.metric} on {labelling.rows:,} rows: {scores.value:.4f}"
-            f"  {labelling.seconds:.1f} s"
-        )
     return Subject(
-        checkpoint=checkpoint, pair=pair, parity=parity, golden=golden, yardstick=yardstick
+        checkpoint=checkpoint,
+        pair=pair,
+        parity=parity,
+        golden=golden,
+        yardstick=yardstick,
+        trimming=trimmed.record if trimmed else None,
     )
+
+
+def _label(
+    checkpoint: Checkpoint, engine: Engine, examples: ExampleFile, progress: Progress
+) -> Yardstick:
+    labeller = Labeller.of(checkpoint, checkpoint.tokenizer_json, engine)
+    labelling = evaluation.run(labeller, examples, progress)
+    scores = labelling.scores
+    progress.say(
+        f"the checkpoint's {scores.metric} on {labelling.rows:,} rows: {scores.value:.4f}"
+        f"  {labelling.seconds:.1f} s"
+    )
+    return Yardstick(examples=examples, sha256=examples.sha256(), labelling=labelling)
 
 
 def prove(
