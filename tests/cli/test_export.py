@@ -113,7 +113,7 @@ def test_a_cuda_variant_says_what_it_was_measured_on(checkpoint: Path, tmp_path:
     ("flags", "words"),
     [
         (["--eval-data", "none.csv"], "none.csv"),
-        (["--task", "translation"], "--task is 'fill-mask'; choose one of"),
+        (["--task", "translation"], "--task is 'translation'; choose one of"),
         (["--task", "token-classification"], "not for token-classification"),
         (["--opset", "12"], "--opset is 12"),
         (["--text-column", "a"], "--eval-data"),
