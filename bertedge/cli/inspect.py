@@ -39,7 +39,7 @@ def _describe(bundle: "Bundle") -> str:
     kind = "pairs of texts" if manifest.pair else "single texts"
     made = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
     facts = {
-        "task": f"{manifest.task.value}, {len(manifest.labels)} labels: {_labels(manifest.labels)}",
+        "task": manifest.task.value + _labels(manifest.labels),
         "reads": f"{kind} of up to {manifest.max_length} tokens",
         "made from": f"{source.name} ({source.architecture}, {source.layers} layers, hidden size "
         f"{source.hidden_size}, {source.heads} heads, vocabulary {source.vocabulary:,}, "
@@ -92,8 +92,10 @@ def _token_budget(variant: "Variant") -> str:
 
 
 def _labels(labels: tuple[str, ...]) -> str:
+    if not labels:
+        return ""
     more = f", … ({len(labels) - MOST_LABELS} more)" if len(labels) > MOST_LABELS else ""
-    return ", ".join(labels[:MOST_LABELS]) + more
+    return f", {len(labels)} labels: {', '.join(labels[:MOST_LABELS])}{more}"
 
 
 def _size(count: int) -> str:

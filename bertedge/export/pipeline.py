@@ -168,9 +168,10 @@ def _describe(subject: Subject, variants: tuple[Variant, ...], tokenizer: Path) 
 
 def _introduce(checkpoint: Checkpoint) -> str:
     source = checkpoint.source
+    labels = f", {len(checkpoint.labels)} labels" if checkpoint.labels else ""
     return (
         f"{checkpoint.name}: {source.architecture}, {source.layers} layers of "
-        f"{source.hidden_size}, {checkpoint.task}, {len(checkpoint.labels)} labels"
+        f"{source.hidden_size}, {checkpoint.task}{labels}"
     )
 
 
