@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bertedge.bench.messages import Open
 from bertedge.bench.process import python_command
-from bertedge.bench.protocol import Open
 from bertedge.bundle import MANIFEST, Bundle, Variant
 from bertedge.errors import BundleError, DeviceError, SettingError
-from bertedge.runtime.batching import TOKEN_BUDGET
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import Checkpoint
@@ -18,7 +17,9 @@ DEVICES = ("auto", "cpu", "cuda")
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """CPU flags (x86, then arm64) without which PyTorch emulates bf16, slower than fp32."""
 PROVIDER_DEVICES = {"CPUExecutionProvider": "cpu", "CUDAExecutionProvider": "cuda"}
-PACKED = f"{TOKEN_BUDGET} tokens a batch, sorted by length"
+BOTH = ("tokens", "texts")
+PACKED = "batches of a token budget, sorted by length"
+TORCH_PACKAGES = ("torch", "transformers", "safetensors")
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
 
 
@@ -28,7 +29,7 @@ class EngineSpec:
 
     name: str
     kind: str
-    """"torch" or "bundle"."""
+    """"torch", "pipeline", "optimum", "onnxruntime", "bundle", or what a peer's file says."""
     device: str
     precision: str
     command: tuple[str, ...]
@@ -40,7 +41,19 @@ class EngineSpec:
     baseline: str | None
     """Name of the engine it is compared with; None for a baseline."""
     batching: str
-    """How it labels many texts at once."""
+    """How it labels many texts at once, where it does not tell itself."""
+    takes: tuple[str, ...] = BOTH
+    """"tokens", "texts" or both: the workloads it can be given."""
+    packages: tuple[str, ...] = ()
+    """Distributions that it needs, without what those need in turn."""
+    starts: int | None = None
+    """Cold starts, where it should have fewer than the others."""
+    twin_of: str | None = None
+    """The baseline that this is a second process of, to measure the machine's noise."""
+    prepare: tuple[str, ...] | None = None
+    """A command to run before, once."""
+    made: str | None = None
+    """A folder that `prepare` fills with what the engine needs on disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +81,13 @@ class Machine:
     cpu_flags: frozenset[str]
     cuda: bool
     """True where PyTorch sees a CUDA device."""
+    compiler: bool = False
+    """True where there is a C++ compiler, which torch.compile needs."""
+
+    @property
+    def bf16(self) -> bool:
+        """True where the CPU computes in bf16 itself."""
+        return bool(self.cpu_flags & BF16_FLAGS)
 
 
 def check_comparable(bundle: Bundle, checkpoint: "Checkpoint") -> None:
@@ -88,16 +108,16 @@ def check_comparable(bundle: Bundle, checkpoint: "Checkpoint") -> None:
 def find_engines(
     bundle: Bundle, checkpoint: "Checkpoint", base: Open, machine: Machine, *, device: str
 ) -> Lineup:
-    """List the engines for `device` ("auto": every device that is there and has a variant).
+    """List PyTorch and the variants for `device` ("auto": all there are with a variant).
 
     `base` is what every engine is told alike: threads, task, first text, and the baseline's
     tokenizer. Raises SettingError or DeviceError where nothing could be compared.
     """
-    devices = _devices(bundle, machine, device)
+    devices = choose_devices(bundle, machine, device)
     specs, left_out = [], []
     for each in devices:
         specs += [_torch(checkpoint, base, each, p) for p in _precisions(each, machine)]
-    if "cpu" in devices and not machine.cpu_flags & BF16_FLAGS:
+    if "cpu" in devices and not machine.bf16:
         left_out.append(LeftOut(name="torch-bf16", why="this CPU has no bf16 instructions"))
     for variant in bundle.manifest.variants:
         places = [place for place in _places(variant) if place in devices]
@@ -113,6 +133,17 @@ def find_engines(
     return Lineup(specs=tuple(specs), left_out=tuple(left_out))
 
 
+def with_twins(specs: Iterable[EngineSpec]) -> tuple[EngineSpec, ...]:
+    """Add a second process of each baseline at the end."""
+    own = tuple(specs)
+    twins = tuple(
+        replace(spec, name=f"{spec.name} again", baseline=spec.name, twin_of=spec.name, starts=1)
+        for spec in own
+        if spec.baseline is None
+    )
+    return own + twins
+
+
 def checkpoint_bytes(folder: Path) -> int:
     """Sum what a program needs of a checkpoint: weights, tokenizer, config."""
     files = [*folder.glob("model*.safetensors"), folder / "config.json"]
@@ -121,7 +152,8 @@ def checkpoint_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in files)
 
 
-def _devices(bundle: Bundle, machine: Machine, device: str) -> tuple[str, ...]:
+def choose_devices(bundle: Bundle, machine: Machine, device: str) -> tuple[str, ...]:
+    """Give the devices to compare on, of those that are there."""
     if device not in DEVICES:
         raise SettingError(f"device is {device!r}; choose one of {', '.join(DEVICES)}")
     if device == "cuda" and not machine.cuda:
@@ -139,7 +171,7 @@ def _devices(bundle: Bundle, machine: Machine, device: str) -> tuple[str, ...]:
 def _precisions(device: str, machine: Machine) -> tuple[str, ...]:
     if device == "cuda":
         return ("fp32", "bf16", "fp16")
-    return ("fp32", "bf16") if machine.cpu_flags & BF16_FLAGS else ("fp32",)
+    return ("fp32", "bf16") if machine.bf16 else ("fp32",)
 
 
 def _torch(checkpoint: "Checkpoint", base: Open, device: str, precision: str) -> EngineSpec:
@@ -154,6 +186,7 @@ def _torch(checkpoint: "Checkpoint", base: Open, device: str, precision: str) ->
         bytes_on_disk=checkpoint_bytes(checkpoint.folder),
         baseline=None if precision == "fp32" else f"{prefix}-fp32",
         batching=PACKED,
+        packages=TORCH_PACKAGES,
     )
 
 
@@ -178,9 +211,15 @@ def _variant(bundle: Bundle, variant: Variant, base: Open, device: str) -> Engin
         bytes_on_disk=variant.bytes
         + manifest.tokenizer.bytes
         + (bundle.folder / MANIFEST).stat().st_size,
-        baseline="torch-fp32" if device == "cpu" else f"torch-{device}-fp32",
-        batching=PACKED,
+        baseline=baseline_of(device),
+        batching="as the predictor packs them, sorted by length",
+        packages=("bertedge", "onnxruntime", "onnxruntime-gpu"),
     )
+
+
+def baseline_of(device: str) -> str:
+    """Name the engine that those of a device are compared with."""
+    return "torch-fp32" if device == "cpu" else f"torch-{device}-fp32"
 
 
 def _places(variant: Variant) -> list[str]:

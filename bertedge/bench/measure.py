@@ -1,4 +1,4 @@
-"""The run: cold starts, warm-up, then rounds in which the engines take turns.
+"""The run: cold starts, warm-up, rounds in which the engines take turns, and what comes after.
 
 One engine works at a time; the others wait for their input. In every round the order of the
 engines moves on by one, so that none always runs after the same neighbour. An engine that
@@ -7,75 +7,40 @@ crashes, hangs or fails is noted and left out of the rest.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from dataclasses import dataclass, replace
 
+from bertedge.bench import afterwards
+from bertedge.bench.afterwards import After
+from bertedge.bench.course import Course, rotated
 from bertedge.bench.engines import EngineSpec
-from bertedge.bench.process import Worker, WorkerError
-from bertedge.bench.protocol import (
-    Answer,
-    Opened,
-    Ran,
-    Ready,
-    Request,
-    Run,
-    TextWorkload,
-    TokenWorkload,
-)
+from bertedge.bench.logs import EngineLog, Measurement, Workload, ratio_of
+from bertedge.bench.messages import Run, TextWorkload
 from bertedge.bench.settings import (
     LONG_RUN_MS,
     MIN_REPEATS,
     MIN_TURN_S,
+    SLOWEST_TURN,
     TURN_WARM_UP_MS,
     Settings,
 )
+from bertedge.bench.whole import Whole
 from bertedge.progress import Progress
 
-Workload = TokenWorkload | TextWorkload
-A = TypeVar("A", bound=Answer)
+START_S = 4.0
+"""Planned for a cold start; bundles take a tenth, what compiles ten times as long."""
+WARM_UP_S = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """One cold start."""
+class Turns:
+    """What the turns at one workload are."""
 
-    opened: Opened
-    total_s: float
-    """From starting the process to reading its first answer, by the clock of bench."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """The runs of one engine at one workload in one round."""
-
-    workload: str
-    round: int
-    samples_ms: tuple[float, ...]
-
-
-@dataclass(slots=True, kw_only=True)
-class EngineLog:
-    """What has been measured of one engine so far."""
-
-    spec: EngineSpec
-    starts: list[Start] = field(default_factory=list)
-    ready: dict[str, Ready] = field(default_factory=dict)
-    """By workload."""
-    warm_up_s: dict[str, float] = field(default_factory=dict)
-    """By workload."""
-    turns: list[Turn] = field(default_factory=list)
-    peak_memory_bytes: int | None = None
-    problem: str | None = None
-    """Why it was left out of the rest."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Measurement:
-    """All that has been measured so far; what an interrupt leaves is as good as the rest."""
-
-    engines: list[EngineLog]
-    seconds: float = 0.0
-    complete: bool = False
+    workload: Workload
+    run: Run
+    limit_ms: float
+    """That an engine's turn may take."""
+    energy: bool
+    """True where energy is read around the runs."""
 
 
 def measure(
@@ -83,33 +48,114 @@ def measure(
     workloads: Sequence[Workload],
     settings: Settings,
     progress: Progress,
+    after: After | None = None,
 ) -> Measurement:
     """Run all engines at all workloads; Ctrl-C returns what is finished, `complete` False."""
     measurement = Measurement(engines=[EngineLog(spec=spec) for spec in specs])
-    course = _Course(measurement.engines, settings, progress)
+    after = after or After()
+    whole = Whole(progress, plan_seconds(specs, workloads, settings, after))
+    course = Course(measurement.engines, settings, whole)
     began = time.perf_counter()
     try:
-        course.start_all()
-        course.warm_up_all(workloads)
-        course.take_turns(workloads)
+        start_all(course)
+        warm_up_all(course, workloads)
+        take_turns(course, workloads)
+        afterwards.label_all(course, after)
+        afterwards.offer_loads(course, after)
+        afterwards.rest_all(course)
+        course.end_all()
+        afterwards.profile_all(measurement, after, settings, whole)
         measurement.complete = True
     except KeyboardInterrupt:
         pass
     finally:
         course.end_all()
-        progress.finish()
+        whole.finish()
     measurement.seconds = time.perf_counter() - began
     return measurement
 
 
-def rotated(logs: Sequence[EngineLog], by: int) -> list[EngineLog]:
-    """Begin the order of engines `by` places further on."""
-    by %= len(logs)
-    return [*logs[by:], *logs[:by]]
+def start_all(course: Course) -> None:
+    """Start each engine several times, one at a time; the last of its processes stays."""
+    starts = course.settings.starts
+    course.whole.phase(f"cold starts: {len(course.logs)} engines")
+    for number in range(starts):
+        for log in rotated(course.logs, number):
+            if not log.problem and number < (log.spec.starts or starts):
+                course.end(log)
+                course.start(log)
+                course.whole.spend(planned_start_s(log.spec), f"start of {log.spec.name}")
 
 
-def plan_turn(workload: str, logs: Sequence[EngineLog], settings: Settings) -> Run:
-    """Tell what a turn is: the same for all engines, by the time that the baseline's runs take.
+def warm_up_all(course: Course, workloads: Sequence[Workload]) -> None:
+    """Give every engine every workload that it takes."""
+    course.whole.phase(f"warm-up: {len(workloads)} workloads")
+    for workload in workloads:
+        for log in course.logs:
+            if takes(log.spec, workload):
+                course.warm_up(log, workload)
+                course.whole.spend(WARM_UP_S, f"warm-up of {log.spec.name}, {workload.name}")
+
+
+def take_turns(course: Course, workloads: Sequence[Workload]) -> None:
+    """Go round by round through all workloads, in each engine by engine.
+
+    Further rounds follow at those workloads where a ratio is not known well enough yet.
+    """
+    settings = course.settings
+    turns = [plan_turns(item, workloads, course.logs, settings) for item in workloads]
+    course.whole.phase(f"rounds: {settings.rounds}")
+    for number in range(settings.rounds + settings.extra_rounds):
+        if number >= settings.rounds:
+            turns = [turn for turn in turns if is_unsure(turn.run.workload, course)]
+        if not turns:
+            return
+        for turn in turns:
+            take_round(course, turn, number)
+        for log in course.logs:
+            course.note_memory(log, f"round {number + 1}")
+
+
+def take_round(course: Course, turn: Turns, number: int) -> None:
+    """Let every engine take its turn at a workload."""
+    run = replace(turn.run, first=number * turn.run.repeats)
+    for log in rotated(course.logs, number):
+        if takes(log.spec, turn.workload):
+            course.take_turn(log, run, number, limit_ms=turn.limit_ms, energy=turn.energy)
+            course.whole.spend(course.settings.turn_s, f"round {number + 1}, {run.workload}")
+
+
+def is_unsure(workload: str, course: Course) -> bool:
+    """Tell whether any engine's ratio at a workload has too wide an interval."""
+    logs = {log.spec.name: log for log in course.logs if not log.problem}
+    for log in logs.values():
+        baseline = logs.get(log.spec.baseline or "")
+        ratio = ratio_of(log, baseline, workload, course.settings.seed) if baseline else None
+        if ratio is None or ratio.low is None or ratio.high is None:
+            continue
+        if ratio.high - ratio.low > 2 * course.settings.within * ratio.median:
+            return True
+    return False
+
+
+def plan_turns(
+    workload: Workload,
+    workloads: Sequence[Workload],
+    logs: Sequence[EngineLog],
+    settings: Settings,
+) -> Turns:
+    """Tell what the turns at a workload are: the same for all engines, unless one is very slow."""
+    run, run_ms = plan_turn(workload.name, logs, settings)
+    return Turns(
+        workload=workload,
+        run=run,
+        limit_ms=max(SLOWEST_TURN * settings.turn_s * 1000, 2 * run.repeats * run_ms),
+        energy=workload is workloads[-1],  # the one that keeps the processor busiest
+    )
+
+
+def plan_turn(workload: str, logs: Sequence[EngineLog], settings: Settings) -> tuple[Run, float]:
+    """Tell what a turn is, by the milliseconds that the baseline's runs take, and these.
 
     Without a baseline that works, by the slowest engine's.
     """
@@ -118,116 +164,31 @@ def plan_turn(workload: str, logs: Sequence[EngineLog], settings: Settings) -> R
     run_ms = max((log.ready[workload].run_ms for log in deciding), default=1.0)
     fitting = int(settings.turn_s * 1000 / max(run_ms, 1e-3))
     at_least = max(1, min(MIN_REPEATS, int(MIN_TURN_S * 1000 / max(run_ms, 1e-3))))
-    return Run(
+    run = Run(
         workload=workload,
         first=0,
         repeats=min(settings.repeats, max(at_least, fitting)),
         warm_up_ms=0.0 if run_ms > LONG_RUN_MS else TURN_WARM_UP_MS,
     )
+    return run, run_ms
 
 
-class _Course:
-    """The engines' processes while they are measured."""
-
-    def __init__(self, logs: Sequence[EngineLog], settings: Settings, progress: Progress) -> None:
-        self._logs = logs
-        self._settings = settings
-        self._progress = progress
-        self._workers: dict[str, Worker] = {}
-
-    def start_all(self) -> None:
-        """Start each engine several times, one at a time; the last of its processes stays."""
-        starts = self._settings.starts
-        self._progress.start("cold starts", starts * len(self._logs), "starts")
-        for number in range(starts):
-            for log in rotated(self._logs, number):
-                if not log.problem:
-                    self._end(log)
-                    self._start(log)
-                self._progress.advance(1, log.spec.name)
-        self._progress.finish()
-
-    def warm_up_all(self, workloads: Sequence[Workload]) -> None:
-        """Give every engine every workload."""
-        total = len(workloads) * len(self._logs)
-        self._progress.start("warm-up", total, "workloads")
-        for workload in workloads:
-            for log in self._logs:
-                began = time.perf_counter()
-                ready = self._ask(log, workload, Ready, f"warm-up, {workload.name}")
-                if ready:
-                    log.warm_up_s[workload.name] = time.perf_counter() - began
-                    log.ready[workload.name] = ready
-                    _note_memory(log, ready.peak_memory_bytes)
-                self._progress.advance(1, f"{log.spec.name}, {workload.name}")
-        self._progress.finish()
-
-    def take_turns(self, workloads: Sequence[Workload]) -> None:
-        """Go round by round through all workloads, in each engine by engine."""
-        rounds = self._settings.rounds
-        turns = [plan_turn(item.name, self._logs, self._settings) for item in workloads]
-        self._progress.start("measuring", rounds * len(workloads) * len(self._logs), "turns")
-        for number in range(rounds):
-            for turn in turns:
-                run = replace(turn, first=number * turn.repeats)
-                for log in rotated(self._logs, number):
-                    self._take_turn(log, run, number)
-                    self._progress.advance(1, f"round {number + 1}")
-        self._progress.finish()
-
-    def end_all(self) -> None:
-        """Leave no process behind."""
-        for worker in self._workers.values():
-            worker.end()
-
-    def _start(self, log: EngineLog) -> None:
-        try:
-            worker = Worker(log.spec.command, threads=self._settings.threads)
-        except WorkerError as error:
-            self._leave_out(log, f"start: {error}")
-            return
-        self._workers[log.spec.name] = worker
-        opened = self._ask(log, log.spec.open, Opened, "start")
-        if opened:
-            log.starts.append(Start(opened=opened, total_s=time.perf_counter() - worker.began_s))
-            _note_memory(log, opened.peak_memory_bytes)
-
-    def _take_turn(self, log: EngineLog, run: Run, number: int) -> None:
-        what = f"round {number + 1}, {run.workload}"
-        ran = self._ask(log, run, Ran, what)
-        if ran is None:
-            return
-        if len(ran.samples_ms) != run.repeats or min(ran.samples_ms) <= 0:
-            self._leave_out(log, f"{what}: claims {ran.samples_ms} ms for {run.repeats} runs")
-            return
-        log.turns.append(Turn(workload=run.workload, round=number, samples_ms=ran.samples_ms))
-        _note_memory(log, ran.peak_memory_bytes)
-
-    def _ask(self, log: EngineLog, request: Request, expected: type[A], what: str) -> A | None:
-        """Get an engine's answer; None, and the engine is left out, where no good one comes."""
-        if log.problem:
-            return None
-        try:
-            answer = self._workers[log.spec.name].ask(request, timeout_s=self._settings.timeout_s)
-        except WorkerError as error:
-            self._leave_out(log, f"{what}: {error}")
-            return None
-        if not isinstance(answer, expected):
-            self._leave_out(log, f"{what}: answered {type(answer).__name__.lower()}")
-            return None
-        return answer
-
-    def _leave_out(self, log: EngineLog, problem: str) -> None:
-        log.problem = problem
-        self._progress.say(f"{log.spec.name}: {problem}")
-        self._end(log)
-
-    def _end(self, log: EngineLog) -> None:
-        if log.spec.name in self._workers:
-            self._workers[log.spec.name].end()
-            del self._workers[log.spec.name]
+def takes(spec: EngineSpec, workload: Workload) -> bool:
+    """Tell whether an engine can be given a workload."""
+    return ("texts" if isinstance(workload, TextWorkload) else "tokens") in spec.takes
 
 
-def _note_memory(log: EngineLog, peak_bytes: int | None) -> None:
-    if peak_bytes is not None:
-        log.peak_memory_bytes = max(peak_bytes, log.peak_memory_bytes or 0)
+def plan_seconds(
+    specs: Sequence[EngineSpec], workloads: Sequence[Workload], settings: Settings, after: After
+) -> float:
+    """Guess how long all of it takes, in the units that its parts spend."""
+    starts = sum(planned_start_s(spec) * (spec.starts or settings.starts) for spec in specs)
+    pairs = sum(takes(spec, workload) for spec in specs for workload in workloads)
+    rounds = pairs * settings.rounds * settings.turn_s
+    return starts + pairs * WARM_UP_S + rounds + afterwards.plan_seconds(specs, settings, after)
+
+
+def planned_start_s(spec: EngineSpec) -> float:
+    """Guess how long a cold start takes."""
+    factor = {"bundle": 0.1, "onnxruntime": 0.1, "compile": 10.0}.get(spec.open.engine, 1.0)
+    return START_S * factor

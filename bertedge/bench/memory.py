@@ -1,22 +1,59 @@
-"""The largest resident size that this process has had."""
+"""Memory of processes, as the system tells it."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPoint:
+    """The memory of an engine's process at one moment."""
+
+    where: str
+    """"start" (the model is loaded and has labelled one text), "warm-up WORKLOAD", "round N" or
+    "open load": what has just ended."""
+    at_s: float
+    """Since the process was started."""
+    resident_bytes: int
+    peak_bytes: int
+    """Largest resident size until then."""
+
+
+def memory_of(pid: int, where: str, at_s: float) -> MemoryPoint | None:
+    """Look at another process; None where the system does not tell."""
+    if sys.platform != "linux":
+        return None
+    status = _status(str(pid))
+    if "VmRSS" not in status or "VmHWM" not in status:
+        return None
+    return MemoryPoint(
+        where=where,
+        at_s=round(at_s, 3),
+        resident_bytes=status["VmRSS"],
+        peak_bytes=status["VmHWM"],
+    )
+
+
 def peak_memory_bytes() -> int | None:
-    """Return it in bytes; None where the system does not tell.
+    """Give the largest resident size that this process has had; None where that is not told.
 
     Linux's `getrusage` would carry the parent's own peak over to a process started from it, so
     there the kernel's figure for this very program is read.
     """
     if sys.platform == "linux":
-        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-        return None
+        return _status("self").get("VmHWM")
     if sys.platform == "darwin":
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return None
+
+
+def _status(process: str) -> dict[str, int]:
+    """Read the sizes in bytes that Linux lists of a process; none where it has ended."""
+    try:
+        text = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    except OSError:
+        return {}
+    rows = (line.split() for line in text.splitlines() if line.endswith(" kB"))
+    return {row[0].rstrip(":"): int(row[1]) * 1024 for row in rows}

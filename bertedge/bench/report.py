@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from bertedge.bench.engines import LeftOut
 from bertedge.bench.environment import Environment
+from bertedge.bench.memory import MemoryPoint
 from bertedge.bench.open_load import OpenLoad
 from bertedge.bench.profiling import Profile
 from bertedge.bench.settings import Settings
@@ -89,19 +90,6 @@ class Labelled:
     """Of the file, drawn as the workloads' texts are."""
     agreement: float | None
     """Share of labels (of texts, or of words) that are the baseline's too; None for a baseline."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryPoint:
-    """The memory of an engine's process at one moment."""
-
-    where: str
-    """"start" (the model is loaded and has labelled one text), or the workload just finished."""
-    at_s: float
-    """Since the process was started."""
-    resident_bytes: int
-    peak_bytes: int
-    """Largest resident size until then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

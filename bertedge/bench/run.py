@@ -1,18 +1,22 @@
-"""The whole bench: a bundle against its baseline checkpoint."""
+"""The whole bench: a bundle against its baseline checkpoint, and what else runs that."""
 
-import contextlib
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bertedge.bench import engines, workload
-from bertedge.bench.assemble import Setting, build_report
+from bertedge.bench import engines, rivals
+from bertedge.bench.afterwards import After
+from bertedge.bench.assemble import build_report
+from bertedge.bench.describe import Setting
 from bertedge.bench.environment import describe_environment
-from bertedge.bench.measure import Workload, measure
-from bertedge.bench.protocol import PROTOCOL, Open, TextWorkload
+from bertedge.bench.graphs import find_graphs
+from bertedge.bench.inputs import Asked, Inputs, make_inputs
+from bertedge.bench.lineup import Wanted, line_up, sum_installed
+from bertedge.bench.measure import measure
+from bertedge.bench.messages import PROTOCOL, Open
+from bertedge.bench.peers import TEXTS, read_peers
 from bertedge.bench.report import Comparison, Report
 from bertedge.bench.settings import Settings
 from bertedge.bundle import TOKENIZER, Bundle, open_bundle
@@ -38,12 +42,14 @@ class BenchConfig:
     """A file of real texts."""
     columns: Columns = field(default_factory=Columns)
     device: str = "auto"
+    peers: tuple[Path, ...] = ()
+    """Files of other people's engines, or folders of such; see `bertedge.bench.peers`."""
     command: str = "bertedge.bench.run.bench"
     """What was typed."""
 
 
 def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
-    """Measure the bundle's variants against PyTorch running the checkpoint.
+    """Measure the bundle's variants against PyTorch running the checkpoint, and against others.
 
     Ctrl-C returns what is finished. Raises BertedgeError where the two cannot be compared; an
     engine that fails is part of the report instead.
@@ -54,89 +60,66 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
     bundle = open_bundle(config.bundle)
     checkpoint = open_checkpoint(config.baseline)
     engines.check_comparable(bundle, checkpoint)
-    workloads = _workloads(config, bundle, checkpoint)
-    with _tokenizer(bundle, checkpoint) as tokenizer:
-        lineup = engines.find_engines(
-            bundle,
-            checkpoint,
-            _base(config.settings, bundle, checkpoint, tokenizer, _first(workloads, bundle)),
-            engines.Machine(cpu_flags=machine.cpu_flags(), cuda=_cuda()),
-            device=config.device,
-        )
-        for item in lineup.left_out:
-            progress.say(f"{item.name} is left out: {item.why}")
+    asked = Asked(grid=config.grid, data=config.data, columns=config.columns)
+    inputs = make_inputs(asked, bundle, checkpoint, config.settings, progress)
+    wanted = _wanted(config, bundle, checkpoint)
+    environment = describe_environment()
+    with tempfile.TemporaryDirectory(prefix="bertedge-bench-") as scratch:
+        entrants = line_up(wanted, _base(config, wanted, inputs, Path(scratch)), progress)
         setting = Setting(
             command=config.command,
-            environment=describe_environment(),
-            comparison=_comparison(config, bundle, checkpoint),
+            environment=environment,
+            comparison=_comparison(config, wanted, inputs),
             settings=config.settings,
-            left_out=lineup.left_out,
+            left_out=entrants.lineup.left_out,
             at_export={v.name: v.accuracy for v in bundle.manifest.variants if v.accuracy},
+            tokenizer_json=checkpoint.tokenizer_json,
+            labelled=inputs.labelled,
+            installed=sum_installed(entrants.lineup.specs),
         )
-        measurement = measure(lineup.specs, workloads, config.settings, progress)
-    return build_report(measurement, workloads, setting)
+        for item in setting.left_out:
+            progress.say(f"{item.name} is left out: {item.why}")
+        after = After(
+            labelled=inputs.labelled.texts if inputs.labelled else (),
+            load=inputs.arriving,
+            graphs=find_graphs(bundle, entrants.exported, inputs.tokens, config.settings),
+        )
+        specs = engines.with_twins(entrants.lineup.specs)
+        measurement = measure(specs, inputs.workloads, config.settings, progress, after)
+    return build_report(measurement, inputs.workloads, setting)
 
 
-@contextlib.contextmanager
-def _tokenizer(bundle: Bundle, checkpoint: "Checkpoint") -> Iterator[Path]:
-    """Give the path of the baseline's tokenizer: the bundle's own file where that is the same."""
-    if json.loads(bundle.tokenizer_json()) == json.loads(checkpoint.tokenizer_json):
-        yield bundle.path(bundle.manifest.tokenizer).resolve()
-        return
-    with tempfile.TemporaryDirectory(prefix="bertedge-bench-") as folder:
-        path = Path(folder) / TOKENIZER
-        path.write_text(checkpoint.tokenizer_json, encoding="utf-8")
-        yield path
-
-
-def _cuda() -> bool:
+def _wanted(config: BenchConfig, bundle: Bundle, checkpoint: "Checkpoint") -> Wanted:
     import torch
 
-    return bool(torch.cuda.is_available())
-
-
-def _length(bundle: Bundle, checkpoint: "Checkpoint") -> int:
-    return min(bundle.manifest.max_length, checkpoint.max_length)
-
-
-def _workloads(config: BenchConfig, bundle: Bundle, checkpoint: "Checkpoint") -> Sequence[Workload]:
-    manifest, settings = bundle.manifest, config.settings
-    longest = _length(bundle, checkpoint)
-    cells = (
-        workload.parse_grid(config.grid, longest)
-        if config.grid is not None
-        else workload.default_grid(longest)
+    return Wanted(
+        bundle=bundle,
+        checkpoint=checkpoint,
+        machine=engines.Machine(
+            cpu_flags=machine.cpu_flags(),
+            cuda=bool(torch.cuda.is_available()),
+            compiler=rivals.has_compiler(),
+        ),
+        device=config.device,
+        peers=tuple(peer for path in config.peers for peer in read_peers(path)),
+        threads=config.settings.threads,
+        quick=config.settings.quick,
     )
-    vocabulary = min(checkpoint.source.vocabulary, manifest.source.vocabulary)
-    tokens = workload.plain_tokens(bundle.tokenizer_json(), vocabulary)
-    grid = [workload.token_workload(cell, tokens, seed=settings.seed) for cell in cells]
-    if config.data is None:
-        return grid
-    texts = workload.draw_texts(
-        config.data,
-        manifest.task,
-        config.columns,
-        pair=manifest.pair,
-        count=settings.texts,
-        seed=settings.seed,
-    )
-    return [*grid, *workload.text_workloads(texts)]
 
 
-def _first(workloads: Sequence[Workload], bundle: Bundle) -> tuple[str, ...]:
-    """Choose the text that cold starts end with: a real one, or one of the golden inputs."""
-    texts = [item.texts[0] for item in workloads if isinstance(item, TextWorkload)]
-    return [*texts, *bundle.manifest.golden.texts][0]
+def _tokenizer(bundle: Bundle, checkpoint: "Checkpoint", scratch: Path) -> Path:
+    """Give the path of the baseline's tokenizer: the bundle's own file where that is the same."""
+    if json.loads(bundle.tokenizer_json()) == json.loads(checkpoint.tokenizer_json):
+        return bundle.path(bundle.manifest.tokenizer).resolve()
+    path = scratch / TOKENIZER
+    path.write_text(checkpoint.tokenizer_json, encoding="utf-8")
+    return path
 
 
-def _base(
-    settings: Settings,
-    bundle: Bundle,
-    checkpoint: "Checkpoint",
-    tokenizer: Path,
-    first: tuple[str, ...],
-) -> Open:
-    """What all engines are told alike, filled in for the baseline."""
+def _base(config: BenchConfig, wanted: Wanted, inputs: Inputs, scratch: Path) -> Open:
+    """What all engines are told alike, filled in for the baseline; the text files they share."""
+    bundle, checkpoint = wanted.bundle, wanted.checkpoint
+    (scratch / TEXTS).write_text(json.dumps(inputs.texts), encoding="utf-8")
     manifest = bundle.manifest
     return Open(
         protocol=PROTOCOL,
@@ -145,24 +128,25 @@ def _base(
         variant=None,
         precision="fp32",
         device="cpu",
-        threads=settings.threads,
+        threads=config.settings.threads,
         task=manifest.task,
         labels=manifest.labels,
-        tokenizer=str(tokenizer),
-        max_length=_length(bundle, checkpoint),
+        tokenizer=str(_tokenizer(bundle, checkpoint, scratch)),
+        max_length=inputs.max_length,
         pad_token_id=checkpoint.pad_token_id,
-        first=first,
+        first=(*inputs.texts, *manifest.golden.texts)[0],
+        scratch=str(scratch),
     )
 
 
-def _comparison(config: BenchConfig, bundle: Bundle, checkpoint: "Checkpoint") -> Comparison:
-    manifest = bundle.manifest
+def _comparison(config: BenchConfig, wanted: Wanted, inputs: Inputs) -> Comparison:
+    manifest, checkpoint = wanted.bundle.manifest, wanted.checkpoint
     return Comparison(
         bundle=config.bundle.resolve().name,
         baseline=checkpoint.name,
         task=manifest.task,
         labels=len(manifest.labels),
-        max_length=_length(bundle, checkpoint),
+        max_length=inputs.max_length,
         parameters=checkpoint.source.parameters,
         same_source=manifest.source.sha256 == checkpoint.source.sha256,
         data=None if config.data is None else config.data.name,

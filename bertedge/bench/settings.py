@@ -7,20 +7,32 @@ from bertedge.errors import SettingError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How a bench is run; the defaults take two to four minutes for MiniLM on two cores."""
+    """How a bench is run; the defaults take three to five minutes for MiniLM on two cores."""
 
     threads: int
     """Of every engine."""
-    rounds: int = 10
+    rounds: int = 8
     """In each, every engine takes one turn at every workload."""
+    extra_rounds: int = 2
+    """At most, of those workloads at which a ratio is not yet known to within `within`."""
+    within: float = 0.05
+    """Half the width of a ratio's interval, as a share of the ratio, that is narrow enough."""
     repeats: int = 20
     """Timed runs of a turn, at most."""
-    turn_s: float = 0.5
+    turn_s: float = 0.4
     """Fewer runs are made, by every engine alike, where the baseline's would take longer."""
-    starts: int = 3
+    starts: int = 2
     """Cold starts of each engine."""
-    texts: int = 200
-    """Real texts drawn from the data."""
+    texts: int = 128
+    """Real texts drawn from the data, to be timed."""
+    labelled: int = 500
+    """Texts drawn from the data to be scored, where it has labels."""
+    load_s: float = 0.8
+    """Of open load at each rate; 0: none."""
+    profile_runs: int = 20
+    """Of each graph under the profiler; 0: none."""
+    quick: bool = False
+    """True where engines that take long to start, and half of the open load, are left out."""
     timeout_s: float = 120.0
     """How long an engine may take for one answer."""
     seed: int = 0
@@ -34,11 +46,28 @@ class Settings:
             raise SettingError(f"timeout is {self.timeout_s:g} s; it must be more than 0")
 
 
-QUICK = {"rounds": 5, "repeats": 8, "turn_s": 0.2, "starts": 1, "texts": 64}
+QUICK = {
+    "rounds": 5,
+    "extra_rounds": 0,
+    "repeats": 8,
+    "turn_s": 0.2,
+    "starts": 1,
+    "texts": 64,
+    "labelled": 200,
+    "load_s": 0.3,
+    "profile_runs": 10,
+    "quick": True,
+}
 """What `--quick` changes."""
 MIN_REPEATS, MIN_TURN_S = 3, 2.0
 """A turn has at least so many runs, or as many as the baseline makes in so much time, or one."""
 TURN_WARM_UP_MS = 30.0
 """Before each turn, for other engines have used the caches since."""
+SLOWEST_TURN = 10
+"""An engine whose turn would last longer than so many times `turn_s` makes fewer runs, and one that
+takes longer for a single run is left out."""
+MIN_FLOOR = 0.04
+"""Differences below are none, however still the machine: processes of one and the same engine were
+up to 3.4 % apart (18 comparisons, MiniLM int8), by where each happens to lie in memory."""
 LONG_RUN_MS = 200.0
 """A run that takes longer warms itself up."""

@@ -1,7 +1,8 @@
 """An engine's process: `python -m bertedge.bench.worker`, which speaks `bertedge.bench.protocol`.
 
-It loads one model (PyTorch or a bundle's variant), warms workloads up, and times runs when told.
-Nothing heavy is imported before `open` asks for it, so that imports can be timed.
+It loads one model, warms workloads up, and times runs when told. Nothing heavy is imported before
+`open` asks for it, so that imports can be timed. A program with an engine of its own calls `main`
+with that kind of engine, and needs nothing else of the protocol.
 """
 
 import os
@@ -10,57 +11,50 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING
 
 from bertedge.bench.memory import peak_memory_bytes
-from bertedge.bench.protocol import (
+from bertedge.bench.messages import (
     PROTOCOL,
-    Answer,
+    Export,
     Failed,
+    Label,
+    Labels,
     Open,
     Opened,
-    ProtocolError,
+    ProfileGraph,
     Ran,
     Ready,
-    Request,
     Run,
+    Serve,
+    Served,
     TextWorkload,
     TokenWorkload,
-    decode_request,
-    encode,
 )
+from bertedge.bench.protocol import Answer, ProtocolError, Request, decode_request, encode
 from bertedge.errors import BertedgeError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from bertedge.bench.subject import Subject
+    from bertedge.bench.subject import Kind, Prepared, Subject
 
 STABLE_WINDOW = 5
 """Runs whose median is compared with that of as many runs before them."""
 STABLE_WITHIN = 0.05
 PATIENCE_S = 2.0
 """Warm-up that has not settled ends after this time (and two windows)."""
+AWAKE_S = 0.0005
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A warm workload."""
-
-    inputs: int
-    run: "Callable[[int], NDArray[np.int64]]"
-    """Runs one input, by number, and gives its labels."""
-
-
-def main() -> None:
-    """Answer requests until standard input closes."""
+def main(kinds: "Mapping[str, Kind] | None" = None) -> None:
+    """Answer requests until standard input closes; `kinds` are another program's own engines."""
     answers = _keep_stdout()
     requests: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(requests,), daemon=True).start()
-    state = State()
+    state = State(kinds)
     while True:
         answers.write(encode(_answer(state, requests.get())))
         answers.flush()
@@ -69,25 +63,48 @@ def main() -> None:
 class State:
     """What a worker holds between requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: "Mapping[str, Kind] | None" = None) -> None:
+        self.kinds = kinds
         self.subject: Subject | None = None
         self.prepared: dict[str, Prepared] = {}
 
     def answer(self, request: Request) -> Answer:
         """Do what is asked."""
-        if isinstance(request, Open):
-            return self._open(request)
+        match request:
+            case Open():
+                return self._open(request)
+            case Export():
+                from bertedge.bench.exporting import export
+
+                return export(request)
+            case ProfileGraph():
+                from bertedge.bench.profiling import profile
+
+                return profile(request)
+            case TokenWorkload():
+                self.prepared[request.name] = self._opened().tokens(request)
+                return warm_up(self.prepared[request.name])
+            case TextWorkload():
+                self.prepared[request.name] = self._opened().texts(request)
+                return warm_up(self.prepared[request.name])
+            case Label():
+                whole = TextWorkload(name="", texts=request.texts, at_once=True)
+                return Labels(labels=tuple(self._opened().texts(whole).run(0).tolist()))
+            case Run():
+                return take_turn(self._find(request.workload), request)
+            case Serve():
+                return serve(self._find(request.workload), request)
+
+    def _opened(self) -> "Subject":
         if self.subject is None:
             raise ProtocolError("the first request must be open")
-        match request:
-            case TokenWorkload() | TextWorkload():
-                prepared = prepare(self.subject, request)
-                self.prepared[request.name] = prepared
-                return warm_up(prepared)
-            case Run():
-                if request.workload not in self.prepared:
-                    raise ProtocolError(f"no workload {request.workload!r} was given")
-                return take_turn(self.prepared[request.workload], request)
+        return self.subject
+
+    def _find(self, workload: str) -> "Prepared":
+        self._opened()
+        if workload not in self.prepared:
+            raise ProtocolError(f"no workload {workload!r} was given")
+        return self.prepared[workload]
 
     def _open(self, request: Open) -> Opened:
         if request.protocol != PROTOCOL:
@@ -95,11 +112,13 @@ class State:
         began = time.perf_counter()
         from bertedge.bench import subject
 
-        subject.import_libraries(request)
+        kind = subject.find_kind(self.kinds, request.engine)
+        subject.import_libraries(kind)
         imported = time.perf_counter()
-        self.subject = subject.load(request)
+        self.subject = kind.load(request)
         loaded = time.perf_counter()
-        labels = self.subject.label([request.first], request.max_length)
+        first = TextWorkload(name="", texts=(request.first,), at_once=False)
+        labels = self.subject.texts(first).run(0)
         ended = time.perf_counter()
         return Opened(
             imports_s=imported - began,
@@ -107,23 +126,12 @@ class State:
             first_run_s=ended - loaded,
             labels=tuple(labels.tolist()),
             runs_on=self.subject.runs_on,
-            versions=subject.versions(request),
+            versions=subject.versions(kind),
             peak_memory_bytes=peak_memory_bytes(),
         )
 
 
-def prepare(subject: "Subject", workload: TokenWorkload | TextWorkload) -> Prepared:
-    """Make the inputs of a workload, so that a run does nothing but the work."""
-    if isinstance(workload, TokenWorkload):
-        batches = [subject.batch(rows) for rows in workload.batches]
-        return Prepared(inputs=len(batches), run=lambda i: subject.label_batch(batches[i]))
-    texts, budget = list(workload.texts), workload.token_budget
-    if workload.at_once:
-        return Prepared(inputs=1, run=lambda _: subject.label(texts, budget))
-    return Prepared(inputs=len(texts), run=lambda i: subject.label([texts[i]], budget))
-
-
-def warm_up(prepared: Prepared) -> Ready:
+def warm_up(prepared: "Prepared") -> Ready:
     """Run every input once, then the first again and again until times settle or patience ends."""
     labels: list[int] = []
     first_ms = []
@@ -143,6 +151,7 @@ def warm_up(prepared: Prepared) -> Ready:
         run_ms=min(statistics.median(first_ms), statistics.median(times_ms)),
         labels=tuple(labels),
         peak_memory_bytes=peak_memory_bytes(),
+        batching=prepared.batching,
     )
 
 
@@ -154,17 +163,43 @@ def settled(times_ms: list[float]) -> bool:
     return abs(now - before) <= STABLE_WITHIN * before
 
 
-def take_turn(prepared: Prepared, request: Run) -> Ran:
+def take_turn(prepared: "Prepared", request: Run) -> Ran:
     """Time the runs asked for, after some that are not counted."""
     began = time.perf_counter()
+    uncounted = 0
     while (time.perf_counter() - began) * 1000 < request.warm_up_ms:
         prepared.run(request.first % prepared.inputs)
+        uncounted += 1
     numbers = range(request.first, request.first + request.repeats)
     samples_ms = tuple(_timed(prepared, number)[0] for number in numbers)
-    return Ran(samples_ms=samples_ms, peak_memory_bytes=peak_memory_bytes())
+    return Ran(
+        samples_ms=samples_ms, peak_memory_bytes=peak_memory_bytes(), uncounted_runs=uncounted
+    )
 
 
-def _timed(prepared: Prepared, number: int) -> "tuple[float, NDArray[np.int64]]":
+def serve(prepared: "Prepared", request: Serve) -> Served:
+    """Run inputs as they arrive; a latency counts from the arrival that was intended.
+
+    Were it counted from the start of the run, an engine that falls behind would hide the wait of
+    all that queued meanwhile (coordinated omission).
+    """
+    latencies_ms = []
+    began = time.perf_counter()
+    for number, arrival_s in enumerate(request.arrivals_s, request.first):
+        wait_until(began + arrival_s)
+        prepared.run(number % prepared.inputs)
+        latencies_ms.append(round((time.perf_counter() - began - arrival_s) * 1000, 4))
+    return Served(latencies_ms=tuple(latencies_ms))
+
+
+def wait_until(moment: float) -> None:
+    """Sleep, the last stretch awake: a sleep may end late by more than a fast run takes."""
+    while (left := moment - time.perf_counter()) > 0:
+        if left > AWAKE_S:
+            time.sleep(left - AWAKE_S)
+
+
+def _timed(prepared: "Prepared", number: int) -> "tuple[float, NDArray[np.int64]]":
     """Run one input; give milliseconds and labels."""
     began = time.perf_counter()
     labels = prepared.run(number % prepared.inputs)

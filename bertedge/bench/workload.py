@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bertedge.bench.protocol import TextWorkload, TokenWorkload
+from bertedge.bench.messages import TextWorkload, TokenWorkload
 from bertedge.errors import DataError, SettingError
-from bertedge.examples import Columns, TextExample, open_examples
-from bertedge.runtime.batching import TOKEN_BUDGET
+from bertedge.examples import Columns, Example, TextExample, TokenExample, open_examples
 from bertedge.tasks import Task
 
 ROWS = 32
@@ -91,7 +90,7 @@ def token_workload(cell: Cell, tokens: Sequence[int], *, seed: int) -> TokenWork
 def text_workloads(texts: Sequence[tuple[str, ...]]) -> tuple[TextWorkload, TextWorkload]:
     """Label the texts one by one, and all at once."""
     one, many = (
-        TextWorkload(name=name, texts=tuple(texts), at_once=at_once, token_budget=TOKEN_BUDGET)
+        TextWorkload(name=name, texts=tuple(texts), at_once=at_once)
         for name, at_once in ((ONE_BY_ONE, False), (ALL_AT_ONCE, True))
     )
     return one, many
@@ -100,28 +99,43 @@ def text_workloads(texts: Sequence[tuple[str, ...]]) -> tuple[TextWorkload, Text
 def draw_texts(
     data: Path, task: Task, columns: Columns, *, pair: bool, count: int, seed: int
 ) -> tuple[tuple[str, ...], ...]:
-    """Draw `count` texts (or pairs) of a file, all of a shorter one, in the file's order.
+    """Draw `count` texts (or pairs) of a file, as `draw` does."""
+    examples = draw(data, task, columns, labelled=False, pair=pair, count=count, seed=seed)
+    return tuple(text_of(example) for example in examples)
 
-    Reservoir sampling (Vitter's algorithm R): the file is read once and never held. The words of
-    a token-labelled file are joined with spaces.
+
+def draw(  # noqa: PLR0913 (how the file is read, and what of it)
+    data: Path,
+    task: Task,
+    columns: Columns,
+    *,
+    labelled: bool,
+    pair: bool | None,
+    count: int,
+    seed: int,
+) -> list[Example]:
+    """Draw `count` examples of a file, all of a shorter one, in the file's order.
+
+    Reservoir sampling (Vitter's algorithm R): the file is read once and never held.
     """
-    examples = open_examples(data, task, columns, labelled=False, pair=pair)
+    examples = open_examples(data, task, columns, labelled=labelled, pair=pair)
     generator = random.Random(seed)
-    drawn: list[tuple[int, tuple[str, ...]]] = []
+    drawn: list[tuple[int, Example]] = []
     for number, example in enumerate(examples):
         place = number if number < count else generator.randint(0, number)
         if place < count:
-            item = (
-                number,
-                _texts(example)
-                if isinstance(example, TextExample)
-                else (" ".join(example.tokens),),
-            )
-            drawn[place : place + 1] = [item]
+            drawn[place : place + 1] = [(number, example)]
     if not drawn:
         raise DataError(f"{data} holds no texts")
-    return tuple(text for _, text in sorted(drawn))
+    return [example for _, example in sorted(drawn, key=lambda item: item[0])]
 
 
-def _texts(example: TextExample) -> tuple[str, ...]:
-    return (example.text,) if example.pair is None else (example.text, example.pair)
+def text_of(example: Example) -> tuple[str, ...]:
+    """Give an example's text or pair; words are joined with spaces."""
+    match example:
+        case TokenExample():
+            return (" ".join(example.tokens),)
+        case TextExample(pair=None):
+            return (example.text,)
+        case TextExample():
+            return (example.text, str(example.pair))

@@ -24,11 +24,17 @@ _NUMBER = click.IntRange(1)
 @click.option("--grid", metavar="BxL,…", help="Batch x length [1x16,1x128,8x128].")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto (both).")
 @click.option("--threads", type=_NUMBER, help="An engine's; default: the cores of this process.")
-@click.option("--rounds", type=_NUMBER, help="Turns an engine takes at each workload [10].")
+@click.option("--rounds", type=_NUMBER, help="Turns an engine takes at each workload [8-10].")
 @click.option("--repeats", type=_NUMBER, help="Timed runs a turn, at most [20].")
-@click.option("--texts", type=_NUMBER, help="Texts drawn from --data [200].")
+@click.option("--texts", type=_NUMBER, help="Texts drawn from --data [128].")
 @click.option("--timeout", "timeout_s", type=float, help="Seconds for one answer [120].")
-@click.option("--quick", is_flag=True, help="Fewer rounds, runs and texts: under a minute.")
+@click.option("--quick", is_flag=True, help="Fewer engines, rounds and texts: under a minute.")
+@click.option(
+    "--peers",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    help="TOML file (or folder) that names engines of your own; may be repeated.",
+)
 @options.path_option("--output", help="Write the JSON object to this file as well.")
 @options.overwrite_option
 @options.json_option
@@ -44,7 +50,8 @@ def command(  # noqa: PLR0913, PLR0917 (one a flag)
 ) -> None:
     """Time every variant of BUNDLE against PyTorch running the checkpoint it was made from.
 
-    Engines have a process each and take turns in rounds, one at a time.
+    Optimum, torch.compile and transformers' pipeline run beside them where installed. Engines have
+    a process each and take turns in rounds, one at a time.
 
     \b
     bertedge bench bundles/mine --baseline runs/mine --data test.csv
@@ -64,6 +71,7 @@ def command(  # noqa: PLR0913, PLR0917 (one a flag)
         settings=_settings(flags, quick=quick),
         grid=flags["grid"],
         data=data,
+        peers=flags["peers"],
         columns=options.columns_of(flags),
         device=flags["device"],
         command=shlex.join(["bertedge", *sys.argv[1:]]),
@@ -85,5 +93,7 @@ def _settings(flags: dict[str, Any], *, quick: bool) -> "Settings":
 
     names = ("rounds", "repeats", "texts", "timeout_s")
     given = {name: flags[name] for name in names if flags[name] is not None}
+    if "rounds" in given:  # so many, neither more nor fewer
+        given["extra_rounds"] = 0
     chosen = (QUICK if quick else {}) | given
     return Settings(threads=flags["threads"] or cores(), **chosen)

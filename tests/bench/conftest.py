@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bertedge.bench.engines import EngineSpec
-from bertedge.bench.protocol import PROTOCOL, Open
+from bertedge.bench.messages import PROTOCOL, Open
 from bertedge.bench.settings import Settings
 from bertedge.tasks import Task
 
@@ -43,7 +43,9 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def quick() -> Settings:
     """As little as shows everything."""
-    return Settings(threads=1, rounds=3, repeats=4, turn_s=0.02, starts=2, texts=6, timeout_s=60)
+    return Settings(
+        threads=1, rounds=3, extra_rounds=0, repeats=4, turn_s=0.02, starts=2, texts=6, timeout_s=60
+    )
 
 
 def open_message(bundle: Path, task: Task = Task.TEXT_CLASSIFICATION) -> Open:
@@ -61,6 +63,7 @@ def open_message(bundle: Path, task: Task = Task.TEXT_CLASSIFICATION) -> Open:
         max_length=64,
         pad_token_id=0,
         first=("turn the hall lights off",),
+        scratch="",
     )
 
 
@@ -112,12 +115,19 @@ def answer(message):
         case "token_workload" | "text_workload":
             if mode == "hang":
                 time.sleep(600)
+            if mode == "sleep":
+                time.sleep(2)
             if mode == "chatter":
                 print("loading ...", flush=True)
             if mode == "refuse":
                 return {"say": "failed", "error": "this peer cannot do that"}
-            return {"say": "ready", "warm_up_runs": 1, "stable": True, "run_ms": 1.0,
+            run_ms = {"sleep": 2000.0, "crawl": 400.0}.get(mode, 1.0)
+            return {"say": "ready", "warm_up_runs": 1, "stable": True, "run_ms": run_ms,
                     "labels": labels(message), "peak_memory_bytes": None}
+        case "label":
+            return {"say": "labels", "labels": labels(message)}
+        case "serve":
+            return {"say": "served", "latencies_ms": [1.0] * len(message["arrivals_s"])}
         case "run":
             with open(notes + "-turns", "a") as file:
                 print(mode, message["workload"], message["first"], file=file)
@@ -138,10 +148,16 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def fake(tmp_path: Path, opening: Open) -> Callable[..., EngineSpec]:
-    """Makes an engine that misbehaves; it notes its processes in `tmp_path / "pids"`."""
+def fake_program(tmp_path: Path) -> Path:
+    """A worker that misbehaves as its first argument says; its second is a file for notes."""
     program = tmp_path / "fake.py"
     program.write_text(FAKE)
+    return program
+
+
+@pytest.fixture
+def fake(fake_program: Path, tmp_path: Path, opening: Open) -> Callable[..., EngineSpec]:
+    """Makes an engine that misbehaves; it notes its processes in `tmp_path / "pids"`."""
 
     def make(mode: str, baseline: str | None = "tiny") -> EngineSpec:
         return EngineSpec(
@@ -149,7 +165,7 @@ def fake(tmp_path: Path, opening: Open) -> Callable[..., EngineSpec]:
             kind="peer",
             device="cpu",
             precision="fp32",
-            command=(sys.executable, str(program), mode, str(tmp_path / "pids")),
+            command=(sys.executable, str(fake_program), mode, str(tmp_path / "pids")),
             open=opening,
             bytes_on_disk=1,
             baseline=baseline,

@@ -13,7 +13,7 @@ from bertedge.bench.engines import (
     checkpoint_bytes,
     find_engines,
 )
-from bertedge.bench.protocol import Open
+from bertedge.bench.messages import Open
 from bertedge.bundle import Bundle, open_bundle
 from bertedge.checkpoint import Checkpoint, open_checkpoint
 from bertedge.errors import BertedgeError, DeviceError, SettingError

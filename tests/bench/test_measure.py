@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from bertedge.bench.assemble import Setting, build_report
-from bertedge.bench.engines import EngineSpec
+from bertedge.bench.assemble import build_report
+from bertedge.bench.course import rotated
+from bertedge.bench.describe import Setting
+from bertedge.bench.engines import EngineSpec, with_twins
 from bertedge.bench.environment import describe_environment
-from bertedge.bench.measure import EngineLog, Workload, measure, plan_turn, rotated
+from bertedge.bench.logs import EngineLog, Measurement, Turn, Workload
+from bertedge.bench.measure import measure, plan_turn
+from bertedge.bench.messages import Open, Ready, Run, TextWorkload, TokenWorkload
 from bertedge.bench.process import Worker, WorkerError
-from bertedge.bench.protocol import Open, Ready, Run, TextWorkload, TokenWorkload, encode
+from bertedge.bench.protocol import encode
 from bertedge.bench.report import Comparison, Report
 from bertedge.bench.settings import Settings
 from bertedge.bench.table import render
@@ -22,7 +26,7 @@ from bertedge.tasks import Task
 
 WORKLOADS = (
     TokenWorkload(name="1x4", batches=tuple(((9, 10, 11, n),) for n in range(12, 32))),
-    TextWorkload(name="texts", texts=(("turn it off",),) * 3, at_once=True, token_budget=64),
+    TextWorkload(name="texts", texts=(("turn it off",),) * 3, at_once=True),
 )
 
 
@@ -39,6 +43,11 @@ class Listener(Silent):
 def report_of(
     specs: list[EngineSpec], settings: Settings, workloads: tuple[Workload, ...] = WORKLOADS
 ) -> Report:
+    setting = setting_of(settings)
+    return build_report(measure(specs, workloads, settings, Silent()), workloads, setting)
+
+
+def setting_of(settings: Settings) -> Setting:
     comparison = Comparison(
         bundle="b",
         baseline="c",
@@ -49,7 +58,7 @@ def report_of(
         same_source=True,
         data=None,
     )
-    setting = Setting(
+    return Setting(
         command="bertedge bench",
         environment=describe_environment(),
         comparison=comparison,
@@ -57,7 +66,6 @@ def report_of(
         left_out=(),
         at_export={},
     )
-    return build_report(measure(specs, workloads, settings, Silent()), workloads, setting)
 
 
 def test_every_engine_takes_every_turn(engine: EngineSpec, quick: Settings):
@@ -90,6 +98,85 @@ def test_an_engine_against_itself_agrees_with_itself(engine: EngineSpec, quick: 
         if result.speedup:
             assert 0.2 < result.speedup.median < 5
             assert result.speedup.rounds == quick.rounds
+
+
+def test_the_noise_is_the_baseline_against_itself_and_no_engine_of_its_own(
+    engine: EngineSpec, quick: Settings
+):
+    specs = [engine, replace(engine, name="same", baseline="tiny")]
+    report = report_of(list(with_twins(specs)), replace(quick, starts=1))
+    assert [each.name for each in report.engines] == ["tiny", "same"]
+    assert {result.engine for result in report.results} == {"tiny", "same"}
+    assert [(each.engine, each.workload) for each in report.noise] == [
+        ("tiny", "1x4"),
+        ("tiny", "texts"),
+    ]
+    for each in report.noise:
+        assert each.ratio.low is not None and each.ratio.high is not None
+        assert each.floor == max(0.04, abs(each.ratio.median - 1))
+
+
+def turns(name: str, samples_ms: list[float], engine: EngineSpec, **changes) -> EngineLog:
+    ready = Ready(warm_up_runs=1, stable=True, run_ms=1, labels=(), peak_memory_bytes=None)
+    return EngineLog(
+        spec=replace(engine, name=name, **changes),
+        ready={"1x4": ready},
+        warm_up_s={"1x4": 0.1},
+        turns=[Turn(workload="1x4", round=n, samples_ms=(ms,)) for n, ms in enumerate(samples_ms)],
+    )
+
+
+def test_a_difference_within_the_noise_is_none(engine: EngineSpec, quick: Settings):
+    ours = {"baseline": "tiny"}
+    logs = [
+        turns("tiny", [1.0] * 9, engine),
+        turns("near", [1.045] * 9, engine, **ours),
+        turns("slow", [1.1] * 9, engine, **ours),
+        turns("fast", [0.5] * 9, engine, **ours),
+        turns("wild", [0.5, 2.0, 0.5, 2.0, 0.5, 2.0, 0.5, 2.0, 2.0], engine, **ours),
+        turns("tiny again", [1.05] * 9, engine, twin_of="tiny", **ours),
+    ]
+    report = build_report(Measurement(engines=logs), WORKLOADS[:1], setting_of(quick))
+    assert report.noise[0].floor == pytest.approx(1 - 1 / 1.05)
+    assert {result.engine: result.difference for result in report.results} == {
+        "tiny": None,
+        "near": "none",
+        "slow": "slower",
+        "fast": "faster",
+        "wild": "none",
+    }
+
+
+def test_rounds_go_on_where_a_ratio_is_not_known_well_enough(engine: EngineSpec, quick: Settings):
+    def rounds(within: float) -> set[int]:
+        settings = replace(quick, starts=1, extra_rounds=2, within=within)
+        twin = replace(engine, name="twin", baseline="tiny")
+        logs = measure([engine, twin], WORKLOADS[:1], settings, Silent()).engines
+        return {turn.round for log in logs for turn in log.turns}
+
+    assert rounds(within=0.0) == set(range(quick.rounds + 2))
+    assert rounds(within=100.0) == set(range(quick.rounds))
+
+
+def test_energy_is_that_of_all_texts_labelled(engine: EngineSpec, quick: Settings):
+    log = turns("tiny", [1.0, 1.0], engine)
+    log.turns = [replace(turn, joules=3.0, runs=30) for turn in log.turns]
+    report = build_report(Measurement(engines=[log]), WORKLOADS[:1], setting_of(quick))
+    assert report.engines[0].joules_per_text == pytest.approx(0.1)
+    silent = build_report(
+        Measurement(engines=[turns("tiny", [1.0], engine)]), WORKLOADS[:1], setting_of(quick)
+    )
+    assert silent.engines[0].joules_per_text is None
+
+
+def test_a_slow_engine_makes_fewer_runs_and_a_hopeless_one_none(
+    engine: EngineSpec, fake: Callable[..., EngineSpec], quick: Settings
+):
+    settings = replace(quick, starts=1, turn_s=0.1, repeats=4)
+    report = report_of([engine, fake("crawl"), fake("sleep")], settings, WORKLOADS[:1])
+    counts = {result.engine: {len(turn) for turn in result.rounds_ms} for result in report.results}
+    assert counts == {"tiny": {4}, "crawl": {2}}
+    assert report.engines[2].problem == "round 1, 1x4: takes 2.0 s a run, too slow to be measured"
 
 
 @pytest.mark.parametrize(
@@ -146,7 +233,7 @@ def test_a_program_that_is_not_there_gets_a_row(engine: EngineSpec, quick: Setti
     assert measurement.complete
     problem = measurement.engines[0].problem
     assert problem and problem.startswith("start: could not be started: [Errno 2]")
-    assert listener.said == [f"missing: {problem}"]
+    assert f"missing: {problem}" in listener.said
 
 
 @pytest.mark.parametrize("mode", ["crash", "hang", "good"])
@@ -168,7 +255,7 @@ def test_engines_take_turns_in_an_order_that_moves_on(
 ):
     specs = [fake(name, None) for name in ("a", "b", "c")]
     measure(specs, WORKLOADS[:1], replace(quick, starts=1), Silent())
-    assert (tmp_path / "pids-turns").read_text().splitlines() == [
+    assert (tmp_path / "pids-turns").read_text().splitlines()[:9] == [
         *("a 1x4 0", "b 1x4 0", "c 1x4 0"),
         *("b 1x4 4", "c 1x4 4", "a 1x4 4"),
         *("c 1x4 8", "a 1x4 8", "b 1x4 8"),
@@ -177,7 +264,7 @@ def test_engines_take_turns_in_an_order_that_moves_on(
 
 def test_a_worker_that_does_not_read_cannot_block_bench(alive: Callable[[int], bool]):
     deaf = (sys.executable, "-c", "import time; time.sleep(600)")
-    long = TextWorkload(name="t", texts=(("x" * 2**20,),), at_once=True, token_budget=1)
+    long = TextWorkload(name="t", texts=(("x" * 2**20,),), at_once=True)
     with Worker(deaf, threads=1) as worker:
         began = time.monotonic()
         with pytest.raises(WorkerError, match=r"no answer within 0.5 s"):
@@ -202,13 +289,14 @@ DRIVER = """
 import sys
 from bertedge.bench.engines import EngineSpec
 from bertedge.bench.measure import measure
-from bertedge.bench.protocol import TokenWorkload, decode_request
+from bertedge.bench.messages import TokenWorkload
+from bertedge.bench.protocol import decode_request
 from bertedge.bench.settings import Settings
 from bertedge.progress import Silent
 
 class Tell(Silent):
-    def start(self, what, total, unit):
-        print(what, flush=True)
+    def say(self, line):
+        print(line, flush=True)
 
 opening = decode_request(sys.stdin.readline())
 spec = EngineSpec(name="tiny", kind="bundle", device="cpu", precision="fp32", baseline=None,
@@ -228,7 +316,7 @@ def start_driver(opening: Open) -> subprocess.Popen[str]:
     assert process.stdin and process.stdout
     process.stdin.write(encode(opening))
     process.stdin.flush()
-    while process.stdout.readline() != "measuring\n":
+    while not process.stdout.readline().startswith("rounds: "):
         assert process.poll() is None
     return process
 
@@ -261,7 +349,7 @@ def test_ctrl_c_keeps_what_is_finished_and_ends_the_workers(
         said, _ = process.communicate(timeout=10)
     finally:
         process.kill()
-    assert said == "False 1\n"
+    assert said.endswith("False 1\n")
     assert not alive(workers[0])
 
 
@@ -276,18 +364,18 @@ def test_the_baseline_decides_how_many_runs_a_turn_has(engine: EngineSpec):
     fast = log("fast", 1, "torch", engine)
     for run_ms, repeats in ((1, 20), (50, 10), (400, 3), (900, 2), (5000, 1)):
         logs = [fast, log("torch", run_ms, None, engine)]
-        turn = plan_turn("1x4", logs, settings)
+        turn, _ = plan_turn("1x4", logs, settings)
         assert turn.repeats == repeats
         assert turn.warm_up_ms == (30 if run_ms < 200 else 0)
     broken = log("torch", 1, None, engine)
     broken.problem = "broke"
     slow = log("slow", 100, "torch", engine)
-    assert plan_turn("1x4", [fast, slow, broken], settings).repeats == 5
+    assert plan_turn("1x4", [fast, slow, broken], settings)[0].repeats == 5
 
 
 def test_few_repeats_may_be_asked_for(engine: EngineSpec):
     logs = [log("torch", 400, None, engine)]
-    assert plan_turn("1x4", logs, Settings(threads=1, repeats=1)).repeats == 1
+    assert plan_turn("1x4", logs, Settings(threads=1, repeats=1))[0].repeats == 1
 
 
 def test_the_order_moves_on_every_round(engine: EngineSpec):

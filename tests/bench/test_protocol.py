@@ -2,27 +2,46 @@ import json
 
 import pytest
 
-from bertedge.bench.protocol import (
+from bertedge.bench.messages import (
+    Export,
+    Exported,
     Failed,
+    Label,
+    Labels,
     Open,
-    ProtocolError,
+    Operator,
+    Profiled,
+    ProfileGraph,
     Ran,
     Ready,
     Run,
+    Serve,
+    Served,
     TextWorkload,
     TokenWorkload,
-    decode_answer,
-    decode_request,
-    encode,
 )
+from bertedge.bench.protocol import ProtocolError, decode_answer, decode_request, encode
+from bertedge.tasks import Task
 
 
 def test_every_request_comes_back_as_it_was_sent(opening: Open):
+    graph = ProfileGraph(
+        model="m",
+        disabled_optimizers=("x",),
+        optimized=True,
+        threads=1,
+        rows=((1, 2),),
+        runs=3,
+    )
     requests = [
         opening,
         TokenWorkload(name="2x2", batches=(((1, 2), (3, 4)),)),
-        TextWorkload(name="t", texts=(("ä\n",), ("a", "b")), at_once=True, token_budget=9),
+        TextWorkload(name="t", texts=(("ä\n",), ("a", "b")), at_once=True),
         Run(workload="t", first=4, repeats=2, warm_up_ms=30.0),
+        Serve(workload="t", first=0, arrivals_s=(0.0, 0.5)),
+        Label(texts=(("a",),)),
+        Export(checkpoint="c", task=Task.TEXT_CLASSIFICATION, folder="f"),
+        graph,
     ]
     for request in requests:
         line = encode(request)
@@ -32,7 +51,15 @@ def test_every_request_comes_back_as_it_was_sent(opening: Open):
 
 def test_every_answer_comes_back_as_it_was_sent():
     ready = Ready(warm_up_runs=9, stable=False, run_ms=0.5, labels=(1,), peak_memory_bytes=None)
-    for answer in (ready, Ran(samples_ms=(0.25, 3.0), peak_memory_bytes=7), Failed(error="no")):
+    others = (
+        Ran(samples_ms=(0.25, 3.0), peak_memory_bytes=7, uncounted_runs=2),
+        Served(latencies_ms=(0.5,)),
+        Labels(labels=(1, -1)),
+        Exported(exported="a", fused=None, int8=None, problem="int8: no"),
+        Profiled(operators=(Operator(name="Add", calls=2, ms=0.5),)),
+        Failed(error="no"),
+    )
+    for answer in (ready, *others):
         assert decode_answer(encode(answer)) == answer
 
 

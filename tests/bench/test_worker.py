@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bertedge.bench import subject
-from bertedge.bench.process import Worker, WorkerError
-from bertedge.bench.protocol import (
+from bertedge.bench import bundled
+from bertedge.bench.messages import (
     Open,
     Opened,
     Ran,
@@ -20,14 +19,17 @@ from bertedge.bench.protocol import (
     Run,
     TextWorkload,
     TokenWorkload,
-    encode,
 )
-from bertedge.bench.worker import Prepared, settled, take_turn, warm_up
+from bertedge.bench.process import Worker, WorkerError
+from bertedge.bench.protocol import encode
+from bertedge.bench.subject import Prepared
+from bertedge.bench.worker import settled, take_turn, warm_up
 from bertedge.runtime.predictor import Predictor
 from bertedge.tasks import Classification, Task
 
 COMMAND = (sys.executable, "-m", "bertedge.bench.worker")
 LONG = "please play a quiet song in the living room " * 20
+TAGS = ("O", "B-room", "I-room", "B-device", "I-device", "B-time")
 TEXTS = ("turn the hall lights off", "play a song", LONG, "is it warm", "x")
 
 
@@ -67,40 +69,41 @@ def test_labels_are_those_of_the_predictor(worker: Worker, opening: Open, bundle
         assert isinstance(prediction, Classification)
         expected.append(predictor.labels.index(prediction.label))
     for at_once in (False, True):
-        workload = TextWorkload(name="t", texts=texts, at_once=at_once, token_budget=128)
+        workload = TextWorkload(name="t", texts=texts, at_once=at_once)
         ready = worker.ask(workload, timeout_s=60)
         assert isinstance(ready, Ready)
         assert list(ready.labels) == expected
 
 
 def test_tokens_of_long_texts_are_labelled_once_each(opening: Open, token_bundle: Path):
-    labels = ("O", "B-room", "I-room", "B-device", "I-device", "B-time")
     task = Task.TOKEN_CLASSIFICATION
-    request = replace(opening, path=str(token_bundle), task=task, labels=labels)
-    loaded = subject.load(request)
-    found = loaded.label([(text,) for text in TEXTS], 2048)
-    tokenizer = loaded.tokenizer
-    tokens = [int((~window.special).sum()) for window in tokenizer.encode_windows(TEXTS[:2])]
-    alone = loaded.label([(TEXTS[0],)], 2048)
-    assert len(alone) == tokens[0]
-    assert np.array_equal(found[: tokens[0]], alone)
-    assert len(found) > 180  # the long text's words, whatever windows they were read in
+    loaded = bundled.load(replace(opening, path=str(token_bundle), task=task, labels=TAGS))
+    whole = TextWorkload(name="t", texts=tuple((text,) for text in TEXTS), at_once=True)
+    found = loaded.texts(whole).run(0)
+    native = loaded.predictor.tokenizer
+    counts = [0] * len(TEXTS)
+    for window in native.encode_windows(TEXTS):
+        tokens = window.content.stop - window.content.start
+        counts[window.text] = max(counts[window.text], window.first + tokens)
+    assert len(found) == sum(counts) and counts[2] == 180  # the long text has several windows
+    alone = loaded.texts(replace(whole, at_once=False))
+    assert np.concatenate([alone.run(i) for i in range(len(TEXTS))]).tolist() == found.tolist()
+    assert len(set(found.tolist())) > 2
 
 
 def test_a_batch_of_tokens_gets_a_label_a_row_or_a_token(opening: Open, token_bundle: Path):
-    rows = [[9, 10, 11], [12, 13, 14]]
-    loaded = subject.load(opening)
-    assert loaded.label_batch(loaded.batch(rows)).shape == (2,)
+    cell = TokenWorkload(name="2x3", batches=(((9, 10, 11), (12, 13, 14)),))
+    assert bundled.load(opening).tokens(cell).run(0).shape == (2,)
     task = Task.TOKEN_CLASSIFICATION
-    loaded = subject.load(replace(opening, path=str(token_bundle), task=task))
-    assert loaded.label_batch(loaded.batch(rows)).shape == (6,)
+    tokens = bundled.load(replace(opening, path=str(token_bundle), task=task, labels=TAGS))
+    assert tokens.tokens(cell).run(0).shape == (6,)
 
 
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"engine": "abacus"}, "engine is 'abacus'; choose one of torch, bundle"),
-        ({"protocol": 2}, "this worker speaks protocol 1, not 2"),
+        ({"engine": "abacus"}, "engine is 'abacus'; choose one of torch, compile, pipeline"),
+        ({"protocol": 1}, "this worker speaks protocol 2, not 1"),
         ({"path": "nowhere"}, "nowhere is not a directory"),
         ({"variant": "cpu-int8"}, "has no variant 'cpu-int8'"),
     ],

@@ -102,4 +102,3 @@ def test_texts_are_labelled_one_by_one_and_all_at_once():
     one, many = text_workloads([("a",), ("b",)])
     assert (one.at_once, many.at_once) == (False, True)
     assert one.texts == many.texts == (("a",), ("b",))
-    assert one.token_budget == many.token_budget

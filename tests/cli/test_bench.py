@@ -80,6 +80,12 @@ def test_a_whole_bench(checkpoints: Path, tmp_path: Path, task: str):
         assert start and start.total_s > 0
         parts = start.process_s + start.imports_s + start.load_s + start.first_run_s
         assert parts == pytest.approx(start.total_s)
+        assert engine.batching and engine.installed_bytes
+    assert {each.workload for each in report.noise} == set(workloads)
+    assert [load.engine for load in report.open_loads] == engines
+    assert [profile.graph for profile in report.profiles] == ["cpu-fp32"]
+    assert {"pipeline-fp32", "optimum-int8", "torch-compile"} <= {i.name for i in report.left_out}
+    assert "bench" in report.command and report.thread_settings["OMP_NUM_THREADS"] == "1"
     fp32 = report.engines[-1]
     assert fp32.on_texts and fp32.on_texts.share == 1
     assert fp32.on_random_tokens and fp32.on_random_tokens.share == 1
@@ -100,7 +106,7 @@ def test_ctrl_c_prints_what_is_finished_and_exits_with_1(checkpoints: Path):
     )
     assert process.stderr
     said = ""
-    while not said.startswith("warm-up: "):  # the line that ends the bar before the rounds
+    while not said.startswith("rounds: "):  # the line that begins them
         said = process.stderr.readline()
         assert said, "bench ended by itself"
     workers = children(process.pid)

@@ -1,0 +1,186 @@
+"""What is measured after the rounds: labelled data, open load, idle CPU, the graphs' profiles."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertedge.bench.course import Course
+from bertedge.bench.engines import EngineSpec
+from bertedge.bench.logs import EngineLog, Measurement, Workload
+from bertedge.bench.messages import Label, Labels, Profiled, ProfileGraph, Ran, Run, Serve, Served
+from bertedge.bench.open_load import (
+    LIMIT,
+    QUICK_SHARES,
+    SHARES,
+    OpenLoad,
+    arrivals,
+    describe_point,
+    find_knee,
+)
+from bertedge.bench.process import Worker, WorkerError, python_command
+from bertedge.bench.profiling import describe_profile
+from bertedge.bench.settings import Settings
+from bertedge.bench.whole import Whole
+
+IDLE_S = 1.0
+WARM_UP_MS = 200.0
+"""Before the first rate."""
+LABEL_S, PROFILE_S = 1.5, 2.0
+"""Planned for an engine, and for a graph."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphToProfile:
+    """A graph, and what it is a stage of."""
+
+    graph: str
+    stage: str
+    workload: str
+    request: ProfileGraph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class After:
+    """What is to be measured after the rounds; the default is nothing but idle CPU."""
+
+    labelled: tuple[tuple[str, ...], ...] = ()
+    """Texts whose labels are known."""
+    load: Workload | None = None
+    """The workload whose inputs arrive at random times."""
+    graphs: tuple[GraphToProfile, ...] = ()
+
+
+def plan_seconds(specs: Sequence[EngineSpec], settings: Settings, after: After) -> float:
+    """Guess how long all of it takes."""
+    engines = sum(spec.twin_of is None for spec in specs)
+    labelling = engines * LABEL_S if after.labelled else 0.0
+    loads = engines * len(_shares(settings)) * settings.load_s if after.load else 0.0
+    return labelling + loads + len(after.graphs) * PROFILE_S
+
+
+def label_all(course: Course, after: After) -> None:
+    """Have every engine label the texts whose labels are known."""
+    if not after.labelled:
+        return
+    course.whole.phase(f"labelled data: {len(after.labelled)} texts")
+    for log in course.logs:
+        if log.spec.twin_of is None and "texts" in log.spec.takes:
+            said = course.ask(log, Label(texts=after.labelled), Labels, "labelled data")
+            log.labelled = said.labels if said else None
+            course.whole.spend(LABEL_S, f"labelled data, {log.spec.name}")
+
+
+def offer_loads(course: Course, after: After) -> None:
+    """Offer every engine rising rates of arrivals, until it is saturated."""
+    if after.load is None or not course.settings.load_s:
+        return
+    course.whole.phase(f"open load: {after.load.name}")
+    samples_ms = {
+        log.spec.name: [
+            ms for turn in log.turns if turn.workload == after.load.name for ms in turn.samples_ms
+        ]
+        for log in course.logs
+    }
+    for log in course.logs:
+        own_ms = samples_ms[log.spec.name]
+        if log.spec.twin_of is None and own_ms and not log.problem:
+            baseline_ms = samples_ms.get(log.spec.baseline or "") or own_ms
+            limit_ms = LIMIT * statistics.median(baseline_ms)
+            _offer_load(course, log, after.load.name, own_ms, limit_ms)
+            course.note_memory(log, "open load")
+
+
+def rest_all(course: Course) -> None:
+    """See what CPU time each process takes in the second after a last run."""
+    marks: list[tuple[EngineLog, int, float, float]] = []
+    for log in course.logs:
+        pid = course.pid(log)
+        if pid is None or not log.ready or log.problem:
+            continue
+        last = Run(workload=next(iter(log.ready)), first=0, repeats=1, warm_up_ms=0)
+        ran = course.ask(log, last, Ran, "last run")
+        used_s = cpu_seconds(pid)
+        if ran and used_s is not None:
+            marks.append((log, pid, time.perf_counter(), used_s))
+    for log, pid, moment, used_s in marks:
+        time.sleep(max(moment + IDLE_S - time.perf_counter(), 0))
+        now_s = cpu_seconds(pid)
+        if now_s is not None:
+            log.idle_cpu = max(now_s - used_s, 0.0) / (time.perf_counter() - moment)
+
+
+def profile_all(measurement: Measurement, after: After, settings: Settings, whole: Whole) -> None:
+    """Profile each graph in a process of its own; one that fails is noted."""
+    if after.graphs:
+        whole.phase(f"profiles: {len(after.graphs)} graphs")
+    for each in after.graphs:
+        try:
+            command = python_command("bertedge.bench.worker")
+            with Worker(command, threads=settings.threads) as worker:
+                answer = worker.ask(each.request, timeout_s=settings.timeout_s)
+        except WorkerError as error:
+            measurement.unprofiled[each.graph] = str(error)
+            continue
+        finally:
+            whole.spend(PROFILE_S, f"profile of {each.graph}")
+        if isinstance(answer, Profiled) and answer.operators:
+            measurement.profiles.append(
+                describe_profile(
+                    answer,
+                    graph=each.graph,
+                    stage=each.stage,
+                    workload=each.workload,
+                    runs=each.request.runs,
+                )
+            )
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """Sum the CPU time of a process's threads; None where the system does not tell."""
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        rows = [(thread / "schedstat").read_text(encoding="ascii") for thread in threads]
+        return sum(int(row.split()[0]) for row in rows) / 1e9
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _offer_load(
+    course: Course, log: EngineLog, workload: str, samples_ms: Sequence[float], limit_ms: float
+) -> None:
+    settings = course.settings
+    alone_per_s = 1000 / statistics.fmean(samples_ms)
+    points = []
+    # It has waited for the other engines: its caches and the processor's clock have gone down.
+    course.ask(
+        log, Run(workload=workload, first=0, repeats=1, warm_up_ms=WARM_UP_MS), Ran, "open load"
+    )
+    for number, share in enumerate(_shares(settings)):
+        rate = share * alone_per_s
+        schedule = arrivals(rate, settings.load_s, seed=settings.seed + number)
+        request = Serve(workload=workload, first=0, arrivals_s=schedule)
+        served = course.ask(log, request, Served, f"open load, {rate:.0f} texts/s")
+        course.whole.spend(settings.load_s, f"open load on {log.spec.name}")
+        if served is None:
+            break
+        if len(served.latencies_ms) != len(schedule) or min(served.latencies_ms) <= 0:
+            course.leave_out(log, f"open load: {len(served.latencies_ms)} latencies are not as due")
+            break
+        points.append(describe_point(rate, schedule, served.latencies_ms))
+        if points[-1].saturated:
+            break
+    log.open_load = OpenLoad(
+        engine=log.spec.name,
+        workload=workload,
+        seed=settings.seed,
+        unloaded_p50_ms=statistics.median(samples_ms),
+        limit_ms=limit_ms,
+        knee_per_s=find_knee(points, limit_ms),
+        points=tuple(points),
+    )
+
+
+def _shares(settings: Settings) -> tuple[float, ...]:
+    return QUICK_SHARES if settings.quick else SHARES

@@ -1,0 +1,100 @@
+"""A variant of a bundle, run by the predictor as any user runs it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
+from bertedge.bench.packed import make_batch
+from bertedge.bench.subject import Prepared
+from bertedge.runtime.predictor import Predictor
+from bertedge.tasks import Aggregation, Classification, Entities, Prediction, Task, Text
+
+if TYPE_CHECKING:
+    from bertedge.bench.subject import Labels
+
+OUTSIDE = "O"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundled:
+    """The predictor; see `Subject`."""
+
+    predictor: Predictor
+    ids: dict[str, int]
+    """Of the labels' names."""
+
+    @property
+    def runs_on(self) -> str:
+        """The execution provider."""
+        return self.predictor.engine.providers[0]
+
+    def tokens(self, workload: TokenWorkload) -> Prepared:
+        """Make batches of token ids ready to run."""
+        batches = [make_batch(rows) for rows in workload.batches]
+        engine = self.predictor.engine
+        return Prepared(
+            inputs=len(batches), run=lambda i: engine.logits(batches[i]).argmax(axis=-1).ravel()
+        )
+
+    def texts(self, workload: TextWorkload) -> Prepared:
+        """Make texts ready to run, one by one or all at once."""
+        texts = [text[0] if len(text) == 1 else (text[0], text[1]) for text in workload.texts]
+        starts = self._token_starts(workload.texts)
+        if not workload.at_once:
+            return Prepared(
+                inputs=len(texts), run=lambda i: self._label([texts[i]], starts[i : i + 1])
+            )
+        return Prepared(
+            inputs=1,
+            run=lambda _: self._label(texts, starts),
+            batching="as the predictor packs them, sorted by length",
+        )
+
+    def _label(self, texts: Sequence[Text], starts: Sequence[Sequence[int]]) -> "Labels":
+        match self.predictor.task:
+            case Task.TEXT_CLASSIFICATION:
+                found = self.predictor.predict(texts)
+                return np.array([self._classified(each) for each in found], np.int64)
+            case Task.TOKEN_CLASSIFICATION:
+                # Every token's label, as the pipelines are asked for it.
+                found = self.predictor.predict(texts, aggregation=Aggregation.NONE)
+                rows = [self._tagged(*row) for row in zip(found, starts, strict=True)]
+                return np.array([label for row in rows for label in row], np.int64)
+
+    def _classified(self, prediction: Prediction) -> int:
+        assert isinstance(prediction, Classification)
+        return self.ids[prediction.label]
+
+    def _tagged(self, prediction: Prediction, starts: Sequence[int]) -> list[int]:
+        """Give each token its label; what the predictor leaves out is outside."""
+        assert isinstance(prediction, Entities)
+        at = {entity.start: self.ids[entity.label] for entity in prediction.entities}
+        outside = self.ids.get(OUTSIDE, 0)
+        return [at.get(start, outside) for start in starts]
+
+    def _token_starts(self, texts: Sequence[tuple[str, ...]]) -> list[list[int]]:
+        """Tell where the tokens of each text begin, in characters; nothing for whole texts."""
+        if self.predictor.task is Task.TEXT_CLASSIFICATION:
+            return [[]] * len(texts)
+        tokenizer = self.predictor.tokenizer
+        starts: list[list[int]] = [[] for _ in texts]
+        windows = tokenizer.encode_windows([text for (text,) in texts])
+        for window in windows:
+            places = starts[window.text]
+            own = window.offsets[window.content, 0].tolist()
+            places += own[len(places) - window.first :]  # what the windows before had not reached
+        return starts
+
+
+def load(request: Open) -> Bundled:
+    """Open the bundle as a user would: verified, golden inputs and all."""
+    predictor = Predictor.open(
+        request.path, device=request.device, threads=request.threads, variant=request.variant
+    )
+    return Bundled(
+        predictor=predictor,
+        ids={name: number for number, name in enumerate(request.labels)},
+    )

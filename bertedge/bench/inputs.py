@@ -1,0 +1,111 @@
+"""What a bench gives the engines: the workloads, and texts whose labels are known."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bertedge.bench import workload
+from bertedge.bench.labelled import LabelledTexts, draw_labelled
+from bertedge.bench.logs import Workload
+from bertedge.bench.messages import TextWorkload
+from bertedge.bench.settings import Settings
+from bertedge.bundle import Bundle
+from bertedge.errors import DataError
+from bertedge.examples import Columns
+from bertedge.progress import Progress
+
+if TYPE_CHECKING:
+    from bertedge.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """All that the engines are given."""
+
+    workloads: tuple[Workload, ...]
+    labelled: LabelledTexts | None
+    tokens: tuple[int, ...]
+    """Ids that stand for text."""
+    max_length: int
+
+    @property
+    def texts(self) -> tuple[tuple[str, ...], ...]:
+        """The real texts; none without data."""
+        found = (item.texts for item in self.workloads if isinstance(item, TextWorkload))
+        return next(found, ())
+
+    @property
+    def arriving(self) -> Workload | None:
+        """The workload whose inputs arrive at random times: real texts, or else single rows."""
+        singles = [item for item in self.workloads if _one_by_one(item)]
+        texts = (item for item in singles if isinstance(item, TextWorkload))
+        return next(texts, next(iter(singles), None))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the user asked for."""
+
+    grid: str | None
+    data: Path | None
+    columns: Columns
+
+
+def make_inputs(
+    asked: Asked, bundle: Bundle, checkpoint: "Checkpoint", settings: Settings, progress: Progress
+) -> Inputs:
+    """Draw texts and random tokens that both models read."""
+    manifest = bundle.manifest
+    longest = min(manifest.max_length, checkpoint.max_length)
+    vocabulary = min(checkpoint.source.vocabulary, manifest.source.vocabulary)
+    tokens = workload.plain_tokens(bundle.tokenizer_json(), vocabulary)
+    cells = (
+        workload.parse_grid(asked.grid, longest)
+        if asked.grid is not None
+        else workload.default_grid(longest)
+    )
+    grid = [workload.token_workload(cell, tokens, seed=settings.seed) for cell in cells]
+    return Inputs(
+        workloads=(*grid, *_texts(asked, bundle, settings)),
+        labelled=_labelled(asked, bundle, settings, progress),
+        tokens=tuple(tokens),
+        max_length=longest,
+    )
+
+
+def _texts(asked: Asked, bundle: Bundle, settings: Settings) -> Sequence[Workload]:
+    if asked.data is None:
+        return ()
+    texts = workload.draw_texts(
+        asked.data,
+        bundle.manifest.task,
+        asked.columns,
+        pair=bundle.manifest.pair,
+        count=settings.texts,
+        seed=settings.seed,
+    )
+    return workload.text_workloads(texts)
+
+
+def _labelled(
+    asked: Asked, bundle: Bundle, settings: Settings, progress: Progress
+) -> LabelledTexts | None:
+    if asked.data is None:
+        return None
+    try:
+        return draw_labelled(
+            asked.data,
+            bundle.manifest.task,
+            asked.columns,
+            bundle.manifest.labels,
+            count=settings.labelled,
+            seed=settings.seed,
+        )
+    except DataError as error:
+        progress.say(f"nothing is scored on labels: {error}")
+        return None
+
+
+def _one_by_one(item: Workload) -> bool:
+    return not item.at_once if isinstance(item, TextWorkload) else len(item.batches[0]) == 1

@@ -1,0 +1,113 @@
+"""Labelled texts of the data, and what an engine's labels of them are worth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertedge.bench.workload import draw, text_of
+from bertedge.errors import DataError
+from bertedge.examples import Columns, Example, TextExample, TokenExample
+from bertedge.metrics import Scores, classification_scores, entity_scores
+from bertedge.tasks import Task
+
+OUTSIDE = "O"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledTexts:
+    """Examples with their labels, as texts that any engine can be given."""
+
+    data: str
+    """Name of the file."""
+    task: Task
+    labels: tuple[str, ...]
+    """The model's, by id."""
+    examples: tuple[Example, ...]
+
+    @property
+    def texts(self) -> tuple[tuple[str, ...], ...]:
+        """The texts; words are joined with spaces."""
+        return tuple(text_of(example) for example in self.examples)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """What an engine's labels came to."""
+
+    scores: Scores
+    names: NDArray[np.str_]
+    """The label of each text, or of each word of all texts in turn."""
+
+
+def draw_labelled(
+    data: Path, task: Task, columns: Columns, labels: tuple[str, ...], *, count: int, seed: int
+) -> LabelledTexts:
+    """Draw `count` examples; DataError where the file has no labels, or none the model knows."""
+    examples = draw(data, task, columns, labelled=True, pair=None, count=count, seed=seed)
+    unknown = {e.label for e in examples if isinstance(e, TextExample)} - set(labels)
+    if unknown:
+        raise DataError(f"the model does not know the label {sorted(map(str, unknown))[0]!r}")
+    return LabelledTexts(data=data.name, task=task, labels=labels, examples=tuple(examples))
+
+
+def score(texts: LabelledTexts, predicted: Sequence[int], tokenizer_json: str) -> Scored | None:
+    """Score label ids of texts, or of their tokens; None where there are not as many as due."""
+    names = np.array([*texts.labels, OUTSIDE])  # -1, a token that was not read, finds the last one
+    given = names[np.clip(np.asarray(predicted, np.int64), -1, len(texts.labels))]
+    match texts.task:
+        case Task.TEXT_CLASSIFICATION:
+            return _score_texts(texts, given)
+        case Task.TOKEN_CLASSIFICATION:
+            return _score_words(texts, given, tokenizer_json)
+
+
+def _score_texts(texts: LabelledTexts, given: NDArray[np.str_]) -> Scored | None:
+    gold = [each.label for each in texts.examples if isinstance(each, TextExample)]
+    if len(given) != len(gold) or not set(given.tolist()) <= set(texts.labels):
+        return None
+    ids = {name: number for number, name in enumerate(texts.labels)}
+    scores = classification_scores(
+        np.array([ids[str(name)] for name in gold]),
+        np.array([ids[name] for name in given.tolist()]),
+        texts.labels,
+    )
+    return Scored(scores=scores, names=given)
+
+
+def _score_words(
+    texts: LabelledTexts, given: NDArray[np.str_], tokenizer_json: str
+) -> Scored | None:
+    """Give each word the label of its first token, one without any O."""
+    import tokenizers  # type: ignore[import-untyped]
+
+    native = tokenizers.Tokenizer.from_str(tokenizer_json)
+    native.no_truncation()
+    native.no_padding()
+    rows = native.encode_batch([text for (text,) in texts.texts], add_special_tokens=False)
+    if len(given) != sum(len(row.ids) for row in rows):
+        return None
+    gold, found, place = [], [], 0
+    for example, row in zip(texts.examples, rows, strict=True):
+        assert isinstance(example, TokenExample)
+        labels = given[place : place + len(row.ids)]
+        place += len(row.ids)
+        gold.append(list(example.tags or ()))
+        found.append(_first_labels(example.tokens, row.offsets, labels))
+    words = np.array([name for row in found for name in row])
+    return Scored(scores=entity_scores(gold, found), names=words)
+
+
+def _first_labels(
+    words: Sequence[str], offsets: Sequence[tuple[int, int]], labels: NDArray[np.str_]
+) -> list[str]:
+    starts = np.array([start for start, _ in offsets], np.int64)
+    found, begin = [], 0
+    for word in words:
+        token = int(np.searchsorted(starts, begin))
+        inside = token < len(starts) and starts[token] < begin + max(len(word), 1)
+        found.append(str(labels[token]) if inside else OUTSIDE)
+        begin += len(word) + 1
+    return found

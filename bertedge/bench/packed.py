@@ -1,0 +1,155 @@
+"""PyTorch in the predictor's hands: texts sorted by length, packed to a token budget.
+
+So that on texts only the engines differ, the budget being the one that was measured to suit it.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
+from bertedge.bench.subject import Prepared
+from bertedge.runtime.batching import TOKEN_BUDGET, Batch
+from bertedge.runtime.decoding import classify, find_entities, join_windows, split_tags
+from bertedge.runtime.session import Engine, infer
+from bertedge.runtime.tokenization import Tokenizer
+from bertedge.tasks import Aggregation, Task, Text
+
+if TYPE_CHECKING:
+    from bertedge.bench.subject import Labels
+    from bertedge.checkpoint import TorchEngine
+
+BUDGETS = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+"""Tried in this order, until one is clearly worse than the best."""
+CLEARLY = 1.1
+PATIENCE_S = 5.0
+TORCH_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+
+@dataclass(slots=True, kw_only=True)
+class Packed:
+    """An engine behind the predictor's own parts; see `Subject`."""
+
+    engine: Engine
+    tokenizer: Tokenizer
+    task: Task
+    labels: tuple[str, ...]
+    pad_token_id: int
+    runs_on: str
+    token_budget: int | None = None
+    """Of a batch; measured on the first texts that come all at once."""
+
+    def tokens(self, workload: TokenWorkload) -> Prepared:
+        """Make batches of token ids ready to run."""
+        batches = [make_batch(rows) for rows in workload.batches]
+        return Prepared(
+            inputs=len(batches),
+            run=lambda i: self.engine.logits(batches[i]).argmax(axis=-1).ravel(),
+        )
+
+    def texts(self, workload: TextWorkload) -> Prepared:
+        """Make texts ready to run, one by one or all at once."""
+        texts = list(workload.texts)
+        if not workload.at_once:
+            return Prepared(inputs=len(texts), run=lambda i: self.label([texts[i]], TOKEN_BUDGET))
+        if self.token_budget is None:
+            self.token_budget = self._measure_budget(texts)
+        budget = self.token_budget
+        how = f"{budget:,} tokens a batch, measured, sorted by length"
+        return Prepared(inputs=1, run=lambda _: self.label(texts, budget), batching=how)
+
+    def label(self, texts: Sequence[tuple[str, ...]], token_budget: int) -> "Labels":
+        """Label texts as the predictor does, from its own parts: `(texts,)` or `(tokens,)`."""
+        match self.task:
+            case Task.TEXT_CLASSIFICATION:
+                return self._classify(texts, token_budget)
+            case Task.TOKEN_CLASSIFICATION:
+                return self._find_entities([text for (text,) in texts], token_budget)
+
+    def _measure_budget(self, texts: Sequence[tuple[str, ...]]) -> int:
+        """Choose the budget with which these very texts are labelled soonest."""
+        self.label(texts, BUDGETS[1])
+        times: dict[int, float] = {}
+        began = time.perf_counter()
+        for budget in BUDGETS:
+            before = time.perf_counter()
+            self.label(texts, budget)
+            times[budget] = time.perf_counter() - before
+            worse = times[budget] > CLEARLY * min(times.values())
+            if worse or time.perf_counter() - began > PATIENCE_S:
+                break
+        return min(times, key=lambda budget: times[budget])
+
+    def _classify(self, texts: Sequence[tuple[str, ...]], token_budget: int) -> "Labels":
+        inputs: list[Text] = [text[0] if len(text) == 1 else (text[0], text[1]) for text in texts]
+        encoded = self.tokenizer.encode(inputs)
+        logits = np.stack(
+            infer(self.engine, encoded, pad_token_id=self.pad_token_id, token_budget=token_budget)
+        )
+        classify(logits, self.labels)
+        labels: Labels = logits.argmax(axis=-1)
+        return labels
+
+    def _find_entities(self, texts: Sequence[str], token_budget: int) -> "Labels":
+        windows = self.tokenizer.encode_windows(texts)
+        logits = infer(
+            self.engine, windows, pad_token_id=self.pad_token_id, token_budget=token_budget
+        )
+        tokens = join_windows(texts, windows, logits, self.tokenizer)
+        find_entities(texts, tokens, split_tags(self.labels), Aggregation.FIRST)
+        labels: Labels = tokens.scores.argmax(axis=-1)
+        return labels
+
+
+def make_batch(rows: Sequence[Sequence[int]]) -> Batch:
+    """Make a batch of rows of one length."""
+    ids = np.array(rows, np.int64)
+    return Batch(input_ids=ids, attention_mask=np.ones_like(ids), token_type_ids=np.zeros_like(ids))
+
+
+def load_torch(request: Open) -> Packed:
+    """Load the checkpoint as transformers' users do, straight into its precision."""
+    return _pack(_engine(request, compiled=False), request, how="eager")
+
+
+def load_compiled(request: Open) -> Packed:
+    """The same under torch.compile, which compiles at its first runs, nothing cached before."""
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = request.scratch
+    return _pack(_engine(request, compiled=True), request, how="compiled")
+
+
+def _engine(request: Open, *, compiled: bool) -> "TorchEngine":
+    import torch
+
+    from bertedge.checkpoint import AUTO_MODELS, TorchEngine, use_threads
+
+    use_threads(request.threads)
+    model = AUTO_MODELS[request.task].from_pretrained(
+        request.path,
+        use_safetensors=True,
+        dtype=getattr(torch, TORCH_DTYPES[request.precision]),
+    )
+    engine = TorchEngine(model.eval(), device=request.device, dtype=request.precision)
+    if compiled:
+        model.compile(dynamic=True)  # in place; without it every new shape would compile again
+    return engine
+
+
+def _pack(engine: "TorchEngine", request: Open, *, how: str) -> Packed:
+    import torch
+
+    json = Path(request.tokenizer).read_text(encoding="utf-8")
+    cuda = request.device == "cuda"
+    return Packed(
+        engine=engine,
+        tokenizer=Tokenizer(json, max_length=request.max_length),
+        task=request.task,
+        labels=request.labels,
+        pad_token_id=request.pad_token_id,
+        runs_on=torch.cuda.get_device_name() if cuda else f"PyTorch {how} on the CPU",
+    )

@@ -1,0 +1,151 @@
+"""Engines of other people's: a TOML file says how to start each.
+
+    [[engine]]
+    name = "mine-int8"
+    kind = "mine"                           # for the report; "peer" if left out
+    precision = "int8"
+    command = ["../env/bin/python", "mine.py"]  # a program that speaks bertedge.bench.protocol
+    takes = ["tokens", "texts"]             # the workloads it can be given; both if left out
+    packages = ["mine"]                     # distributions of that Python, to sum their sizes
+    prepare = ["../env/bin/python", "make.py", "{exported}", "{made}/model.bin"]  # run once, before
+    install = "scripts/bench-peers --install"   # how to get it, said where it is not there
+
+Words of `command` and `prepare` that name a file beside the TOML file are made absolute; `prepare`
+may use {checkpoint}, {exported} (the fp32 ONNX graph), {tokenizer}, {texts} (a JSON list of those
+that will be timed, each a list of one or two strings) and {made}, a folder that the engine then
+finds in its `path`. Without `prepare`, `path` is the checkpoint.
+"""
+
+import shutil
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bertedge import records
+from bertedge.bench.engines import BOTH, EngineSpec, LeftOut, Lineup, baseline_of
+from bertedge.bench.messages import Open
+from bertedge.errors import SettingError
+
+TEXTS = "texts.json"
+"""In the scratch folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """One engine of a peers file."""
+
+    name: str
+    command: tuple[str, ...]
+    precision: str
+    kind: str = "peer"
+    device: str = "cpu"
+    takes: tuple[str, ...] = BOTH
+    batching: str = "its own way"
+    packages: tuple[str, ...] = ()
+    prepare: tuple[str, ...] = ()
+    install: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeersFile:
+    """A peers file."""
+
+    engine: tuple[Peer, ...]
+
+
+def read_peers(path: Path) -> tuple[Peer, ...]:
+    """Read a peers file, or all of a folder; SettingError where one is malformed."""
+    files = sorted(path.glob("*.toml")) if path.is_dir() else [path]
+    if not files:
+        raise SettingError(f"{path} has no peers file; give a .toml file or a folder of some")
+    return tuple(peer for file in files for peer in _read(file))
+
+
+def find_peers(peers: tuple[Peer, ...], base: Open, exported: str | None) -> Lineup:
+    """Turn peers into engines; one that is not installed is left out, and how to get it said."""
+    specs, left_out = [], []
+    for peer in peers:
+        why = _why_not(peer, exported)
+        if why:
+            left_out.append(LeftOut(name=peer.name, why=why, fix=peer.install))
+        else:
+            specs.append(_spec(peer, base, exported or ""))
+    return Lineup(specs=tuple(specs), left_out=tuple(left_out))
+
+
+def _read(file: Path) -> list[Peer]:
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+        peers = records.from_plain(PeersFile, data).engine
+    except (OSError, ValueError) as error:
+        raise SettingError(f"{file} is no peers file: {error}") from None
+    for peer in peers:
+        if not peer.command or set(peer.takes) - set(BOTH):
+            raise SettingError(
+                f"{file}: {peer.name} needs a command, and takes of {', '.join(BOTH)}"
+            )
+    return [
+        replace(
+            peer,
+            command=_absolute(file.parent, peer.command),
+            prepare=_absolute(file.parent, peer.prepare),
+        )
+        for peer in peers
+    ]
+
+
+def _absolute(folder: Path, words: tuple[str, ...]) -> tuple[str, ...]:
+    # The first word may be missing still: it must be absolute too, to be said so. An interpreter's
+    # link must not be resolved, for it is what tells the environment.
+    return tuple(
+        str(folder.absolute() / word)
+        if (folder / word).is_file() or (number == 0 and "/" in word)
+        else word
+        for number, word in enumerate(words)
+    )
+
+
+def _why_not(peer: Peer, exported: str | None) -> str | None:
+    if not shutil.which(peer.command[0]):
+        return f"it is not installed: there is no {Path(peer.command[0]).name} for it"
+    if exported is None and any("{exported}" in word for word in peer.prepare):
+        return "it needs the exported graph, which could not be made"
+    return None
+
+
+def _spec(peer: Peer, base: Open, exported: str) -> EngineSpec:
+    made = str(Path(base.scratch) / f"peer-{peer.name}")
+    places = {
+        "{checkpoint}": base.path,
+        "{exported}": exported,
+        "{tokenizer}": base.tokenizer,
+        "{texts}": str(Path(base.scratch) / TEXTS),
+        "{made}": made,
+    }
+    return EngineSpec(
+        name=peer.name,
+        kind=peer.kind,
+        device=peer.device,
+        precision=peer.precision,
+        command=peer.command,
+        open=replace(
+            base,
+            engine=peer.kind,
+            path=made if peer.prepare else base.path,
+            precision=peer.precision,
+            device=peer.device,
+        ),
+        bytes_on_disk=0,
+        baseline=baseline_of(peer.device),
+        batching=peer.batching,
+        takes=peer.takes,
+        packages=peer.packages,
+        prepare=tuple(_fill(word, places) for word in peer.prepare) or None,
+        made=made if peer.prepare else None,
+    )
+
+
+def _fill(word: str, places: dict[str, str]) -> str:
+    for name, value in places.items():
+        word = word.replace(name, value)
+    return word

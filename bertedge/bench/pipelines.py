@@ -1,0 +1,154 @@
+"""transformers' pipeline, over PyTorch and over Optimum's ORTModel: what most people run.
+
+On texts the pipeline does everything, in batches of 32 in their order; it cuts texts that are too
+long. Batches of token ids go to the model itself, where it is Optimum's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
+from bertedge.bench.plain_onnx import BATCH, IN_ORDER, count_tokens, fill
+from bertedge.bench.subject import Prepared
+from bertedge.errors import SettingError
+from bertedge.tasks import Task
+
+if TYPE_CHECKING:
+    from bertedge.bench.subject import Labels
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piped:
+    """A pipeline; see `Subject`."""
+
+    pipeline: Any
+    model: Any | None
+    """What takes token ids; None where only texts are timed."""
+    task: Task
+    ids: dict[str, int]
+    """Of the labels' names."""
+    json: str
+    runs_on: str
+
+    def tokens(self, workload: TokenWorkload) -> Prepared:
+        """Make batches of token ids ready to run."""
+        import torch
+
+        model = self.model
+        if model is None:
+            raise SettingError("the pipeline takes texts alone, no token ids")
+        feeds = []
+        for rows in workload.batches:
+            ids = torch.tensor(rows)
+            feeds.append({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+        return Prepared(
+            inputs=len(feeds),
+            run=lambda i: model(**feeds[i]).logits.argmax(-1).ravel().cpu().numpy(),
+        )
+
+    def texts(self, workload: TextWorkload) -> Prepared:
+        """Make texts ready to run, one by one or all at once."""
+        texts = [_input(text) for text in workload.texts]
+        counts = count_tokens(self.json, self.task, workload.texts)
+        if not workload.at_once:
+            return Prepared(
+                inputs=len(texts),
+                run=lambda i: self._labels([self.pipeline(texts[i])], counts[i : i + 1]),
+            )
+        return Prepared(
+            inputs=1,
+            run=lambda _: self._labels(self.pipeline(texts, batch_size=BATCH), counts),
+            batching=IN_ORDER,
+        )
+
+    def _labels(self, answers: Sequence[Any], counts: Sequence[int]) -> "Labels":
+        """Turn the names that the pipeline gives into ids."""
+        if self.task is Task.TEXT_CLASSIFICATION:
+            rows = [row[0] if isinstance(row, list) else row for row in answers]
+            return np.array([self.ids[row["label"]] for row in rows], np.int64)
+        parts = [
+            fill(np.array([self.ids[token["entity"]] for token in row], np.int64), count)
+            for row, count in zip(answers, counts, strict=True)
+        ]
+        return np.concatenate(parts)
+
+
+def load_transformers(request: Open) -> Piped:
+    """Make the pipeline from the checkpoint."""
+    import torch
+    import transformers
+
+    torch.set_num_threads(request.threads)
+    tokenizer = _tokenizer(request)
+    pipeline = transformers.pipeline(
+        request.task.value,
+        request.path,
+        tokenizer=tokenizer,
+        device=0 if request.device == "cuda" else "cpu",
+        **_options(request.task),
+    )
+    return _piped(request, pipeline, model=None, runs_on="PyTorch, by transformers' pipeline")
+
+
+def load_optimum(request: Open) -> Piped:
+    """Make the pipeline from an exported graph (`variant` names its file)."""
+    import onnxruntime
+    import transformers
+    from optimum.onnxruntime import (
+        ORTModelForSequenceClassification,
+        ORTModelForTokenClassification,
+    )
+
+    models = {
+        Task.TEXT_CLASSIFICATION: ORTModelForSequenceClassification,
+        Task.TOKEN_CLASSIFICATION: ORTModelForTokenClassification,
+    }
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = request.threads
+    model = models[request.task].from_pretrained(
+        request.path,
+        file_name=request.variant,
+        session_options=options,
+        provider=_PROVIDERS[request.device],
+    )
+    tokenizer = _tokenizer(request)
+    pipeline = transformers.pipeline(
+        request.task.value, model, tokenizer=tokenizer, **_options(request.task)
+    )
+    return _piped(request, pipeline, model=model, runs_on=_PROVIDERS[request.device])
+
+
+def _piped(request: Open, pipeline: Any, *, model: Any | None, runs_on: str) -> Piped:
+    return Piped(
+        pipeline=pipeline,
+        model=model,
+        task=request.task,
+        ids={name: number for number, name in enumerate(request.labels)},
+        json=Path(request.tokenizer).read_text(encoding="utf-8"),
+        runs_on=runs_on,
+    )
+
+
+def _tokenizer(request: Open) -> Any:
+    import transformers
+
+    return transformers.AutoTokenizer.from_pretrained(
+        Path(request.path), model_max_length=request.max_length
+    )
+
+
+def _options(task: Task) -> dict[str, Any]:
+    # Every token's label, not entities alone: they are compared with the other engines'.
+    if task is Task.TOKEN_CLASSIFICATION:
+        return {"ignore_labels": []}
+    return {"truncation": True}
+
+
+def _input(text: tuple[str, ...]) -> Any:
+    return text[0] if len(text) == 1 else {"text": text[0], "text_pair": text[1]}

@@ -1,0 +1,141 @@
+"""What else an engineer would try with the checkpoint: torch.compile, the pipeline, Optimum, ..."""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bertedge.bench.engines import (
+    PACKED,
+    TORCH_PACKAGES,
+    EngineSpec,
+    LeftOut,
+    Lineup,
+    Machine,
+    baseline_of,
+    checkpoint_bytes,
+)
+from bertedge.bench.messages import Exported, Open
+from bertedge.bench.process import python_command
+
+if TYPE_CHECKING:
+    from bertedge.checkpoint import Checkpoint
+
+COMPILERS = ("g++", "clang++", "c++")
+"""What torch.compile looks for on Linux and macOS, after $CXX."""
+PIPELINE_BATCHING = "32 texts a batch, in their order"
+QUICK = "--quick leaves out what takes long to start"
+BRING_EXPORT = "pip install 'bertedge[export]'"
+ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu")
+ONNX_ENGINES = ("optimum-fp32", "optimum-int8", "onnxruntime-fp32")
+EXPORTED_PROFILE = "profile of the exported graph"
+
+
+def has_compiler() -> bool:
+    """Tell whether torch.compile will find a C++ compiler."""
+    return any(shutil.which(name) for name in (os.environ.get("CXX", ""), *COMPILERS) if name)
+
+
+def find_torch_rivals(
+    checkpoint: "Checkpoint", base: Open, machine: Machine, device: str, *, quick: bool
+) -> Lineup:
+    """List torch.compile, in the fastest precision, and transformers' pipeline."""
+    suffix = "" if device == "cpu" else f"-{device}"
+    names = (f"torch{suffix}-compile", f"pipeline{suffix}-fp32")
+    if quick:
+        return _leave_out(names, QUICK)
+    fast = "fp16" if device == "cuda" else "bf16" if machine.bf16 else "fp32"
+    common = EngineSpec(
+        name=names[0],
+        kind="torch",
+        device=device,
+        precision=fast,
+        command=python_command("bertedge.bench.worker"),
+        open=replace(
+            base,
+            engine="compile",
+            path=str(checkpoint.folder),
+            precision=fast,
+            device=device,
+            scratch=str(Path(base.scratch) / names[0]),
+        ),
+        bytes_on_disk=checkpoint_bytes(checkpoint.folder),
+        baseline=baseline_of(device),
+        batching=PACKED,
+        packages=TORCH_PACKAGES,
+        starts=1,
+    )
+    pipeline = replace(
+        common,
+        name=names[1],
+        kind="pipeline",
+        precision="fp32",
+        open=replace(common.open, engine="pipeline", precision="fp32"),
+        batching=PIPELINE_BATCHING,
+        takes=("texts",),
+        starts=None,
+    )
+    if machine.compiler:
+        return Lineup(specs=(common, pipeline), left_out=())
+    missing = LeftOut(name=names[0], why="there is no C++ compiler", fix="apt-get install g++")
+    return Lineup(specs=(pipeline,), left_out=(missing,))
+
+
+def find_onnx_rivals(exported: Exported, base: Open, tokenizer_bytes: int) -> Lineup:
+    """List Optimum's pipelines and plain onnxruntime on the graphs that could be made."""
+    specs, left_out = [], []
+    for name, graph in zip(
+        ONNX_ENGINES, (exported.exported, exported.int8, exported.exported), strict=True
+    ):
+        if graph is None:
+            left_out.append(LeftOut(name=name, why=exported.problem or "it could not be exported"))
+        else:
+            specs.append(_onnx(name, Path(graph), base, tokenizer_bytes))
+    if exported.exported is None:
+        left_out.append(LeftOut(name=EXPORTED_PROFILE, why=exported.problem or "it has no graph"))
+    return Lineup(specs=tuple(specs), left_out=tuple(left_out))
+
+
+def leave_out_onnx(why: str, fix: str | None = None) -> Lineup:
+    """List the engines that an exported graph is needed for, none of which can be run."""
+    return _leave_out((*ONNX_ENGINES, EXPORTED_PROFILE), why, fix)
+
+
+def join(lineups: list[Lineup]) -> Lineup:
+    """Put lists of engines one after the other."""
+    return Lineup(
+        specs=tuple(spec for lineup in lineups for spec in lineup.specs),
+        left_out=tuple(item for lineup in lineups for item in lineup.left_out),
+    )
+
+
+def _onnx(name: str, graph: Path, base: Open, tokenizer_bytes: int) -> EngineSpec:
+    kind, precision = name.split("-")
+    optimum = kind == "optimum"
+    return EngineSpec(
+        name=name,
+        kind=kind,
+        device="cpu",
+        precision=precision,
+        command=python_command("bertedge.bench.worker"),
+        open=replace(
+            base,
+            engine=kind,
+            path=str(graph.parent if optimum else graph),
+            variant=graph.name,
+            precision=precision,
+        ),
+        bytes_on_disk=graph.stat().st_size + tokenizer_bytes,
+        baseline=baseline_of("cpu"),
+        batching=PIPELINE_BATCHING,
+        packages=(
+            ("optimum-onnx", *ONNXRUNTIME, *TORCH_PACKAGES)
+            if optimum
+            else (*ONNXRUNTIME, "tokenizers")
+        ),
+    )
+
+
+def _leave_out(names: tuple[str, ...], why: str, fix: str | None = None) -> Lineup:
+    return Lineup(specs=(), left_out=tuple(LeftOut(name=name, why=why, fix=fix) for name in names))

@@ -1,0 +1,81 @@
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bertedge.bench.messages import Serve
+from bertedge.bench.open_load import LoadPoint, arrivals, describe_point, find_knee
+from bertedge.bench.subject import Prepared
+from bertedge.bench.worker import serve, wait_until
+
+
+def test_arrivals_are_random_at_just_the_rate():
+    times = arrivals(200, 2.0, seed=3)
+    assert len(times) == 400
+    assert list(times) == sorted(times) and times[0] >= 0 and times[-1] <= 2.0
+    gaps = np.diff(times)
+    assert gaps.std() == pytest.approx(gaps.mean(), rel=0.2)  # as of an exponential distribution
+    assert times == arrivals(200, 2.0, seed=3) != arrivals(200, 2.0, seed=4)
+
+
+def test_few_and_many_arrivals_are_bounded_the_rate_kept():
+    slow, fast = arrivals(2, 1.0, seed=0), arrivals(10**5, 1.0, seed=0)
+    assert len(slow) == 20 and 5 < slow[-1] <= 10
+    assert len(fast) == 1000 and 0.005 < fast[-1] <= 0.01
+
+
+def sleeper(seconds: float) -> Prepared:
+    def run(number: int) -> np.ndarray:
+        time.sleep(seconds)
+        return np.array([number])
+
+    return Prepared(inputs=2, run=run)
+
+
+def test_a_latency_counts_from_the_intended_arrival_the_wait_in_line_included():
+    served = serve(sleeper(0.03), Serve(workload="t", first=0, arrivals_s=(0.0, 0.001, 0.002)))
+    first, second, third = served.latencies_ms
+    assert 30 <= first < 45
+    assert first + 28 <= second < first + 45
+    assert second + 28 <= third < second + 45
+
+
+def test_an_engine_that_keeps_up_waits_for_each_arrival():
+    began = time.perf_counter()
+    served = serve(sleeper(0.001), Serve(workload="t", first=1, arrivals_s=(0.05, 0.1)))
+    assert time.perf_counter() - began >= 0.1
+    assert all(1 <= ms < 15 for ms in served.latencies_ms)
+
+
+def test_waiting_ends_at_the_moment():
+    moment = time.perf_counter() + 0.02
+    wait_until(moment)
+    assert 0 <= time.perf_counter() - moment < 0.01
+
+
+def test_a_point_is_saturated_where_answers_fall_behind():
+    schedule = arrivals(100, 1.0, seed=0)
+    even = describe_point(100, schedule, [2.0] * 100)
+    assert not even.saturated and even.p50_ms == even.max_ms == 2
+    assert even.achieved_per_s == pytest.approx(100, rel=0.05)
+    late = describe_point(100, schedule, [10.0 * n for n in range(1, 101)])
+    assert late.saturated and late.achieved_per_s == pytest.approx(50, rel=0.05)
+    assert late.p50_ms < late.p90_ms < late.p95_ms < late.p99_ms < late.max_ms == 1000
+
+
+def test_the_knee_is_the_highest_rate_that_is_borne():
+    base = LoadPoint(
+        offered_per_s=10, achieved_per_s=10, texts=20, p50_ms=1, p90_ms=1, p95_ms=1, p99_ms=2,
+        max_ms=3, saturated=False,
+    )  # fmt: skip
+    points = [
+        base,
+        replace(base, offered_per_s=20, p99_ms=5),
+        replace(base, offered_per_s=30, p99_ms=5.1),
+        replace(base, offered_per_s=40, p99_ms=9),
+    ]
+    assert find_knee(points, 5.0) == 20
+    assert find_knee([points[2], points[1]], 5.0) == 20  # one hiccup at a low rate is no knee
+    assert find_knee(points[:1], 5.0) == 10
+    assert find_knee(points[2:], 5.0) is None
