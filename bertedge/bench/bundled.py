@@ -8,7 +8,9 @@ import numpy as np
 
 from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
 from bertedge.bench.packed import make_batch
+from bertedge.bench.settings import FILLS_MASKS
 from bertedge.bench.subject import Prepared
+from bertedge.errors import SettingError
 from bertedge.runtime.predictor import Predictor
 from bertedge.tasks import Aggregation, Classification, Entities, Prediction, Task, Text
 
@@ -63,6 +65,8 @@ class Bundled:
                 found = self.predictor.predict(texts, aggregation=Aggregation.NONE)
                 rows = [self._tagged(*row) for row in zip(found, starts, strict=True)]
                 return np.array([label for row in rows for label in row], np.int64)
+            case Task.FILL_MASK:
+                raise SettingError(FILLS_MASKS)
 
     def _classified(self, prediction: Prediction) -> int:
         assert isinstance(prediction, Classification)

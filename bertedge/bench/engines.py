@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from bertedge.bench.messages import Open
 from bertedge.bench.process import python_command
+from bertedge.bench.settings import FILLS_MASKS
 from bertedge.bundle import MANIFEST, Bundle, Variant
 from bertedge.errors import BundleError, DeviceError, SettingError
+from bertedge.tasks import Task
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import Checkpoint
@@ -93,6 +95,8 @@ class Machine:
 def check_comparable(bundle: Bundle, checkpoint: "Checkpoint") -> None:
     """Raise BundleError where the two do not give the same labels for the same task."""
     ours, theirs = bundle.manifest, checkpoint
+    if ours.task is Task.FILL_MASK:
+        raise BundleError(f"{bundle.folder} cannot be measured: {FILLS_MASKS}")
     if ours.task != theirs.task:
         raise BundleError(
             f"{bundle.folder} is for {ours.task}, the baseline {theirs.name} for {theirs.task}; "

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bertedge.bench.settings import FILLS_MASKS
 from bertedge.bench.workload import draw, text_of
-from bertedge.errors import DataError
+from bertedge.errors import DataError, SettingError
 from bertedge.examples import Columns, Example, TextExample, TokenExample
 from bertedge.metrics import Scores, classification_scores, entity_scores
 from bertedge.tasks import Task
@@ -62,6 +63,8 @@ def score(texts: LabelledTexts, predicted: Sequence[int], tokenizer_json: str) -
             return _score_texts(texts, given)
         case Task.TOKEN_CLASSIFICATION:
             return _score_words(texts, given, tokenizer_json)
+        case Task.FILL_MASK:
+            raise SettingError(FILLS_MASKS)
 
 
 def _score_texts(texts: LabelledTexts, given: NDArray[np.str_]) -> Scored | None:

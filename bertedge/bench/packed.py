@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
+from bertedge.bench.settings import FILLS_MASKS
 from bertedge.bench.subject import Prepared
+from bertedge.errors import SettingError
 from bertedge.runtime.batching import TOKEN_BUDGET, Batch
 from bertedge.runtime.decoding import classify, find_entities, join_windows, split_tags
 from bertedge.runtime.session import Engine, infer
@@ -70,6 +72,8 @@ class Packed:
                 return self._classify(texts, token_budget)
             case Task.TOKEN_CLASSIFICATION:
                 return self._find_entities([text for (text,) in texts], token_budget)
+            case Task.FILL_MASK:
+                raise SettingError(FILLS_MASKS)
 
     def _measure_budget(self, texts: Sequence[tuple[str, ...]]) -> int:
         """Choose the budget with which these very texts are labelled soonest."""

@@ -46,6 +46,7 @@ class Settings:
             raise SettingError(f"timeout is {self.timeout_s:g} s; it must be more than 0")
 
 
+FILLS_MASKS = "bench compares labels, and this model fills masks"
 QUICK = {
     "rounds": 5,
     "extra_rounds": 0,

@@ -181,7 +181,7 @@ def fused(
         checkpoint = open_checkpoint(str(checkpoints(kind, task, **changes)))
         model = load_model(checkpoint)
         if attention is not None:
-            model.set_attn_implementation(attention)
+            model = type(model).from_pretrained(checkpoint.folder, attn_implementation=attention)
         probe = ask(TorchEngine(model), parity_batches(checkpoint, None, pair=False))
         path = export_graph(model, work / "exported", task=task, opset=17)
         graph = fuse(path, model.config, work / "fused")

@@ -56,7 +56,8 @@ def processor(*, saturating: bool) -> list[type[OpRun]]:
     class Gelu(OpRun):
         op_domain = "com.microsoft"
 
-        def _run(self, x):  # type: ignore[no-untyped-def]
+        def _run(self, x, approximate="none"):  # type: ignore[no-untyped-def]
+            assert approximate == "none"
             return ((x * 0.5 * (1 + erf(x / np.sqrt(2)))).astype(np.float32),)
 
     class QAttention(OpRun):
