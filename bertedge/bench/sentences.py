@@ -1,12 +1,15 @@
 """What a report comes to, in plain words."""
 
+import math
 import statistics
 
-from bertedge.bench.report import EngineReport, Load, Report, Result
+from bertedge.bench.report import Difference, EngineReport, Load, Report, Result
 from bertedge.bench.statistics import Ratio
 
 BUSY = 0.6
 """Processes that want to run, for each core, from which other work must have disturbed."""
+SURE = 1.96
+"""Standard errors of a 95 % interval."""
 
 
 def describe(load: Load) -> str:
@@ -16,20 +19,17 @@ def describe(load: Load) -> str:
         return f"{load.name}: {count(load.texts, 'row')} of {load.length} tokens, {runs}"
     if load.texts == 1:
         return f"{load.name}: tokenizer and decoding included, {runs}"
-    return f"{load.name}: a run labels all {load.texts}, in batches sorted by length, {runs}"
+    return f"{load.name}: a run labels all {load.texts}, {runs}"
 
 
 def summary(report: Report) -> list[str]:
-    """Say how much faster, how much smaller, and how alike; nothing where nothing can be said."""
+    """Say how much faster, how much smaller, and how right; nothing where nothing can be said."""
     best = best_variant(report)
     if best is None:
         return []
     baseline = next(engine for engine in report.engines if engine.name == best.baseline)
-    return [
-        _speed(report, best, baseline),
-        _size(best, baseline),
-        *([_labels(best)] if best.on_texts or best.on_random_tokens else []),
-    ]
+    right = _accuracy(best, baseline) or _labels(best)
+    return [_speed(report, best, baseline), _size(best, baseline), *([right] if right else [])]
 
 
 def best_variant(report: Report) -> EngineReport | None:
@@ -44,20 +44,40 @@ def best_variant(report: Report) -> EngineReport | None:
     return next((engine for engine in report.engines if engine.name == best), None)
 
 
+def main_load(report: Report) -> Load | None:
+    """Choose the workload that stands for the rest: one text, else the smallest batch.
+
+    None where no workload has figures.
+    """
+    measured = {result.workload for result in report.results}
+    loads = [load for load in report.workloads if load.name in measured]
+    return min(loads, key=lambda load: (load.texts, load.length is not None), default=None)
+
+
+def fastest(report: Report, load: Load) -> Result | None:
+    """Choose the result of the lowest median at a workload, of engines without a problem."""
+    sound = {engine.name for engine in report.engines if not engine.problem}
+    found = [r for r in report.results if r.workload == load.name and r.engine in sound]
+    return min(found, key=lambda result: result.latency.p50_ms, default=None)
+
+
 def notes(report: Report) -> list[str]:
     """Say what must be known to read the figures rightly."""
     said = []
     if not report.complete:
         said.append("Interrupted: the figures cover the rounds that were finished.")
     if any(load.length is None for load in report.workloads):
-        said.append(
-            "On real texts PyTorch works the bundle's way, with the same tokenizer library and the "
-            "same batches sorted by length; transformers' own pipeline has neither."
-        )
+        said += _batching(report)
     else:
         said.append(
             "Labels are compared on random tokens, which tells whether engines compute alike, not "
             "what it costs in accuracy; add --data FILE for real texts."
+        )
+    if report.noise:
+        floor = max(item.floor for item in report.noise)
+        said.append(
+            f"The baseline against itself: differences of {floor:.1%} or less are noise on this "
+            "machine (that of the noisiest workload) and called none."
         )
     where = report.environment
     if where.load is not None and where.load > BUSY * where.cores:
@@ -75,8 +95,31 @@ def notes(report: Report) -> list[str]:
     return said
 
 
+def _batching(report: Report) -> list[str]:
+    """Say who batches many texts how, where not all do it alike."""
+    ways: dict[str, list[str]] = {}
+    for engine in report.engines:
+        if engine.batching:
+            ways.setdefault(engine.batching, []).append(engine.name)
+    if len(ways) > 1:
+        parts = [f"{', '.join(names)}: {way}" for way, names in ways.items()]
+        return [f"Texts all at once are batched as each engine does it. {'; '.join(parts)}."]
+    return [
+        "On real texts PyTorch works the bundle's way, with the same tokenizer library and the "
+        "same batches sorted by length."
+    ]
+
+
 def _speed(report: Report, best: EngineReport, baseline: EngineReport) -> str:
-    parts = [f"{_times(ratio)} on {result.workload}" for result, ratio in _speedups(report, best)]
+    main = main_load(report)
+    found = _speedups(report, best)
+    first = [item for item in found if main and item[0].workload == main.name]
+    rest = [item for item in found if item not in first]
+    parts = [f"{_times(*item)} on {item[0].workload}" for item in first]
+    if len(rest) > 2:
+        parts += _range(rest)
+    else:
+        parts += [f"{_times(*item)} on {item[0].workload}" for item in rest]
     text = f"{best.name} against {baseline.name}: {_join(parts)}"
     if best.cold_start and baseline.cold_start:
         text += (
@@ -86,22 +129,60 @@ def _speed(report: Report, best: EngineReport, baseline: EngineReport) -> str:
     return text + "."
 
 
+def _range(found: list[tuple[Result, Ratio]]) -> list[str]:
+    told = [item for item in found if item[0].difference is not Difference.NONE]
+    same = [result.workload for result, _ in found if result.difference is Difference.NONE]
+    ratios = sorted(ratio.median for _, ratio in told)
+    others = f"the {len(told)} other workloads" if len(told) > 1 else "another"
+    return [
+        *([f"{ratios[0]:.2f} to {ratios[-1]:.2f} times on {others}"] if told else []),
+        *([f"no difference on {', '.join(same)}"] if same else []),
+    ]
+
+
 def _size(best: EngineReport, baseline: EngineReport) -> str:
     disk = f"It takes {_mib(best.bytes_on_disk)} on disk against {_mib(baseline.bytes_on_disk)} "
     disk += f"({_smaller(best.bytes_on_disk, baseline.bytes_on_disk)})"
-    if best.peak_memory_bytes is None or baseline.peak_memory_bytes is None:
-        return disk + "."
-    return (
-        f"{disk}, and {_mib(best.peak_memory_bytes)} of memory at its peak against "
-        f"{_mib(baseline.peak_memory_bytes)} "
-        f"({_smaller(best.peak_memory_bytes, baseline.peak_memory_bytes)})."
-    )
+    more = []
+    if best.installed_bytes and baseline.installed_bytes:
+        ours, theirs = best.installed_bytes, baseline.installed_bytes
+        more.append(f"{_mib(ours)} of packages against {_mib(theirs)} ({_smaller(ours, theirs)})")
+    if best.peak_memory_bytes and baseline.peak_memory_bytes:
+        ours, theirs = best.peak_memory_bytes, baseline.peak_memory_bytes
+        more.append(
+            f"{_mib(ours)} of memory at its peak against {_mib(theirs)} ({_smaller(ours, theirs)})"
+        )
+    return f"{disk}, {_join(more)}." if len(more) > 1 else f"{', and '.join([disk, *more])}."
 
 
-def _labels(best: EngineReport) -> str:
-    where = "real texts" if best.on_texts else "random tokens"
+def _accuracy(best: EngineReport, baseline: EngineReport) -> str | None:
+    """Say what it costs on labelled data; None without such."""
+    ours, theirs = best.labelled, baseline.labelled
+    if ours is None or theirs is None:
+        return None
+    name = {"entity_f1": "entity F1"}.get(ours.metric, ours.metric)
+    points = (ours.value - theirs.value) * 100
+    figures = f"{ours.value:.4f} against {theirs.value:.4f} on {ours.rows:,} rows of {ours.data}"
+    alike = ""
+    if ours.agreement is not None:
+        alike = f", and gives the baseline's label to {ours.agreement:.1%}"
+    if abs(points) < 0.005:
+        return f"{best.name} costs nothing in {name}: {figures}{alike}."
+    change = f"{'costs' if points < 0 else 'gains'} {abs(points):.2f} points of {name}"
+    if ours.metric == "accuracy" and ours.agreement is not None:
+        # Only rows that the two label differently can move the difference (McNemar 1947).
+        error = math.sqrt(max(1 - ours.agreement, 0.0) / ours.rows) * 100
+        if abs(points) <= SURE * error:
+            change += ", no more than chance on so few rows"
+    return f"{best.name} {change}: {figures}{alike}."
+
+
+def _labels(best: EngineReport) -> str | None:
+    """Say how alike labels are, and what export measured; None where nothing was compared."""
     seen = best.on_texts or best.on_random_tokens
-    assert seen is not None
+    if seen is None:
+        return None
+    where = "real texts" if best.on_texts else "random tokens"
     text = f"{best.name} agrees with the baseline on {seen.share:.1%} of {seen.labels:,} labels "
     text += f"of {where}"
     if best.at_export is None:
@@ -121,17 +202,19 @@ def _speedups(report: Report, engine: EngineReport) -> list[tuple[Result, Ratio]
     ]
 
 
-def _times(ratio: Ratio) -> str:
+def _times(result: Result, ratio: Ratio) -> str:
     digits = 2 if ratio.median < 10 else 1
     if ratio.low is None or ratio.high is None:
         return f"{ratio.median:.{digits}f} times as fast"
-    if ratio.low <= 1 <= ratio.high:
+    if result.difference is Difference.NONE:
         return "no difference"
     spread = f"{ratio.low:.{digits}f} to {ratio.high:.{digits}f}"
     return f"{ratio.median:.{digits}f} times as fast ({spread})"
 
 
 def _smaller(ours: int, theirs: int) -> str:
+    if ours == theirs:
+        return "the same"
     return (
         f"{theirs / ours:.1f} times smaller"
         if ours < theirs
@@ -140,7 +223,7 @@ def _smaller(ours: int, theirs: int) -> str:
 
 
 def _mib(size: int) -> str:
-    return f"{size / 2**20:.0f} MiB" if size >= 10 * 2**20 else f"{size / 2**20:.2f} MiB"
+    return f"{size / 2**20:,.0f} MiB" if size >= 10 * 2**20 else f"{size / 2**20:.2f} MiB"
 
 
 def _join(parts: list[str]) -> str:

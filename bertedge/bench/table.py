@@ -1,24 +1,24 @@
-"""The report for people: a hundred columns, the machine above, plain sentences below."""
+"""The report for people: one table within a hundred columns, and what it comes to in words."""
 
 import textwrap
 from collections.abc import Sequence
 
+from bertedge.bench import details as more
 from bertedge.bench import sentences
-from bertedge.bench.report import EngineReport, Load, Report, Result
-from bertedge.bench.statistics import Ratio
+from bertedge.bench.report import Difference, EngineReport, Load, Report, Result
+from bertedge.bench.wording import MIB, WIDTH, cut, number
 
-WIDTH = 100
-MIB = 2**20
-BEST = " *"
-_NAME, _NUMBER, _RATIO = 18, 9, 23
+_NAME, _CELL, _ABREAST = 18, 11, 5
+"""Columns of a name, of a workload's cell, and how many of those fit beside each other."""
 
 
-def render(report: Report) -> str:
+def render(report: Report, *, details: bool = False) -> str:
     """Write the whole report, a newline at its end."""
     parts = [
         _head(report),
-        *(_latencies(report, load) for load in report.workloads if load.repeats),
-        _engines(report),
+        *_tables(report),
+        *([more.latencies(report, load) for load in _measured(report)] if details else []),
+        *([more.engines(report)] if details else []),
         _problems(report),
         [line for note in sentences.notes(report) for line in _wrap(note)],
         [line for sentence in sentences.summary(report) for line in _wrap(sentence)],
@@ -44,82 +44,88 @@ def _head(report: Report) -> list[str]:
     return [line for name, fact in facts for line in _wrap(f"{name:9} {fact}", 10)]
 
 
-def _latencies(report: Report, load: Load) -> list[str]:
-    titles = "".join(f"{name:>{_NUMBER}}" for name in ("p50 ms", "p95", "p99", "mean", "texts/s"))
-    lines = [
-        sentences.describe(load),
-        f"  {'':{_NAME}}{titles}  {'speed-up (95 %)':{_RATIO}}{'agree':>8}",
-    ]
-    results = {result.engine: result for result in report.results if result.workload == load.name}
-    sound = [results[e.name] for e in report.engines if e.name in results and not e.problem]
-    best = min(sound, key=lambda result: result.latency.p50_ms, default=None)
+def _measured(report: Report) -> list[Load]:
+    return [load for load in report.workloads if load.repeats]
+
+
+def _tables(report: Report) -> list[list[str]]:
+    """Lay out the table; workloads beyond what fits abreast go into another one below."""
+    loads = _measured(report)
+    groups = [loads[i : i + _ABREAST] for i in range(0, len(loads), _ABREAST)] or [[]]
+    return [_table(report, group, whole=i == 0) for i, group in enumerate(groups)]
+
+
+def _table(report: Report, loads: Sequence[Load], *, whole: bool) -> list[str]:
+    title = ["median in ms, speed-up over the baseline"] if loads else []
+    if whole:
+        title += ["labels that agree", "start to first label", "peak memory", "disk"]
+    tops = "".join(f"{_column(load):>{_CELL - 1}} " for load in loads)
+    ends = f"{'agree':>7}{'start s':>8}{'MiB':>6}{'MiB':>6}" if whole else ""
+    lines = ["; ".join(title), f"{'':{_NAME}}{tops}{ends}".rstrip()]
     for engine in report.engines:
-        result = results.get(engine.name)
-        name = f"  {_cut(engine.name + (BEST if result and result is best else '')):{_NAME}}"
-        if result is None:
-            lines.append(f"{name} {(engine.problem or 'not measured')[: WIDTH - len(name) - 1]}")
+        name = f"{cut(engine.name, _NAME):{_NAME}}"
+        cells = [_cell(report, engine, load) for load in loads]
+        if engine.problem and not any(cell.strip() for cell in cells):
+            lines.append(f"{name}{engine.problem}"[:WIDTH])
         else:
-            lines.append(name + _latency(result, engine))
+            lines.append(f"{name}{''.join(cells)}{_ends(engine) if whole else ''}".rstrip())
+    if loads:
+        lines.append("* fastest   ~ no difference from the baseline beyond the noise")
     return lines
 
 
-def _latency(result: Result, engine: EngineReport) -> str:
-    times = result.latency
-    figures = (times.p50_ms, times.p95_ms, times.p99_ms, times.mean_ms, result.texts_per_second)
-    numbers = "".join(f"{number(figure):>{_NUMBER}}" for figure in figures)
-    if engine.baseline is None:
-        return f"{numbers}  baseline"
-    same = f"{result.agreement.share:.1%}" if result.agreement else "-"
-    return f"{numbers}  {_ratio(result.speedup):{_RATIO}}{same:>8}"
+def _cell(report: Report, engine: EngineReport, load: Load) -> str:
+    result = next(
+        (r for r in report.results if (r.engine, r.workload) == (engine.name, load.name)), None
+    )
+    if result is None:
+        return " " * _CELL
+    best = "*" if result is sentences.fastest(report, load) else " "
+    return f"{_ms(result.latency.p50_ms):>6}{best}{_ratio(result):<{_CELL - 7}}"
 
 
-def _engines(report: Report) -> list[str]:
-    lines = [
-        "engines: seconds from process start to first label, and their parts; peak memory; size",
-        f"  {'':{_NAME}}{'start s':>9} ={'process':>9}{'imports':>9}{'load':>9}{'1st run':>9}"
-        f"{'peak MiB':>13}{'disk MiB':>12}",
-    ]
-    for engine in report.engines:
-        name = f"  {_cut(engine.name):{_NAME}}"
-        start = engine.cold_start
-        if start is None:
-            lines.append(f"{name} {(engine.problem or 'not measured')[: WIDTH - len(name) - 1]}")
-            continue
-        parts = (start.process_s, start.imports_s, start.load_s, start.first_run_s)
-        peak = "-" if engine.peak_memory_bytes is None else number(engine.peak_memory_bytes / MIB)
-        lines.append(
-            f"{name}{start.total_s:>9.2f}  " + "".join(f"{part:>9.2f}" for part in parts)
-            + f"{peak:>13}{number(engine.bytes_on_disk / MIB):>12}"
-        )  # fmt: skip
-    return lines
+def _ratio(result: Result) -> str:
+    if result.speedup is None:
+        return ""
+    if result.difference is Difference.NONE:
+        return "~"
+    ratio = result.speedup.median
+    return f"{ratio:.1f}x" if ratio < 9.95 else f"{ratio:.0f}x"
+
+
+def _ends(engine: EngineReport) -> str:
+    seen = engine.labelled.agreement if engine.labelled else None
+    if seen is None:
+        alike = engine.on_texts or engine.on_random_tokens
+        seen = alike.share if alike else None
+    start, peak = engine.cold_start, engine.peak_memory_bytes
+    cells = (
+        f"{'' if seen is None else f'{seen:.1%}':>7}",
+        f"{'-' if start is None else f'{start.total_s:.2f}':>8}",
+        f"{'-' if peak is None else _ms(round(peak / MIB)):>6}",
+        f"{_ms(round(engine.bytes_on_disk / MIB, 1)):>6}",
+    )
+    return "".join(cells)
+
+
+def _column(load: Load) -> str:
+    if load.length is not None:
+        return load.name
+    return "one text" if load.texts == 1 else f"{load.texts} texts"
+
+
+def _ms(value: float) -> str:
+    """Write a number in five columns."""
+    return number(value) if value < 10_000 else f"{value / 1000:.0f}k"
 
 
 def _problems(report: Report) -> list[str]:
     bad = [f"! {engine.name}: {engine.problem}" for engine in report.engines if engine.problem]
-    out = [f"- {item.name} is left out: {item.why}" for item in report.left_out]
+    out = [
+        f"- {item.name} is left out: {item.why}{f' ({item.fix})' if item.fix else ''}"
+        for item in report.left_out
+    ]
     return [line for item in bad + out for line in _wrap(item, 2)]
-
-
-def number(value: float) -> str:
-    """Write three figures or so: 0.912, 4.51, 37.6, 715, 12,345."""
-    if value < 1:
-        return f"{value:.3f}"
-    if value < 10:
-        return f"{value:.2f}"
-    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
-
-
-def _ratio(ratio: Ratio | None) -> str:
-    if ratio is None:
-        return "-"
-    if ratio.low is None or ratio.high is None:
-        return f"{ratio.median:.2f}x"
-    none = " none" if ratio.low <= 1 <= ratio.high else ""
-    return f"{ratio.median:.2f}x ({ratio.low:.2f}-{ratio.high:.2f}){none}"
-
-
-def _cut(name: str) -> str:
-    return name if len(name) < _NAME else name[: _NAME - 2] + "…"
 
 
 def _wrap(text: str, indent: int = 0) -> Sequence[str]:

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bertedge.cli import options
+from bertedge.cli import options, outcome
 from bertedge.cli.extras import need
 
 if TYPE_CHECKING:
+    from bertedge.bench.report import Report
     from bertedge.bench.settings import Settings
 
 _NUMBER = click.IntRange(1)
 
 
 @click.command(short_help="Time a bundle against PyTorch.")
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--baseline", required=True, metavar="DIR|HUB-ID", help="Checkpoint for PyTorch.")
+@click.argument("bundle", type=click.Path(path_type=Path), required=False)
+@click.option("--baseline", metavar="DIR|HUB-ID", help="Checkpoint for PyTorch.")
 @options.path_option("--data", help="Label this file's texts too, tokenizer included.")
 @options.columns
 @click.option("--grid", metavar="BxL,…", help="Batch x length [1x16,1x128,8x128].")
@@ -36,14 +37,22 @@ _NUMBER = click.IntRange(1)
     help="TOML file (or folder) that names engines of your own; may be repeated.",
 )
 @options.path_option("--output", help="Write the JSON object to this file as well.")
+@options.path_option("--report", "page", help="Write one HTML file with figures to this path.")
+@options.path_option("--compare", help="Say what changed since this JSON of an earlier bench.")
+@click.option("--gate", metavar="COND,…", help='Exit with 1 unless "p95_ms<5,speedup>=3" holds.')
+@options.path_option("--from", "source", help="Show this JSON of an earlier bench; do not measure.")
+@click.option("--details", is_flag=True, help="Print percentiles and intervals by workload too.")
 @options.overwrite_option
 @options.json_option
 def command(  # noqa: PLR0913, PLR0917 (one a flag)
-    bundle: Path,
-    baseline: str,
-    data: Path | None,
-    quick: bool,
+    bundle: Path | None,
+    baseline: str | None,
+    source: Path | None,
     output: Path | None,
+    page: Path | None,
+    compare: Path | None,
+    gate: str | None,
+    details: bool,
     overwrite: bool,
     as_json: bool,
     **flags: Any,
@@ -54,37 +63,47 @@ def command(  # noqa: PLR0913, PLR0917 (one a flag)
     a process each and take turns in rounds, one at a time.
 
     \b
-    bertedge bench bundles/mine --baseline runs/mine --data test.csv
-    """
-    need("bench", "torch", "transformers", "safetensors", "onnxruntime")
-    from bertedge import records
-    from bertedge.bench.run import BenchConfig, bench
-    from bertedge.bench.table import render
-    from bertedge.cli.progress import Terminal
-    from bertedge.staging import check_output, staged_file
+    bertedge bench bundles/mine --baseline runs/mine --data test.csv --report report.html
 
-    if output is not None:
-        check_output(output, overwrite=overwrite)
+    --gate holds the bundle's best variant to conditions, at every workload; name@WHERE narrows
+    one to a workload or an engine: "p95_ms@1x128<5,agreement>=0.99,speedup@cpu-int8>=3".
+    """
+    if source is None and (bundle is None or baseline is None):
+        raise click.UsageError("give BUNDLE and --baseline to measure, or --from FILE to show")
+    wanted = outcome.prepare(
+        as_json=as_json,
+        details=details,
+        overwrite=overwrite,
+        output=output,
+        page=page,
+        compare=compare,
+        gate=gate,
+    )
+    if source is not None:
+        from bertedge.bench.reading import read_report
+
+        outcome.show(read_report(source), wanted)
+    elif bundle is not None and baseline is not None:
+        outcome.show(_measure(bundle, baseline, flags), wanted)
+
+
+def _measure(bundle: Path, baseline: str, flags: dict[str, Any]) -> "Report":
+    need("bench", "torch", "transformers", "safetensors", "onnxruntime")
+    from bertedge.bench.run import BenchConfig, bench
+    from bertedge.cli.progress import Terminal
+
     config = BenchConfig(
         bundle=bundle,
         baseline=baseline,
-        settings=_settings(flags, quick=quick),
+        settings=_settings(flags, quick=flags["quick"]),
         grid=flags["grid"],
-        data=data,
+        data=flags["data"],
         peers=flags["peers"],
         columns=options.columns_of(flags),
         device=flags["device"],
         command=shlex.join(["bertedge", *sys.argv[1:]]),
     )
-    report = bench(config, Terminal())
-    click.echo(records.to_json(report) if as_json else render(report), nl=False)
-    if output is not None:
-        with staged_file(output, overwrite=overwrite) as file:
-            file.write(records.to_json(report))
-    if not report.complete:
-        raise click.ClickException("interrupted; what was finished is printed")
-    if not report.results:
-        raise click.ClickException("no engine could be measured; the report says why")
+    return bench(config, Terminal())
 
 
 def _settings(flags: dict[str, Any], *, quick: bool) -> "Settings":

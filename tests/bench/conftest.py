@@ -2,13 +2,20 @@ import importlib.util
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bertedge.bench.engines import EngineSpec
+from bertedge.bench.engines import EngineSpec, LeftOut
+from bertedge.bench.memory import MemoryPoint
 from bertedge.bench.messages import PROTOCOL, Open
+from bertedge.bench.open_load import LoadPoint, OpenLoad
+from bertedge.bench.profiling import OperatorTime, Profile
+from bertedge.bench.reading import read_report
+from bertedge.bench.report import Labelled, Noise, Report
 from bertedge.bench.settings import Settings
+from bertedge.bench.statistics import Ratio
 from bertedge.tasks import Task
 
 ROOT = Path(__file__).parents[2]
@@ -199,3 +206,63 @@ def runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+@pytest.fixture(scope="session")
+def recorded() -> Report:
+    """A bench as it was recorded with schema 1: PyTorch in fp32 and bf16, an int8 bundle."""
+    return read_report(Path(__file__).parent / "records" / "schema1.json")
+
+
+@pytest.fixture(scope="session")
+def full(recorded: Report) -> Report:
+    """The same with something of everything that schema 2 added."""
+    memory = tuple(
+        MemoryPoint(where=where, at_s=second, resident_bytes=90 << 20, peak_bytes=100 << 20)
+        for second, where in enumerate(("start", "1x16", "1x64"))
+    )
+    engines = [
+        replace(
+            engine,
+            installed_bytes=700 << 20,
+            memory=memory,
+            idle_cpu=0.01,
+            labelled=Labelled(
+                data="test.jsonl", metric="accuracy", value=0.9 - i / 100, rows=400, agreement=None
+            ),
+        )
+        for i, engine in enumerate(recorded.engines)
+    ]
+    point = LoadPoint(
+        offered_per_s=100, achieved_per_s=99, texts=50, p50_ms=1, p90_ms=2, p95_ms=3, p99_ms=4,
+        max_ms=5, saturated=False,
+    )  # fmt: skip
+    lost = replace(point, offered_per_s=1000, achieved_per_s=500, p99_ms=90, saturated=True)
+    loads = [
+        OpenLoad(
+            engine=engine.name, workload="texts one by one", seed=0, unloaded_p50_ms=1, limit_ms=5,
+            knee_per_s=100, points=(point, lost),
+        )
+        for engine in engines
+    ]  # fmt: skip
+    profiles = [
+        Profile(
+            graph=stage, stage=stage, workload="1x16", runs=5, total_ms=ms,
+            operators=(OperatorTime(name="MatMul", calls=24, ms=ms, share=1.0),),
+        )
+        for stage, ms in (("exported", 5.0), ("fused", 3.0), ("int8", 1.0))
+    ]  # fmt: skip
+    ratio = Ratio(median=1.0, low=0.99, high=1.01, confidence=0.95, rounds=10)
+    noise = [
+        Noise(engine="torch-fp32", workload=load.name, ratio=ratio, floor=0.02)
+        for load in recorded.workloads
+    ]
+    return replace(
+        recorded,
+        command="bertedge bench <bundle> --baseline 'a & b'",
+        engines=tuple(engines),
+        open_loads=tuple(loads),
+        profiles=tuple(profiles),
+        noise=tuple(noise),
+        left_out=(LeftOut(name="openvino", why="it is not installed", fix="pip install openvino"),),
+    )

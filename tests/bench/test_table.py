@@ -9,6 +9,7 @@ from bertedge.bench.report import (
     Comparison,
     Difference,
     EngineReport,
+    Labelled,
     Load,
     Report,
     Result,
@@ -16,7 +17,8 @@ from bertedge.bench.report import (
 from bertedge.bench.sentences import best_variant, notes, summary
 from bertedge.bench.settings import Settings
 from bertedge.bench.statistics import Ratio, summarize
-from bertedge.bench.table import number, render
+from bertedge.bench.table import render
+from bertedge.bench.wording import number
 from bertedge.bundle import Accuracy
 from bertedge.tasks import Task
 
@@ -62,7 +64,7 @@ def result(name: str, p50_ms: float, ratio: tuple[float, float, float] | None) -
         latency=summarize([p50_ms] * 10),
         texts_per_second=8000 / p50_ms,
         speedup=speedup,
-        difference=Difference.FASTER if ratio else None,
+        difference=difference(ratio) if ratio else None,
         agreement=Agreement(share=0.96875, labels=32) if ratio else None,
         warm_up_runs=12,
         warm_up_s=0.5,
@@ -70,6 +72,13 @@ def result(name: str, p50_ms: float, ratio: tuple[float, float, float] | None) -
         rounds=(0,),
         rounds_ms=((p50_ms,) * 10,),
     )
+
+
+def difference(ratio: tuple[float, float, float]) -> Difference:
+    low, median, high = ratio
+    if low <= 1 <= high:
+        return Difference.NONE
+    return Difference.FASTER if median > 1 else Difference.SLOWER
 
 
 TORCH = engine(
@@ -130,17 +139,37 @@ INT8 = result("cpu-int8", 100, (6.9, 7.15, 7.4))
 BASE = result("torch-fp32", 715, None)
 
 
-def test_the_table_shows_every_engine_and_marks_the_fastest():
+def row(text: str, name: str) -> list[str]:
+    """The cells of an engine's first row."""
+    return next(line.split() for line in text.splitlines() if line.startswith(f"{name} "))
+
+
+def test_one_table_shows_every_engine_and_marks_the_fastest():
     text = render(report(TORCH, engine("cpu-int8"), results=(BASE, INT8)))
     assert max(len(line) for line in text.splitlines()) <= 100
-    rows = {line.split()[0]: line for line in text.splitlines() if line.startswith("  ")}
-    latency = [line for line in text.splitlines() if "7.15x" in line]
-    assert latency[0].split() == [
+    assert row(text, "cpu-int8") == ["cpu-int8", "100*7.2x", "96.9%", "0.40", "100", "20.0"]
+    assert row(text, "torch-fp32") == ["torch-fp32", "715", "4.00", "500", "80.0"]
+
+
+def test_more_workloads_than_fit_make_a_second_table():
+    loads = [Load(name=f"{n}x128", batch=n, length=128, texts=n, repeats=20) for n in range(1, 8)]
+    results = [replace(each, workload=load.name) for load in loads for each in (BASE, INT8)]
+    whole = report(TORCH, engine("cpu-int8"), results=tuple(results), workloads=tuple(loads))
+    text = render(whole)
+    assert max(len(line) for line in text.splitlines()) <= 100
+    assert text.count("100*7.2x") == 7
+
+
+def test_details_show_percentiles_intervals_and_the_parts_of_a_start():
+    whole = report(TORCH, engine("cpu-int8"), results=(BASE, INT8))
+    text = render(whole, details=True)
+    assert len(text) > len(render(whole))
+    assert max(len(line) for line in text.splitlines()) <= 100
+    assert row(text, "  cpu-int8") == [
         "cpu-int8", "*", "100", "100", "100", "100", "80.0", "7.15x", "(6.90-7.40)", "96.9%",
     ]  # fmt: skip
-    assert rows["torch-fp32"].split()[1:] == [
-        "4.00", "0.10", "3.00", "0.80", "0.10", "500", "80.0",
-    ]  # fmt: skip
+    rows = [line.split() for line in text.splitlines() if line.startswith("  torch-fp32")]
+    assert rows[-1][1:] == ["4.00", "0.10", "3.00", "0.80", "0.10", "500", "80.0", "100"]
 
 
 def test_three_sentences_say_what_it_comes_to():
@@ -157,18 +186,60 @@ def test_three_sentences_say_what_it_comes_to():
     assert summary(report(TORCH, int8, results=(BASE, INT8))) == [
         "cpu-int8 against torch-fp32: 7.15 times as fast (6.90 to 7.40) on 8x128; it gives its "
         "first label after 0.40 s, torch-fp32 after 4.00 s.",
-        "It takes 20 MiB on disk against 80 MiB (4.0 times smaller), and 100 MiB of memory at its "
-        "peak against 500 MiB (5.0 times smaller).",
+        "It takes 20 MiB on disk against 80 MiB (4.0 times smaller), 100 MiB of packages against "
+        "100 MiB (the same) and 100 MiB of memory at its peak against 500 MiB (5.0 times smaller).",
         "cpu-int8 agrees with the baseline on 96.9% of 32 labels of random tokens; export measured "
         "accuracy 0.8848 against 0.8861 on the 1,200 rows of dev.csv.",
     ]
 
 
-def test_a_difference_within_the_spread_is_called_none():
+def labelled(value: float, agreement: float | None = None) -> Labelled:
+    return Labelled(data="test.csv", metric="accuracy", value=value, rows=1000, agreement=agreement)
+
+
+def test_what_it_costs_in_accuracy_is_told_from_chance():
+    torch = replace(TORCH, labelled=labelled(0.9))
+
+    def said(value: float, agreement: float) -> str:
+        int8 = engine("cpu-int8", labelled=labelled(value, agreement))
+        return summary(report(torch, int8, results=(BASE, INT8)))[2]
+
+    assert said(0.9, 1.0) == (
+        "cpu-int8 costs nothing in accuracy: 0.9000 against 0.9000 on 1,000 rows of test.csv, and "
+        "gives the baseline's label to 100.0%."
+    )
+    # Ten rows differ; by chance alone the difference would be within 0.62 points.
+    assert "costs 0.60 points of accuracy, no more than chance on so few rows:" in said(0.894, 0.99)
+    assert "costs 0.70 points of accuracy: 0.8930 against" in said(0.893, 0.99)
+    assert "gains 0.70 points of accuracy: 0.9070 against" in said(0.907, 0.99)
+
+
+def test_many_workloads_are_one_range_and_those_without_difference_are_named():
+    loads = [Load(name=f"{n}x128", batch=n, length=128, texts=n, repeats=20) for n in (1, 2, 4, 8)]
+    ratios = [(6.9, 7.15, 7.4), (4.9, 5.0, 5.1), (2.9, 3.0, 3.1), (0.9, 1.0, 1.1)]
+    results = [
+        replace(each, workload=load.name)
+        for load, ratio in zip(loads, ratios, strict=True)
+        for each in (BASE, result("cpu-int8", 100, ratio))
+    ]
+    whole = report(TORCH, engine("cpu-int8"), results=tuple(results), workloads=tuple(loads))
+    assert summary(whole)[0].startswith(
+        "cpu-int8 against torch-fp32: 7.15 times as fast (6.90 to 7.40) on 1x128, 3.00 to 5.00 "
+        "times on the 2 other workloads and no difference on 8x128; it gives"
+    )
+
+
+def test_a_difference_within_the_noise_is_called_none():
     same = result("cpu-int8", 710, (0.97, 1.01, 1.05))
     whole = report(TORCH, engine("cpu-int8"), results=(BASE, same))
-    assert "1.01x (0.97-1.05) none" in render(whole)
+    assert row(render(whole), "cpu-int8")[1] == "710*~"
+    assert "1.01x (0.97-1.05) none" in render(whole, details=True)
     assert summary(whole)[0].startswith("cpu-int8 against torch-fp32: no difference on 8x128;")
+    # The interval excludes 1, but the baseline differs as much from itself.
+    noisy = replace(result("cpu-int8", 700, (1.01, 1.02, 1.03)), difference=Difference.NONE)
+    whole = report(TORCH, engine("cpu-int8"), results=(BASE, noisy))
+    assert row(render(whole), "cpu-int8")[1] == "700*~"
+    assert "no difference on 8x128;" in summary(whole)[0]
 
 
 def test_an_engine_with_a_problem_is_not_praised():
@@ -178,19 +249,19 @@ def test_an_engine_with_a_problem_is_not_praised():
     best = best_variant(whole)
     assert best and best.name == "cpu-int8"
     text = render(whole)
-    assert "liar *" not in text and "cpu-int8 *" in text
+    assert "*" not in row(text, "liar")[1] and "*" in row(text, "cpu-int8")[1]
     assert "! liar: disagrees with the baseline" in text
 
 
 def test_engines_without_figures_have_rows_that_say_why():
     broken = engine("broken", cold_start=None, cold_starts=(), problem="start: " + "x" * 200)
-    left_out = (LeftOut(name="cuda-fp16", why="needs cuda"),)
+    left_out = (LeftOut(name="cuda-fp16", why="needs cuda", fix="buy a GPU"),)
     text = render(
         report(TORCH, broken, engine("cpu-int8"), results=(BASE, INT8), left_out=left_out)
     )
     assert max(len(line) for line in text.splitlines() if "x" * 200 not in line) <= 100
-    assert sum(line.startswith("  broken") for line in text.splitlines()) == 2
-    assert "- cuda-fp16 is left out: needs cuda" in text
+    assert row(text, "broken")[1:] == ["start:", "x" * 75]
+    assert "- cuda-fp16 is left out: needs cuda (buy a GPU)" in text
 
 
 def test_nothing_is_summed_up_where_nothing_was_measured():

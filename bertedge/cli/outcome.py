@@ -1,0 +1,113 @@
+"""What `bertedge bench` does with a report: show it, keep it, hold it against others."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bertedge.cli.extras import need
+
+if TYPE_CHECKING:
+    from bertedge.bench.gate import Condition
+    from bertedge.bench.report import Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the flags ask for, checked before anything is measured."""
+
+    as_json: bool
+    details: bool
+    overwrite: bool
+    output: Path | None
+    page: Path | None
+    old: "Report | None"
+    """What to compare with."""
+    old_name: str
+    conditions: "tuple[Condition, ...]"
+
+
+def prepare(  # noqa: PLR0913 (one a flag)
+    *,
+    as_json: bool,
+    details: bool,
+    overwrite: bool,
+    output: Path | None,
+    page: Path | None,
+    compare: Path | None,
+    gate: str | None,
+) -> Outcome:
+    """Refuse now what would be refused after minutes of measuring."""
+    from bertedge.bench.gate import GateError, parse_gate
+    from bertedge.bench.reading import read_report
+    from bertedge.staging import check_output
+
+    for path in (output, page):
+        if path is not None:
+            check_output(path, overwrite=overwrite)
+    if page is not None:
+        need("bench", "matplotlib")
+    try:
+        conditions = parse_gate(gate) if gate is not None else ()
+    except GateError as error:
+        raise click.UsageError(str(error)) from error
+    return Outcome(
+        as_json=as_json,
+        details=details,
+        overwrite=overwrite,
+        output=output,
+        page=page,
+        old=None if compare is None else read_report(compare),
+        old_name="" if compare is None else str(compare),
+        conditions=conditions,
+    )
+
+
+def show(report: "Report", outcome: Outcome) -> None:
+    """Print and write it; exit with 1 where a condition fails or the report is not whole.
+
+    With --json, standard output holds one object and the rest goes to standard error.
+    """
+    from bertedge import records
+    from bertedge.bench.compare import comparison_lines
+    from bertedge.bench.table import render
+    from bertedge.staging import staged_file
+
+    text = records.to_json(report) if outcome.as_json else render(report, details=outcome.details)
+    click.echo(text, nl=False)
+    if outcome.output is not None:
+        with staged_file(outcome.output, overwrite=outcome.overwrite) as file:
+            file.write(records.to_json(report))
+    if outcome.page is not None:
+        from bertedge.bench.html.page import render_page
+
+        with staged_file(outcome.page, overwrite=outcome.overwrite) as file:
+            file.write(render_page(report))
+    if outcome.old is not None:
+        _say(comparison_lines(outcome.old, report, outcome.old_name), outcome)
+    failed = _hold(report, outcome)
+    if not report.complete:
+        raise click.ClickException("interrupted; what was finished is printed")
+    if not report.results:
+        raise click.ClickException("no engine could be measured; the report says why")
+    if failed:
+        raise click.ClickException(f"the gate is not met: {failed}")
+
+
+def _hold(report: "Report", outcome: Outcome) -> str | None:
+    """Print the gate's findings; return how many fail, in words."""
+    from bertedge.bench.gate import GateError, gate_lines, judge
+
+    try:
+        findings = judge(report, outcome.conditions)
+    except GateError as error:
+        raise click.UsageError(str(error)) from error
+    if findings:
+        _say(["Gate:", *(f"  {line}" for line in gate_lines(findings))], outcome)
+    failed = sum(not finding.holds for finding in findings)
+    return f"{failed} of {len(findings)} figures fail" if failed else None
+
+
+def _say(lines: list[str], outcome: Outcome) -> None:
+    click.echo("\n" + "\n".join(lines), err=outcome.as_json)
