@@ -1,0 +1,147 @@
+"""The page without a browser: what it says, and that nothing in it needs a network."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+pytest.importorskip("matplotlib", reason="needs the bench extra")
+
+from bertedge import records
+from bertedge.bench.html.page import render_page
+from bertedge.bench.html.theme import SHADES, looks
+from bertedge.bench.report import Report
+
+FIGURES = {
+    "speedups", "distribution-texts-one-by-one", "pareto", "by-length", "by-batch", "under-load",
+    "operators", "cold-start", "on-disk", "installed", "peak-memory", "memory",
+}  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Ids, addresses, and what stands in the element of the record."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.missing: set[str] = set()
+        self.data = ""
+        self._in_data = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        self._in_data = found.get("id") == "data"
+        self.ids += [found["id"]] if "id" in found else []
+        if "missing" in found.get("class", ""):
+            self.missing.add(found["id"])
+        names = ("src", "href", "xlink:href", "action", "srcset")
+        self.addresses += [found[name] for name in names if name in found]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_data = False
+
+    def handle_data(self, data: str) -> None:
+        if self._in_data:
+            self.data += data
+
+
+def test_every_figure_is_there_and_none_is_missing(full: Report):
+    page = Page(render_page(full))
+    assert set(page.ids) >= FIGURES
+    assert page.missing == set()
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_what_was_not_measured_says_how_to_get_it(recorded: Report):
+    text = render_page(recorded)
+    page = Page(text)
+    assert page.missing == {"under-load", "operators", "installed", "memory"}
+    assert "give --grid" not in text
+    one = replace(recorded, workloads=recorded.workloads[:1])
+    assert "give --grid 1x16,1x64,1x128" in render_page(one)
+
+
+def test_nothing_is_fetched(full: Report):
+    page = Page(render_page(full))
+    assert {address[0] for address in page.addresses if address != "data:,"} == {"#"}
+    assert "@import" not in render_page(full)
+
+
+def test_the_record_is_embedded_whole_and_cannot_end_its_element(full: Report):
+    hostile = replace(full, command="</script><script>alert(1)</script>")
+    text = render_page(hostile)
+    assert "<script>alert" not in text
+    assert json.loads(Page(text).data) == records.to_plain(hostile)
+
+
+def test_names_are_text_wherever_they_stand(full: Report):
+    engines = list(full.engines)
+    engines[-1] = replace(engines[-1], name="<b>$x$ & y</b>")
+    results = [replace(r, engine="<b>$x$ & y</b>") for r in full.results if r.engine == "cpu-int8"]
+    text = render_page(replace(full, engines=tuple(engines), results=tuple(results)))
+    assert "<b>$x$" not in text
+    assert "&lt;b&gt;$x$ &amp; y&lt;/b&gt;" in text
+
+
+def test_a_bench_in_which_nothing_ran_is_still_a_page(full: Report):
+    engines = [
+        replace(e, problem="start: crashed", cold_start=None, cold_starts=(), memory=(),
+                peak_memory_bytes=None, installed_bytes=None, labelled=None, on_texts=None,
+                on_random_tokens=None)
+        for e in full.engines
+    ]  # fmt: skip
+    nothing = replace(
+        full, engines=tuple(engines), results=(), open_loads=(), profiles=(), noise=()
+    )
+    text = render_page(nothing)
+    assert Page(text).missing == (FIGURES - {"on-disk", "distribution-texts-one-by-one"}) | {
+        "distribution"
+    }
+    assert text.count("start: crashed") >= len(engines)
+
+
+def test_colors_come_from_the_page_and_text_is_text(full: Report):
+    text = render_page(full)
+    figures = re.findall(r"<figure.*?</figure>", text, flags=re.DOTALL)
+    assert figures
+    for figure in figures:
+        assert not re.search(r"#[0-9a-f]{6}", figure)
+        assert "<text" in figure
+
+
+def test_the_same_report_is_the_same_page(full: Report):
+    assert render_page(full) == render_page(full)
+
+
+@pytest.mark.parametrize("page", ["light", "dark"])
+def test_colors_stand_out_from_their_page(page: str):
+    background = getattr(SHADES["card"], page)
+    for name, shade in SHADES.items():
+        contrast = ratio(getattr(shade, page), background)
+        if name in ("ink", "muted"):
+            assert contrast >= 4.5, name  # WCAG 2.1, 1.4.3: text
+        elif name not in ("page", "card", "line", "band"):
+            assert contrast >= 3, name  # 1.4.11: parts of graphics
+
+
+def ratio(one: str, other: str) -> float:
+    """Contrast as WCAG 2.1 defines it."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(color: str) -> float:
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_engines_differ_by_more_than_color(full: Report):
+    many = [replace(full.engines[1], name=f"peer {i}") for i in range(10)]
+    given = looks([*full.engines, *many])
+    assert len({look.marker for look in list(given.values())[:12]}) == 12
+    assert given["cpu-int8"].strong and not given["torch-fp32"].strong
