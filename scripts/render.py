@@ -3,8 +3,8 @@
 usage: python scripts/render.py [--check]
 
 Each document has regions between `<!-- measured:begin NAME -->` and `<!-- measured:end NAME -->`;
-what stands in them comes from the functions here alone. `--check` writes nothing and fails if a
-document differs from what its JSON says.
+what stands in them comes from the functions here alone; the pictures beside the JSON are drawn from
+it too. `--check` writes nothing and fails if a document or a picture differs from its JSON.
 """
 
 import json
@@ -13,8 +13,24 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from bertedge.bench import sentences
+from bertedge.bench.html.picture import picture
+from bertedge.bench.reading import read_report
+from bertedge.bench.report import Difference, Report, Result
+
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"
+BENCHES = (
+    ("MiniLM", "bench_home_intents.json"),
+    ("BERT-base", "bench_bert_base.json"),
+)
+"""What `bertedge bench` wrote, by the name to show; those that are there are rendered."""
+PICTURE = """
+<picture>
+  <source media="(prefers-color-scheme: dark)" srcset="benchmarks/bench-dark.svg">
+  <img alt="Median latency by engine" src="benchmarks/bench.svg">
+</picture>
+"""
 
 
 def finetune(record: dict[str, Any]) -> str:
@@ -53,46 +69,84 @@ def end_to_end(record: dict[str, Any]) -> str:
     return table(head, rows) + "\n\n" + provenance(record)
 
 
-def bench(record: dict[str, Any]) -> str:
-    engines = record["engines"]
-    sizes = {engine["name"]: engine for engine in engines}
-    names = [name for name in sizes if sizes[name]["problem"] is None]
-    results = {(row["workload"], row["engine"]): row for row in record["results"]}
+def bench() -> str:
+    """One table a model, and the picture of all."""
+    reports = [(title, read_report(path)) for title, path in benches()]
+    parts = [PICTURE.strip()] if reports else []
+    for title, report in reports:
+        parts += [bench_table(title, report), bench_words(report)]
+    return "\n\n".join(parts)
+
+
+def benches() -> list[tuple[str, Path]]:
+    """The recorded runs that there are, in the order of the page."""
+    paths = [(title, BENCHMARKS / file) for title, file in BENCHES]
+    return [(title, path) for title, path in paths if path.exists()]
+
+
+def bench_table(title: str, report: Report) -> str:
+    results = {(row.workload, row.engine): row for row in report.results}
+    loads = report.workloads
     rows = []
-    for load in record["workloads"]:
-        what = load["name"]
-        if load["length"] is None:
-            what = "one text" if load["texts"] == 1 else f"all {load['texts']} texts"
-        cells = []
-        for name in names:
-            row = results[load["name"], name]
-            cell = f"{row['latency']['p50_ms']:.3g} ms"
-            if row["speedup"]:
-                cell += f", **{row['speedup']['median']:.1f}x**"
-            cells.append(cell)
-        rows.append([what, *cells])
-    starts = [f"{sizes[name]['cold_start']['total_s']:.2f} s" for name in names]
-    rows.append(["cold start to first label", *starts])
-    memory = [f"{sizes[name]['peak_memory_bytes'] / 2**20:.0f} MiB" for name in names]
-    rows.append(["peak memory", *memory])
-    rows.append(["on disk", *(f"{sizes[name]['bytes_on_disk'] / 2**20:.0f} MiB" for name in names)])
-    compared = record["comparison"]
-    where = record["environment"]
-    versions = where["versions"]
-    agreement = next((engine["on_texts"] for engine in engines if engine["kind"] == "bundle"), None)
-    said = (
-        "`bertedge bench` of MiniLM fine-tuned to home-intents "
-        f"({compared['parameters'] / 1e6:.0f} million parameters): medians, and the median of the "
-        f"rounds' ratios to PyTorch fp32. {where['cpu']}, {where['cores']} cores, "
-        + ", ".join(f"{name} {number}" for name, number in versions.items())
-        + f"; {where['created'][:10]}."
-    )
-    if agreement:
-        said += (
-            f" Labels equal to PyTorch's: {agreement['share']:.1%} of {agreement['labels']} "
-            "on texts of the test split."
+    for engine in report.engines:
+        if engine.problem is not None:
+            continue
+        cells = [
+            cell(results[load.name, engine.name]) if (load.name, engine.name) in results else "-"
+            for load in loads
+        ]
+        seen = engine.labelled.agreement if engine.labelled else None
+        if seen is None and engine.on_texts:
+            seen = engine.on_texts.share
+        rows.append(
+            [
+                f"**{engine.name}**" if engine.kind == "bundle" else engine.name,
+                *cells,
+                "" if seen is None else f"{seen:.1%}",
+                f"{engine.cold_start.total_s:.2f} s" if engine.cold_start else "-",
+                f"{engine.peak_memory_bytes / 2**20:.0f}" if engine.peak_memory_bytes else "-",
+                f"{engine.bytes_on_disk / 2**20:.0f}",
+            ]
         )
-    return table(["", *names], rows) + "\n\n" + said
+    heads = [
+        load.name if load.length else "one text" if load.texts == 1 else f"{load.texts} texts"
+        for load in loads
+    ]
+    return table([title, *heads, "agree", "start", "peak MiB", "disk MiB"], rows)
+
+
+def cell(row: Result) -> str:
+    text = f"{row.latency.p50_ms:.3g} ms"
+    if row.speedup is None:
+        return text
+    if row.difference == Difference.NONE:
+        return f"{text}, ~"
+    return f"{text}, **{row.speedup.median:.1f}x**"
+
+
+def bench_words(report: Report) -> str:
+    where, what = report.environment, report.comparison
+    versions = ", ".join(f"{name} {number}" for name, number in where.versions.items())
+    size = f"{what.parameters / 1e6:.0f} million parameters"
+    said = " ".join(sentences.summary(report))
+    again = f" `{report.command}`;" if report.command else ""
+    return (
+        f"{said} Medians of {report.settings.rounds} rounds; ratios paired by round; ~ is no "
+        f"difference beyond the noise. {size}; {where.cpu}, "
+        f"{where.cores} cores, {report.settings.threads} threads; {versions};{again} "
+        f"{where.created[:10]}."
+    )
+
+
+def pictures() -> dict[Path, str]:
+    """What each picture's file must hold."""
+    reports = [(title, read_report(path)) for title, path in benches()]
+    if not reports:
+        return {}
+    return {
+        BENCHMARKS / "bench.svg": picture(reports, dark=False),
+        BENCHMARKS / "bench-dark.svg": picture(reports, dark=True),
+    }
 
 
 def predictor(record: dict[str, Any]) -> str:
@@ -234,7 +288,7 @@ def distill(record: dict[str, Any]) -> str:
 
 
 REGIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
-    "bench": ("bench_home_intents.json", bench),
+    "bench": (BENCHES[0][1], lambda _: bench()),
     "finetune": ("finetune.json", finetune),
     "predictor": ("predictor.json", predictor),
     "graph": ("graph.json", graph),
@@ -291,6 +345,11 @@ def main() -> None:
             stale.append(document.relative_to(ROOT))
             if not check:
                 document.write_text(rendered, encoding="utf-8")
+    for path, drawn in pictures().items():
+        if not path.exists() or path.read_text(encoding="utf-8") != drawn:
+            stale.append(path.relative_to(ROOT))
+            if not check:
+                path.write_text(drawn, encoding="utf-8")
     if check and stale:
         sys.exit(f"{', '.join(map(str, stale))} differ from benchmarks/: run scripts/render.py")
 
