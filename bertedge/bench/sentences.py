@@ -3,7 +3,7 @@
 import math
 import statistics
 
-from bertedge.bench.report import Difference, EngineReport, Load, Report, Result
+from bertedge.bench.report import Difference, EngineReport, Labelled, Load, Report, Result
 from bertedge.bench.statistics import Ratio
 
 BUSY = 0.6
@@ -169,12 +169,18 @@ def _accuracy(best: EngineReport, baseline: EngineReport) -> str | None:
     if abs(points) < 0.005:
         return f"{best.name} costs nothing in {name}: {figures}{alike}."
     change = f"{'costs' if points < 0 else 'gains'} {abs(points):.2f} points of {name}"
-    if ours.metric == "accuracy" and ours.agreement is not None:
-        # Only rows that the two label differently can move the difference (McNemar 1947).
-        error = math.sqrt(max(1 - ours.agreement, 0.0) / ours.rows) * 100
-        if abs(points) <= SURE * error:
-            change += ", no more than chance on so few rows"
+    if by_chance(ours, theirs):
+        change += ", no more than chance on so few rows"
     return f"{best.name} {change}: {figures}{alike}."
+
+
+def by_chance(ours: Labelled, theirs: Labelled) -> bool:
+    """Tell whether so few rows cannot show that two accuracies differ."""
+    if ours.metric != "accuracy" or ours.agreement is None:
+        return False
+    # Only rows that the two label differently can move the difference (McNemar 1947).
+    error = math.sqrt(max(1 - ours.agreement, 0.0) / ours.rows)
+    return abs(ours.value - theirs.value) <= SURE * error
 
 
 def _labels(best: EngineReport) -> str | None:

@@ -104,6 +104,33 @@ def test_a_bench_in_which_nothing_ran_is_still_a_page(full: Report):
     assert text.count("start: crashed") >= len(engines)
 
 
+def test_a_start_that_dwarfs_all_others_is_cut_off_and_said_to_be(full: Report):
+    start = full.engines[1].cold_start
+    assert start
+    slow = [
+        replace(
+            full.engines[1], name=f"peer {i}", cold_start=replace(start, total_s=s, imports_s=s)
+        )
+        for i, s in enumerate((3.0, 26.0))
+    ]
+    assert "beyond the axis" not in render_page(full)
+    text = render_page(replace(full, engines=(*full.engines, *slow)))
+    assert text.count("(beyond the axis)") == 1
+
+
+def test_a_difference_in_accuracy_within_chance_is_said_to_be(full: Report):
+    torch, int8 = full.engines[0], full.engines[-1]
+    assert torch.labelled and int8.labelled
+
+    def page(value: float) -> str:
+        ours = replace(int8.labelled, value=value, agreement=0.99)
+        engines = (*full.engines[:-1], replace(int8, labelled=ours))
+        return render_page(replace(full, engines=engines))
+
+    assert "0.8950 against 0.9000 on 400 rows, no more than chance; 99.0%" in page(0.895)
+    assert "0.8800 against 0.9000 on 400 rows; 99.0%" in page(0.88)
+
+
 def test_colors_come_from_the_page_and_text_is_text(full: Report):
     text = render_page(full)
     figures = re.findall(r"<figure.*?</figure>", text, flags=re.DOTALL)

@@ -191,12 +191,17 @@ def _stacks(
     names: list[tuple[str, str]], parts: list[list[float]], colors: tuple[str, ...] | list[str],
     unit: str,
 ) -> str:  # fmt: skip
-    """Draw stacked bars, one a row: `names` are what stands above each, left and right."""
+    """Draw stacked bars, one a row: `names` are what stands above each, left and right.
+
+    A bar that would leave the others no room is cut off, and said to be.
+    """
+    limit = _limit([sum(values) for values in parts])
 
     def paint(axes: Axes) -> None:
         for row, ((name, total), values) in enumerate(zip(names, parts, strict=True)):
             y = row * PITCH
-            label(axes, y, name, total, strong=False)
+            beyond = " (beyond the axis)" if sum(values) > limit else ""
+            label(axes, y, name, total + beyond, strong=False)
             left = 0.0
             for value, color in zip(values, colors, strict=True):
                 axes.barh(
@@ -204,12 +209,20 @@ def _stacks(
                     edgecolor=canvas.ink("card"), linewidth=0.6,
                 )  # fmt: skip
                 left += value
-        axes.set_xlim(0, max(sum(values) for values in parts))
+        axes.set_xlim(0, limit)
         frame(axes, len(names))
         canvas.below(axes, unit)
 
     spoken = "; ".join(f"{name} {total}" for name, total in names)
     return canvas.draw(paint, label=spoken, height=len(names) * PITCH + 44, margins=MARGINS)
+
+
+def _limit(totals: list[float]) -> float:
+    """Choose where the axis ends: at the longest bar that is not three times the next."""
+    longest = sorted(totals, reverse=True)
+    while len(longest) > 3 and longest[0] > 3 * longest[1]:
+        longest = longest[1:]
+    return longest[0] * (1 if longest[0] == max(totals) else 1.1)
 
 
 def label(axes: Axes, y: float, name: str, value: str, *, strong: bool) -> None:

@@ -78,6 +78,7 @@ def _right(best: EngineReport, baseline: EngineReport) -> Tile | None:
             figure=f"{points:+.2f}".replace("-", MINUS) if round(points, 2) else "±0",
             what=f"points of {accuracy_name(ours.metric)}",
             detail=f"{ours.value:.4f} against {theirs.value:.4f} on {ours.rows:,} rows"
+            + (", no more than chance" if sentences.by_chance(ours, theirs) else "")
             + ("" if ours.agreement is None else f"; {ours.agreement:.1%} of labels agree"),
         )
     seen = best.on_texts or best.on_random_tokens

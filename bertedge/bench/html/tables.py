@@ -35,10 +35,9 @@ def engines(report: Report) -> str:
     """What each engine is, what it takes, and how right it is."""
     metric = next((e.labelled.metric for e in report.engines if e.labelled), None)
     head = [
-        *("engine", "kind", "precision", "runs on", "batches", "first label s"),
-        *("disk MiB", "installed MiB", "peak MiB", "idle CPU", "J a text"),
-        *([accuracy_name(metric)] if metric else []),
-        "labels agree",
+        *("engine", "first label s", "disk MiB", "installed MiB", "peak MiB", "idle CPU"),
+        *("J a text", *([accuracy_name(metric)] if metric else []), "labels agree"),
+        *("kind", "precision", "runs on", "batches"),
     ]
     rows = []
     for engine in report.engines:
@@ -48,10 +47,6 @@ def engines(report: Report) -> str:
         rows.append(
             [
                 escape(engine.name),
-                escape(engine.kind),
-                escape(engine.precision),
-                escape(engine.runs_on or "-"),
-                escape(engine.batching or "-"),
                 f"{start.total_s:.2f}" if start else "-",
                 number(engine.bytes_on_disk / MIB),
                 _mib(engine.installed_bytes),
@@ -60,6 +55,10 @@ def engines(report: Report) -> str:
                 "-" if engine.joules_per_text is None else number(engine.joules_per_text),
                 *([f"{right.value:.4f}" if right else "-"] if metric else []),
                 f"{seen.share:.1%}" if seen else "baseline" if engine.baseline is None else "-",
+                escape(engine.kind),
+                escape(engine.precision),
+                escape(engine.runs_on or "-"),
+                escape(engine.batching or "-"),
             ]
         )
     return _table(head, rows)
