@@ -27,7 +27,7 @@ OF_A_WORKLOAD: dict[str, Callable[[Result], float | None]] = {
     "speedup_low": lambda result: result.speedup.low if result.speedup else None,
 }
 OF_AN_ENGINE: dict[str, Callable[[Report, EngineReport], float | None]] = {
-    "agreement": lambda _, engine: _agreement(engine),
+    "agreement": lambda _, engine: sentences.agreement(engine),
     "accuracy": lambda _, engine: _metric(engine, "accuracy"),
     "entity_f1": lambda _, engine: _metric(engine, "entity_f1"),
     "cold_start_s": lambda _, engine: engine.cold_start.total_s if engine.cold_start else None,
@@ -169,13 +169,6 @@ def _finding(
         holds=holds and trouble is None,
         trouble=trouble,
     )
-
-
-def _agreement(engine: EngineReport) -> float | None:
-    if engine.labelled and engine.labelled.agreement is not None:
-        return engine.labelled.agreement
-    seen = engine.on_texts or engine.on_random_tokens
-    return seen.share if seen else None
 
 
 def _metric(engine: EngineReport, name: str) -> float | None:

@@ -54,6 +54,14 @@ def main_load(report: Report) -> Load | None:
     return min(loads, key=lambda load: (load.texts, load.length is not None), default=None)
 
 
+def agreement(engine: EngineReport) -> float | None:
+    """Give the share of labels that are the baseline's: of rows, else texts, else tokens."""
+    if engine.labelled and engine.labelled.agreement is not None:
+        return engine.labelled.agreement
+    seen = engine.on_texts or engine.on_random_tokens
+    return seen.share if seen else None
+
+
 def fastest(report: Report, load: Load) -> Result | None:
     """Choose the result of the lowest median at a workload, of engines without a problem."""
     sound = {engine.name for engine in report.engines if not engine.problem}

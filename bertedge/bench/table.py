@@ -94,10 +94,7 @@ def _ratio(result: Result) -> str:
 
 
 def _ends(engine: EngineReport) -> str:
-    seen = engine.labelled.agreement if engine.labelled else None
-    if seen is None:
-        alike = engine.on_texts or engine.on_random_tokens
-        seen = alike.share if alike else None
+    seen = sentences.agreement(engine)
     start, peak = engine.cold_start, engine.peak_memory_bytes
     cells = (
         f"{'' if seen is None else f'{seen:.1%}':>7}",

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from bertedge.bench import sentences
 from bertedge.bench.html.view import MIB, View, accuracy_name, load_name
 from bertedge.bench.report import EngineReport, Report, Result
 from bertedge.bench.statistics import Ratio
@@ -41,8 +42,7 @@ def engines(report: Report) -> str:
     ]
     rows = []
     for engine in report.engines:
-        seen = engine.on_texts or engine.on_random_tokens
-        right = engine.labelled
+        seen, right = sentences.agreement(engine), engine.labelled
         start = engine.cold_start
         rows.append(
             [
@@ -54,7 +54,7 @@ def engines(report: Report) -> str:
                 "-" if engine.idle_cpu is None else f"{engine.idle_cpu:.1%}",
                 "-" if engine.joules_per_text is None else number(engine.joules_per_text),
                 *([f"{right.value:.4f}" if right else "-"] if metric else []),
-                f"{seen.share:.1%}" if seen else "baseline" if engine.baseline is None else "-",
+                "baseline" if engine.baseline is None else "-" if seen is None else f"{seen:.1%}",
                 escape(engine.kind),
                 escape(engine.precision),
                 escape(engine.runs_on or "-"),
