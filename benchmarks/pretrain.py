@@ -26,6 +26,8 @@ RESULT = Path(__file__).parent / "pretrain.json"
 RATES = (1e-4, 3e-4)
 EPOCHS = 3
 VOCABULARY = 6000
+BATCH_SIZE = 16
+"""Small: in ten minutes the number of steps is what is short."""
 
 
 def main() -> None:
@@ -115,6 +117,7 @@ def pretrain(text: Path, output: Path, minutes: float, size: str) -> dict[str, o
     command = [*(sys.executable, "-m", "bertedge", "pretrain", "--json", "--overwrite")]
     command += ["--text", str(text), "--output", str(output), "--minutes", str(minutes)]
     command += ["--config", size, "--vocabulary-size", str(VOCABULARY), "--dropout", "0"]
+    command += ["--batch-size", str(BATCH_SIZE)]
     return json.loads(output_of(command))
 
 
