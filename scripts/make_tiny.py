@@ -182,7 +182,7 @@ def main() -> None:
     here = Path(__file__).resolve().parent.parent / "models" / "tiny"
     output = Path(sys.argv[1]) if len(sys.argv) > 1 else here
     with tempfile.TemporaryDirectory() as name:
-        for task in Task:
+        for task in LABELS:
             checkpoint = make_checkpoint(task, Path(name) / task.value)
             make_bundle(task, checkpoint, output / task.value)
             print(f"{output / task.value}")
