@@ -1,15 +1,19 @@
-"""Accuracy, macro averages and entity F1 from plain arrays, in linear time."""
+"""Accuracy, F1, entity F1 and rank correlation from plain arrays."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 LARGEST_CONFUSION = 20
 """Labels; a larger matrix says nothing on a screen."""
+SAME_VALUE = 0.05
+"""Share of the spread of a model's values by which another may be off and still agree."""
 Integers = NDArray[np.integer]
+Floats = NDArray[np.floating]
 _ROLES = {"B": "B", "I": "I", "M": "I", "E": "E", "L": "E", "S": "S", "W": "S", "U": "S"}
 
 
@@ -30,10 +34,11 @@ class Scores:
     """The scores of a model on labelled examples, each from 0 to 1."""
 
     metric: str
-    """"accuracy", "entity_f1" or "masked_accuracy": what `value` is."""
+    """"accuracy", "micro_f1" (several labels a text), "entity_f1" or "masked_accuracy": what
+    `value` is."""
     value: float
     accuracy: float
-    """Of texts, or of words."""
+    """Of texts, or of words; of whole sets of labels where a text may have several."""
     macro_precision: float
     """Macro averages run over the classes that occur, in gold or predicted labels."""
     macro_recall: float
@@ -60,6 +65,21 @@ def mask_scores(gold: Integers, predicted: Integers, entropy: NDArray[np.float64
         confusion=None,
         perplexity=float(np.exp(min(float(np.mean(entropy)), 700.0))),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueScores:
+    """The scores of a model that gives each text a number."""
+
+    metric: str
+    """"spearman": what `value` is."""
+    value: float
+    pearson: float
+    rmse: float
+    """Root of the mean squared error, in the unit of the labels."""
+
+
+AnyScores = Scores | ValueScores
 
 
 def classification_scores(gold: Integers, predicted: Integers, labels: Sequence[str]) -> Scores:
@@ -91,6 +111,62 @@ def classification_scores(gold: Integers, predicted: Integers, labels: Sequence[
         classes=classes,
         confusion=confusion,
     )
+
+
+def multi_label_scores(
+    gold: NDArray[np.bool_], predicted: NDArray[np.bool_], labels: Sequence[str]
+) -> Scores:
+    """Score which labels each text has, `(examples, labels)`; `value` is the micro F1."""
+    if gold.ndim != 2 or gold.shape != predicted.shape or gold.shape[1] != len(labels):
+        raise ValueError(f"cannot score {predicted.shape} labels against {gold.shape}")
+    if not len(gold):
+        raise ValueError("there are no texts to score")
+    found = np.count_nonzero(gold & predicted, axis=0)
+    offered, support = np.count_nonzero(predicted, axis=0), np.count_nonzero(gold, axis=0)
+    classes = _classes(labels, found=found, predicted=offered, support=support)
+    occurring = [classes[number] for number in np.flatnonzero(offered + support)]
+    given = int(offered.sum() + support.sum())
+    return Scores(
+        metric="micro_f1",
+        value=2 * int(found.sum()) / given if given else 0.0,
+        accuracy=float((gold == predicted).all(axis=1).mean()),
+        macro_precision=_mean(scores.precision for scores in occurring),
+        macro_recall=_mean(scores.recall for scores in occurring),
+        macro_f1=_mean(scores.f1 for scores in occurring),
+        classes=classes,
+        confusion=None,
+    )
+
+
+def value_scores(gold: Floats, predicted: Floats) -> ValueScores:
+    """Score numbers `(examples,)`; the correlation with a constant counts as 0."""
+    gold, predicted = np.asarray(gold, np.float64), np.asarray(predicted, np.float64)
+    if gold.ndim != 1 or gold.shape != predicted.shape or not gold.size:
+        raise ValueError(f"cannot score {predicted.shape} values against {gold.shape}")
+    return ValueScores(
+        metric="spearman",
+        value=_correlation(_ranks(gold), _ranks(predicted)),
+        pearson=_correlation(gold, predicted),
+        rmse=float(np.sqrt(np.mean((gold - predicted) ** 2))),
+    )
+
+
+def agreement(one: NDArray[Any], other: NDArray[Any]) -> float:
+    """Share of predictions of `one` that `other` gives too, from 0 to 1.
+
+    Label numbers `(n,)` must be equal. Of sets of labels `(n, labels)` it is the micro F1 of one
+    against the other, which for sets of one label is that very share. Values `(n,)` must be
+    within SAME_VALUE of the spread (max - min) of those of `one`.
+    """
+    match one.dtype.kind:
+        case "b":
+            given = int(one.sum() + other.sum())
+            return 2 * int((one & other).sum()) / given if given else 1.0
+        case "f":
+            same = np.abs(one - other) <= SAME_VALUE * (one.max() - one.min())
+        case _:
+            same = one == other
+    return float(np.mean(same))
 
 
 def entity_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Scores:
@@ -177,6 +253,19 @@ def _classes(
         )
         for label, right, offered, there in rows
     )
+
+
+def _correlation(one: Floats, other: Floats) -> float:
+    """Pearson's r."""
+    one, other = one - one.mean(), other - other.mean()
+    norm = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float(np.clip(one @ other / norm, -1, 1)) if norm > 0 else 0.0
+
+
+def _ranks(values: Floats) -> Floats:
+    """Rank from 0; equal values share the mean of their ranks."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts + 1) / 2)[place], np.float64)
 
 
 def _mean(values: Iterable[float]) -> float:

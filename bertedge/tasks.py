@@ -12,6 +12,27 @@ class Task(StrEnum):
     FILL_MASK = "fill-mask"
 
 
+class ProblemType(StrEnum):
+    """What the logits of a text classifier stand for, by the names in Hugging Face configs."""
+
+    SINGLE_LABEL = "single_label_classification"
+    MULTI_LABEL = "multi_label_classification"
+    REGRESSION = "regression"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """How the logits of a text become its prediction; token labels have no such choice."""
+
+    problem_type: ProblemType = ProblemType.SINGLE_LABEL
+    temperature: float = 1.0
+    """What logits are divided by before they become scores; it changes no order of labels."""
+    threshold: float | None = None
+    """The least score of a label that is given; None: the best label is, however low."""
+    out_of_scope: str | None = None
+    """The label of a text for which no label reaches the threshold; not one of the model's."""
+
+
 class Aggregation(StrEnum):
     """How token labels become entities, by the names transformers' pipeline gives them."""
 
@@ -31,12 +52,39 @@ class Classification:
     """The label of one text (or pair)."""
 
     label: str
+    """The best of the model's labels; the bundle's out-of-scope label where its score is below
+    the bundle's threshold."""
     score: float
-    """Softmax probability of `label`."""
+    """Softmax probability of the best of the model's labels."""
     scores: dict[str, float]
     """Softmax probability of every label, in the model's order."""
     truncated: bool = False
     """True where the text was longer than the model reads, so that its end was not seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultiLabelClassification:
+    """The labels of one text (or pair), none, one or more."""
+
+    labels: tuple[str, ...]
+    """Those whose score reaches the bundle's threshold, best first."""
+    scores: dict[str, float]
+    """Sigmoid probability of every label, in the model's order."""
+    truncated: bool = False
+    """True where the text was longer than the model reads, so that its end was not seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regression:
+    """The value of one text (or pair)."""
+
+    value: float
+    """As the model gives it: neither clipped nor scaled."""
+    truncated: bool = False
+    """True where the text was longer than the model reads, so that its end was not seen."""
+
+
+TextPrediction = Classification | MultiLabelClassification | Regression
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,4 +131,4 @@ class FilledMasks:
     """True where the text was longer than the model reads; a mask in its end is left out."""
 
 
-Prediction = Classification | Entities | FilledMasks
+Prediction = TextPrediction | Entities | FilledMasks

@@ -13,7 +13,17 @@ from bertedge.cli import VERBS
 
 PACKAGE = Path(bertedge.__file__).parent
 FLOORS = [
-    {"errors", "progress", "tasks", "records", "staging", "bundle", "examples", "metrics"},
+    {
+        "errors",
+        "progress",
+        "tasks",
+        "records",
+        "staging",
+        "bundle",
+        "confidence",
+        "examples",
+        "metrics",
+    },
     {"runtime"},
     {"checkpoint", "evaluation", "training"},
     {"pretrain", "finetune", "export", "bench"},

@@ -3,11 +3,19 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.stats import pearsonr, spearmanr
 from seqeval.metrics import accuracy_score as seqeval_accuracy
 from seqeval.metrics import classification_report as seqeval_report
-from sklearn.metrics import classification_report, confusion_matrix
+from sklearn.metrics import accuracy_score, classification_report, confusion_matrix, f1_score
 
-from bertedge.metrics import Scores, classification_scores, entity_scores
+from bertedge.metrics import (
+    Scores,
+    agreement,
+    classification_scores,
+    entity_scores,
+    multi_label_scores,
+    value_scores,
+)
 
 LABELS = ["a", "b", "c", "d", "e"]
 IOB2 = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
@@ -180,3 +188,62 @@ def test_a_million_words_take_seconds_not_minutes() -> None:
     began = time.perf_counter()
     assert entity_scores(tags, tags).value == 1.0
     assert time.perf_counter() - began < 20
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_several_labels_agree_with_scikit_learn(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    chances = random.dirichlet(np.full(len(LABELS), 0.5))
+    shape = (int(random.integers(1, 40)), len(LABELS))
+    gold, predicted = (random.random(shape) < chances for _ in range(2))
+    scores = multi_label_scores(gold, predicted, LABELS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        report = classification_report(
+            gold, predicted, target_names=LABELS, output_dict=True, zero_division=0
+        )
+        micro = f1_score(gold, predicted, average="micro", zero_division=0)
+    assert scores.metric == "micro_f1" and scores.value == pytest.approx(micro)
+    assert scores.accuracy == pytest.approx(accuracy_score(gold, predicted))
+    for row in scores.classes:
+        found = [row.precision, row.recall, row.f1, row.support]
+        expected = [report[row.label][key] for key in ("precision", "recall", "f1-score")]
+        assert found == pytest.approx([*expected, report[row.label]["support"]])
+    there = (gold | predicted).any(axis=0)
+    assert scores.macro_f1 == pytest.approx(
+        np.mean([row.f1 for row, is_there in zip(scores.classes, there, strict=True) if is_there])
+        if there.any()
+        else 0
+    )
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_correlations_agree_with_scipy(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    gold = random.integers(0, 6, 50) / 2  # many are equal
+    predicted = (gold + random.normal(0, 1, 50)).round(1)
+    scores = value_scores(gold, predicted)
+    assert scores.metric == "spearman"
+    assert scores.value == pytest.approx(spearmanr(gold, predicted).statistic)
+    assert scores.pearson == pytest.approx(pearsonr(gold, predicted).statistic)
+    assert scores.rmse == pytest.approx(np.sqrt(((gold - predicted) ** 2).mean()))
+
+
+def test_the_correlation_with_a_constant_is_0() -> None:
+    scores = value_scores(np.array([1.0, 2.0, 3.0]), np.full(3, 2.0))
+    assert (scores.value, scores.pearson) == (0.0, 0.0)
+    assert value_scores(np.array([1.0]), np.array([1.0])).value == 0.0
+
+
+def test_agreement_is_of_labels_of_several_labels_and_of_near_values() -> None:
+    one, other = np.array([1, 2, 3, 4]), np.array([1, 2, 3, 0])
+    assert agreement(one, other) == 0.75
+    assert agreement(np.eye(5)[one] > 0, np.eye(5)[other] > 0) == 0.75  # sets of one label
+    sets = np.array([[True, False], [False, False], [True, True], [False, True]])
+    others = np.array([[True, False], [False, False], [True, False], [True, False]])
+    assert agreement(sets, others) == agreement(others, sets) == pytest.approx(4 / 7)
+    nothing = np.zeros((3, 2), np.bool_)
+    assert agreement(nothing, nothing) == 1.0
+    values = np.array([0.0, 2.0, 5.0, 3.0])
+    assert agreement(values, values + 0.24) == 1.0  # 5 % of the spread is 0.25
+    assert agreement(values, values + np.array([0.26, 0, 0, -0.26])) == 0.5

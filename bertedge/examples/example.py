@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertedge.errors import DataError
-from bertedge.tasks import Task
+from bertedge.tasks import ProblemType, Task, Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,8 @@ class Columns:
     """Whether the first row of a CSV or TSV file names the columns."""
     format: str | None = None
     """csv, tsv, jsonl or conll, where the file's extension does not say it."""
+    label_separator: str | None = None
+    """Between the labels of one cell, where a text may have several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +34,23 @@ class TextExample:
     text: str
     pair: str | None
     label: str | None
+    """None where there are several, or a value, or no labels are read."""
     line: int
     """The first line of the file that it stands on, from 1."""
+    labels: tuple[str, ...] | None = None
+    """In multi-label files, which may well give none."""
+    value: float | None = None
+    """In regression files; finite."""
+
+    @property
+    def input(self) -> Text:
+        """The text, or the two of a pair."""
+        return self.text if self.pair is None else (self.text, self.pair)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The labels, however many the task gives a text."""
+        return self.labels or (() if self.label is None else (self.label,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +76,7 @@ class Request:
     """False: a label is read only where its column is named."""
     pair: bool | None
     """None: a pair is taken where the columns' names say so."""
+    problem_type: ProblemType
 
 
 def check_text(path: Path, line: int, text: str, what: str) -> str:

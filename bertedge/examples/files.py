@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bertedge.errors import DataError, SettingError
-from bertedge.examples import conll, json_lines, tabular
+from bertedge.examples import conll, json_lines, tabular, targets
 from bertedge.examples.example import Columns, Example, Request, TextExample
 from bertedge.examples.lines import check_file, read_lines, unreadable
-from bertedge.tasks import Task
+from bertedge.tasks import ProblemType, Task
 
 PLAIN = "text"
 FORMATS = ("csv", "tsv", "jsonl", "conll")
@@ -40,6 +40,8 @@ class ExampleFile:
     pair: bool
     said: str
     """What was settled, for people."""
+    problem_type: ProblemType = ProblemType.SINGLE_LABEL
+    """Of the labels of texts."""
 
     def __iter__(self) -> Iterator[Example]:
         """Stream the examples; DataError names the file and the line."""
@@ -61,12 +63,12 @@ class ExampleFile:
 
     def _read(self) -> Iterator[Example]:
         if self.columns.format == "jsonl":
-            return json_lines.read(self.path, self.columns, self.task)
+            return json_lines.read(self.path, self.columns, self.task, self.problem_type)
         if self.columns.format == PLAIN:
             return _read_plain(self.path)
         if self.columns.format == "conll":
             return conll.read(self.path, self.columns)
-        return tabular.read(self.path, self.columns)
+        return tabular.read(self.path, self.columns, self.problem_type)
 
 
 def open_examples(
@@ -74,6 +76,7 @@ def open_examples(
     task: Task,
     columns: Columns = Columns(),  # noqa: B008 (frozen)
     *,
+    problem_type: ProblemType = ProblemType.SINGLE_LABEL,
     labelled: bool = True,
     pair: bool | None = None,
 ) -> ExampleFile:
@@ -90,8 +93,8 @@ def open_examples(
     if task is Task.FILL_MASK:
         return _open_plain(path, columns)
     _check_columns(task, columns, pair)
-    request = Request(task=task, labelled=labelled, pair=pair)
-    columns = _settle_format(path, task, columns)
+    request = Request(task=task, labelled=labelled, pair=pair, problem_type=problem_type)
+    columns = _settle_label_separator(_settle_format(path, task, columns), request)
     if columns.format == "jsonl":
         columns = json_lines.resolve(path, columns, request)
     elif columns.format == "conll":
@@ -103,7 +106,8 @@ def open_examples(
         task=task,
         columns=columns,
         pair=columns.pair is not None,
-        said=_say(task, columns),
+        said=_say(request, columns),
+        problem_type=problem_type,
     )
     next(iter(file))
     return file
@@ -173,6 +177,21 @@ def _settle_format(path: Path, task: Task, columns: Columns) -> Columns:
     return replace(columns, format=name, separator=separator)
 
 
+def _settle_label_separator(columns: Columns, request: Request) -> Columns:
+    told = columns.label_separator
+    if request.problem_type is ProblemType.MULTI_LABEL:
+        separator = targets.SEPARATOR if told is None else _SEPARATORS.get(told, told)
+        if separator:
+            return replace(columns, label_separator=separator)
+        raise SettingError("--label-separator is empty; give a character, such as a comma")
+    if told is not None:
+        raise SettingError(
+            "--label-separator parts the labels of a text that may have several; say "
+            f"--problem-type {ProblemType.MULTI_LABEL} too, or leave it out"
+        )
+    return columns
+
+
 def _guess_format(path: Path, task: Task) -> str:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] == ".gz":
@@ -188,10 +207,12 @@ def _guess_format(path: Path, task: Task) -> str:
     )
 
 
-def _say(task: Task, columns: Columns) -> str:
+def _say(request: Request, columns: Columns) -> str:
     kind = "key" if columns.format == "jsonl" else "column"
-    words = {"text": "text", "pair": "second text", "label": "label"}
-    if task is Task.TOKEN_CLASSIFICATION:
+    what = {ProblemType.MULTI_LABEL: "labels", ProblemType.REGRESSION: "value"}
+    label = what.get(request.problem_type, "label")
+    words = {"text": "text", "pair": "second text", "label": label}
+    if request.task is Task.TOKEN_CLASSIFICATION:
         words = {"text": "words", "label": "tags"}
     numbered = columns.format == "conll" or columns.header is False
     parts = []

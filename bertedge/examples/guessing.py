@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from bertedge.errors import DataError
 from bertedge.examples.example import Columns, Request, shorten
-from bertedge.tasks import Task
+from bertedge.tasks import ProblemType, Task
 
 Tiers = tuple[tuple[str, ...], ...]
 
@@ -38,6 +38,10 @@ LABELS: Tiers = (
         *("labels", "intent", "category", "class", "target", "tag", "quality", "sentiment"),
         *("cat", "gold_label", "topic", "is_duplicate"),
     ),
+)
+VALUES: Tiers = (
+    *LABELS,
+    ("score", "similarity", "similarity_score", "relatedness_score", "rating", "value", "stars"),
 )
 TOKENS: Tiers = (("tokens",), ("words", "token", "word"))
 TAGS: Tiers = (("tags",), ("ner_tags", "labels", "slots", "ner", "tag"))
@@ -91,6 +95,13 @@ def known(names: Sequence[str], tiers: Tiers) -> list[str]:
     return []
 
 
+def label_names(request: Request) -> Tiers:
+    """Give the names that a column of labels (or tags, or values) may have."""
+    if request.task is Task.TOKEN_CLASSIFICATION:
+        return TAGS
+    return VALUES if request.problem_type is ProblemType.REGRESSION else LABELS
+
+
 def resolve_names(header: Header, columns: Columns, request: Request) -> Columns:
     """Fill in `text`, `pair` and `label` with names of the header."""
     told = Columns(
@@ -101,7 +112,7 @@ def resolve_names(header: Header, columns: Columns, request: Request) -> Columns
     tokens = request.task is Task.TOKEN_CLASSIFICATION
     label = told.label
     if label is None and request.labelled:
-        label = _guess(header, TAGS if tokens else LABELS, "label", told)
+        label = _guess(header, label_names(request), "label", told)
     told = replace(told, label=label)
     text = told.text or _guess(header, TOKENS if tokens else TEXTS, "text", told)
     pair = told.pair

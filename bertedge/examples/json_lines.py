@@ -1,7 +1,6 @@
 """JSON lines: one object a line."""
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,13 @@ from bertedge.examples.example import (
     Request,
     TextExample,
     TokenExample,
-    check_label,
     check_text,
     shorten,
 )
 from bertedge.examples.lines import read_lines
 from bertedge.examples.tags import TagError, to_iob2
-from bertedge.tasks import Task
+from bertedge.examples.targets import Place, Target, of_json
+from bertedge.tasks import ProblemType, Task
 
 _TYPES = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
 
@@ -33,13 +32,20 @@ def resolve(path: Path, columns: Columns, request: Request) -> Columns:
     raise DataError(f"{path} is empty; give a file with at least one labelled row")
 
 
-def read(path: Path, columns: Columns, task: Task) -> Iterator[Example]:
+def read(path: Path, columns: Columns, task: Task, problem_type: ProblemType) -> Iterator[Example]:
     """Yield the examples; `columns` comes from `resolve`."""
     for line, item in _objects(path):
-        if task is Task.TEXT_CLASSIFICATION:
-            yield _text_example(path, line, item, columns)
-        else:
-            yield _token_example(path, line, item, columns)
+        match task:
+            case Task.TEXT_CLASSIFICATION:
+                place = Place(
+                    path=path,
+                    line=line,
+                    problem_type=problem_type,
+                    separator=columns.label_separator,
+                )
+                yield _text_example(place, item, columns)
+            case Task.TOKEN_CLASSIFICATION:
+                yield _token_example(path, line, item, columns)
 
 
 def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -82,35 +88,26 @@ def _check_surrogates(path: Path, line: int, item: dict[str, Any]) -> None:
         ) from None
 
 
-def _text_example(path: Path, line: int, item: dict[str, Any], columns: Columns) -> TextExample:
+def _text_example(place: Place, item: dict[str, Any], columns: Columns) -> TextExample:
+    path, line = place.path, place.line
+
     def text(key: str | None, what: str) -> str:
         value = _value(path, line, item, key)
         if not isinstance(value, str):
             raise DataError(f"{path}:{line}: {key!r} is {_kind(value)}; the {what} is a string")
         return check_text(path, line, value, what)
 
+    target = Target()
+    if columns.label is not None:
+        target = of_json(place, columns.label, _value(path, line, item, columns.label))
     return TextExample(
         text=text(columns.text, "text"),
         pair=None if columns.pair is None else text(columns.pair, "second text"),
-        label=None if columns.label is None else _label(path, line, item, columns.label),
+        label=target.label,
         line=line,
+        labels=target.labels,
+        value=target.value,
     )
-
-
-def _label(path: Path, line: int, item: dict[str, Any], key: str) -> str:
-    value = _value(path, line, item, key)
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        raise DataError(
-            f"{path}:{line}: the label {key!r} is {json.dumps(value)}, a missing value; "
-            "fill it in or delete the row"
-        )
-    if isinstance(value, bool | int | float):
-        return json.dumps(value)
-    if not isinstance(value, str):
-        raise DataError(
-            f"{path}:{line}: the label {key!r} is {_kind(value)}; each row has one label, a string"
-        )
-    return check_label(path, line, value)
 
 
 def _token_example(path: Path, line: int, item: dict[str, Any], columns: Columns) -> TokenExample:

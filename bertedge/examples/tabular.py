@@ -11,11 +11,12 @@ from bertedge.examples.example import (
     Columns,
     Request,
     TextExample,
-    check_label,
     check_text,
     shorten,
 )
 from bertedge.examples.lines import Row, read_lines
+from bertedge.examples.targets import Place, Target, of_cell
+from bertedge.tasks import ProblemType
 
 LONGEST_FIELD = 2**27
 """In characters; a quote left open would otherwise read the rest of a large file into memory."""
@@ -48,7 +49,7 @@ def resolve(path: Path, columns: Columns, request: Request) -> Columns:
     return replace(_resolve_numbers(path, first, columns, request), header=False)
 
 
-def read(path: Path, columns: Columns) -> Iterator[TextExample]:
+def read(path: Path, columns: Columns, problem_type: ProblemType) -> Iterator[TextExample]:
     """Yield the examples; `columns` comes from `resolve`."""
     places: _Places | None = None
     for row in _rows(path, columns):
@@ -59,12 +60,20 @@ def read(path: Path, columns: Columns) -> Iterator[TextExample]:
         if len(row.cells) != places.width:
             raise _uneven(path, row, places.width, columns)
         pair = None if places.pair is None else row.cells[places.pair]
-        label = None if places.label is None else row.cells[places.label]
+        place = Place(
+            path=path,
+            line=row.line,
+            problem_type=problem_type,
+            separator=columns.label_separator,
+        )
+        target = Target() if places.label is None else of_cell(place, row.cells[places.label])
         yield TextExample(
             text=check_text(path, row.line, row.cells[places.text], "text"),
             pair=pair if pair is None else check_text(path, row.line, pair, "second text"),
-            label=label if label is None else check_label(path, row.line, label),
+            label=target.label,
             line=row.line,
+            labels=target.labels,
+            value=target.value,
         )
 
 
@@ -116,7 +125,7 @@ def _has_header(path: Path, first: Row, columns: Columns, request: Request) -> b
     if columns.header is not None:
         return columns.header
     texts = guessing.known(first.cells, guessing.TEXTS)
-    labels = guessing.known(first.cells, guessing.LABELS)
+    labels = guessing.known(first.cells, guessing.label_names(request))
     told = [name for name in (columns.text, columns.pair, columns.label) if name is not None]
     if not told:
         return bool(texts) and (bool(labels) or not request.labelled)
