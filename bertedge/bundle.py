@@ -19,9 +19,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bertedge import records
+from bertedge.confidence import CalibrationError
 from bertedge.errors import BundleError
 from bertedge.staging import staged_folder
-from bertedge.tasks import Task
+from bertedge.tasks import Decision, Task
 
 FORMAT = 2
 """2 added graphs that are optimized already, in several files; 1 is read as ever."""
@@ -60,11 +61,14 @@ class Accuracy:
     sha256: str
     rows: int
     metric: str
-    """"accuracy", "entity_f1" or "masked_accuracy"."""
+    """"accuracy", "micro_f1", "spearman", "entity_f1" or "masked_accuracy"."""
     checkpoint: float
     variant: float
     agreement: float
-    """Share of labels (of texts, or of words) on which variant and checkpoint agree."""
+    """Share of labels (of texts, or of words) or of values (within 5 % of their spread) on which
+    variant and checkpoint agree; micro F1 of one against the other for sets of labels."""
+    calibration: CalibrationError | None = None
+    """Of the variant's scores; None for tokens and values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +218,8 @@ class Manifest:
     max_length: int
     """Longest input in tokens, special tokens included."""
     pad_token_id: int
+    decision: Decision = Decision()  # noqa: RUF009 (frozen)
+    """How the logits of a text become its prediction."""
     tokenizer: File
     variants: tuple[Variant, ...]
     golden: Golden

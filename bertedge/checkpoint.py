@@ -16,12 +16,13 @@ from safetensors import SafetensorError, safe_open
 
 from bertedge import records
 from bertedge.bundle import Source, hash_file
+from bertedge.confidence import CalibrationError
 from bertedge.errors import CheckpointError, DeviceError
 from bertedge.examples import Columns
-from bertedge.metrics import Scores
+from bertedge.metrics import AnyScores
 from bertedge.runtime import machine
 from bertedge.runtime.batching import Batch
-from bertedge.tasks import Task
+from bertedge.tasks import Decision, ProblemType, Task
 
 TRAINING = "training.json"
 ARCHITECTURES = ("bert", "roberta", "distilbert", "electra")
@@ -74,9 +75,14 @@ class Training:
     best_epoch: float | None
     truncated: int
     """Training texts longer than `max_length` tokens."""
-    dev_scores: Scores | None
+    dev_scores: AnyScores | None
     versions: dict[str, str]
     created: str
+    decision: Decision = Decision()  # noqa: RUF009 (frozen)
+    """How the logits of a text become its prediction; its numbers were chosen on the dev data."""
+    calibration: CalibrationError | None = None
+    """On the dev data, at the temperature that fits it best, whether `decision` takes it or not;
+    None for tokens and values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +97,7 @@ class Checkpoint:
     max_length: int
     """In tokens, special tokens included."""
     pad_token_id: int
+    decision: Decision
     tokenizer_json: str
     """In the format of `tokenizers`, padding and truncation switched off."""
     training: Training | None
@@ -112,6 +119,8 @@ def open_checkpoint(name: str, task: Task | None = None) -> Checkpoint:
     labels = tuple(str(config.id2label[i]) for i in range(config.num_labels))
     if found is Task.FILL_MASK:  # whose labels are the vocabulary
         labels = ()
+    decision = training.decision if training else Decision(problem_type=_problem_of(config))
+    _check_labels(name, found, labels, decision.problem_type)
     tokenizer = load_tokenizer(folder)
     backend = tokenizer.backend_tokenizer
     backend.no_padding()
@@ -124,6 +133,7 @@ def open_checkpoint(name: str, task: Task | None = None) -> Checkpoint:
         pair=training.pair if training else False,
         max_length=training.max_length if training else longest_input(config, tokenizer),
         pad_token_id=int(tokenizer.pad_token_id),
+        decision=decision,
         tokenizer_json=backend.to_str(pretty=True),
         training=training,
         source=_source(folder, config, name),
@@ -304,14 +314,31 @@ def _task_of(config: transformers.PretrainedConfig, folder: Path) -> Task:
             f"{folder} is a {', '.join(names) or 'model'} without a head for a task; "
             f"fine-tune it first: bertedge finetune --model {folder} …"
         )
-    if task is Task.TEXT_CLASSIFICATION and (
-        config.num_labels < 2 or config.problem_type == "multi_label_classification"
-    ):
-        raise CheckpointError(
-            f"{folder} has {config.num_labels} label(s) and problem_type {config.problem_type!r}: "
-            "regression and multi-label classification are not supported"
-        )
     return task
+
+
+def _problem_of(config: transformers.PretrainedConfig) -> ProblemType:
+    """Read the problem type as transformers infers it where the config leaves it open."""
+    if config.problem_type is not None:
+        return ProblemType(config.problem_type)
+    return ProblemType.REGRESSION if config.num_labels == 1 else ProblemType.SINGLE_LABEL
+
+
+def _check_labels(
+    name: str, task: Task, labels: tuple[str, ...], problem_type: ProblemType
+) -> None:
+    if task is not Task.TEXT_CLASSIFICATION:
+        return
+    one, regression = len(labels) == 1, problem_type is ProblemType.REGRESSION
+    if regression and not one:
+        raise CheckpointError(
+            f"{name} gives {len(labels)} values to a text; regression to one is supported"
+        )
+    if one and problem_type is ProblemType.SINGLE_LABEL:
+        raise CheckpointError(
+            f"{name} has the one label {labels[0]!r} for every text; set problem_type in its "
+            f"config.json to {ProblemType.MULTI_LABEL} or {ProblemType.REGRESSION}"
+        )
 
 
 def _source(folder: Path, config: transformers.PretrainedConfig, name: str) -> Source:

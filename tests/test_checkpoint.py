@@ -11,7 +11,7 @@ from bertedge.checkpoint import TorchEngine, fetch, load_model, open_checkpoint
 from bertedge.errors import CheckpointError, DeviceError
 from bertedge.runtime.batching import pad
 from bertedge.runtime.tokenization import Tokenizer
-from bertedge.tasks import Task
+from bertedge.tasks import Decision, ProblemType, Task
 
 
 @pytest.fixture
@@ -41,6 +41,25 @@ def test_a_checkpoint_made_elsewhere_is_read_from_its_config(checkpoint: Path) -
     assert (opened.source.architecture, opened.source.layers, opened.source.heads) == ("bert", 2, 2)
     model = load_model(opened)
     assert opened.source.parameters == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("labels", "said", "expected"),
+    [
+        (3, None, ProblemType.SINGLE_LABEL),
+        (3, "multi_label_classification", ProblemType.MULTI_LABEL),
+        (1, "multi_label_classification", ProblemType.MULTI_LABEL),
+        (1, "regression", ProblemType.REGRESSION),
+        (1, None, ProblemType.REGRESSION),
+    ],
+)
+def test_the_problem_type_is_what_transformers_takes_it_for(
+    checkpoint: Path, labels: int, said: str | None, expected: ProblemType
+) -> None:
+    names = {i: f"L{i}" for i in range(labels)}
+    ids = {name: i for i, name in names.items()}
+    change(checkpoint / "config.json", id2label=names, label2id=ids, problem_type=said)
+    assert open_checkpoint(str(checkpoint)).decision == Decision(problem_type=expected)
 
 
 def test_the_engine_gives_the_logits_of_transformers_on_padded_batches(checkpoint: Path) -> None:
@@ -90,8 +109,17 @@ def spoil_head(folder: Path) -> None:
     change(folder / "config.json", architectures=["BertModel"])
 
 
-def spoil_regression(folder: Path) -> None:
-    change(folder / "config.json", id2label={"0": "score"}, label2id={"score": 0})
+def spoil_lone_label(folder: Path) -> None:
+    one = {"id2label": {"0": "score"}, "label2id": {"score": 0}}
+    change(folder / "config.json", **one, problem_type="single_label_classification")
+
+
+def spoil_values(folder: Path) -> None:
+    change(folder / "config.json", problem_type="regression")
+
+
+def spoil_problem(folder: Path) -> None:
+    change(folder / "config.json", problem_type="ranking")
 
 
 def spoil_tokenizer(folder: Path) -> None:
@@ -120,7 +148,9 @@ def spoil_training(folder: Path) -> None:
         (spoil_config, "config.json cannot be read"),
         (spoil_kind, "has the architecture 'gpt2'; supported are bert, roberta"),
         (spoil_head, "is a BertModel without a head for a task; fine-tune it first"),
-        (spoil_regression, "regression and multi-label classification are not supported"),
+        (spoil_lone_label, "has the one label 'score' for every text; set problem_type"),
+        (spoil_values, "gives 3 values to a text; regression to one is supported"),
+        (spoil_problem, "config.json cannot be read: The config parameter `problem_type`"),
         (spoil_tokenizer, "has no tokenizer that can be loaded"),
         (spoil_tokenizer_json, "has no tokenizer that can be loaded"),
         (spoil_cut, "model.safetensors is damaged"),

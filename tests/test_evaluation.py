@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from bertedge.evaluation import Labeller
 from bertedge.examples import open_examples
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.tokenization import Tokenizer
-from bertedge.tasks import Task
+from bertedge.tasks import Decision, ProblemType, Task
 
 
 class FirstToken:
@@ -108,3 +109,46 @@ def test_a_label_the_model_does_not_know_is_an_error_with_its_line(
     examples = open_examples(write(tmp_path / "d.jsonl", rows), Task.TEXT_CLASSIFICATION)
     with pytest.raises(DataError, match=r"d\.jsonl:2: the model does not know the label 'no'"):
         evaluation.run(model, examples)
+
+
+def test_rows_out_of_scope_have_a_class_and_no_part_in_the_calibration_error(
+    base: Path, vocabulary: dict[str, int], tmp_path: Path
+) -> None:
+    rows: list[dict[str, object]] = [
+        {"text": word, "label": vocabulary[word] % 2} for word in ("red", "blue", "see")
+    ]
+    plain = labeller(base, Task.TEXT_CLASSIFICATION, ("0", "1"))
+    inside = open_examples(write(tmp_path / "in.jsonl", rows), Task.TEXT_CLASSIFICATION)
+    rows.append({"text": "old", "label": "oos"})
+    every = open_examples(write(tmp_path / "all.jsonl", rows), Task.TEXT_CLASSIFICATION)
+    with pytest.raises(DataError, match=r"all.jsonl:4: the model does not know the label 'oos'"):
+        evaluation.run(plain, every)
+    decision = Decision(threshold=0.9, out_of_scope="oos")  # softmax gives 0.73 to all
+    labelling = evaluation.run(replace(plain, decision=decision), every)
+    assert labelling.predicted.tolist() == [2, 2, 2, 2]
+    assert labelling.scores.value == 0.25
+    assert labelling.calibration == evaluation.run(plain, inside).calibration
+    assert labelling.calibration is not None
+    assert labelling.calibration.raw == pytest.approx(1 - 1 / (1 + np.exp(-1)))
+
+
+def test_several_labels_and_values_are_scored_as_what_they_are(
+    base: Path, vocabulary: dict[str, int], tmp_path: Path
+) -> None:
+    words = ["red", "blue", "apple", "old", "see"]
+    lines: list[dict[str, object]] = [
+        {"text": word, "label": ["even", "odd"][vocabulary[word] % 2 :][:1]} for word in words
+    ]
+    model = labeller(base, Task.TEXT_CLASSIFICATION, ("even", "odd"))
+    several = Decision(problem_type=ProblemType.MULTI_LABEL, threshold=0.6)
+    path = write(tmp_path / "several.jsonl", lines)
+    examples = open_examples(path, Task.TEXT_CLASSIFICATION, problem_type=several.problem_type)
+    found = evaluation.run(replace(model, decision=several), examples)
+    assert (found.scores.metric, found.scores.value) == ("micro_f1", 1.0)
+    value = Decision(problem_type=ProblemType.REGRESSION)
+    lines = [{"text": word, "label": 10 - vocabulary[word] % 2} for word in words]
+    path = write(tmp_path / "values.jsonl", lines)
+    examples = open_examples(path, Task.TEXT_CLASSIFICATION, problem_type=value.problem_type)
+    found = evaluation.run(replace(model, decision=value, labels=("value",)), examples)
+    assert (found.scores.metric, found.scores.value) == ("spearman", pytest.approx(1.0))
+    assert found.calibration is None and found.predicted.dtype.kind == "f"

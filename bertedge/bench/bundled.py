@@ -12,7 +12,16 @@ from bertedge.bench.settings import FILLS_MASKS
 from bertedge.bench.subject import Prepared
 from bertedge.errors import SettingError
 from bertedge.runtime.predictor import Predictor
-from bertedge.tasks import Aggregation, Classification, Entities, Prediction, Task, Text
+from bertedge.tasks import (
+    Aggregation,
+    Classification,
+    Entities,
+    MultiLabelClassification,
+    Prediction,
+    Regression,
+    Task,
+    Text,
+)
 
 if TYPE_CHECKING:
     from bertedge.bench.subject import Labels
@@ -69,8 +78,12 @@ class Bundled:
                 raise SettingError(FILLS_MASKS)
 
     def _classified(self, prediction: Prediction) -> int:
-        assert isinstance(prediction, Classification)
-        return self.ids[prediction.label]
+        """Give the best label's number, as the other engines do, whatever is decided on it."""
+        if isinstance(prediction, Regression):
+            return 0  # values are timed, not compared
+        assert isinstance(prediction, Classification | MultiLabelClassification)
+        scores = prediction.scores
+        return self.ids[max(scores, key=scores.__getitem__)]
 
     def _tagged(self, prediction: Prediction, starts: Sequence[int]) -> list[int]:
         """Give each token its label; what the predictor leaves out is outside."""

@@ -14,6 +14,7 @@ from bertedge.bundle import Bundle
 from bertedge.errors import DataError
 from bertedge.examples import Columns
 from bertedge.progress import Progress
+from bertedge.tasks import ProblemType
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import Checkpoint
@@ -92,6 +93,10 @@ def _labelled(
     asked: Asked, bundle: Bundle, settings: Settings, progress: Progress
 ) -> LabelledTexts | None:
     if asked.data is None:
+        return None
+    decision = bundle.manifest.decision
+    if decision.problem_type is not ProblemType.SINGLE_LABEL or decision.out_of_scope:
+        progress.say("nothing is scored on labels: bench scores one label a text; use evaluate")
         return None
     try:
         return draw_labelled(

@@ -3,7 +3,7 @@
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +118,8 @@ def draw(  # noqa: PLR0913 (how the file is read, and what of it)
 
     Reservoir sampling (Vitter's algorithm R): the file is read once and never held.
     """
+    if not labelled:  # a label's column that is named is not read: not all are one label a row
+        columns = replace(columns, label=None)
     examples = open_examples(data, task, columns, labelled=labelled, pair=pair)
     generator = random.Random(seed)
     drawn: list[tuple[int, Example]] = []

@@ -37,12 +37,18 @@ def command(
     from bertedge import evaluation, records
     from bertedge.bundle import MANIFEST
     from bertedge.cli.progress import Terminal
-    from bertedge.cli.report import render_scores
+    from bertedge.cli.report import render_calibration, render_scores
     from bertedge.examples import open_examples
 
     opened = _open_bundle if (Path(model) / MANIFEST).exists() else _open_checkpoint
     labeller, pair = opened(model, device, threads, variant)
-    examples = open_examples(data, labeller.task, options.columns_of(columns), pair=pair or None)
+    examples = open_examples(
+        data,
+        labeller.task,
+        options.columns_of(columns),
+        problem_type=labeller.decision.problem_type,
+        pair=pair or None,
+    )
     progress = Terminal()
     progress.say(examples.said)
     labelling = evaluation.run(labeller, examples, progress)
@@ -52,10 +58,13 @@ def command(
             "truncated": labelling.truncated,
             "seconds": round(labelling.seconds, 3),
             "scores": labelling.scores,
+            "calibration": labelling.calibration,
         }
         click.echo(records.to_json(facts), nl=False)
         return
     click.echo(render_scores(labelling.scores, rows=labelling.rows))
+    if labelling.calibration:
+        click.echo(f"\n{render_calibration(labelling.calibration)}")
     if labelling.truncated:
         click.echo(f"\n{labelling.truncated:,} texts were longer than the model reads")
     click.echo(f"\n{labelling.rows / labelling.seconds:,.0f} rows/s")
@@ -75,6 +84,7 @@ def _open_bundle(
         task=manifest.task,
         labels=manifest.labels,
         pad_token_id=manifest.pad_token_id,
+        decision=manifest.decision,
     )
     return labeller, manifest.pair
 

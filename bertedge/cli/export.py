@@ -99,6 +99,8 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
 
 def render(report: "ExportReport") -> str:
     """Lay out what was made and measured."""
+    from bertedge.cli.report import render_calibration
+
     manifest = report.manifest
     rows = [_row(variant) for variant in manifest.variants]
     head = ("variant", "MB", "logits off by", "checkpoint → variant", "labels agree")
@@ -116,10 +118,14 @@ def render(report: "ExportReport") -> str:
     for variant in manifest.variants:
         if variant.checked_on not in (None, variant.providers[0]):
             lines.insert(-1, f"{variant.name}: measured on {variant.checked_on}, for lack of CUDA")
+    if measured and measured.calibration:
+        lines.insert(-1, f"scores: {render_calibration(measured.calibration)}")
     return "\n".join([*lines[:-1], f"{lines[-1]}  ({report.seconds:.0f} s)"]) + "\n"
 
 
 def _row(variant: "Variant") -> tuple[str, ...]:
+    from bertedge.cli.report import TITLES
+
     megabytes = f"{variant.bytes / 1e6:.1f}"
     parity = f"{variant.parity.max_difference:.2g}"
     if variant.accuracy is None:
@@ -127,9 +133,7 @@ def _row(variant: "Variant") -> tuple[str, ...]:
     found = variant.accuracy
     gained = 100 * (found.variant - found.checkpoint)
     change = f"{found.checkpoint:.4f} → {found.variant:.4f} ({gained:+.2f} points)"
-    from bertedge.cli.report import METRICS
-
-    metric = METRICS[found.metric]
+    metric = TITLES[found.metric]
     return variant.name, megabytes, parity, f"{metric} {change}", f"{found.agreement:.2%}"
 
 

@@ -12,6 +12,7 @@ from bertedge.cli.extras import need
 @click.command(short_help="Train a checkpoint from a labelled file.")
 @options.path_option("--recipe", help="TOML file with any of these settings; flags win.")
 @click.option("--task", metavar="NAME", help="text-classification or token-classification.")
+@click.option("--problem-type", metavar="NAME", help="multi_label_classification, regression.")
 @options.path_option("--train", help="Labelled file: CSV, TSV, JSON lines, CoNLL; .gz alike.")
 @options.path_option("--dev", help="Labelled file that chooses the best epoch.")
 @click.option("--model", metavar="DIR|HUB-ID", help="Base model to start from.")
@@ -31,6 +32,8 @@ from bertedge.cli.extras import need
 @click.option("--precision", metavar="auto|fp32|bf16", help="Of the forward pass [auto].")
 @click.option("--freeze", metavar="embeddings|N", help="Not to train: embeddings, N layers.")
 @click.option("--class-weights", metavar="none|balanced", help="For rare classes [none].")
+@click.option("--out-of-scope", metavar="LABEL", help="Label of texts that none of ours fits.")
+@click.option("--calibrate", is_flag=True, default=None, help="Scores that fit the dev data.")
 @click.option("--seed", type=int, help="Two runs with one seed agree [42].")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run.")
 @options.overwrite_option
@@ -47,7 +50,7 @@ def command(
     need("train", "torch", "transformers", "datasets", "accelerate", "safetensors")
     from bertedge import records
     from bertedge.cli.progress import Terminal
-    from bertedge.cli.report import render_scores
+    from bertedge.cli.report import render_decision, render_scores
     from bertedge.finetune.recipe import read_recipe
     from bertedge.finetune.run import finetune
 
@@ -64,6 +67,8 @@ def command(
     record = finished.training
     if finished.dev:
         click.echo(render_scores(finished.dev.scores, rows=finished.dev.rows) + "\n")
+    for line in render_decision(record.decision, record.calibration):
+        click.echo(line)
     best = f", the best is epoch {record.best_epoch:.3g}" if record.best_epoch else ""
     click.echo(
         f"{record.epochs:.3g} epochs in {record.seconds:.0f} s{best}\ncheckpoint: {finished.output}"

@@ -9,6 +9,7 @@ from bertedge.cli import options
 
 if TYPE_CHECKING:
     from bertedge.bundle import Bundle, Variant
+    from bertedge.tasks import Decision
 
 MOST_LABELS = 12
 
@@ -40,6 +41,7 @@ def _describe(bundle: "Bundle") -> str:
     made = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
     facts = {
         "task": manifest.task.value + _labels(manifest.labels),
+        "decides": _decision(manifest.decision),
         "reads": f"{kind} of up to {manifest.max_length} tokens",
         "made from": f"{source.name} ({source.architecture}, {source.layers} layers, hidden size "
         f"{source.hidden_size}, {source.heads} heads, vocabulary {source.vocabulary:,}, "
@@ -50,7 +52,8 @@ def _describe(bundle: "Bundle") -> str:
         f"{_size(sum(file.bytes for file in files))}",
         "at load": f"{len(manifest.golden.texts)} golden inputs are run again",
     }
-    lines = [str(bundle.folder), *(f"  {name:<10} {fact}" for name, fact in facts.items())]
+    told = {name: fact for name, fact in facts.items() if fact}
+    lines = [str(bundle.folder), *(f"  {name:<10} {fact}" for name, fact in told.items())]
     for variant in manifest.variants:
         lines += ["", *_describe_variant(variant)]
     return "\n".join(lines)
@@ -89,6 +92,21 @@ def _token_budget(variant: "Variant") -> str:
     rates = ", ".join(f"{tokens}: {rate:,.0f}" for tokens, rate in budget.rates.items())
     measured = f" (tokens/s of a core by size: {rates})" if rates else ""
     return f"{budget.tokens} tokens, {threads} at a time: {budget.why}{measured}"
+
+
+def _decision(decision: "Decision") -> str:
+    """Say what is not plain about how logits become labels."""
+    from bertedge.tasks import Decision
+
+    if decision == Decision():
+        return ""
+    facts = [decision.problem_type.value]
+    if decision.temperature != 1:
+        facts.append(f"temperature {decision.temperature:.4g}")
+    if decision.threshold is not None:
+        below = f", else {decision.out_of_scope!r}" if decision.out_of_scope else ""
+        facts.append(f"a label needs a score of {decision.threshold:.4g}{below}")
+    return ", ".join(facts)
 
 
 def _labels(labels: tuple[str, ...]) -> str:

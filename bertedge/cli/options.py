@@ -21,7 +21,8 @@ def columns(function: F) -> F:
         (
             click.option("--text-column", metavar="NAME", help="Text, or tokens; name or number."),
             click.option("--pair-column", metavar="NAME", help="Second text of a pair."),
-            click.option("--label-column", metavar="NAME", help="Label, or tags."),
+            click.option("--label-column", metavar="NAME", help="Label, labels, value, or tags."),
+            click.option("--label-separator", help="Between several labels of a text [comma]."),
             click.option("--separator", callback=_separator, help="tab, comma, space … or itself."),
             click.option("--header/--no-header", default=None, help="First line names columns?"),
             click.option("--format", type=click.Choice(FORMATS), help="If the extension misleads."),
@@ -42,6 +43,7 @@ def columns_of(flags: dict[str, Any]) -> "Columns":
         separator=flags["separator"],
         header=flags["header"],
         format=flags["format"],
+        label_separator=flags["label_separator"],
     )
 
 

@@ -1,18 +1,20 @@
 """`bertedge predict`."""
 
 import contextlib
+import dataclasses
 import io
 import itertools
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from bertedge.cli import options
-from bertedge.tasks import Aggregation, Classification, FilledMasks, Prediction, Text
+from bertedge.tasks import Aggregation, Fill, Prediction, Text
 
 if TYPE_CHECKING:
     from bertedge.examples import Columns
@@ -128,35 +130,28 @@ def _row(text: Text, prediction: Prediction) -> str:
     row: dict[str, Any] = {"text": text} if isinstance(text, str) else {"text": text[0]}
     if isinstance(text, tuple):
         row["pair"] = text[1]
-    if isinstance(prediction, Classification):
-        row["label"] = prediction.label
-        row["score"] = round(prediction.score, DIGITS)
-        row["scores"] = {label: round(s, DIGITS) for label, s in prediction.scores.items()}
-        row["truncated"] = prediction.truncated
-    elif isinstance(prediction, FilledMasks):
-        row["masks"] = [
-            [{"token": each.token, "score": round(each.score, DIGITS)} for each in fills]
-            for fills in prediction.masks
-        ]
-        row["truncated"] = prediction.truncated
-    else:
-        row["entities"] = [
-            {
-                "label": entity.label,
-                "score": round(entity.score, DIGITS),
-                "start": entity.start,
-                "end": entity.end,
-                "text": entity.text,
-            }
-            for entity in prediction.entities
-        ]
-        row["windows"] = prediction.windows
+    row |= _plain(prediction)
     line = json.dumps(row, ensure_ascii=False)
     try:
         line.encode()
     except UnicodeEncodeError:  # a lone surrogate, which only JSON's own escapes can carry
         line = json.dumps(row)
     return line + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """Turn a prediction of any task into what `json` writes, its fields in their own order."""
+    if isinstance(value, float):
+        return round(value, DIGITS)
+    if isinstance(value, dict):
+        return {label: round(score, DIGITS) for label, score in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Fill):
+        return {"token": value.token, "score": _plain(value.score)}
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    return value
 
 
 @contextlib.contextmanager

@@ -1,25 +1,31 @@
 """Scores as text: the one report that finetune, export and evaluate print."""
 
-from bertedge.metrics import Scores
+from bertedge.confidence import CalibrationError
+from bertedge.metrics import AnyScores, Scores, ValueScores
+from bertedge.tasks import Decision
 
+TITLES = {
+    "accuracy": "accuracy",
+    "micro_f1": "micro F1",
+    "spearman": "Spearman",
+    "entity_f1": "entity F1",
+    "masked_accuracy": "accuracy by hidden word",
+}
+"""What people call the metrics."""
 WIDEST_CONFUSION = 10
 MOST_CLASSES = 40
 CORNER = "gold \\ predicted"
 
 
-METRICS = {
-    "accuracy": "accuracy",
-    "entity_f1": "entity F1",
-    "masked_accuracy": "accuracy by hidden word",
-}
-
-
-def render_scores(scores: Scores, *, rows: int) -> str:
+def render_scores(scores: AnyScores, *, rows: int) -> str:
     """Lay out a headline, the table of classes and, for few classes, the confusion matrix."""
-    name = METRICS[scores.metric]
-    lines = [f"{name} {scores.value:.4f} on {rows:,} rows"]
-    if scores.metric == "entity_f1":
-        lines[0] += f"   (accuracy by word {scores.accuracy:.4f})"
+    lines = [f"{TITLES[scores.metric]} {scores.value:.4f} on {rows:,} rows"]
+    if isinstance(scores, ValueScores):
+        lines[0] += f"   (Pearson {scores.pearson:.4f}, root mean squared error {scores.rmse:.4f})"
+        return lines[0]
+    of = {"entity_f1": "by word", "micro_f1": "of whole sets of labels"}.get(scores.metric)
+    if of is not None:
+        lines[0] += f"   (accuracy {of} {scores.accuracy:.4f})"
     if scores.perplexity is not None:
         lines[0] += f"   (perplexity {scores.perplexity:,.2f})"
     if scores.classes:
@@ -27,6 +33,30 @@ def render_scores(scores: Scores, *, rows: int) -> str:
     if scores.confusion is not None and len(scores.confusion) <= WIDEST_CONFUSION:
         lines += ["", *_confusion_table(scores)]
     return "\n".join(lines)
+
+
+def render_calibration(error: CalibrationError) -> str:
+    """Say how far scores are from how often labels are right."""
+    said = f"expected calibration error {error.calibrated:.4f}"
+    if error.temperature != 1:
+        said += f" at temperature {error.temperature:.4g}, {error.raw:.4f} without"
+    return said
+
+
+def render_decision(decision: Decision, fitted: CalibrationError | None) -> list[str]:
+    """Say what was chosen on the dev data, and what a temperature does or would do."""
+    lines = []
+    if decision.threshold is not None:
+        below = f", below it is {decision.out_of_scope!r}" if decision.out_of_scope else ""
+        lines.append(f"threshold {decision.threshold:.4f}{below}")
+    if fitted is not None:
+        does = "makes it" if decision.temperature != 1 else "would make it"
+        flag = "" if decision.temperature != 1 else " (--calibrate)"
+        lines.append(
+            f"expected calibration error {fitted.raw:.4f}; temperature {fitted.temperature:.4g} "
+            f"{does} {fitted.calibrated:.4f}{flag}"
+        )
+    return lines
 
 
 def _class_table(scores: Scores) -> list[str]:

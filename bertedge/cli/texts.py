@@ -68,11 +68,7 @@ def read_texts(path: Path, columns: Columns, progress: Progress, *, pair: bool) 
     # Whatever the model does with it, what stands in a column is a text.
     examples = open_examples(path, Task.TEXT_CLASSIFICATION, columns, labelled=False, pair=pair)
     progress.say(examples.said)
-    return (
-        example.text if example.pair is None else (example.text, example.pair)
-        for example in examples
-        if isinstance(example, TextExample)
-    )
+    return (example.input for example in examples if isinstance(example, TextExample))
 
 
 def _kind(path: Path) -> str:

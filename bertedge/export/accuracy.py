@@ -38,7 +38,13 @@ def find_eval_data(config: ExportConfig, checkpoint: Checkpoint) -> EvalData:
     if config.eval_data is not None:
         known = checkpoint.pair if training else None
         pair = True if config.pair or config.columns.pair is not None else known
-        examples = open_examples(config.eval_data, checkpoint.task, config.columns, pair=pair)
+        examples = open_examples(
+            config.eval_data,
+            checkpoint.task,
+            config.columns,
+            problem_type=checkpoint.decision.problem_type,
+            pair=pair,
+        )
         return EvalData(examples=examples, note=f"{examples.path}: {examples.said}")
     if training is None or training.dev is None:
         return _none("this checkpoint records no dev file")
@@ -49,7 +55,13 @@ def find_eval_data(config: ExportConfig, checkpoint: Checkpoint) -> EvalData:
         return _none(f"the dev file of the training cannot be read ({path}: {error.strerror})")
     if not unchanged:
         return _none(f"the dev file of the training has changed since ({path})")
-    examples = open_examples(path, checkpoint.task, training.dev.columns, pair=checkpoint.pair)
+    examples = open_examples(
+        path,
+        checkpoint.task,
+        training.dev.columns,
+        problem_type=checkpoint.decision.problem_type,
+        pair=checkpoint.pair,
+    )
     return EvalData(examples=examples, note=f"{path}, the dev file of the training")
 
 
@@ -64,6 +76,7 @@ def compare(yardstick: Yardstick, variant: Labelling) -> Accuracy:
         checkpoint=scores.value,
         variant=variant.scores.value,
         agreement=evaluation.agreement(yardstick.labelling, variant),
+        calibration=variant.calibration,
     )
 
 

@@ -122,7 +122,10 @@ def _training_file(checkpoint: Checkpoint) -> ExampleFile | None:
         if hash_file(path) != training.train.sha256:
             return None
         columns = training.train.columns
-        return open_examples(path, checkpoint.task, columns, pair=checkpoint.pair)
+        problem_type = checkpoint.decision.problem_type
+        return open_examples(
+            path, checkpoint.task, columns, problem_type=problem_type, pair=checkpoint.pair
+        )
     except (OSError, BertedgeError):
         return None
 
@@ -141,7 +144,7 @@ def _encode(tokenizer: Tokenizer, examples: list[Example]) -> list[Encoded]:
     if words:
         return tokenizer.encode_words(words)
     texts = [each for each in examples if isinstance(each, TextExample)]
-    return tokenizer.encode([t.text if t.pair is None else (t.text, t.pair) for t in texts])
+    return tokenizer.encode([text.input for text in texts])
 
 
 def _within(rows: list[Encoded]) -> Iterator[Encoded]:

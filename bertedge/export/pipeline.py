@@ -156,6 +156,7 @@ def _describe(subject: Subject, variants: tuple[Variant, ...], tokenizer: Path) 
         pair=subject.pair,
         max_length=checkpoint.max_length,
         pad_token_id=checkpoint.pad_token_id,
+        decision=checkpoint.decision,
         tokenizer=bundle.describe_file(tokenizer),
         variants=variants,
         golden=verify.golden(subject.golden, texts.golden_texts(pair=subject.pair)),

@@ -82,7 +82,7 @@ def _encode(checkpoint: Checkpoint, texts: list[Text], max_length: int) -> list[
 def _text_of(example: Example) -> Text:
     if isinstance(example, TokenExample):
         return " ".join(example.tokens)
-    return example.text if example.pair is None else (example.text, example.pair)
+    return example.input
 
 
 def _as_text(parts: tuple[str, ...]) -> Text:

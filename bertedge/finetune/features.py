@@ -9,13 +9,16 @@ import datasets
 import numpy as np
 
 from bertedge.errors import DataError
-from bertedge.examples import ExampleFile, TextExample
+from bertedge.examples import Example, ExampleFile, TextExample
 from bertedge.runtime.tokenization import Encoded, Tokenizer
-from bertedge.tasks import Task
+from bertedge.tasks import Decision, ProblemType, Task
 
+PLAIN = Decision()
 IGNORED = -100
 """The label that PyTorch's cross entropy leaves out."""
 OUTSIDE = "O"
+VALUE = "value"
+"""The name of what regression gives a text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,49 +33,68 @@ class Features:
     """Texts read in several windows (token tasks); nothing of them is lost."""
 
 
-def find_labels(examples: ExampleFile) -> tuple[str, ...]:
+def find_labels(examples: ExampleFile, decision: Decision = PLAIN) -> tuple[str, ...]:
     """Collect the labels of a training file, in the order the model will number them.
 
     Numbers sort by value. Tags are O, then B- and I- of each entity type in the file. Raises
-    DataError where there is but one class.
+    DataError where there is nothing to tell apart.
     """
     found: set[str] = set()
+    values: set[float] = set()
     for example in examples:
-        if isinstance(example, TextExample):
-            found.add(example.label or "")
-        else:
-            found.update(example.tags or ())
+        found.update(_names(example))
+        if isinstance(example, TextExample) and example.value is not None and len(values) < 2:
+            values.add(example.value)
+    least = 2
     match examples.task:
         case Task.TEXT_CLASSIFICATION:
-            labels = sorted(found, key=_by_value)
+            if decision.problem_type is ProblemType.REGRESSION:
+                return _check_values(examples, values)
+            labels = sorted(found - {decision.out_of_scope}, key=_by_value)
+            least = 1 if decision.problem_type is ProblemType.MULTI_LABEL else 2
         case Task.TOKEN_CLASSIFICATION:
             kinds = sorted({tag[2:] for tag in found if tag != OUTSIDE})
             labels = [OUTSIDE, *(f"{side}-{kind}" for kind in kinds for side in "BI")]
-    if len(labels) < 2:
-        raise DataError(
-            f"{examples.path} has only the label {labels[0]!r}; training needs at least two"
-        )
+    if len(labels) < least:
+        only = f"only the label {labels[0]!r}" if labels else "no label in any row"
+        wanted = "at least two" if least == 2 else "at least one"
+        raise DataError(f"{examples.path} has {only}; training needs {wanted}")
     return tuple(labels)
 
 
-def check_labels(examples: ExampleFile, labels: tuple[str, ...]) -> None:
-    """Raise DataError at the first row whose label is not among `labels`."""
-    known = set(labels)
+def check_labels(
+    examples: ExampleFile, labels: tuple[str, ...], decision: Decision = PLAIN
+) -> None:
+    """Raise DataError at the first row whose label is not among `labels`.
+
+    Where texts may be out of scope, there must be rows of both kinds to tell apart.
+    """
+    known = {*labels, *(() if decision.out_of_scope is None else (decision.out_of_scope,))}
+    scopes = set()
     for example in examples:
-        names = (example.label,) if isinstance(example, TextExample) else example.tags
-        for name in names or ():
+        names = _names(example)
+        scopes.add(decision.out_of_scope in names)
+        for name in names:
             if name not in known:
                 raise DataError(
                     f"{examples.path}:{example.line}: the label {name!r} does not occur in the "
                     f"training file, which has {len(labels)}; mend the label, or add rows of it "
                     "to the training file"
                 )
+    if decision.out_of_scope is not None and len(scopes) < 2:
+        raise DataError(
+            f"{examples.path} has {'only' if True in scopes else 'no'} rows with the label "
+            f"{decision.out_of_scope!r}; a threshold is chosen between such and others: add some"
+        )
 
 
 def build(
     examples: ExampleFile, labels: tuple[str, ...], tokenizer: Tokenizer, cache: Path
 ) -> Features:
-    """Stream `examples` into Arrow files below `cache` and tokenize them in all threads."""
+    """Stream `examples` into Arrow files below `cache` and tokenize them in all threads.
+
+    Rows without any of the labels are left out, where each must have one: they are out of scope.
+    """
     rows = datasets.Dataset.from_generator(
         _rows, gen_kwargs={"examples": examples, "labels": labels}, cache_dir=str(cache)
     )
@@ -101,16 +123,28 @@ def _rows(examples: ExampleFile, labels: tuple[str, ...]) -> Iterator[dict[str, 
     number = {label: i for i, label in enumerate(labels)}
     for example in examples:
         if isinstance(example, TextExample):
-            yield {
-                "text": example.text,
-                "pair": example.pair,
-                "label": number[example.label or ""],
-            }
+            if examples.problem_type is not ProblemType.SINGLE_LABEL or example.label in number:
+                target = _target(example, examples.problem_type, number)
+                yield {"text": example.text, "pair": example.pair, "label": target}
         else:
             yield {
                 "tokens": list(example.tokens),
                 "tags": [number[tag] for tag in example.tags or ()],
             }
+
+
+def _target(
+    example: TextExample, problem_type: ProblemType, number: dict[str, int]
+) -> int | float | list[float]:
+    """Give what the loss compares logits with: a label's number, a value, or 0 and 1 a label."""
+    match problem_type:
+        case ProblemType.SINGLE_LABEL:
+            return number[example.label or ""]
+        case ProblemType.MULTI_LABEL:
+            has = {number[name] for name in example.names}
+            return [float(i in has) for i in range(len(number))]
+        case ProblemType.REGRESSION:
+            return float(example.value or 0.0)
 
 
 def _tokenize(
@@ -153,6 +187,18 @@ def _piece_labels(item: Encoded, tags: np.ndarray, continued: bool) -> np.ndarra
     skip = 1 if continued else 0
     labels[pieces[first][skip:]] = tags[words[skip:]]
     return labels
+
+
+def _names(example: Example) -> tuple[str, ...]:
+    return example.names if isinstance(example, TextExample) else example.tags or ()
+
+
+def _check_values(examples: ExampleFile, values: set[float]) -> tuple[str, ...]:
+    if len(values) < 2:
+        raise DataError(
+            f"{examples.path} has only the value {min(values):g}; training needs at least two"
+        )
+    return (VALUE,)
 
 
 def _by_value(label: str) -> tuple[int, float, str]:

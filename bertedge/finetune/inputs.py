@@ -29,12 +29,13 @@ class Inputs:
 
 def open_inputs(recipe: Recipe) -> Inputs:
     """Open and check the data and the base model; a BertedgeError names each mistake."""
-    train = open_examples(recipe.train, recipe.task, recipe.columns())
-    labels = find_labels(train)
+    decision = recipe.decision()
+    train = _open(recipe, recipe.train)
+    labels = find_labels(train, decision)
     dev = None
     if recipe.dev:
-        dev = open_examples(recipe.dev, recipe.task, recipe.columns(), pair=train.pair)
-        check_labels(dev, labels)
+        dev = _open(recipe, recipe.dev, pair=train.pair)
+        check_labels(dev, labels, decision)
     teacher = _open_teacher(recipe, train, labels) if recipe.teacher else None
     base = checkpoints.fetch(recipe.base)
     config = checkpoints.read_config(base)
@@ -62,11 +63,22 @@ def open_inputs(recipe: Recipe) -> Inputs:
     )
 
 
+def _open(recipe: Recipe, path: Path, pair: bool | None = None) -> ExampleFile:
+    return open_examples(
+        path, recipe.task, recipe.columns(), problem_type=recipe.problem_type, pair=pair
+    )
+
+
 def _open_teacher(
     recipe: Recipe, train: ExampleFile, labels: tuple[str, ...]
 ) -> checkpoints.Checkpoint:
     """Open the teacher; CheckpointError where it was not trained for this very task."""
     teacher = checkpoints.open_checkpoint(recipe.base, recipe.task)
+    if teacher.decision.problem_type is not recipe.problem_type:
+        raise CheckpointError(
+            f"{recipe.teacher} cannot teach this task: its problem_type is "
+            f"{teacher.decision.problem_type}, not {recipe.problem_type}"
+        )
     if teacher.labels != labels:
         odd = next(iter(set(labels) ^ set(teacher.labels)), "another order")
         raise CheckpointError(

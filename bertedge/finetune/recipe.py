@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bertedge.errors import SettingError
 from bertedge.examples import Columns
-from bertedge.tasks import Task
+from bertedge.tasks import Decision, ProblemType, Task
 from bertedge.training.precision import Precision
 from bertedge.training.recipe import Limits, read
 
@@ -31,6 +31,8 @@ class Recipe:
     teacher: str | None = None
     """A checkpoint of this very task, to distill to a student of fewer layers."""
     dev: Path | None = None
+    problem_type: ProblemType = ProblemType.SINGLE_LABEL
+    """Of text classification: one label a text, several, or a value."""
 
     text_column: str | None = None
     pair_column: str | None = None
@@ -38,6 +40,10 @@ class Recipe:
     separator: str | None = None
     header: bool | None = None
     format: str | None = None
+    label_separator: str | None = None
+    out_of_scope: str | None = None
+    """The label, in the files, of texts that none of the labels fits: no row of it is trained
+    on; a threshold chosen on the dev data gives it to texts of low scores."""
 
     max_length: int | None = None
     """In tokens; None is the most that the model reads."""
@@ -65,6 +71,8 @@ class Recipe:
     """Share of the teacher's soft labels in the loss; the labels of the file have the rest."""
     hidden: float = 1.0
     """Weight in the loss of the distance between the teacher's hidden states and the student's."""
+    calibrate: bool = False
+    """Whether scores take the temperature that fits the dev data best; labels never change."""
     seed: int = 42
 
     @property
@@ -81,7 +89,12 @@ class Recipe:
             separator=self.separator,
             header=self.header,
             format=self.format,
+            label_separator=self.label_separator,
         )
+
+    def decision(self) -> Decision:
+        """How logits are decided on, before the dev data has set any number."""
+        return Decision(problem_type=self.problem_type, out_of_scope=self.out_of_scope)
 
 
 _LIMITS = Limits(
@@ -117,7 +130,34 @@ def read_recipe(path: Path | None, flags: Mapping[str, object]) -> Recipe:
         raise SettingError("a student is made of its teacher's layers; leave --model out")
     if recipe.layers is not None and recipe.teacher is None:
         raise SettingError("--layers is for a student; give --teacher, a checkpoint of this task")
+    _check_problem(recipe)
     freeze = recipe.freeze
     if freeze is not None and freeze != "embeddings" and (isinstance(freeze, str) or freeze < 0):
         raise SettingError(f"freeze is {freeze!r}; give embeddings, or a number of layers")
     return recipe
+
+
+def _check_problem(recipe: Recipe) -> None:
+    """Check the settings of how texts are decided on against each other."""
+    single = recipe.problem_type is ProblemType.SINGLE_LABEL
+    texts = recipe.task is Task.TEXT_CLASSIFICATION
+    if not texts and not single:
+        raise SettingError(
+            f"problem_type is {recipe.problem_type}, which is for text-classification; "
+            f"{recipe.task} takes none"
+        )
+    needs_dev = {"out_of_scope": recipe.out_of_scope is not None, "calibrate": recipe.calibrate}
+    for name, asked in needs_dev.items():
+        if asked and (not texts or recipe.problem_type is ProblemType.REGRESSION):
+            raise SettingError(f"{name} is for labels of texts, which this task has not")
+        if asked and recipe.dev is None:
+            raise SettingError(f"{name} is settled on labelled dev data; give --dev FILE")
+    if not single and recipe.out_of_scope is not None:
+        raise SettingError(
+            f"out_of_scope is for one label a text; with {recipe.problem_type} a text that "
+            "nothing fits simply has no label"
+        )
+    if recipe.problem_type is ProblemType.REGRESSION and (
+        recipe.class_weights is not ClassWeights.NONE
+    ):
+        raise SettingError("class_weights is balanced, but regression has no classes")

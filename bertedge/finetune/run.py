@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,16 +20,24 @@ from bertedge.checkpoint import DataFile, Setting, Training
 from bertedge.errors import CheckpointError
 from bertedge.examples import ExampleFile
 from bertedge.finetune import features, training
+from bertedge.finetune.decisions import Settled, settle
 from bertedge.finetune.distill import make_student
 from bertedge.finetune.inputs import Inputs, open_inputs
 from bertedge.finetune.recipe import Recipe
-from bertedge.metrics import Scores
 from bertedge.progress import Progress
 from bertedge.runtime.tokenization import Tokenizer
 from bertedge.staging import check_output, replace_folder
 from bertedge.tasks import Task
 from bertedge.training.quiet import quiet
 from bertedge.training.work import prepare, working
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """How the trained model decides, and how well, on the dev data where there is any."""
+
+    settled: Settled
+    dev: evaluation.Labelling | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +108,10 @@ def _run(
     accelerate.PartialState().wait_for_everyone()  # all have read the best weights from `work`
     if not first:
         return None
-    labelling = _evaluate(material.model, inputs, tokenizer, progress)
-    record = _record(recipe, inputs, material, trained, labelling)
+    judged = _judge(recipe, material.model, inputs, tokenizer, progress)
+    record = _record(recipe, inputs, material, trained, judged)
     _write(material.model, inputs, record, work, recipe.output)
-    return Finetuned(output=recipe.output, training=record, dev=labelling)
+    return Finetuned(output=recipe.output, training=record, dev=judged.dev)
 
 
 def _cache(split: str) -> str:
@@ -139,9 +148,8 @@ def _load_base(
     config.num_labels = len(inputs.labels)
     config.id2label = dict(enumerate(inputs.labels))
     config.label2id = {label: i for i, label in enumerate(inputs.labels)}
-    config.problem_type = (
-        "single_label_classification" if recipe.task is Task.TEXT_CLASSIFICATION else None
-    )
+    texts = recipe.task is Task.TEXT_CLASSIFICATION
+    config.problem_type = recipe.problem_type.value if texts else None
     try:
         model = checkpoints.AUTO_MODELS[recipe.task].from_pretrained(
             inputs.base,
@@ -156,22 +164,38 @@ def _load_base(
     return model
 
 
-def _evaluate(
+def _judge(
+    recipe: Recipe,
     model: transformers.PreTrainedModel,
     inputs: Inputs,
     tokenizer: Tokenizer,
     progress: Progress,
-) -> evaluation.Labelling | None:
+) -> Judged:
+    """Settle how logits are decided on, and score that; texts are run through the model once."""
+    settled = Settled(decision=recipe.decision(), calibration=None)
     if inputs.dev is None:
-        return None
+        return Judged(settled=settled, dev=None)
     labeller = evaluation.Labeller(
         engine=checkpoints.TorchEngine(model.eval(), device="auto"),
         tokenizer=tokenizer,
         task=inputs.train.task,
         labels=inputs.labels,
         pad_token_id=int(inputs.tokenizer.pad_token_id),
+        decision=settled.decision,
     )
-    return evaluation.run(labeller, inputs.dev, progress)
+    if recipe.task is not Task.TEXT_CLASSIFICATION:
+        return Judged(settled=settled, dev=evaluation.run(labeller, inputs.dev, progress))
+    began = time.perf_counter()
+    answers = evaluation.answer_all(labeller, inputs.dev, progress)
+    settled = settle(settled.decision, answers, calibrate=recipe.calibrate)
+    labeller = replace(labeller, decision=settled.decision)
+    dev = evaluation.summarize(
+        labeller,
+        [evaluation.judge(answers, settled.decision)],
+        rows=len(answers.gold),
+        seconds=time.perf_counter() - began,
+    )
+    return Judged(settled=settled, dev=dev)
 
 
 def _record(
@@ -179,7 +203,7 @@ def _record(
     inputs: Inputs,
     material: training.Material,
     trained: training.Trained,
-    labelling: evaluation.Labelling | None,
+    judged: Judged,
 ) -> Training:
     settings: dict[str, Setting] = {
         name: value
@@ -188,7 +212,6 @@ def _record(
     }
     settings["precision"] = trained.precision.value
     settings["teacher"] = inputs.teacher.name if inputs.teacher else None
-    scores: Scores | None = labelling.scores if labelling else None
     return Training(
         task=recipe.task,
         labels=inputs.labels,
@@ -202,10 +225,12 @@ def _record(
         epochs=trained.epochs,
         best_epoch=trained.best_epoch,
         truncated=material.train.truncated,
-        dev_scores=scores,
+        dev_scores=judged.dev.scores if judged.dev else None,
         versions={"bertedge": bertedge.__version__}
         | {name: version(name) for name in ("torch", "transformers", "datasets", "tokenizers")},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        decision=judged.settled.decision,
+        calibration=judged.settled.calibration,
     )
 
 

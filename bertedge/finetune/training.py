@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
 
 from bertedge.errors import StoppedError
+from bertedge.evaluation import score_texts, score_words
+from bertedge.finetune.decisions import choose_threshold
 from bertedge.finetune.distill import Distiller, Lesson
 from bertedge.finetune.features import IGNORED, Features
-from bertedge.finetune.recipe import ClassWeights, Recipe
-from bertedge.metrics import classification_scores, entity_scores
+from bertedge.finetune.losses import weighted_loss
+from bertedge.finetune.recipe import Recipe
+from bertedge.metrics import AnyScores
 from bertedge.progress import Progress
-from bertedge.tasks import Task
+from bertedge.runtime.decisions import decide
+from bertedge.tasks import Decision, ProblemType, Task
 from bertedge.training.precision import Precision, choose_precision
 from bertedge.training.watch import Watch, interruptible
 from bertedge.training.work import newest_state
@@ -55,7 +58,7 @@ def train(recipe: Recipe, material: Material, work: Path, progress: Progress) ->
     freeze(model, recipe.freeze)
     precision = choose_precision(recipe.precision)
     steps = math.ceil(train_data.data.num_rows / (recipe.batch_size * recipe.accumulate))
-    watch = Watch(progress, metric_name(recipe.task))
+    watch = Watch(progress, metric_name(recipe.task, recipe.problem_type))
     lesson = _lesson(recipe, material.teacher)
     trainer = (Distiller if lesson else transformers.Trainer)(
         model=model,
@@ -64,8 +67,8 @@ def train(recipe: Recipe, material: Material, work: Path, progress: Progress) ->
         eval_dataset=dev.data if dev else None,
         data_collator=_collator(recipe.task, material.tokenizer),
         processing_class=material.tokenizer,
-        compute_metrics=_metrics(recipe.task, material.labels),
-        compute_loss_func=_weighted_loss(recipe, train_data, len(material.labels)),
+        compute_metrics=_metrics(recipe, material.labels),
+        compute_loss_func=weighted_loss(recipe, train_data, len(material.labels)),
         callbacks=_callbacks(recipe, watch, evaluated=dev is not None),
     )
     if lesson:
@@ -74,6 +77,8 @@ def train(recipe: Recipe, material: Material, work: Path, progress: Progress) ->
     trainer.remove_callback(transformers.PrinterCallback)
     with interruptible(watch):
         result = trainer.train(resume_from_checkpoint=newest_state(work))
+    # Without the bf16 that Trainer has put around the model, which what is to come does not want.
+    trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     progress.finish()
     if watch.interrupted:
         raise StoppedError(
@@ -89,11 +94,15 @@ def train(recipe: Recipe, material: Material, work: Path, progress: Progress) ->
     )
 
 
-def metric_name(task: Task) -> str:
+def metric_name(task: Task, problem_type: ProblemType) -> str:
     """The dev metric that chooses the best epoch."""
     match task:
         case Task.TEXT_CLASSIFICATION:
-            return "accuracy"
+            return {
+                ProblemType.SINGLE_LABEL: "accuracy",
+                ProblemType.MULTI_LABEL: "micro_f1",
+                ProblemType.REGRESSION: "spearman",
+            }[problem_type]
         case Task.TOKEN_CLASSIFICATION:
             return "entity_f1"
         case Task.FILL_MASK:
@@ -140,7 +149,7 @@ def _arguments(
         save_strategy="epoch",
         save_total_limit=1,
         load_best_model_at_end=evaluated,
-        metric_for_best_model=metric_name(recipe.task) if evaluated else None,
+        metric_for_best_model=metric_name(recipe.task, recipe.problem_type) if evaluated else None,
         greater_is_better=True if evaluated else None,
         logging_steps=max(1, min(25, steps // 10)),
         seed=recipe.seed,
@@ -179,50 +188,25 @@ def _callbacks(recipe: Recipe, watch: Watch, *, evaluated: bool) -> list[Any]:
 
 
 def _metrics(
-    task: Task, labels: tuple[str, ...]
+    recipe: Recipe, labels: tuple[str, ...]
 ) -> Callable[[transformers.EvalPrediction], dict[str, float]]:
-    names = np.array(labels)
-
     def compute(prediction: transformers.EvalPrediction) -> dict[str, float]:
-        gold = prediction.label_ids
-        predicted = prediction.predictions.argmax(axis=-1)
-        match task:
+        gold, logits = prediction.label_ids, prediction.predictions
+        scores: AnyScores
+        match recipe.task:
             case Task.TEXT_CLASSIFICATION:
-                scores = classification_scores(gold, predicted, labels)
+                gold = gold > 0 if recipe.problem_type is ProblemType.MULTI_LABEL else gold
+                decision = choose_threshold(
+                    Decision(problem_type=recipe.problem_type), logits, gold
+                )
+                scores = score_texts(gold, decide(logits, decision), labels, decision)
             case Task.TOKEN_CLASSIFICATION:
                 kept = gold != IGNORED
                 rows = range(len(gold))
-                scores = entity_scores(
-                    [names[gold[i][kept[i]]].tolist() for i in rows],
-                    [names[predicted[i][kept[i]]].tolist() for i in rows],
+                predicted = logits.argmax(axis=-1)
+                scores = score_words(
+                    [gold[i][kept[i]] for i in rows], [predicted[i][kept[i]] for i in rows], labels
                 )
         return {scores.metric: scores.value}
 
     return compute
-
-
-def _weighted_loss(
-    recipe: Recipe, features: Features, classes: int
-) -> Callable[..., torch.Tensor] | None:
-    """Weight cross entropy by rows / (classes x rows of the class): scikit-learn's "balanced"."""
-    if recipe.class_weights is ClassWeights.NONE:
-        return None
-    column = features.data.with_format("arrow")["labels"]
-    flat = column[:].combine_chunks()
-    values = (flat.flatten() if recipe.task is Task.TOKEN_CLASSIFICATION else flat).to_numpy()
-    counts = np.bincount(values[values != IGNORED], minlength=classes)
-    weights = torch.tensor(counts.sum() / (classes * np.maximum(counts, 1)), dtype=torch.float32)
-
-    def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-        logits = outputs["logits"].float().flatten(0, -2)
-        total = torch.nn.functional.cross_entropy(
-            logits,
-            labels.flatten(),
-            weight=weights.to(logits.device),
-            ignore_index=IGNORED,
-            reduction="sum",
-        )
-        items = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-        return total / items
-
-    return loss

@@ -6,13 +6,13 @@ they equal for every text that fits the model.
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertedge.runtime.tokenization import Encoded, Tokenizer, best_context
-from bertedge.tasks import Aggregation, Classification, Entity
+from bertedge.tasks import Aggregation, Classification, Decision, Entity
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -64,16 +64,24 @@ def softmax(logits: NDArray[np.float32]) -> Floats:
     return np.asarray(raised / raised.sum(axis=-1, keepdims=True), np.float32)
 
 
-def classify(logits: Floats, labels: Sequence[str]) -> list[Classification]:
+def classify(
+    logits: Floats,
+    labels: Sequence[str],
+    decision: Decision = Decision(),  # noqa: B008 (frozen)
+) -> list[Classification]:
     """Label each row of `(texts, labels)`."""
-    scores = softmax(logits)
+    scores = softmax(logits / np.float32(decision.temperature))
     best = scores.argmax(axis=-1).tolist()
-    return [
+    found = [
         Classification(
             label=labels[label], score=row[label], scores=dict(zip(labels, row, strict=True))
         )
         for label, row in zip(best, scores.tolist(), strict=True)
     ]
+    least, outside = decision.threshold, decision.out_of_scope
+    if least is None or outside is None:
+        return found
+    return [each if each.score >= least else replace(each, label=outside) for each in found]
 
 
 def split_tags(labels: Sequence[str]) -> Tags:

@@ -13,7 +13,8 @@ import numpy as np
 
 from bertedge.bundle import Bundle, Manifest, Variant, open_bundle
 from bertedge.errors import DataError, SettingError
-from bertedge.runtime.decoding import classify, find_entities, join_windows, split_tags
+from bertedge.runtime.decisions import predict_texts
+from bertedge.runtime.decoding import find_entities, join_windows, split_tags
 from bertedge.runtime.dispatch import Dispatcher, Work
 from bertedge.runtime.graphs import Graphs
 from bertedge.runtime.masks import fill, without_mask
@@ -214,7 +215,7 @@ class Predictor:
         encoded, logits = work.encoded, work.logits()
         match self.task:
             case Task.TEXT_CLASSIFICATION:
-                rows = classify(np.stack(logits), self.labels)
+                rows = predict_texts(np.stack(logits), self.labels, self.manifest.decision)
                 for row, prediction in zip(encoded, rows, strict=True):
                     yield replace(prediction, truncated=True) if row.truncated else prediction
             case Task.TOKEN_CLASSIFICATION:

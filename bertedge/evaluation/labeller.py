@@ -1,0 +1,77 @@
+"""An engine put to work: with the tokenizer before it and the decisions after it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from bertedge.errors import DataError
+from bertedge.runtime.session import Engine
+from bertedge.runtime.tokenization import Tokenizer
+from bertedge.tasks import Decision, Task
+
+MOST_NAMED = 8
+
+
+class Model(Protocol):
+    """What a checkpoint and a bundle's manifest both say of their model."""
+
+    @property
+    def task(self) -> Task: ...  # noqa: D102
+    @property
+    def labels(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def max_length(self) -> int: ...  # noqa: D102
+    @property
+    def pad_token_id(self) -> int: ...  # noqa: D102
+    @property
+    def decision(self) -> Decision: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labeller:
+    """An engine with what turns text into its batches and its logits into labels."""
+
+    engine: Engine
+    tokenizer: Tokenizer
+    task: Task
+    labels: tuple[str, ...]
+    pad_token_id: int
+    decision: Decision = Decision()  # noqa: RUF009 (frozen)
+
+    @classmethod
+    def of(cls, model: Model, tokenizer_json: str, engine: Engine) -> "Labeller":
+        """Put an engine to work for a checkpoint or a bundle's manifest."""
+        return cls(
+            engine=engine,
+            tokenizer=Tokenizer(tokenizer_json, max_length=model.max_length),
+            task=model.task,
+            labels=model.labels,
+            pad_token_id=model.pad_token_id,
+            decision=model.decision,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What came of some examples; arrays are of texts, or one for the words of each text."""
+
+    gold: list[NDArray[Any]]
+    predicted: list[NDArray[Any]]
+    truncated: int
+    bins: NDArray[Any] | None = None
+    """See `texts.judge`; None where there are no scores to calibrate."""
+    entropy: list[NDArray[Any]] | None = None
+    """Cross entropy of what is right; of hidden tokens alone."""
+
+
+def unknown_label(where: str, names: Iterable[str], labels: tuple[str, ...]) -> DataError:
+    """Say which of a row's labels is none of the model's."""
+    known = set(labels)
+    unknown = next(name for name in names if name not in known)
+    listed = ", ".join(labels[:MOST_NAMED]) + (", …" if len(labels) > MOST_NAMED else "")
+    return DataError(
+        f"{where}: the model does not know the label {unknown!r}; its {len(labels)} labels are "
+        f"{listed}"
+    )

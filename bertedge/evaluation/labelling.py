@@ -1,0 +1,130 @@
+"""A labelled file, labelled again by an engine, and the scores of that."""
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertedge import metrics
+from bertedge.confidence import CalibrationError, calibration_error
+from bertedge.evaluation.labeller import Labeller, Part
+from bertedge.evaluation.masks import fill
+from bertedge.evaluation.texts import Answers, answer, judge, score_texts
+from bertedge.evaluation.words import score_words, tag
+from bertedge.examples import Example, ExampleFile
+from bertedge.metrics import AnyScores
+from bertedge.progress import Progress, Silent
+from bertedge.tasks import Task
+
+CHUNK = 2048
+"""Examples read, tokenized and sorted by length at a time; bounds the memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelling:
+    """What an engine made of a labelled file."""
+
+    scores: AnyScores
+    predicted: NDArray[Any]
+    """As `runtime.decisions.decide` gives it, or label numbers `(words,)`, or tokens `(masks,)`,
+    of all texts in turn."""
+    rows: int
+    truncated: int
+    """Texts of which the end was not seen; token labels are read in windows, so never cut."""
+    seconds: float
+    calibration: CalibrationError | None = None
+    """Of the labels' scores; None for tokens and values."""
+
+
+def run(labeller: Labeller, examples: ExampleFile, progress: Progress | None = None) -> Labelling:
+    """Label every example and score the result.
+
+    Raises DataError for a gold label that the model does not know.
+    """
+    began = time.perf_counter()
+    parts = []
+    rows = 0
+    for chunk in _chunks(examples, progress or Silent()):
+        parts.append(_label(labeller, chunk, examples.path))
+        rows += len(chunk)
+    return summarize(labeller, parts, rows=rows, seconds=time.perf_counter() - began)
+
+
+def answer_all(
+    labeller: Labeller, examples: ExampleFile, progress: Progress | None = None
+) -> Answers:
+    """Run the engine over a file of texts and keep all logits: it is for choosing a decision."""
+    chunks = _chunks(examples, progress or Silent())
+    parts = [answer(labeller, chunk, examples.path) for chunk in chunks]
+    return Answers(
+        gold=np.concatenate([part.gold for part in parts]),
+        logits=np.concatenate([part.logits for part in parts]),
+        truncated=sum(part.truncated for part in parts),
+    )
+
+
+def summarize(labeller: Labeller, parts: Sequence[Part], *, rows: int, seconds: float) -> Labelling:
+    """Put the parts of a file together and score them."""
+    return Labelling(
+        scores=_score(labeller, parts),
+        predicted=np.concatenate([row for part in parts for row in part.predicted]),
+        rows=rows,
+        truncated=sum(part.truncated for part in parts),
+        seconds=seconds,
+        calibration=_calibration(labeller, parts),
+    )
+
+
+def agreement(one: Labelling, other: Labelling) -> float:
+    """Share of predictions of `one` that `other` gives too; see `metrics.agreement`."""
+    return metrics.agreement(one.predicted, other.predicted)
+
+
+def _chunks(examples: Iterable[Example], progress: Progress) -> Iterator[list[Example]]:
+    progress.start("evaluating", None, "rows")
+    iterator = iter(examples)
+    while chunk := list(itertools.islice(iterator, CHUNK)):
+        yield chunk
+        progress.advance(len(chunk))
+    progress.finish()
+
+
+def _label(labeller: Labeller, chunk: list[Example], path: Path) -> Part:
+    match labeller.task:
+        case Task.TEXT_CLASSIFICATION:
+            return judge(answer(labeller, chunk, path), labeller.decision)
+        case Task.TOKEN_CLASSIFICATION:
+            return tag(labeller, chunk, path)
+        case Task.FILL_MASK:
+            return fill(labeller, chunk)
+
+
+def _score(labeller: Labeller, parts: Sequence[Part]) -> AnyScores:
+    gold = [row for part in parts for row in part.gold]
+    predicted = [row for part in parts for row in part.predicted]
+    match labeller.task:
+        case Task.TEXT_CLASSIFICATION:
+            one, other = np.concatenate(gold), np.concatenate(predicted)
+            return score_texts(one, other, labeller.labels, labeller.decision)
+        case Task.TOKEN_CLASSIFICATION:
+            return score_words(gold, predicted, labeller.labels)
+        case Task.FILL_MASK:
+            entropy = [row for part in parts for row in part.entropy or ()]
+            return metrics.mask_scores(*map(np.concatenate, (gold, predicted, entropy)))
+
+
+def _calibration(labeller: Labeller, parts: Sequence[Part]) -> CalibrationError | None:
+    bins = [part.bins for part in parts if part.bins is not None]
+    if not bins:
+        return None
+    raw, calibrated = np.sum(bins, axis=0)
+    return CalibrationError(
+        raw=calibration_error(raw),
+        calibrated=calibration_error(calibrated),
+        temperature=labeller.decision.temperature,
+    )
