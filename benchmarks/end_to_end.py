@@ -50,7 +50,8 @@ def score(folder: Path, bundle: Path, test: Path, columns: dict[str, str]) -> di
     checkpoint = open_checkpoint(str(folder))
     opened = open_bundle(bundle)
     engine = bertedge.load(bundle, device="cpu").engine
-    examples = open_examples(test, checkpoint.task, Columns(**columns))
+    problem_type = checkpoint.decision.problem_type
+    examples = open_examples(test, checkpoint.task, Columns(**columns), problem_type=problem_type)
     torch_engine = TorchEngine(load_model(checkpoint))
     reference = evaluation.run(
         evaluation.Labeller.of(checkpoint, checkpoint.tokenizer_json, torch_engine), examples

@@ -37,6 +37,11 @@ class Set:
     base: str | None = None
     """A vocabulary of shared/data: random weights instead of MiniLM."""
     columns: dict[str, str] = dataclasses.field(default_factory=dict)
+    problem_type: str = "single_label_classification"
+    out_of_scope: str | None = None
+    """The label of texts that no label fits."""
+    splits: str | None = None
+    """A JSON object of all splits, of which the three files are written."""
 
 
 SETS = {
@@ -75,6 +80,35 @@ SETS = {
         max_length=128,
         base="vocab/bert-base-chinese/vocab.txt",
     ),
+    "clinc150": Set(
+        task="text-classification",
+        train="clinc150-train.jsonl",
+        dev="clinc150-dev.jsonl",
+        test="clinc150-test.jsonl",
+        epochs=4,
+        learning_rate=1e-4,
+        out_of_scope="oos",
+        splits="clinc150/data_full.json",
+    ),
+    "goemotions": Set(
+        task="text-classification",
+        train="goemotions/train.tsv",
+        dev="goemotions/dev.tsv",
+        test="goemotions/test.tsv",
+        epochs=3,
+        learning_rate=1e-4,
+        columns={"text": "0", "label": "1"},
+        problem_type="multi_label_classification",
+    ),
+    "stsb_en": Set(
+        task="text-classification",
+        train="stsb_en/train.csv",
+        dev="stsb_en/dev.csv",
+        test="stsb_en/test.csv",
+        epochs=4,
+        columns={"text": "0", "pair": "1", "label": "2"},
+        problem_type="regression",
+    ),
     "conll2003_en": Set(
         task="token-classification",
         train="conll2003_en/train.txt",
@@ -82,6 +116,14 @@ SETS = {
         test="conll2003_en/test.txt",
         epochs=3,
     ),
+}
+
+
+METRICS = {
+    ("text-classification", "single_label_classification"): "accuracy",
+    ("text-classification", "multi_label_classification"): "micro_f1",
+    ("text-classification", "regression"): "spearman",
+    ("token-classification", "single_label_classification"): "entity_f1",
 }
 
 
@@ -102,7 +144,7 @@ def main() -> None:
             row["bertedge"] = run_ours(SETS[name], files, base, work / name)
         row |= {
             "base": base.name,
-            "metric": "entity_f1" if "token" in SETS[name].task else "accuracy",
+            "metric": METRICS[SETS[name].task, SETS[name].problem_type],
             "epochs": SETS[name].epochs,
             "learning_rate": SETS[name].learning_rate,
         }
@@ -116,6 +158,8 @@ def main() -> None:
 
 def find_files(data: Set, shared: Path, prefix: Path) -> dict[str, Path]:
     """Locate the splits, gzipped or not; cut the training file to its first rows if asked."""
+    if data.splits:
+        return write_splits(shared / data.splits, prefix)
     files = {}
     for split in ("train", "dev", "test"):
         path = shared / getattr(data, split)
@@ -127,6 +171,19 @@ def find_files(data: Set, shared: Path, prefix: Path) -> dict[str, Path]:
             lines = [line for _, line in zip(range(data.rows + 1), file, strict=False)]
         cut.write_text("".join(lines), encoding="utf-8")
         files["train"] = cut
+    return files
+
+
+def write_splits(source: Path, prefix: Path) -> dict[str, Path]:
+    """Write CLINC150's splits, those out of scope with the others, as JSON lines."""
+    with gzip.open(source.with_name(source.name + ".gz"), "rt", encoding="utf-8") as file:
+        splits = json.load(file)
+    files = {}
+    for split, name in (("train", "train"), ("dev", "val"), ("test", "test")):
+        rows = [*splits[name], *splits[f"oos_{name}"]]
+        lines = [json.dumps({"text": text, "label": label}) for text, label in rows]
+        files[split] = prefix.with_name(f"{prefix.name}-{split}.jsonl")
+        files[split].write_text("\n".join(lines) + "\n", encoding="utf-8")
     return files
 
 
@@ -146,6 +203,8 @@ def run_plain(data: Set, files: dict[str, Path], model: Path, output: Path) -> d
         "train": str(files["train"]),
         "test": str(files["test"]),
         "columns": data.columns,
+        "problem_type": data.problem_type,
+        "out_of_scope": data.out_of_scope,
         "model": str(model),
         "output": str(output),
         "epochs": data.epochs,
@@ -168,6 +227,8 @@ def run_ours(data: Set, files: dict[str, Path], model: Path, output: Path) -> di
     command += [f"--model={model}", f"--output={output}", f"--epochs={data.epochs}"]
     command += [f"--learning-rate={data.learning_rate}"]
     command += [f"--max-length={data.max_length}"] if data.max_length else []
+    command += [f"--problem-type={data.problem_type}"] if "text" in data.task else []
+    command += [f"--out-of-scope={data.out_of_scope}"] if data.out_of_scope else []
     training = json.loads(output_of(command))
     command = [*bertedge, "evaluate", str(output), f"--data={files['test']}", "--json", *flags]
     scores = json.loads(output_of(command))["scores"]

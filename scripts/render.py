@@ -69,6 +69,27 @@ def end_to_end(record: dict[str, Any]) -> str:
     return table(head, rows) + "\n\n" + provenance(record)
 
 
+def tasks(record: dict[str, Any]) -> str:
+    rows = []
+    for name, row in record["sets"].items():
+        kind = row["problem_type"] or row["task"]
+        rows.append(
+            [
+                name,
+                kind.replace("_classification", "").replace("_", " ").replace("-", " "),
+                row["metric"].replace("_", " "),
+                f"{row['checkpoint']:.4f}",
+                f"{row['int8']:.4f}",
+                f"{row['agreement']:.2%}",
+                f"{row['checkpoint_p50_ms']:.2f} → {row['int8_p50_ms']:.2f} ms",
+                f"{row['checkpoint_bytes'] / 1e6:.1f} → {row['bundle_bytes'] / 1e6:.1f} MB",
+                f"{row['training_seconds']} s",
+            ]
+        )
+    head = ["set", "task", "metric on test", "checkpoint", "int8 bundle", "agreement"]
+    return table([*head, "one text, p50", "size", "training"], rows) + "\n\n" + provenance(record)
+
+
 def bench() -> str:
     """One table a model, and the picture of all."""
     reports = [(title, read_report(path)) for title, path in benches()]
@@ -297,6 +318,7 @@ REGIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "distill": ("distill.json", distill),
     "home-intents": ("home_intents.json", end_to_end),
     "end-to-end": ("end_to_end.json", end_to_end),
+    "tasks": ("tasks.json", tasks),
 }
 DOCUMENTS = (
     ROOT / "README.md",
