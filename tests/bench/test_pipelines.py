@@ -25,7 +25,7 @@ LABELS = {
 }
 
 
-@pytest.fixture(scope="module", params=list(Task))
+@pytest.fixture(scope="module", params=list(LABELS))
 def task(request: pytest.FixtureRequest) -> Task:
     return request.param
 
