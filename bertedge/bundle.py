@@ -82,6 +82,7 @@ class Rung:
     max_difference: float
     """In Parity's unit, on the same texts."""
     rms_difference: float
+    """On the labelled data where there is any, which tells rungs apart; else on the same texts."""
     metric: float | None
     """None where there is no labelled data."""
     agreement: float | None

@@ -308,6 +308,28 @@ def distill(record: dict[str, Any]) -> str:
     return table(head, rows) + "\n\n" + provenance(record)
 
 
+def int8(record: dict[str, Any]) -> str:
+    sets = record["sets"]
+    times = record.get("times", {"ratios": {}})["ratios"]
+    rows = []
+    for name, summary in record["summary"]["sets"].items():
+        cells = [row["recipes"][row.get(name, name)]["test"]["agreement"] for row in sets.values()]
+        taken = {row.get(name, name) for row in sets.values()}
+        ratios = [max(times[each].values()) for each in taken if each in times]
+        rows.append(
+            [
+                name,
+                *(f"{cell:.2%}" for cell in cells),
+                f"{summary['agreement_mean']:.2%}",
+                f"{0 - summary['points_lost_mean']:+.2f}",
+                "no" if summary["moves_most"] <= 1e-5 else "yes",
+                f"{max(ratios):.2f}x" if len(ratios) == len(taken) else "not measured",
+            ]
+        )
+    head = ["recipe", *sets, "labels agree, mean", "points", "batch matters", "time, worst shape"]
+    return table(head, rows) + "\n\n" + provenance(record)
+
+
 REGIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "bench": (BENCHES[0][1], lambda _: bench()),
     "finetune": ("finetune.json", finetune),
@@ -316,6 +338,7 @@ REGIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "graph-variants": ("graph_variants.json", graph_variants),
     "pretrain": ("pretrain.json", pretrain),
     "distill": ("distill.json", distill),
+    "int8": ("int8.json", int8),
     "home-intents": ("home_intents.json", end_to_end),
     "end-to-end": ("end_to_end.json", end_to_end),
     "tasks": ("tasks.json", tasks),

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--min-agreement",
     type=float,
-    help="Share of labels int8 must keep.  [default: 0.995, or the best above 0.98]",
+    help="Share of labels int8 must keep.  [default: the nearest cheap rung]",
 )
 @click.option(
     "--recipe-int8",

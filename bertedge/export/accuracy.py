@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bertedge import evaluation
 from bertedge.bundle import Accuracy, hash_file
 from bertedge.checkpoint import Checkpoint
@@ -10,6 +13,8 @@ from bertedge.errors import VerificationError
 from bertedge.evaluation import Labelling
 from bertedge.examples import ExampleFile, open_examples
 from bertedge.export.config import ExportConfig
+from bertedge.runtime.batching import Batch
+from bertedge.runtime.session import Engine
 
 FEW_ROWS = 200
 """With fewer, one row more or less is half a point."""
@@ -30,6 +35,32 @@ class Yardstick:
     examples: ExampleFile
     sha256: str
     labelling: Labelling
+    logits: NDArray[np.float32] | None
+    """`(rows, labels)`, a row a text or a token, in the order of `Recorder`; None where a
+    variant's cannot be put beside them."""
+
+
+class Recorder:
+    """An engine that keeps its logits: all engines are asked the same batches in one order.
+
+    Where labels are words it keeps none: they are too many.
+    """
+
+    def __init__(self, engine: Engine, *, kept: bool = True) -> None:
+        self._engine = engine
+        self._kept: list[NDArray[np.float32]] | None = [] if kept else None
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """Answer a batch and keep what is not padding."""
+        logits = self._engine.logits(batch)
+        if self._kept is not None:
+            tokens = logits.ndim == 3
+            self._kept.append(logits[batch.attention_mask.astype(bool)] if tokens else logits)
+        return logits
+
+    def all(self) -> NDArray[np.float32] | None:
+        """Give all logits so far; None where none were kept."""
+        return np.concatenate(self._kept) if self._kept else None
 
 
 def find_eval_data(config: ExportConfig, checkpoint: Checkpoint) -> EvalData:
@@ -78,6 +109,12 @@ def compare(yardstick: Yardstick, variant: Labelling) -> Accuracy:
         agreement=evaluation.agreement(yardstick.labelling, variant),
         calibration=variant.calibration,
     )
+
+
+def rms(exact: NDArray[np.float32], logits: NDArray[np.float32]) -> float:
+    """Return the root mean square of the logits' differences, divided by their spread."""
+    off = (logits - exact) / max(float(np.ptp(exact)), 1e-9)
+    return float(np.sqrt(np.mean(off**2)))
 
 
 def drop(accuracy: Accuracy) -> float:

@@ -39,8 +39,8 @@ class ExportConfig:
     max_drop: float = 1.0
     """Points of the metric that a variant may lose against the checkpoint."""
     min_agreement: float | None = None
-    """Share of labels on which an int8 variant must agree with the checkpoint; None: 0.995 for
-    plain int8, dynamic or static, 0.98 for what comes after it."""
+    """Share of labels on which an int8 variant must agree with the checkpoint; None: the
+    ladder tells by itself which variant is nearest."""
     recipe: str | None = None
     """One way to make int8, in RECIPES; None: the ladder of them."""
     invariant: bool = False

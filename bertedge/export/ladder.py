@@ -1,5 +1,6 @@
 """The ways to int8, cheapest first, until one keeps the user's budget."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,10 +8,10 @@ from dataclasses import replace
 from bertedge.bundle import Quantization, Rung, Variant
 from bertedge.errors import VerificationError
 from bertedge.export import verify
-from bertedge.export.accuracy import FEW_ROWS, drop
+from bertedge.export.accuracy import FEW_ROWS, Recorder, drop, rms
 from bertedge.export.config import ExportConfig
 from bertedge.export.final import Shipped
-from bertedge.export.proof import Subject, measure
+from bertedge.export.proof import Subject, measure, measure_accuracy
 from bertedge.export.recipes import Made, Workshop
 from bertedge.export.timing import relative_time
 from bertedge.progress import Progress, Silent
@@ -21,12 +22,14 @@ about 5 %, products in float 15 % and more; fp32 costs two to five times the tim
 INVARIANT_LADDER = ("static", "outliers-static", "fp32")
 INVARIANCE = 1e-5
 """Share of the spread by which a text's logits may move with what else is in the batch."""
-PLAIN = ("dynamic", "static")
-"""What costs no time, so that it is worth to look further for a better one."""
+CHEAP = {False: LADDER[:3], True: INVARIANT_LADDER[:2]}
+"""By `--invariant`: the rungs within a few percent of each other's time."""
 GOOD_AGREEMENT = 0.995
-"""With this a rung is taken at once."""
+"""Where a rung surely agrees on this share of all texts, it is taken at once."""
+SURELY = 1.645
+"""Standard deviations: the share is as high with a probability of 95 %."""
 LEAST_AGREEMENT = 0.98
-"""What any rung must reach; a dev file of some hundred rows tells no finer."""
+"""A rung that surely agrees on less is none, whatever the budget."""
 HEAD = ("rung", "time", "logits off by", "rms", "metric", "labels agree", "batch moves by", "")
 _WIDTHS = (15, 5, 13, 8, 7, 12, 14, 6)
 
@@ -57,7 +60,8 @@ def climb(config: ExportConfig, subject: Subject, shop: Workshop, progress: Prog
         rungs.append(rung)
         variants.append(variant)
         progress.say(f"{_line(cells(rung))}  {time.perf_counter() - began:.0f} s")
-        taken = choose(config, rungs)
+        accuracy = variant.accuracy
+        taken = choose(config, rungs, rows=accuracy.rows if accuracy else 0)
         if taken is not None:
             made[taken].shipped.move(shop.floats.folder)
             quantization = Quantization(
@@ -102,16 +106,21 @@ def _introduce(config: ExportConfig, subject: Subject, recipes: tuple[str, ...])
 def _try(
     config: ExportConfig, subject: Subject, recipe: str, shipped: Shipped, shop: Workshop
 ) -> tuple[Variant, Rung]:
-    variant = measure(config, subject, shipped, Silent(), with_data=True)
+    variant = measure(config, subject, shipped, Silent(), with_data=False)
     engine = shipped.open()
+    yardstick = subject.yardstick
+    exact = yardstick.logits if yardstick else None
+    recorder = Recorder(engine, kept=exact is not None)
+    accuracy = measure_accuracy(subject, variant.name, recorder, Silent())
+    variant = replace(variant, accuracy=accuracy)
+    logits = recorder.all()
     difference = verify.compare(subject.parity, engine)
     moved = verify.variance(subject.parity, engine) if config.invariant else None
-    accuracy = variant.accuracy
     rung = Rung(
         recipe=recipe,
         relative_time=relative_time(shipped, shop.reference, subject.checkpoint),
         max_difference=difference.largest,
-        rms_difference=difference.rms,
+        rms_difference=(difference.rms if exact is None or logits is None else rms(exact, logits)),
         metric=accuracy.variant if accuracy else None,
         agreement=accuracy.agreement if accuracy else None,
         invariance=moved,
@@ -120,21 +129,40 @@ def _try(
     return variant, rung
 
 
-def choose(config: ExportConfig, rungs: Sequence[Rung]) -> int | None:
+def choose(config: ExportConfig, rungs: Sequence[Rung], *, rows: int) -> int | None:
     """Tell which of the rungs so far is taken; None to try the next.
 
-    A budget of the user's is kept by the first rung within it. Without one, a rung of
-    GOOD_AGREEMENT is taken at once, and else, when all that cost next to no time were tried, the
-    one that agrees most.
+    A budget of the user's is kept by the first rung within it. Without one, a rung that agrees on
+    GOOD_AGREEMENT beyond what chance may do on so many rows is taken at once; else, when all CHEAP
+    ones were tried, the one whose logits are nearest to the checkpoint's: a few labels that differ
+    tell rungs apart by luck, where the logits of all texts do not.
     """
     last = rungs[-1]
-    agreements = [rung.agreement or 0.0 if rung.passed else -1.0 for rung in rungs]
     told = config.min_agreement is not None or config.recipe is not None or last.agreement is None
-    if last.passed and (told or agreements[-1] >= GOOD_AGREEMENT):
+    sure = last.agreement is not None and at_least(last.agreement, rows) >= GOOD_AGREEMENT
+    if last.passed and (told or sure):
         return len(rungs) - 1
-    if told or last.recipe in PLAIN or max(agreements) < 0:
+    cheap = CHEAP[config.invariant]
+    passed = [i for i, rung in enumerate(rungs) if rung.passed]
+    if told or not passed or last.recipe in cheap[:-1]:
         return None
-    return agreements.index(max(agreements))
+    return min(passed, key=lambda i: rungs[i].rms_difference)
+
+
+def agrees(config: ExportConfig, share: float, rows: int) -> bool:
+    """Tell whether labels agree on enough: on the user's share, or not surely on too few."""
+    if config.min_agreement is not None:
+        return share >= config.min_agreement
+    return 1 - at_least(1 - share, rows) >= LEAST_AGREEMENT
+
+
+def at_least(share: float, rows: int) -> float:
+    """Give the lower bound of a share that was found on so many rows (Wilson 1927)."""
+    if rows == 0:
+        return 0.0
+    weight = SURELY**2 / rows
+    margin = SURELY * math.sqrt((share * (1 - share) + weight / 4) / rows)
+    return (share + weight / 2 - margin) / (1 + weight)
 
 
 def _broken(config: ExportConfig, variant: Variant, moved: float | None) -> list[str]:
@@ -148,7 +176,7 @@ def _broken(config: ExportConfig, variant: Variant, moved: float | None) -> list
             f"{config.max_drop:g})"
         )
     least = LEAST_AGREEMENT if config.min_agreement is None else config.min_agreement
-    if accuracy is not None and accuracy.agreement < least:
+    if accuracy is not None and not agrees(config, accuracy.agreement, accuracy.rows):
         broken.append(
             f"agrees with the checkpoint on {accuracy.agreement:.2%} of the labels "
             f"(at least {least:g} is asked for; see --min-agreement)"

@@ -1,7 +1,7 @@
 """A candidate graph is asked what the checkpoint was asked, and becomes a variant or an error."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transformers import PreTrainedModel
 
@@ -12,7 +12,7 @@ from bertedge.errors import SettingError
 from bertedge.evaluation import Labeller
 from bertedge.examples import ExampleFile
 from bertedge.export import texts, verify
-from bertedge.export.accuracy import EvalData, Yardstick, check_drop, compare
+from bertedge.export.accuracy import EvalData, Recorder, Yardstick, check_drop, compare
 from bertedge.export.config import ExportConfig
 from bertedge.export.final import Shipped
 from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS
@@ -52,7 +52,11 @@ def question(
     pair = checkpoint.pair or config.pair or (examples is not None and examples.pair)
     if pair and checkpoint.task is Task.TOKEN_CLASSIFICATION:
         raise SettingError("token classification reads single texts; leave --pair out")
-    yardstick = _label(checkpoint, TorchEngine(model), examples, progress) if examples else None
+    yardstick = None
+    if examples is not None:
+        yardstick = _label(checkpoint, TorchEngine(model), examples, progress)
+        if config.trim_vocab:  # other pieces: the logits are not of the same tokens
+            yardstick = replace(yardstick, logits=None)
     trimmed = trim(checkpoint, model, config.trim_vocab) if config.trim_vocab else None
     if trimmed:
         checkpoint, made = trimmed.checkpoint, trimmed.record
@@ -75,14 +79,17 @@ def question(
 def _label(
     checkpoint: Checkpoint, engine: Engine, examples: ExampleFile, progress: Progress
 ) -> Yardstick:
-    labeller = Labeller.of(checkpoint, checkpoint.tokenizer_json, engine)
+    recorder = Recorder(engine, kept=checkpoint.task is not Task.FILL_MASK)
+    labeller = Labeller.of(checkpoint, checkpoint.tokenizer_json, recorder)
     labelling = evaluation.run(labeller, examples, progress)
     scores = labelling.scores
     progress.say(
         f"the checkpoint's {scores.metric} on {labelling.rows:,} rows: {scores.value:.4f}"
         f"  {labelling.seconds:.1f} s"
     )
-    return Yardstick(examples=examples, sha256=examples.sha256(), labelling=labelling)
+    return Yardstick(
+        examples=examples, sha256=examples.sha256(), labelling=labelling, logits=recorder.all()
+    )
 
 
 def prove(

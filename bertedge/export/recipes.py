@@ -6,6 +6,8 @@ outliers          dynamic, after outlying channels were taken out of the way
 outliers-static   both
 float-nodes       outliers, with the few most damaging products left in float
 fp32              no int8
+
+All but the first are calibrated, and round the weights together, too.
 """
 
 from collections.abc import Callable
@@ -28,9 +30,10 @@ from bertedge.export.calibration import (
 )
 from bertedge.export.effects import measure_effects, most_damaging
 from bertedge.export.final import Candidate, Shipped, finish
-from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS, Graph, infer_shapes
+from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS, infer_shapes
 from bertedge.export.outliers import fold_outliers
 from bertedge.export.quantize import quantize_dynamic
+from bertedge.export.rounding import Moments, round_weights, second_moments
 from bertedge.export.sites import copy_of, float_branches
 from bertedge.export.static import freeze_scales
 from bertedge.export.target import Target
@@ -39,7 +42,7 @@ from bertedge.runtime.session import Session, infer
 EFFECT_TEXTS = 32
 FOLDING = 1e-4
 """Share of the spread by which logits may move when outliers are taken away in float."""
-WORTH = 0.02
+WORTH = 0.005
 """Share of the damage (squared) from which on a product is worth a few more nodes."""
 
 
@@ -90,6 +93,7 @@ class Workshop:
         self._gather = gather
         self._folder = folder
         self._made: dict[str, Made] = {}
+        self._moments: dict[Path, Moments] = {}
 
     def make(self, name: str) -> Made:
         """Make (once) what a recipe ships; "fp32" is the float graph itself."""
@@ -106,7 +110,8 @@ class Workshop:
         source = self.folded if recipe.outliers else self.floats.candidate
         folder = self._folder / name
         folder.mkdir()
-        branches = float_branches(onnx.load(source.path))
+        floats = onnx.load(source.path)
+        branches = float_branches(floats)
         worst = most_damaging(self._effects_of(source)) if recipe.float_nodes else ()
         graph = quantize_dynamic(
             source.path,
@@ -115,15 +120,18 @@ class Workshop:
             float_nodes=branches + worst,
             reduced_range=self.target.reduced_range,
         )
+        passes = source.passes + graph.passes
+        calibrated = recipe.static or recipe.outliers
+        if calibrated:
+            passes += (round_weights(graph.model, floats, self._moments_of(source)),)
         method = None
         if recipe.static:
-            method, graph = self._freeze(graph, source)
-        passes = source.passes + graph.passes
+            method, frozen = self._freeze(graph.model, source)
+            passes += (frozen,)
         if worst:
             passes += (GraphPass(name="products-left-in-float", nodes=len(worst)),)
         path = folder / "cpu-int8.onnx"
         onnx.save(graph.model, path)
-        calibrated = recipe.static or recipe.outliers
         candidate = Candidate(path=path, precision="int8", passes=passes)
         return Made(
             shipped=finish(candidate, folder / "shipped"),
@@ -163,21 +171,25 @@ class Workshop:
     def _effects_of(self, source: Candidate) -> dict[str, float]:
         return measure_effects(onnx.load(source.path), self.texts.singles(EFFECT_TEXTS))
 
-    def _freeze(self, graph: Graph, source: Candidate) -> tuple[str, Graph]:
-        """Freeze the scales by the method whose logits are nearest to the float graph's."""
+    def _moments_of(self, source: Candidate) -> Moments:
+        if source.path not in self._moments:
+            self._moments[source.path] = second_moments(onnx.load(source.path), self.texts)
+        return self._moments[source.path]
+
+    def _freeze(self, model: onnx.ModelProto, source: Candidate) -> tuple[str, GraphPass]:
+        """Freeze the scales, in place, by the method whose logits are nearest to the float ones."""
         ranges = activation_ranges(onnx.load(source.path), self.texts)
         exact = self._logits(source.path)
         path = self._folder / "frozen.onnx"
         errors = {}
         for method in METHODS:
-            model = copy_of(graph.model)
-            freeze_scales(model, ranges[method])
-            onnx.save(model, path)
+            frozen = copy_of(model)
+            freeze_scales(frozen, ranges[method])
+            onnx.save(frozen, path)
             errors[method] = float(np.mean((self._logits(path) - exact) ** 2))
         best = min(METHODS, key=lambda method: errors[method])
-        model = copy_of(graph.model)
-        frozen = GraphPass(name="static-scales", nodes=freeze_scales(model, ranges[best]))
-        return best, Graph(model=model, passes=(*graph.passes, frozen))
+        nodes = freeze_scales(model, ranges[best])
+        return best, GraphPass(name="static-scales", nodes=nodes)
 
     def _logits(self, path: Path) -> NDArray[np.float32]:
         engine = Session.open(path, disabled_optimizers=CPU_DISABLED_OPTIMIZERS)

@@ -11,7 +11,7 @@ from bertedge.checkpoint import Checkpoint, DataFile, Training, open_checkpoint
 from bertedge.errors import DataError, SettingError, VerificationError
 from bertedge.evaluation import Labelling
 from bertedge.examples import Columns, open_examples
-from bertedge.export.accuracy import Yardstick, check_drop, compare, find_eval_data
+from bertedge.export.accuracy import Yardstick, check_drop, compare, find_eval_data, rms
 from bertedge.export.config import ExportConfig
 from bertedge.metrics import classification_scores
 from bertedge.tasks import Task
@@ -126,7 +126,11 @@ def test_metric_and_agreement_are_put_side_by_side(dev: Path) -> None:
     examples = open_examples(
         dev, Task.TEXT_CLASSIFICATION, Columns(separator=";", text="review", label="stars")
     )
-    yardstick = Yardstick(examples=examples, sha256="0" * 64, labelling=labelling([0, 0, 1, 0]))
+    exact = np.array([[0.0, 4.0], [1.0, 3.0]], np.float32)
+    yardstick = Yardstick(
+        examples=examples, sha256="0" * 64, labelling=labelling([0, 0, 1, 0]), logits=exact
+    )
+    assert rms(exact, exact + np.float32(0.4)) == pytest.approx(0.1)
     found = compare(yardstick, labelling([0, 1, 0, 0]))
     assert (found.metric, found.checkpoint, found.variant) == ("accuracy", 0.75, 0.25)
     assert found.agreement == 0.5

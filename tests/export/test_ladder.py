@@ -8,7 +8,7 @@ import pytest
 from bertedge.bundle import Quantization, Rung, open_bundle
 from bertedge.errors import SettingError, VerificationError
 from bertedge.export import ExportConfig, Target, export
-from bertedge.export.ladder import INVARIANT_LADDER, LADDER, choose, plan
+from bertedge.export.ladder import INVARIANT_LADDER, LADDER, agrees, at_least, choose, plan
 from bertedge.export.nodes import count_operators
 
 WORDS = ("the", "in", "not", "good", "bad", "very", "berlin", "paris", "anna", "met", "hotel", "no")
@@ -53,49 +53,73 @@ def test_the_ladder_is_walked_only_where_data_can_tell() -> None:
     assert plan(settings(recipe="float-nodes"), labelled=False) == ("float-nodes",)
 
 
-def rungs(**agreements: float) -> list[Rung]:
-    """Rungs that pass from 0.98 on, in the order given."""
+def rungs(**found: tuple[float, float]) -> list[Rung]:
+    """Rungs of these agreements and differences, in the order given; below 0.98 they fail."""
     return [
         Rung(
             recipe=recipe.replace("_", "-"),
             relative_time=1.0,
             max_difference=0.1,
-            rms_difference=0.01,
+            rms_difference=rms,
             metric=0.9,
             agreement=agreement,
             invariance=None,
             passed=agreement >= 0.98,
         )
-        for recipe, agreement in agreements.items()
+        for recipe, (agreement, rms) in found.items()
     ]
 
 
 @pytest.mark.parametrize(
-    ("found", "taken"),
+    ("found", "rows", "taken"),
     [
-        (rungs(dynamic=0.996), 0),
-        (rungs(dynamic=0.991), None),
-        (rungs(dynamic=0.991, static=0.995), 1),
-        (rungs(dynamic=0.97, static=0.992), None),
-        (rungs(dynamic=0.97, static=0.992, outliers=0.981), 1),
-        (rungs(dynamic=0.991, static=0.991, outliers=0.994), 2),
-        (rungs(dynamic=0.991, static=0.991, outliers=0.97), 0),
-        (rungs(dynamic=0.9, static=0.9, outliers=0.9), None),
-        (rungs(dynamic=0.9, static=0.9, outliers=0.9, float_nodes=0.985), 3),
+        (rungs(dynamic=(0.997, 0.9)), 10_000, 0),
+        (rungs(dynamic=(0.997, 0.9)), 1000, None),  # 3 rows of 1,000 are luck
+        (rungs(dynamic=(0.995, 0.9)), 10**9, None),
+        (rungs(dynamic=(1.0, 0.9)), 400, None),
+        (rungs(dynamic=(0.99, 0.9), static=(0.997, 0.8)), 10_000, 1),
+        (rungs(dynamic=(0.97, 0.1), static=(0.99, 0.8)), 1000, None),
+        (rungs(dynamic=(0.99, 0.3), static=(0.995, 0.2), outliers=(0.99, 0.1)), 1000, 2),
+        (rungs(dynamic=(0.99, 0.3), static=(0.99, 0.2), outliers=(0.97, 0.1)), 1000, 1),
+        (rungs(dynamic=(0.9, 0.3), static=(0.9, 0.2), outliers=(0.9, 0.1)), 1000, None),
+        (
+            rungs(
+                dynamic=(0.9, 0.3), static=(0.9, 0.2), outliers=(0.9, 0.1), float_nodes=(0.98, 0.2)
+            ),
+            1000,
+            3,
+        ),
     ],
 )
-def test_without_a_budget_the_best_of_the_cheap_rungs_is_taken(
-    found: list[Rung], taken: int | None
+def test_without_a_budget_the_nearest_of_the_cheap_rungs_is_taken(
+    found: list[Rung], rows: int, taken: int | None
 ) -> None:
-    assert choose(settings(), found) == taken
+    assert choose(settings(), found, rows=rows) == taken
+
+
+def test_the_invariant_ladder_looks_at_both_of_its_cheap_rungs() -> None:
+    asked = settings(invariant=True)
+    assert choose(asked, rungs(static=(0.99, 0.2)), rows=1000) is None
+    assert choose(asked, rungs(static=(0.99, 0.2), outliers_static=(0.99, 0.1)), rows=1000) == 1
+
+
+def test_a_share_of_few_rows_may_be_luck() -> None:
+    assert at_least(0.99, 0) == 0
+    assert at_least(1.0, 400) == pytest.approx(400 / (400 + 1.645**2))
+    assert at_least(0.5, 100) == pytest.approx(0.4189, abs=1e-3)  # by Wilson's formula
+    assert agrees(settings(), 0.975, 400)
+    assert not agrees(settings(), 0.965, 400)
+    assert not agrees(settings(), 0.975, 10_000)
+    assert not agrees(settings(min_agreement=0.98), 0.975, 400)
 
 
 def test_a_budget_is_kept_by_the_first_rung_within_it() -> None:
     asked = settings(min_agreement=0.98)
-    assert choose(asked, rungs(dynamic=0.981)) == 0
-    assert choose(asked, rungs(dynamic=0.979)) is None
-    assert choose(asked, rungs(dynamic=0.979, static=0.97, outliers=0.97)) is None
-    assert choose(settings(recipe="dynamic"), rungs(dynamic=0.98)) == 0
+    low = (0.97, 0.1)
+    assert choose(asked, rungs(dynamic=(0.98, 0.9)), rows=10) == 0
+    assert choose(asked, rungs(dynamic=low), rows=10) is None
+    assert choose(asked, rungs(dynamic=low, static=low, outliers=low), rows=10) is None
+    assert choose(settings(recipe="dynamic"), rungs(dynamic=(0.98, 0.9)), rows=10) == 0
 
 
 @pytest.fixture
