@@ -48,7 +48,10 @@ def refusal(result: Result) -> str:
 
 
 @pytest.mark.parametrize("task", ["text-classification", "token-classification"])
-def test_a_whole_bench(checkpoints: Path, tmp_path: Path, task: str):
+def test_a_whole_bench(
+    checkpoints: Path, tmp_path: Path, task: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("sys.argv", ["bertedge", "bench", "a bundle"])
     output = tmp_path / "bench.json"
     flags = [*QUICK, "--data", str(INTENTS), "--texts", "10", "--json", "--output", str(output)]
     result = bench(TINY / task, checkpoints / task, *flags)
@@ -85,7 +88,8 @@ def test_a_whole_bench(checkpoints: Path, tmp_path: Path, task: str):
     assert [load.engine for load in report.open_loads] == engines
     assert [profile.graph for profile in report.profiles] == ["cpu-fp32"]
     assert {"pipeline-fp32", "optimum-int8", "torch-compile"} <= {i.name for i in report.left_out}
-    assert "bench" in report.command and report.thread_settings["OMP_NUM_THREADS"] == "1"
+    assert report.command == "bertedge bench 'a bundle'"
+    assert report.thread_settings["OMP_NUM_THREADS"] == "1"
     fp32 = report.engines[-1]
     assert fp32.on_texts and fp32.on_texts.share == 1
     assert fp32.on_random_tokens and fp32.on_random_tokens.share == 1
