@@ -1,9 +1,7 @@
-"""A Hugging Face checkpoint: what it is, read and checked, and its logits from PyTorch."""
+"""A Hugging Face checkpoint: what it is, read and checked."""
 
 import hashlib
-import inspect
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import transformers
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from bertedge import records
 from bertedge.bundle import Source, hash_file
-from bertedge.confidence import CalibrationError
-from bertedge.errors import CheckpointError, DeviceError
-from bertedge.examples import Columns
-from bertedge.metrics import AnyScores
-from bertedge.runtime import machine
-from bertedge.runtime.batching import Batch
+from bertedge.checkpoint.training import Training, read_training
+from bertedge.errors import CheckpointError
 from bertedge.tasks import Decision, ProblemType, Task
 
-TRAINING = "training.json"
 ARCHITECTURES = ("bert", "roberta", "distilbert", "electra")
 """`model_type` of the checkpoints that are supported; MiniLM is a bert."""
 
@@ -41,48 +32,6 @@ _HEADS = {
 }
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth")
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-Setting = str | int | float | bool | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataFile:
-    """A labelled file that a checkpoint was trained or chosen on."""
-
-    path: str
-    """As the user gave it, made absolute."""
-    sha256: str
-    rows: int
-    columns: Columns
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
-    """`training.json`: what `finetune` records beside the weights."""
-
-    task: Task
-    labels: tuple[str, ...]
-    pair: bool
-    max_length: int
-    base: str
-    train: DataFile
-    dev: DataFile | None
-    settings: dict[str, Setting]
-    seconds: float
-    epochs: float
-    """How many were run, early stopping counted in."""
-    best_epoch: float | None
-    truncated: int
-    """Training texts longer than `max_length` tokens."""
-    dev_scores: AnyScores | None
-    versions: dict[str, str]
-    created: str
-    decision: Decision = Decision()  # noqa: RUF009 (frozen)
-    """How the logits of a text become its prediction; its numbers were chosen on the dev data."""
-    calibration: CalibrationError | None = None
-    """On the dev data, at the temperature that fits it best, whether `decision` takes it or not;
-    None for tokens and values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +61,7 @@ def open_checkpoint(name: str, task: Task | None = None) -> Checkpoint:
     """
     folder = fetch(name)
     config = read_config(folder)
-    training = _read_training(folder)
+    training = read_training(folder)
     found = training.task if training else _task_of(config, folder)
     if task is not None and task != found:
         raise CheckpointError(f"{name} is a checkpoint for {found}, not for {task}")
@@ -230,52 +179,6 @@ def load_model(checkpoint: Checkpoint) -> transformers.PreTrainedModel:
     return model.eval()
 
 
-def use_threads(count: int | None = None) -> None:
-    """Run PyTorch on `count` threads; the default is the cores that this process may use.
-
-    PyTorch itself would count the host's. OMP_NUM_THREADS, which `torchrun` sets too, wins over
-    the default.
-    """
-    if count is not None or "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(count or machine.cores())
-
-
-class TorchEngine:
-    """The checkpoint in PyTorch (eager, its default attention) behind the Engine seam."""
-
-    def __init__(
-        self, model: transformers.PreTrainedModel, *, device: str = "cpu", dtype: str = "fp32"
-    ) -> None:
-        """Move `model` to `device` in `dtype` ("fp32", "bf16", "fp16").
-
-        `device` is "cpu", "cuda" or "auto"; DeviceError where CUDA is asked for and not there.
-        """
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        if device == "cuda" and not torch.cuda.is_available():
-            raise DeviceError(
-                "PyTorch sees no CUDA device; use --device cpu, or install a CUDA build of torch"
-            )
-        self._model = model.to(device=torch.device(device), dtype=_DTYPES[dtype])
-        self._device = torch.device(device)
-        accepted = inspect.signature(model.forward).parameters
-        self._token_types = (
-            "token_type_ids" in accepted and getattr(model.config, "type_vocab_size", 0) > 1
-        )
-
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
-        """Run one batch: `(batch, labels)`, or `(batch, sequence, labels)` for token labels."""
-        inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-        if self._token_types:
-            inputs["token_type_ids"] = batch.token_type_ids
-        with torch.inference_mode():
-            tensors = {
-                name: torch.from_numpy(array).to(self._device) for name, array in inputs.items()
-            }
-            logits: torch.Tensor = self._model(**tensors).logits
-            return np.asarray(logits.float().cpu().numpy(), dtype=np.float32)
-
-
 def _download(name: str) -> Path:
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
         raise CheckpointError(f"{name} does not exist; give a checkpoint's directory or a hub id")
@@ -289,18 +192,6 @@ def _download(name: str) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{name} is no directory here, and the model hub did not give it: {_first_line(error)}"
-        ) from error
-
-
-def _read_training(folder: Path) -> Training | None:
-    path = folder / TRAINING
-    if not path.exists():
-        return None
-    try:
-        return records.from_plain(Training, json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise CheckpointError(
-            f"{path} is damaged ({error}); remove it to use the checkpoint without it"
         ) from error
 
 
@@ -364,10 +255,6 @@ def _source(folder: Path, config: transformers.PretrainedConfig, name: str) -> S
 
 def _plain_name(name: str) -> str:
     return Path(name).resolve().name if Path(name).is_dir() else name
-
-
-def _hash_text(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _count_parameters(path: Path) -> int:

@@ -1,0 +1,61 @@
+"""The logits of a checkpoint, from PyTorch."""
+
+import inspect
+import os
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+
+from bertedge.errors import DeviceError
+from bertedge.runtime import machine
+from bertedge.runtime.batching import Batch
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def use_threads(count: int | None = None) -> None:
+    """Run PyTorch on `count` threads; the default is the cores that this process may use.
+
+    PyTorch itself would count the host's. OMP_NUM_THREADS, which `torchrun` sets too, wins over
+    the default.
+    """
+    if count is not None or "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(count or machine.cores())
+
+
+class TorchEngine:
+    """The checkpoint in PyTorch (eager, its default attention) behind the Engine seam."""
+
+    def __init__(
+        self, model: transformers.PreTrainedModel, *, device: str = "cpu", dtype: str = "fp32"
+    ) -> None:
+        """Move `model` to `device` in `dtype` ("fp32", "bf16", "fp16").
+
+        `device` is "cpu", "cuda" or "auto"; DeviceError where CUDA is asked for and not there.
+        """
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device == "cuda" and not torch.cuda.is_available():
+            raise DeviceError(
+                "PyTorch sees no CUDA device; use --device cpu, or install a CUDA build of torch"
+            )
+        self._model = model.to(device=torch.device(device), dtype=_DTYPES[dtype])
+        self._device = torch.device(device)
+        accepted = inspect.signature(model.forward).parameters
+        self._token_types = (
+            "token_type_ids" in accepted and getattr(model.config, "type_vocab_size", 0) > 1
+        )
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """Run one batch: `(batch, labels)`, or `(batch, sequence, labels)` for token labels."""
+        inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        if self._token_types:
+            inputs["token_type_ids"] = batch.token_type_ids
+        with torch.inference_mode():
+            tensors = {
+                name: torch.from_numpy(array).to(self._device) for name, array in inputs.items()
+            }
+            logits: torch.Tensor = self._model(**tensors).logits
+            return np.asarray(logits.float().cpu().numpy(), dtype=np.float32)
