@@ -265,6 +265,16 @@ def graph_variants(record: dict[str, Any]) -> str:
     return table(head, rows) + "\n\n" + provenance(record)
 
 
+def graph_parts(record: dict[str, Any]) -> str:
+    rows = []
+    for engine, parts in record["ms"].items():
+        total = parts["all"]
+        for name, ms in reversed(parts.items()):
+            rows.append([engine, name, f"{ms:.1f} ms", f"{ms / total:.0%}"])
+    head = [f"{record['model']}, {record['shape']}", "operator", "time", "share"]
+    return table(head, rows) + "\n\n" + provenance(record)
+
+
 def pretrain(record: dict[str, Any]) -> str:
     made = record["pretraining"]
     rows = [
@@ -336,6 +346,7 @@ REGIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "predictor": ("predictor.json", predictor),
     "graph": ("graph.json", graph),
     "graph-variants": ("graph_variants.json", graph_variants),
+    "graph-parts": ("graph_parts.json", graph_parts),
     "pretrain": ("pretrain.json", pretrain),
     "distill": ("distill.json", distill),
     "int8": ("int8.json", int8),
