@@ -69,22 +69,30 @@ def label_set(name: str, folder: Path, shared: Path, work: Path) -> dict:
 
 def make_graphs(checkpoint, examples, work: Path):
     """Make what every recipe ships in `work`, the float graph first."""
-    from transformers import AutoConfig
+    import onnx
 
-    from bertedge.export import ExportConfig, export
+    from bertedge.checkpoint import load_model
     from bertedge.export.calibration import gather
+    from bertedge.export.config import OPSETS
     from bertedge.export.final import Candidate, finish
+    from bertedge.export.fuse import fuse, infer_shapes
+    from bertedge.export.graph import export_graph
+    from bertedge.export.passes import run_passes
     from bertedge.export.recipes import RECIPES, Workshop
     from bertedge.export.target import this_machine
 
-    work.mkdir(parents=True)
-    bundle = work / "bundle"
-    export(ExportConfig(checkpoint=str(checkpoint.folder), output=bundle, max_drop=100.0))
-    candidate = Candidate(path=bundle / "cpu-fp32.onnx", precision="fp32", passes=())
-    floats = finish(candidate, work / FP32 / "shipped")
+    fused = work / FP32
+    fused.mkdir(parents=True)
+    model = load_model(checkpoint)
+    exported = export_graph(model, work / "exported", task=checkpoint.task, opset=OPSETS[0])
+    graph = fuse(exported, model.config, work / "fused")
+    run_passes(graph.model, pair=checkpoint.pair)
+    path = fused / "cpu-fp32.onnx"
+    onnx.save(infer_shapes(graph.model, work), path)
+    floats = finish(Candidate(path=path, precision="fp32", passes=()), fused / "shipped")
     shop = Workshop(
         floats,
-        AutoConfig.from_pretrained(checkpoint.folder),
+        model.config,
         lambda: gather(checkpoint, examples, pair=checkpoint.pair),
         this_machine(),
         work,
