@@ -59,3 +59,8 @@ class MissingExtraError(BertedgeError):
 
 class StoppedError(BertedgeError):
     """The user stopped work that was saved and can be resumed."""
+
+
+def first_line(error: BaseException) -> str:
+    """Give the first line of what a library's error says, or its class where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -10,14 +10,13 @@ from bertedge.bench.process import python_command
 from bertedge.bench.settings import FILLS_MASKS
 from bertedge.bundle import MANIFEST, Bundle, Variant
 from bertedge.errors import BundleError, DeviceError, SettingError
+from bertedge.runtime.machine import BF16_FLAGS
 from bertedge.tasks import Task
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import Checkpoint
 
 DEVICES = ("auto", "cpu", "cuda")
-BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-"""CPU flags (x86, then arm64) without which PyTorch emulates bf16, slower than fp32."""
 PROVIDER_DEVICES = {"CPUExecutionProvider": "cpu", "CUDAExecutionProvider": "cuda"}
 BOTH = ("tokens", "texts")
 PACKED = "batches of a token budget, sorted by length"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bertedge.bench.messages import Export, Exported
+from bertedge.errors import first_line
 from bertedge.runtime import machine
 from bertedge.tasks import Task
 
@@ -84,8 +85,7 @@ def _try(what: str, problems: list[str], make: Callable[[], Path]) -> Path | Non
     try:
         return make()
     except Exception as error:  # whatever Optimum raises: the other graphs are made all the same
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        problems.append(f"{what}: {first[:200]}")
+        problems.append(f"{what}: {first_line(error)[:200]}")
         return None
 
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from bertedge.bundle import Source, hash_file
 from bertedge.checkpoint.training import Training, read_training
-from bertedge.errors import CheckpointError
+from bertedge.errors import CheckpointError, first_line
 from bertedge.tasks import Decision, ProblemType, Task
 
 ARCHITECTURES = ("bert", "roberta", "distilbert", "electra")
@@ -126,7 +126,7 @@ def read_config(folder: Path) -> transformers.PretrainedConfig:
         return transformers.AutoConfig.from_pretrained(folder)
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise CheckpointError(
-            f"{folder}/config.json cannot be read: {_first_line(error)}"
+            f"{folder}/config.json cannot be read: {first_line(error)}"
         ) from error
 
 
@@ -140,7 +140,7 @@ def load_tokenizer(folder: Path, *, words: bool = False) -> transformers.PreTrai
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     except Exception as error:  # tokenizers raises bare Exception for a damaged file
         raise CheckpointError(
-            f"{folder} has no tokenizer that can be loaded: {_first_line(error)}"
+            f"{folder} has no tokenizer that can be loaded: {first_line(error)}"
         ) from error
     if not tokenizer.is_fast or tokenizer.pad_token_id is None:
         raise CheckpointError(f"{folder} needs a fast tokenizer (tokenizer.json) with a pad token")
@@ -168,7 +168,7 @@ def load_model(checkpoint: Checkpoint) -> transformers.PreTrainedModel:
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
-            f"{checkpoint.folder} cannot be loaded: {_first_line(error)}"
+            f"{checkpoint.folder} cannot be loaded: {first_line(error)}"
         ) from error
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])
@@ -191,7 +191,7 @@ def _download(name: str) -> Path:
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise CheckpointError(
-            f"{name} is no directory here, and the model hub did not give it: {_first_line(error)}"
+            f"{name} is no directory here, and the model hub did not give it: {first_line(error)}"
         ) from error
 
 
@@ -237,7 +237,7 @@ def _source(folder: Path, config: transformers.PretrainedConfig, name: str) -> S
     try:
         parameters = sum(_count_parameters(path) for path in files)
     except SafetensorError as error:
-        raise CheckpointError(f"{files[0]} is damaged: {_first_line(error)}") from error
+        raise CheckpointError(f"{files[0]} is damaged: {first_line(error)}") from error
     hashes = [hash_file(path) for path in files]
     return Source(
         name=_plain_name(name),
@@ -260,7 +260,3 @@ def _plain_name(name: str) -> str:
 def _count_parameters(path: Path) -> int:
     with safe_open(path, "numpy") as tensors:
         return sum(int(np.prod(tensors.get_slice(key).get_shape())) for key in tensors.keys())  # noqa: SIM118
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -106,8 +106,8 @@ def _introduce(config: ExportConfig, subject: Subject, recipes: tuple[str, ...])
 def _try(
     config: ExportConfig, subject: Subject, recipe: str, shipped: Shipped, shop: Workshop
 ) -> tuple[Variant, Rung]:
-    variant = measure(config, subject, shipped, Silent(), with_data=False)
     engine = shipped.open()
+    variant = measure(config, subject, shipped, engine, Silent())
     yardstick = subject.yardstick
     exact = yardstick.logits if yardstick else None
     recorder = Recorder(engine, kept=exact is not None)

@@ -101,28 +101,24 @@ def prove(
     with_data: bool,
 ) -> Variant:
     """Measure the fp32 candidate; VerificationError for the first promise it breaks."""
-    variant = measure(config, subject, shipped, progress, with_data=with_data)
-    if variant.accuracy is not None:
-        check_drop(variant.name, variant.accuracy, config.max_drop)
-    return variant
+    engine = shipped.open()
+    variant = measure(config, subject, shipped, engine, progress)
+    accuracy = measure_accuracy(subject, variant.name, engine, progress) if with_data else None
+    if accuracy is not None:
+        check_drop(variant.name, accuracy, config.max_drop)
+    return replace(variant, accuracy=accuracy)
 
 
 def measure(
-    config: ExportConfig,
-    subject: Subject,
-    shipped: Shipped,
-    progress: Progress,
-    *,
-    with_data: bool,
+    config: ExportConfig, subject: Subject, shipped: Shipped, engine: Engine, progress: Progress
 ) -> Variant:
-    """Run the candidate as users will, and write down what it costs.
+    """Ask what is shipped, opened as `engine`, the parity texts; its accuracy is left open.
 
     Only parity is enforced: tightly for fp32, widely for int8 where there is no labelled data.
     """
     name, precision = shipped.name, shipped.candidate.precision
     int8 = precision == "int8"
     began = time.perf_counter()
-    engine = shipped.open()
     labelled = subject.yardstick is not None
     bound = verify.int8_bound(labelled=labelled) if int8 else verify.float_bound(config.tolerance)
     parity = _check_graphs(name, subject.parity, engine, bound)
@@ -139,7 +135,7 @@ def measure(
         disabled_optimizers=CPU_DISABLED_OPTIMIZERS,
         passes=shipped.passes,
         parity=parity,
-        accuracy=measure_accuracy(subject, name, engine, progress) if with_data else None,
+        accuracy=None,
         golden_tolerance=verify.golden_tolerance(golden, int8=int8),
         optimized=True,
         unpadded=shipped.unpadded,

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from bertedge.errors import BertedgeError, CheckpointError
+from bertedge.errors import BertedgeError, CheckpointError, first_line
 
 _LIBRARIES = ("torch", "transformers", "optimum-onnx", "onnx", "onnxruntime", "onnxruntime-gpu")
 
@@ -50,7 +50,7 @@ def stage(what: str, temporary: Path) -> Iterator[None]:
         raise
     except Exception as error:  # whatever torch, Optimum and onnxruntime may raise
         raise CheckpointError(
-            f"{what} failed: {_first_line(error)}; met with {', '.join(libraries())}; "
+            f"{what} failed: {first_line(error)}; met with {', '.join(libraries())}; "
             "install the versions in constraints.txt, or try another checkpoint"
         ) from error
 
@@ -67,7 +67,3 @@ def library_versions() -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return versions
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -9,7 +9,7 @@ from bertedge.errors import SettingError
 from bertedge.examples import Columns
 from bertedge.tasks import Decision, ProblemType, Task
 from bertedge.training.precision import Precision
-from bertedge.training.recipe import Limits, read
+from bertedge.training.recipe import OPTIMIZER, Limits, read
 
 
 class ClassWeights(StrEnum):
@@ -99,17 +99,11 @@ class Recipe:
 
 _LIMITS = Limits(
     paths=("train", "dev", "output"),
-    bounds={
+    bounds=OPTIMIZER
+    | {
         "epochs": (0.0, 10_000.0),
-        "batch_size": (1, 65_536),
-        "accumulate": (1, 65_536),
-        "learning_rate": (0.0, 1.0),
-        "warmup": (0.0, 1.0),
-        "weight_decay": (0.0, 10.0),
-        "clip": (0.0, float("inf")),
         "patience": (1, 10_000),
         "max_length": (3, 1_000_000),
-        "seed": (0, 2**32 - 1),
         "layers": (1, 1000),
         "temperature": (0.0, 1000.0),
         "soft": (0.0, 1.0),

@@ -1,7 +1,6 @@
 """One fine-tuning run, from the labelled files to the finished checkpoint directory."""
 
 import os
-import shutil
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -26,10 +25,10 @@ from bertedge.finetune.inputs import Inputs, open_inputs
 from bertedge.finetune.recipe import Recipe
 from bertedge.progress import Progress
 from bertedge.runtime.tokenization import Tokenizer
-from bertedge.staging import check_output, replace_folder
+from bertedge.staging import check_output
 from bertedge.tasks import Task
 from bertedge.training.quiet import quiet
-from bertedge.training.work import prepare, working
+from bertedge.training.work import finishing, prepare, working
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,11 +249,8 @@ def _write(
     work: Path,
     output: Path,
 ) -> None:
-    done = work / "done"
-    shutil.rmtree(done, ignore_errors=True)
-    model.save_pretrained(done, safe_serialization=True)
-    inputs.tokenizer.model_max_length = inputs.max_length
-    inputs.tokenizer.save_pretrained(done)
-    (done / checkpoints.TRAINING).write_text(records.to_json(record), encoding="utf-8")
-    replace_folder(done, output)
-    shutil.rmtree(work)
+    with finishing(work, output) as done:
+        model.save_pretrained(done, safe_serialization=True)
+        inputs.tokenizer.model_max_length = inputs.max_length
+        inputs.tokenizer.save_pretrained(done)
+        (done / checkpoints.TRAINING).write_text(records.to_json(record), encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bertedge.errors import SettingError
 from bertedge.training.precision import Precision
-from bertedge.training.recipe import Limits, read
+from bertedge.training.recipe import OPTIMIZER, Limits, read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,23 +77,17 @@ class Recipe:
 
 _LIMITS = Limits(
     paths=("text", "output"),
-    bounds={
+    bounds=OPTIMIZER
+    | {
         "vocabulary_size": (100, 1_000_000),
         "max_length": (8, 1_000_000),
         "mask": (0.0, 0.9),
         "epochs": (0.0, 10_000.0),
         "steps": (1, 1_000_000_000),
         "minutes": (0.0, 1_000_000.0),
-        "batch_size": (1, 65_536),
-        "accumulate": (1, 65_536),
-        "learning_rate": (0.0, 1.0),
-        "warmup": (0.0, 1.0),
-        "weight_decay": (0.0, 10.0),
-        "clip": (0.0, float("inf")),
         "dropout": (0.0, 0.9),
         "held_out": (0.0, 0.5),
         "checks": (1, 100_000),
-        "seed": (0, 2**32 - 1),
     },
     above=("mask", "epochs", "minutes", "learning_rate", "clip", "held_out"),
 )

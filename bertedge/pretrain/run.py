@@ -1,6 +1,5 @@
 """One pretraining run, from plain text to the finished base model's directory."""
 
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -27,9 +26,9 @@ from bertedge.pretrain.record import PRETRAINING, Pretraining, TextFile
 from bertedge.pretrain.rows import cut
 from bertedge.pretrain.vocabulary import train_tokenizer
 from bertedge.progress import Progress
-from bertedge.staging import check_output, replace_folder
+from bertedge.staging import check_output
 from bertedge.training.quiet import quiet
-from bertedge.training.work import prepare, working
+from bertedge.training.work import finishing, prepare, working
 
 MOST_HELD_OUT = 500
 """Rows; measuring takes a share of the run's time."""
@@ -219,10 +218,7 @@ def _write(
     work: Path,
     output: Path,
 ) -> None:
-    done = work / "done"
-    shutil.rmtree(done, ignore_errors=True)
-    model.save_pretrained(done, safe_serialization=True)
-    tokenizer.save_pretrained(done)
-    (done / PRETRAINING).write_text(records.to_json(record), encoding="utf-8")
-    replace_folder(done, output)
-    shutil.rmtree(work)
+    with finishing(work, output) as done:
+        model.save_pretrained(done, safe_serialization=True)
+        tokenizer.save_pretrained(done)
+        (done / PRETRAINING).write_text(records.to_json(record), encoding="utf-8")

@@ -23,7 +23,6 @@ class Graphs:
         self, padded: Callable[[], Session], unpadded: Callable[[], Session] | None = None
     ) -> None:
         self._open = {True: padded, False: unpadded or padded}
-        self._sessions: dict[bool, Session] = {}
         self._opening = threading.Lock()
         first = self._open[False]()
         self._sessions = {False: first} if unpadded else {False: first, True: first}

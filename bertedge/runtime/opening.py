@@ -64,28 +64,42 @@ def _open_graphs(
     # A program may change its directory before it needs the other graph.
     bundle = replace(bundle, folder=bundle.folder.absolute())
 
-    def open_one(file: File, *, alone: bool) -> Session:
-        if variant.unpadded and not alone:  # opened later: the bundle may have been replaced
-            bundle.check(variant)
-        path = bundle.path(file)
-        if device == "cuda":
-            session = _open_cuda(path, bundle.manifest)
-        else:
-            session = Session.open(
-                path,
-                device=device,
-                threads=threads,
-                disabled_optimizers=variant.disabled_optimizers,
-                optimized=variant.optimized,
-            )
-        check_golden(bundle.manifest, variant, session, tokenizer, alone=alone)
-        return session
-
     check_products(variant)
-    padded = partial(open_one, variant.model, alone=False)
+    open_one = partial(_open_graph, bundle, variant, tokenizer, device=device, threads=threads)
     if variant.unpadded is None:
-        return Graphs(padded)
-    return Graphs(padded, partial(open_one, variant.unpadded, alone=True))
+        return Graphs(partial(open_one, variant.model))
+
+    def padded() -> Session:
+        bundle.check(variant)  # opened later: the bundle may have been replaced
+        return open_one(variant.model)
+
+    return Graphs(padded, partial(open_one, variant.unpadded))
+
+
+def _open_graph(
+    bundle: Bundle,
+    variant: Variant,
+    tokenizer: Tokenizer,
+    file: File,
+    *,
+    device: str,
+    threads: int | None,
+) -> Session:
+    """Open one of a variant's graphs and check its golden answers."""
+    path = bundle.path(file)
+    if device == "cuda":
+        session = _open_cuda(path, bundle.manifest)
+    else:
+        session = Session.open(
+            path,
+            device=device,
+            threads=threads,
+            disabled_optimizers=variant.disabled_optimizers,
+            optimized=variant.optimized,
+        )
+    alone = file == variant.unpadded
+    check_golden(bundle.manifest, variant, session, tokenizer, alone=alone)
+    return session
 
 
 def _open_cuda(path: Path, manifest: Manifest) -> Session:
@@ -101,14 +115,7 @@ def open_again(bundle: Bundle, variant: Variant, tokenizer: Tokenizer) -> Sessio
         bundle.check(variant)
     except BundleError:  # removed, or exported anew meanwhile
         return None
-    session = Session.open(
-        bundle.path(variant.model),
-        threads=1,
-        disabled_optimizers=variant.disabled_optimizers,
-        optimized=variant.optimized,
-    )
-    check_golden(bundle.manifest, variant, session, tokenizer)
-    return session
+    return _open_graph(bundle, variant, tokenizer, variant.model, device="cpu", threads=1)
 
 
 def choose(bundle: Bundle, device: str, name: str | None) -> Variant | None:

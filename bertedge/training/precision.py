@@ -6,9 +6,6 @@ import torch
 
 from bertedge.runtime import machine
 
-PRECISE = {"avx512_bf16", "amx_bf16", "bf16"}
-"""CPU flags of hardware that multiplies bf16 faster than fp32 (the last on Arm)."""
-
 
 class Precision(StrEnum):
     """Of the forward pass; the weights and the optimizer are always fp32."""
@@ -24,4 +21,4 @@ def choose_precision(asked: Precision) -> Precision:
         return asked
     if torch.cuda.is_available():
         return Precision.BF16 if torch.cuda.is_bf16_supported() else Precision.FP32
-    return Precision.BF16 if PRECISE & machine.cpu_flags() else Precision.FP32
+    return Precision.BF16 if machine.BF16_FLAGS & machine.cpu_flags() else Precision.FP32

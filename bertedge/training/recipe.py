@@ -24,6 +24,18 @@ class Limits:
     """Numbers that must be above their least value."""
 
 
+OPTIMIZER = {
+    "batch_size": (1, 65_536),
+    "accumulate": (1, 65_536),
+    "learning_rate": (0.0, 1.0),
+    "warmup": (0.0, 1.0),
+    "weight_decay": (0.0, 10.0),
+    "clip": (0.0, float("inf")),
+    "seed": (0, 2**32 - 1),
+}
+"""Bounds of what every training run is told."""
+
+
 def read(kind: type[T], path: Path | None, flags: Mapping[str, object], limits: Limits) -> T:
     """Merge a TOML recipe with flags (None: not given) to the dataclass `kind`; flags win.
 

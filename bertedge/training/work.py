@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bertedge import records
 from bertedge.errors import OutputError, SettingError
-from bertedge.staging import writing
+from bertedge.staging import replace_folder, writing
 
 SETTINGS = "settings.json"
 STATE = "trainer_state.json"
@@ -66,6 +66,19 @@ def working(output: Path, *, first: bool) -> Iterator[Path]:
         if isinstance(error, OutputError) and resumable:
             raise OutputError(f"{error}; then continue with --resume") from error
         raise
+
+
+@contextlib.contextmanager
+def finishing(work: Path, output: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the name `output` when the block ends well.
+
+    The work folder is given up then.
+    """
+    done = work / "done"
+    shutil.rmtree(done, ignore_errors=True)
+    yield done
+    replace_folder(done, output)
+    shutil.rmtree(work)
 
 
 def newest_state(work: Path) -> str | None:
