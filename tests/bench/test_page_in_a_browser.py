@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,9 +98,26 @@ def test_every_figure_shows_and_fits(
         assert box["height"] > 90, box
         assert box["shapes"] >= 3 and box["texts"] >= 3, box
         assert 0 <= box["left"] < box["right"] <= width, box
-        assert box["textLeft"] >= 0 and box["textRight"] <= width, box
+        assert box["left"] <= box["textLeft"] and box["textRight"] <= box["right"], box
         assert box["textHeight"] >= 10, box  # readable
     assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("knees", [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_the_rate_of_a_knee_is_written_inside_its_figure(
+    browser: webdriver.Chrome, tmp_path: Path, full: Report, knees: tuple[int, int]
+):
+    """Wherever the knees of baseline and bundle lie: at the first rate, at the last."""
+    which = {"torch-fp32": knees[0], "cpu-int8": knees[1]}
+    loads = tuple(
+        replace(load, knee_per_s=load.points[which.get(load.engine, 0)].offered_per_s)
+        for load in full.open_loads
+    )
+    path = tmp_path / "report.html"
+    path.write_text(render_page(replace(full, open_loads=loads)), encoding="utf-8")
+    look(browser, path, 390, "light")
+    (box,) = [box for box in browser.execute_script(BOXES) if box["name"] == "under-load"]
+    assert box["left"] <= box["textLeft"] and box["textRight"] <= box["right"], box
 
 
 def test_one_drawing_serves_light_and_dark(browser: webdriver.Chrome, page: Path):

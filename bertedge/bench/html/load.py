@@ -5,6 +5,10 @@ from matplotlib.axes import Axes
 from bertedge.bench import sentences
 from bertedge.bench.html import canvas
 from bertedge.bench.html.view import Panel, View
+from bertedge.bench.open_load import OpenLoad
+
+EDGE = 0.2
+"""Share of the figure's width that a knee's label takes."""
 
 
 def under_load(view: View) -> Panel:
@@ -58,18 +62,34 @@ def _open_loads(view: View) -> str:
             )  # fmt: skip
             for artist in (line, dots, crosses, ring):
                 canvas.mark(artist, numbers[load.engine])
-            ours = best is not None and load.engine == best.name
-            for point in knee if load.engine in named else []:
-                axes.annotate(
-                    f"{canvas.figure_of(point.offered_per_s)}/s",
-                    (point.offered_per_s, point.p99_ms), xytext=(9, -14) if ours else (-9, 7),
-                    textcoords="offset points", ha="left" if ours else "right", color=color,
-                    fontsize=canvas.TEXT, fontweight="bold", zorder=6,
-                )  # fmt: skip
         canvas.logarithmic(axes, "x", min(rates) * 0.85, max(rates) * 1.18)
         canvas.logarithmic(axes, "y", min(times) * 0.7, max(times) * 1.5)
         canvas.grid(axes, "y")
         canvas.title(axes, "99th percentile, ms")
         canvas.below(axes, "texts offered a second")
+        for load in loads:
+            if load.engine in named:
+                ours = best is not None and load.engine == best.name
+                _name_knee(axes, load, canvas.ink(view.looks[load.engine].color), below=ours)
 
     return canvas.draw(paint, label="Latency against offered load, by engine", height=270)
+
+
+def _name_knee(axes: Axes, load: OpenLoad, color: str, *, below: bool) -> None:
+    """Write the knee's rate beside its ring, on the side where the figure has room for it."""
+    for point in load.points:
+        if point.offered_per_s != load.knee_per_s:
+            continue
+        place = (point.offered_per_s, point.p99_ms)
+        across = axes.transAxes.inverted().transform(axes.transData.transform(place))[0]
+        if across > 1 - EDGE:
+            side, offset = "right", (8, 11)
+        elif across < EDGE:
+            side, offset = "left", (-8, 11)
+        else:
+            side, offset = ("left", (9, -14)) if below else ("right", (-9, 7))
+        axes.annotate(
+            f"{canvas.figure_of(point.offered_per_s)}/s", place, xytext=offset,
+            textcoords="offset points", ha=side, color=color,
+            fontsize=canvas.TEXT, fontweight="bold", zorder=6,
+        )  # fmt: skip
