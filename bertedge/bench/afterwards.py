@@ -24,6 +24,7 @@ from bertedge.bench.profiling import describe_profile
 from bertedge.bench.settings import Settings
 from bertedge.bench.whole import Whole
 
+LABELS, LOADS, PROFILES = "labelled data", "open load", "profiles"
 IDLE_S = 1.0
 WARM_UP_MS = 200.0
 """Before the first rate."""
@@ -52,21 +53,24 @@ class After:
     graphs: tuple[GraphToProfile, ...] = ()
 
 
-def plan_seconds(specs: Sequence[EngineSpec], settings: Settings, after: After) -> float:
-    """Guess how long all of it takes."""
-    engines = sum(spec.twin_of is None for spec in specs)
-    labelling = engines * LABEL_S if after.labelled else 0.0
-    loads = engines * len(_shares(settings)) * settings.load_s if after.load else 0.0
-    return labelling + loads + len(after.graphs) * PROFILE_S
+def plan(specs: Sequence[EngineSpec], settings: Settings, after: After) -> dict[str, float]:
+    """Guess how many seconds each part takes, at most."""
+    labelling = sum(_labels(spec) for spec in specs)
+    loads = sum(spec.twin_of is None for spec in specs) * len(_shares(settings))
+    return {
+        LABELS: labelling * LABEL_S if after.labelled else 0.0,
+        LOADS: loads * settings.load_s if after.load else 0.0,
+        PROFILES: len(after.graphs) * PROFILE_S,
+    }
 
 
 def label_all(course: Course, after: After) -> None:
     """Have every engine label the texts whose labels are known."""
     if not after.labelled:
         return
-    course.whole.phase(f"labelled data: {len(after.labelled)} texts")
+    course.whole.begin(LABELS, f"{len(after.labelled)} texts")
     for log in course.logs:
-        if log.spec.twin_of is None and "texts" in log.spec.takes:
+        if _labels(log.spec):
             said = course.ask(log, Label(texts=after.labelled), Labels, "labelled data")
             log.labelled = said.labels if said else None
             course.whole.spend(LABEL_S, f"labelled data, {log.spec.name}")
@@ -76,7 +80,7 @@ def offer_loads(course: Course, after: After) -> None:
     """Offer every engine rising rates of arrivals, until it is saturated."""
     if after.load is None or not course.settings.load_s:
         return
-    course.whole.phase(f"open load: {after.load.name}")
+    course.whole.begin(LOADS, after.load.name)
     samples_ms = {
         log.spec.name: [
             ms for turn in log.turns if turn.workload == after.load.name for ms in turn.samples_ms
@@ -114,7 +118,7 @@ def rest_all(course: Course) -> None:
 def profile_all(measurement: Measurement, after: After, settings: Settings, whole: Whole) -> None:
     """Profile each graph in a process of its own; one that fails is noted."""
     if after.graphs:
-        whole.phase(f"profiles: {len(after.graphs)} graphs")
+        whole.begin(PROFILES, f"{len(after.graphs)} graphs")
     for each in after.graphs:
         try:
             command = python_command("bertedge.bench.worker")
@@ -180,6 +184,11 @@ def _offer_load(
         knee_per_s=find_knee(points, limit_ms),
         points=tuple(points),
     )
+
+
+def _labels(spec: EngineSpec) -> bool:
+    """Tell whether an engine labels the texts whose labels are known."""
+    return spec.twin_of is None and "texts" in spec.takes
 
 
 def _shares(settings: Settings) -> tuple[float, ...]:

@@ -26,6 +26,8 @@ from bertedge.bench.settings import (
 from bertedge.bench.whole import Whole
 from bertedge.progress import Progress
 
+STARTS, WARM_UP, ROUNDS = "cold starts", "warm-up", "rounds"
+"""The parts of a bench before those of `bertedge.bench.afterwards`."""
 START_S = 4.0
 """Planned for a cold start; bundles take a tenth, what compiles ten times as long."""
 WARM_UP_S = 0.8
@@ -53,7 +55,7 @@ def measure(
     """Run all engines at all workloads; Ctrl-C returns what is finished, `complete` False."""
     measurement = Measurement(engines=[EngineLog(spec=spec) for spec in specs])
     after = after or After()
-    whole = Whole(progress, plan_seconds(specs, workloads, settings, after))
+    whole = Whole(progress, plan(specs, workloads, settings, after))
     course = Course(measurement.engines, settings, whole)
     began = time.perf_counter()
     try:
@@ -66,6 +68,7 @@ def measure(
         course.end_all()
         afterwards.profile_all(measurement, after, settings, whole)
         measurement.complete = True
+        whole.complete()
     except KeyboardInterrupt:
         pass
     finally:
@@ -78,7 +81,7 @@ def measure(
 def start_all(course: Course) -> None:
     """Start each engine several times, one at a time; the last of its processes stays."""
     starts = course.settings.starts
-    course.whole.phase(f"cold starts: {len(course.logs)} engines")
+    course.whole.begin(STARTS, f"{len(course.logs)} engines")
     for number in range(starts):
         for log in rotated(course.logs, number):
             if not log.problem and number < (log.spec.starts or starts):
@@ -89,7 +92,7 @@ def start_all(course: Course) -> None:
 
 def warm_up_all(course: Course, workloads: Sequence[Workload]) -> None:
     """Give every engine every workload that it takes."""
-    course.whole.phase(f"warm-up: {len(workloads)} workloads")
+    course.whole.begin(WARM_UP, f"{len(workloads)} workloads")
     for workload in workloads:
         for log in course.logs:
             if takes(log.spec, workload):
@@ -104,7 +107,7 @@ def take_turns(course: Course, workloads: Sequence[Workload]) -> None:
     """
     settings = course.settings
     turns = [plan_turns(item, workloads, course.logs, settings) for item in workloads]
-    course.whole.phase(f"rounds: {settings.rounds}")
+    course.whole.begin(ROUNDS, f"{settings.rounds}")
     for number in range(settings.rounds + settings.extra_rounds):
         if number >= settings.rounds:
             turns = [turn for turn in turns if is_unsure(turn.run.workload, course)]
@@ -178,14 +181,19 @@ def takes(spec: EngineSpec, workload: Workload) -> bool:
     return ("texts" if isinstance(workload, TextWorkload) else "tokens") in spec.takes
 
 
-def plan_seconds(
+def plan(
     specs: Sequence[EngineSpec], workloads: Sequence[Workload], settings: Settings, after: After
-) -> float:
-    """Guess how long all of it takes, in the units that its parts spend."""
+) -> dict[str, float]:
+    """Guess how many seconds each part takes, at most: all further rounds, all rates of a load."""
     starts = sum(planned_start_s(spec) * (spec.starts or settings.starts) for spec in specs)
     pairs = sum(takes(spec, workload) for spec in specs for workload in workloads)
-    rounds = pairs * settings.rounds * settings.turn_s
-    return starts + pairs * WARM_UP_S + rounds + afterwards.plan_seconds(specs, settings, after)
+    rounds = settings.rounds + settings.extra_rounds
+    return {
+        STARTS: starts,
+        WARM_UP: pairs * WARM_UP_S,
+        ROUNDS: pairs * rounds * settings.turn_s,
+        **afterwards.plan(specs, settings, after),
+    }
 
 
 def planned_start_s(spec: EngineSpec) -> float:

@@ -8,19 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from bertedge.bench.afterwards import After
 from bertedge.bench.assemble import build_report
 from bertedge.bench.course import rotated
 from bertedge.bench.describe import Setting
 from bertedge.bench.engines import EngineSpec, with_twins
 from bertedge.bench.environment import describe_environment
 from bertedge.bench.logs import EngineLog, Measurement, Turn, Workload
-from bertedge.bench.measure import measure, plan_turn
+from bertedge.bench.measure import measure, plan, plan_turn
 from bertedge.bench.messages import Open, Ready, Run, TextWorkload, TokenWorkload
 from bertedge.bench.process import Worker, WorkerError
 from bertedge.bench.protocol import encode
 from bertedge.bench.report import Comparison, Report
 from bertedge.bench.settings import Settings
 from bertedge.bench.table import render
+from bertedge.bench.whole import Whole
 from bertedge.progress import Silent
 from bertedge.tasks import Task
 
@@ -31,13 +33,22 @@ WORKLOADS = (
 
 
 class Listener(Silent):
-    """Keeps what is said."""
+    """Keeps what is said, and where the bar stands."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.total = self.done = 0
 
     def say(self, line: str) -> None:
         self.said.append(line)
+
+    def start(self, what: str, total: int | None, unit: str) -> None:
+        self.total = total or 0
+
+    def advance(self, by: int, note: str = "") -> None:
+        assert by >= 0
+        self.done += by
+        assert self.done <= self.total
 
 
 def report_of(
@@ -156,6 +167,41 @@ def test_rounds_go_on_where_a_ratio_is_not_known_well_enough(engine: EngineSpec,
 
     assert rounds(within=0.0) == set(range(quick.rounds + 2))
     assert rounds(within=100.0) == set(range(quick.rounds))
+
+
+@pytest.mark.parametrize("within", [0.0, 100.0])
+def test_the_bar_ends_at_its_end_and_never_passes_it(
+    engine: EngineSpec, fake: Callable[..., EngineSpec], quick: Settings, within: float
+):
+    """With all the further rounds and with none, and with an engine that breaks."""
+    settings = replace(
+        quick, turn_s=0.5, repeats=1, starts=1, extra_rounds=2, within=within, load_s=0.1
+    )
+    specs = [engine, replace(engine, name="twin", baseline="tiny"), fake("crash")]
+    listener = Listener()
+    after = After(labelled=(("turn it off",),), load=WORKLOADS[1])
+    measurement = measure(specs, WORKLOADS, settings, listener, after)
+    assert measurement.complete
+    assert listener.done == listener.total
+    if within == 0.0:  # what was planned is what was done
+        rounds = 3 * len(WORKLOADS) * (quick.rounds + 2) * settings.turn_s
+        assert plan(specs, WORKLOADS, settings, after)["rounds"] == pytest.approx(rounds)
+
+
+def test_a_part_that_needs_less_or_more_than_planned_ends_where_it_should():
+    listener = Listener()
+    whole = Whole(listener, {"first": 2.5, "unneeded": 4.0, "second": 3.5})
+    seen = []
+    whole.begin("first", "")
+    for _ in range(4):
+        whole.spend(1.0, "")
+        seen.append(listener.done)
+    whole.begin("second", "")
+    seen.append(listener.done)
+    whole.spend(1.0, "")
+    seen.append(listener.done)
+    whole.complete()
+    assert [*seen, listener.done, listener.total] == [1, 2, 2, 2, 6, 7, 10, 10]
 
 
 def test_energy_is_that_of_all_texts_labelled(engine: EngineSpec, quick: Settings):
