@@ -8,9 +8,9 @@ from bertedge.bench.engines import LeftOut
 from bertedge.bench.logs import EngineLog, Measurement, Workload, ratio_of
 from bertedge.bench.messages import TextWorkload
 from bertedge.bench.process import thread_variables
-from bertedge.bench.report import SCHEMA, Difference, Load, Noise, Report, Result
+from bertedge.bench.report import SCHEMA, Load, Noise, Report, Result
 from bertedge.bench.settings import MIN_FLOOR
-from bertedge.bench.statistics import Ratio, summarize
+from bertedge.bench.statistics import Difference, Ratio, certain_distance, difference, summarize
 
 
 def build_report(
@@ -80,7 +80,7 @@ def _noise(
         engine=baseline.spec.name,
         workload=workload.name,
         ratio=ratio,
-        floor=max(MIN_FLOOR, abs(ratio.median - 1)),
+        floor=max(MIN_FLOOR, certain_distance(ratio)),
     )
 
 
@@ -117,6 +117,4 @@ def _result(
 def _difference(ratio: Ratio | None, floor: float) -> Difference | None:
     if ratio is None or ratio.low is None or ratio.high is None:
         return None
-    if ratio.low <= 1 <= ratio.high or abs(ratio.median - 1) <= floor:
-        return Difference.NONE
-    return Difference.FASTER if ratio.median > 1 else Difference.SLOWER
+    return difference(ratio.low, ratio.high, floor)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bertedge.bench.report import Difference, EngineReport, Report, Result
-from bertedge.bench.statistics import CONFIDENCE, MIN_ROUNDS, RESAMPLES
+from bertedge.bench.report import EngineReport, Report, Result
+from bertedge.bench.statistics import CONFIDENCE, MIN_ROUNDS, RESAMPLES, Difference, difference
 from bertedge.bench.wording import number
 
 UNKNOWN_NOISE = 0.05
@@ -89,14 +89,11 @@ def _change(
     then: Result, now: Result, then_base: Result | None, now_base: Result | None, floor: float
 ) -> Change:
     before, after = _medians(then, then_base), _medians(now, now_base)
-    low = high = difference = None
+    low = high = found = None
     ratio = float(np.median(after) / np.median(before))
     if min(len(before), len(after)) >= MIN_ROUNDS:
         low, high = _interval(before, after)
-        sure = not low <= 1 <= high and abs(ratio - 1) > floor
-        difference = Difference.NONE
-        if sure:
-            difference = Difference.FASTER if ratio < 1 else Difference.SLOWER
+        found = difference(2 - high, 2 - low, floor)  # mirrored: less time is faster
     return Change(
         engine=now.engine,
         workload=now.workload,
@@ -106,7 +103,7 @@ def _change(
         low=low,
         high=high,
         floor=floor,
-        difference=difference,
+        difference=found,
         over_baseline=now_base is not None,
     )
 

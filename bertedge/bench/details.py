@@ -1,7 +1,8 @@
 """Percentiles and intervals by workload, cold starts in their parts: what the one table leaves."""
 
 from bertedge.bench import sentences
-from bertedge.bench.report import Difference, EngineReport, Load, Report, Result
+from bertedge.bench.report import EngineReport, Load, Report, Result
+from bertedge.bench.statistics import Difference
 from bertedge.bench.wording import MIB, WIDTH, cut, number
 
 _NAME, _NUMBER, _RATIO = 18, 9, 23

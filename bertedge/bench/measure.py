@@ -17,12 +17,14 @@ from bertedge.bench.logs import EngineLog, Measurement, Workload, ratio_of
 from bertedge.bench.messages import Run, TextWorkload
 from bertedge.bench.settings import (
     LONG_RUN_MS,
+    MIN_FLOOR,
     MIN_REPEATS,
     MIN_TURN_S,
     SLOWEST_TURN,
     TURN_WARM_UP_MS,
     Settings,
 )
+from bertedge.bench.statistics import is_open
 from bertedge.bench.whole import Whole
 from bertedge.progress import Progress
 
@@ -103,20 +105,27 @@ def warm_up_all(course: Course, workloads: Sequence[Workload]) -> None:
 def take_turns(course: Course, workloads: Sequence[Workload]) -> None:
     """Go round by round through all workloads, in each engine by engine.
 
-    Further rounds follow at those workloads where a ratio is not known well enough yet.
+    Extra rounds follow at each workload where a ratio is not known well enough yet.
     """
     settings = course.settings
     turns = [plan_turns(item, workloads, course.logs, settings) for item in workloads]
     course.whole.begin(ROUNDS, f"{settings.rounds}")
-    for number in range(settings.rounds + settings.extra_rounds):
-        if number >= settings.rounds:
-            turns = [turn for turn in turns if is_unsure(turn.run.workload, course)]
-        if not turns:
-            return
+    for number in range(settings.rounds):
         for turn in turns:
             take_round(course, turn, number)
         for log in course.logs:
             course.note_memory(log, f"round {number + 1}")
+    for turn in turns:
+        take_extra_rounds(course, turn, time.perf_counter() + settings.extra_s / len(turns))
+
+
+def take_extra_rounds(course: Course, turn: Turns, deadline_s: float) -> None:
+    """Go on until every ratio is known well enough, or until the time is up."""
+    rounds = course.settings.rounds
+    for number in range(rounds, rounds + course.settings.extra_rounds):
+        if not is_unsure(turn.run.workload, course) or time.perf_counter() > deadline_s:
+            return
+        take_round(course, turn, number)
 
 
 def take_round(course: Course, turn: Turns, number: int) -> None:
@@ -129,14 +138,15 @@ def take_round(course: Course, turn: Turns, number: int) -> None:
 
 
 def is_unsure(workload: str, course: Course) -> bool:
-    """Tell whether any engine's ratio at a workload has too wide an interval."""
+    """Tell whether any ratio at a workload has an interval that is too wide or says too little."""
     logs = {log.spec.name: log for log in course.logs if not log.problem}
     for log in logs.values():
         baseline = logs.get(log.spec.baseline or "")
         ratio = ratio_of(log, baseline, workload, course.settings.seed) if baseline else None
         if ratio is None or ratio.low is None or ratio.high is None:
             continue
-        if ratio.high - ratio.low > 2 * course.settings.within * ratio.median:
+        wide = ratio.high - ratio.low > 2 * course.settings.within * ratio.median
+        if wide or is_open(ratio.low, ratio.high, MIN_FLOOR):
             return True
     return False
 
@@ -184,14 +194,14 @@ def takes(spec: EngineSpec, workload: Workload) -> bool:
 def plan(
     specs: Sequence[EngineSpec], workloads: Sequence[Workload], settings: Settings, after: After
 ) -> dict[str, float]:
-    """Guess how many seconds each part takes, at most: all further rounds, all rates of a load."""
+    """Guess how many seconds each part takes, at most: all extra rounds, all rates of a load."""
     starts = sum(planned_start_s(spec) * (spec.starts or settings.starts) for spec in specs)
     pairs = sum(takes(spec, workload) for spec in specs for workload in workloads)
-    rounds = settings.rounds + settings.extra_rounds
+    extra_s = min(pairs * settings.extra_rounds * settings.turn_s, settings.extra_s)
     return {
         STARTS: starts,
         WARM_UP: pairs * WARM_UP_S,
-        ROUNDS: pairs * rounds * settings.turn_s,
+        ROUNDS: pairs * settings.rounds * settings.turn_s + extra_s,
         **afterwards.plan(specs, settings, after),
     }
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from bertedge import records
-from bertedge.bench.report import SCHEMA, Difference, Report
+from bertedge.bench.report import SCHEMA, Report
+from bertedge.bench.statistics import Difference
 from bertedge.errors import SettingError
 
 OLDEST = 1

@@ -1,7 +1,6 @@
 """The record of a bench: what `--json` writes."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from bertedge.bench.engines import LeftOut
 from bertedge.bench.environment import Environment
@@ -9,21 +8,12 @@ from bertedge.bench.memory import MemoryPoint
 from bertedge.bench.open_load import OpenLoad
 from bertedge.bench.profiling import Profile
 from bertedge.bench.settings import Settings
-from bertedge.bench.statistics import Ratio, Summary
+from bertedge.bench.statistics import Difference, Ratio, Summary
 from bertedge.bundle import Accuracy
 from bertedge.tasks import Task
 
 SCHEMA = 2
 """Raised whenever a field is renamed, removed or changes its meaning."""
-
-
-class Difference(StrEnum):
-    """What a ratio to the baseline comes to."""
-
-    FASTER = "faster"
-    SLOWER = "slower"
-    NONE = "none"
-    """Its interval includes 1, or it is within what the baseline differs from itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +156,7 @@ class Noise:
     workload: str
     ratio: Ratio
     floor: float
-    """A ratio whose distance from 1 is no more than this is called no difference."""
+    """Where a ratio's interval reaches closer to 1 than this, there is no difference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,8 @@
 import math
 import statistics
 
-from bertedge.bench.report import Difference, EngineReport, Labelled, Load, Report, Result
-from bertedge.bench.statistics import Ratio
+from bertedge.bench.report import EngineReport, Labelled, Load, Report, Result
+from bertedge.bench.statistics import Difference, Ratio
 
 BUSY = 0.6
 """Processes that want to run, for each core, from which other work must have disturbed."""

@@ -13,10 +13,13 @@ class Settings:
     """Of every engine."""
     rounds: int = 8
     """In each, every engine takes one turn at every workload."""
-    extra_rounds: int = 2
-    """At most, of those workloads at which a ratio is not yet known to within `within`."""
+    extra_rounds: int = 60
+    """At most, of those workloads at which a ratio is not yet known well enough."""
+    extra_s: float = 15.0
+    """For all extra rounds together, shared evenly by the workloads; each may have one."""
     within: float = 0.05
-    """Half the width of a ratio's interval, as a share of the ratio, that is narrow enough."""
+    """Half the width of a ratio's interval, as a share of the ratio, that is narrow enough, unless
+    the interval leaves open whether there is a difference."""
     repeats: int = 20
     """Timed runs of a turn, at most."""
     turn_s: float = 0.4

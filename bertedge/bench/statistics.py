@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 
@@ -26,6 +27,15 @@ class Summary:
     max_ms: float
 
 
+class Difference(StrEnum):
+    """What a ratio comes to."""
+
+    FASTER = "faster"
+    SLOWER = "slower"
+    NONE = "none"
+    """Its interval does not lie wholly beyond the noise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
     """How many times as fast as the baseline."""
@@ -37,6 +47,25 @@ class Ratio:
     high: float | None
     confidence: float
     rounds: int
+
+
+def difference(low: float, high: float, floor: float) -> Difference:
+    """Tell what the interval of a speed-up shows: it must lie beyond the noise whole."""
+    if low > 1 + floor:
+        return Difference.FASTER
+    return Difference.SLOWER if high < 1 - floor else Difference.NONE
+
+
+def is_open(low: float, high: float, floor: float) -> bool:
+    """Tell whether an interval leaves open which of the differences is there."""
+    return any(low <= end <= high for end in (1 - floor, 1 + floor))
+
+
+def certain_distance(ratio: Ratio) -> float:
+    """Give how far from 1 a ratio is beyond doubt: 0 where its interval covers 1."""
+    if ratio.low is None or ratio.high is None:
+        return abs(ratio.median - 1)
+    return max(ratio.low - 1, 1 - ratio.high, 0.0)
 
 
 def summarize(samples_ms: Sequence[float]) -> Summary:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from bertedge.bench import details as more
 from bertedge.bench import sentences
-from bertedge.bench.report import Difference, EngineReport, Load, Report, Result
+from bertedge.bench.report import EngineReport, Load, Report, Result
+from bertedge.bench.statistics import Difference
 from bertedge.bench.wording import MIB, WIDTH, cut, number
 
 _NAME, _CELL, _ABREAST = 18, 11, 5

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from bertedge.bench.compare import compare_latencies, comparison_lines
-from bertedge.bench.report import Agreement, Difference, Report, Result
-from bertedge.bench.statistics import summarize
+from bertedge.bench.report import Agreement, Report, Result
+from bertedge.bench.statistics import Difference, summarize
 
 
 def slowed(report: Report, factor: float, *engines: str) -> Report:

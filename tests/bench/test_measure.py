@@ -10,12 +10,12 @@ import pytest
 
 from bertedge.bench.afterwards import After
 from bertedge.bench.assemble import build_report
-from bertedge.bench.course import rotated
+from bertedge.bench.course import Course, rotated
 from bertedge.bench.describe import Setting
 from bertedge.bench.engines import EngineSpec, with_twins
 from bertedge.bench.environment import describe_environment
 from bertedge.bench.logs import EngineLog, Measurement, Turn, Workload
-from bertedge.bench.measure import measure, plan, plan_turn
+from bertedge.bench.measure import is_unsure, measure, plan, plan_turn
 from bertedge.bench.messages import Open, Ready, Run, TextWorkload, TokenWorkload
 from bertedge.bench.process import Worker, WorkerError
 from bertedge.bench.protocol import encode
@@ -124,7 +124,8 @@ def test_the_noise_is_the_baseline_against_itself_and_no_engine_of_its_own(
     ]
     for each in report.noise:
         assert each.ratio.low is not None and each.ratio.high is not None
-        assert each.floor == max(0.04, abs(each.ratio.median - 1))
+        beyond_doubt = max(each.ratio.low - 1, 1 - each.ratio.high)
+        assert each.floor == max(0.04, beyond_doubt)
 
 
 def turns(name: str, samples_ms: list[float], engine: EngineSpec, **changes) -> EngineLog:
@@ -158,15 +159,35 @@ def test_a_difference_within_the_noise_is_none(engine: EngineSpec, quick: Settin
     }
 
 
-def test_rounds_go_on_where_a_ratio_is_not_known_well_enough(engine: EngineSpec, quick: Settings):
-    def rounds(within: float) -> set[int]:
-        settings = replace(quick, starts=1, extra_rounds=2, within=within)
-        twin = replace(engine, name="twin", baseline="tiny")
-        logs = measure([engine, twin], WORKLOADS[:1], settings, Silent()).engines
-        return {turn.round for log in logs for turn in log.turns}
+@pytest.mark.parametrize(("extra_s", "rounds"), [(60.0, 5), (0.0, 3)])
+def test_rounds_go_on_where_a_ratio_is_not_known_well_enough(
+    engine: EngineSpec, quick: Settings, extra_s: float, rounds: int
+):
+    settings = replace(quick, starts=1, extra_rounds=2, extra_s=extra_s, within=0.0)
+    twin = replace(engine, name="twin", baseline="tiny")
+    logs = measure([engine, twin], WORKLOADS[:1], settings, Silent()).engines
+    assert {turn.round for log in logs for turn in log.turns} == set(range(rounds))
 
-    assert rounds(within=0.0) == set(range(quick.rounds + 2))
-    assert rounds(within=100.0) == set(range(quick.rounds))
+
+@pytest.mark.parametrize(
+    ("ratios", "unsure"),
+    [
+        ([1.0] * 9, False),
+        ([2.0] * 9, False),
+        ([1.9, 2.0, 2.1] * 3, True),  # wide
+        ([1.02, 1.05, 1.05] * 3, True),  # beyond the noise or not?
+        ([0.97, 0.95, 0.95] * 3, True),
+    ],
+)
+def test_a_ratio_is_not_known_while_its_interval_is_wide_or_reaches_into_the_noise(
+    engine: EngineSpec, quick: Settings, ratios: list[float], unsure: bool
+):
+    logs = [
+        turns("tiny", [1.0] * 9, engine),
+        turns("other", [1 / ratio for ratio in ratios], engine, baseline="tiny"),
+    ]
+    whole = Whole(Silent(), {"rounds": 1.0})
+    assert is_unsure("1x4", Course(logs, replace(quick, within=0.02), whole)) is unsure
 
 
 @pytest.mark.parametrize("within", [0.0, 100.0])

@@ -9,9 +9,9 @@ pytest.importorskip("torch", reason="needs the bench extra")
 from bertedge.bench.lineup import sum_installed
 from bertedge.bench.messages import Open
 from bertedge.bench.peers import find_peers, read_peers
-from bertedge.bench.report import Difference
 from bertedge.bench.run import BenchConfig, bench
 from bertedge.bench.settings import Settings
+from bertedge.bench.statistics import Difference
 from bertedge.bench.table import render
 from bertedge.errors import SettingError
 

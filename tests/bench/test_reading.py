@@ -5,7 +5,8 @@ import pytest
 
 from bertedge import records
 from bertedge.bench.reading import read_report
-from bertedge.bench.report import SCHEMA, Difference, Report
+from bertedge.bench.report import SCHEMA, Report
+from bertedge.bench.statistics import Difference
 from bertedge.errors import SettingError
 
 SCHEMA_1 = Path(__file__).parent / "records" / "schema1.json"

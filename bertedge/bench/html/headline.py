@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from bertedge.bench import sentences
 from bertedge.bench.html.view import MIB, View, accuracy_name, load_name
-from bertedge.bench.report import Difference, EngineReport
+from bertedge.bench.report import EngineReport
+from bertedge.bench.statistics import Difference
 from bertedge.bench.wording import number
 
 MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"

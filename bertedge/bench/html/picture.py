@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from bertedge.bench import sentences
 from bertedge.bench.html import canvas, cost
 from bertedge.bench.html.view import View, load_name, view_of
-from bertedge.bench.report import Difference, EngineReport, Report, Result
+from bertedge.bench.report import EngineReport, Report, Result
+from bertedge.bench.statistics import Difference
 from bertedge.bench.wording import number
 
 _GAP = 36.0
