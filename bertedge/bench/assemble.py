@@ -31,7 +31,7 @@ def build_report(
         result
         for workload in workloads
         for log in engines
-        if (result := _result(log, logs.get(log.spec.baseline or ""), workload, floors, seed))
+        if (result := _result(log, logs.get(log.spec.baseline or ""), workload, floors, setting))
     )
     return Report(
         schema=SCHEMA,
@@ -89,13 +89,13 @@ def _result(
     baseline: EngineLog | None,
     workload: Workload,
     floors: dict[tuple[str, str], float],
-    seed: int,
+    setting: Setting,
 ) -> Result | None:
     turns = {turn.round: turn.samples_ms for turn in log.turns if turn.workload == workload.name}
     if not turns:
         return None
     ready = log.ready[workload.name]
-    speedup = ratio_of(log, baseline, workload.name, seed) if baseline else None
+    speedup = ratio_of(log, baseline, workload.name, setting.settings.seed) if baseline else None
     floor = floors.get((log.spec.baseline or "", workload.name), 0.0)
     samples_ms = [ms for turn in turns.values() for ms in turn]
     return Result(
@@ -105,7 +105,7 @@ def _result(
         texts_per_second=texts_of_run(workload) * 1000 / statistics.fmean(samples_ms),
         speedup=speedup,
         difference=_difference(speedup, floor),
-        agreement=agreement(log, baseline, [workload]),
+        agreement=agreement(log, baseline, [workload], setting),
         warm_up_runs=ready.warm_up_runs,
         warm_up_s=log.warm_up_s[workload.name],
         settled=ready.stable,

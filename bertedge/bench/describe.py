@@ -46,8 +46,8 @@ def describe_engine(
     baseline = logs.get(spec.baseline or "")
     texts = [item for item in workloads if isinstance(item, TextWorkload)]
     tokens = [item for item in workloads if not isinstance(item, TextWorkload)]
-    on_texts = agreement(log, baseline, texts)
-    on_tokens = agreement(log, baseline, tokens)
+    on_texts = agreement(log, baseline, texts, setting)
+    on_tokens = agreement(log, baseline, tokens, setting)
     return EngineReport(
         name=spec.name,
         kind=spec.kind,
@@ -90,10 +90,13 @@ def _median_start(starts: Sequence[ColdStart]) -> ColdStart | None:
 
 
 def agreement(
-    log: EngineLog, baseline: EngineLog | None, workloads: Sequence[Workload]
+    log: EngineLog, baseline: EngineLog | None, workloads: Sequence[Workload], setting: Setting
 ) -> Agreement | None:
-    """Compare the labels of workloads that both were given; a wrong count agrees on none."""
-    if baseline is None:
+    """Compare the labels of workloads that both were given; a wrong count agrees on none.
+
+    A model of one label gives values; nothing is said of those.
+    """
+    if baseline is None or setting.comparison.labels == 1:
         return None
     same = total = 0
     for workload in workloads:

@@ -76,11 +76,13 @@ def notes(report: Report) -> list[str]:
         said.append("Interrupted: the figures cover the rounds that were finished.")
     if any(load.length is None for load in report.workloads):
         said += _batching(report)
-    else:
+    elif report.comparison.labels > 1:
         said.append(
             "Labels are compared on random tokens, which tells whether engines compute alike, not "
             "what it costs in accuracy; add --data FILE for real texts."
         )
+    if report.comparison.labels == 1:
+        said.append("Values are timed, not compared: `bertedge evaluate` scores them.")
     if report.noise:
         floor = max(item.floor for item in report.noise)
         said.append(
@@ -104,18 +106,15 @@ def notes(report: Report) -> list[str]:
 
 
 def _batching(report: Report) -> list[str]:
-    """Say who batches many texts how, where not all do it alike."""
+    """Say who batches many texts how; nothing where the record does not tell."""
     ways: dict[str, list[str]] = {}
     for engine in report.engines:
         if engine.batching:
             ways.setdefault(engine.batching, []).append(engine.name)
-    if len(ways) > 1:
-        parts = [f"{', '.join(names)}: {way}" for way, names in ways.items()]
-        return [f"Texts all at once are batched as each engine does it. {'; '.join(parts)}."]
-    return [
-        "On real texts PyTorch works the bundle's way, with the same tokenizer library and the "
-        "same batches sorted by length."
-    ]
+    if len(ways) < 2:
+        return [f"Texts all at once are batched alike by all engines: {way}." for way in ways]
+    parts = [f"{', '.join(names)}: {way}" for way, names in ways.items()]
+    return [f"Texts all at once are batched as each engine does it. {'; '.join(parts)}."]
 
 
 def _speed(report: Report, best: EngineReport, baseline: EngineReport) -> str:
