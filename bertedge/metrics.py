@@ -1,7 +1,7 @@
 """Accuracy, F1, entity F1 and rank correlation from plain arrays."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -75,8 +75,9 @@ class ValueScores:
     """"spearman": what `value` is."""
     value: float
     pearson: float
-    rmse: float
-    """Root of the mean squared error, in the unit of the labels."""
+    rmse: float | None
+    """Root of the mean squared error, in the unit of the labels; None for cosines, which have
+    another."""
 
 
 AnyScores = Scores | ValueScores
@@ -151,13 +152,33 @@ def value_scores(gold: Floats, predicted: Floats) -> ValueScores:
     )
 
 
+def similarity_scores(gold: Floats, vectors: Floats) -> ValueScores:
+    """Score the cosines of pairs of embeddings `(pairs, 2, hidden)` against values `(pairs,)`."""
+    found = value_scores(gold, cosines(vectors[:, 0], vectors[:, 1]))
+    return replace(found, rmse=None)
+
+
+def cosines(one: Floats, other: Floats) -> Floats:
+    """Give the cosine of each vector with its counterpart; 0 where one of them is 0."""
+    return np.asarray((unit(one) * unit(other)).sum(axis=-1))
+
+
+def unit(vectors: Floats) -> Floats:
+    """Divide vectors by their lengths, those of length 0 excepted."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1))
+
+
 def agreement(one: NDArray[Any], other: NDArray[Any]) -> float:
     """Share of predictions of `one` that `other` gives too, from 0 to 1.
 
     Label numbers `(n,)` must be equal. Of sets of labels `(n, labels)` it is the micro F1 of one
     against the other, which for sets of one label is that very share. Values `(n,)` must be
-    within SAME_VALUE of the spread (max - min) of those of `one`.
+    within SAME_VALUE of the spread (max - min) of those of `one`. Of embeddings
+    `(n, texts, hidden)` it is their mean cosine.
     """
+    if one.ndim == 3:
+        return float(cosines(one, other).mean())
     match one.dtype.kind:
         case "b":
             given = int(one.sum() + other.sum())

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Task(StrEnum):
@@ -10,6 +15,7 @@ class Task(StrEnum):
     TEXT_CLASSIFICATION = "text-classification"
     TOKEN_CLASSIFICATION = "token-classification"
     FILL_MASK = "fill-mask"
+    FEATURE_EXTRACTION = "feature-extraction"
 
 
 class ProblemType(StrEnum):
@@ -31,6 +37,23 @@ class Decision:
     """The least score of a label that is given; None: the best label is, however low."""
     out_of_scope: str | None = None
     """The label of a text for which no label reaches the threshold; not one of the model's."""
+
+
+class PoolingMode(StrEnum):
+    """Which hidden states of a text its embedding is made of."""
+
+    MEAN = "mean"
+    CLS = "cls"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pooling:
+    """How the last hidden states of a text become its embedding, inside the graph."""
+
+    mode: PoolingMode = PoolingMode.MEAN
+    """The mean over its tokens, special tokens included; or that of the first token, [CLS]."""
+    normalized: bool = True
+    """Whether the embedding is divided by its length, so that dot products are cosines."""
 
 
 class Aggregation(StrEnum):
@@ -131,4 +154,14 @@ class FilledMasks:
     """True where the text was longer than the model reads; a mask in its end is left out."""
 
 
-Prediction = TextPrediction | Entities | FilledMasks
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Embedding:
+    """The vector of one text."""
+
+    values: "NDArray[np.float32]"
+    """`(hidden,)`"""
+    truncated: bool = False
+    """True where the text was longer than the model reads, so that its end was not seen."""
+
+
+Prediction = TextPrediction | Entities | FilledMasks | Embedding

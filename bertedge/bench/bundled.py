@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
-from bertedge.bench.packed import make_batch
+from bertedge.bench.packed import best, make_batch
 from bertedge.bench.settings import FILLS_MASKS
 from bertedge.bench.subject import Prepared
+from bertedge.bench.vectors import as_labels
 from bertedge.errors import SettingError
 from bertedge.runtime.predictor import Predictor
 from bertedge.tasks import (
@@ -47,7 +48,8 @@ class Bundled:
         batches = [make_batch(rows) for rows in workload.batches]
         engine = self.predictor.engine
         return Prepared(
-            inputs=len(batches), run=lambda i: engine.logits(batches[i]).argmax(axis=-1).ravel()
+            inputs=len(batches),
+            run=lambda i: best(engine.logits(batches[i]), self.predictor.task),
         )
 
     def texts(self, workload: TextWorkload) -> Prepared:
@@ -76,6 +78,8 @@ class Bundled:
                 return np.array([label for row in rows for label in row], np.int64)
             case Task.FILL_MASK:
                 raise SettingError(FILLS_MASKS)
+            case Task.FEATURE_EXTRACTION:
+                return as_labels(self.predictor.embed(texts))
 
     def _classified(self, prediction: Prediction) -> int:
         """Give the best label's number, as the other engines do, whatever is decided on it."""
@@ -94,7 +98,7 @@ class Bundled:
 
     def _token_starts(self, texts: Sequence[tuple[str, ...]]) -> list[list[int]]:
         """Tell where the tokens of each text begin, in characters; nothing for whole texts."""
-        if self.predictor.task is Task.TEXT_CLASSIFICATION:
+        if self.predictor.task is not Task.TOKEN_CLASSIFICATION:
             return [[]] * len(texts)
         tokenizer = self.predictor.tokenizer
         starts: list[list[int]] = [[] for _ in texts]

@@ -10,7 +10,9 @@ from bertedge.bench.logs import EngineLog, Workload
 from bertedge.bench.messages import Opened, TextWorkload
 from bertedge.bench.report import Agreement, ColdStart, Comparison, EngineReport, Labelled
 from bertedge.bench.settings import Settings
+from bertedge.bench.vectors import sum_of_cosines
 from bertedge.bundle import Accuracy
+from bertedge.tasks import Task
 
 MIN_AGREEMENT = 0.9
 """An engine that gives fewer of the baseline's labels than this is said to disagree (on texts)."""
@@ -94,14 +96,20 @@ def agreement(
 ) -> Agreement | None:
     """Compare the labels of workloads that both were given; a wrong count agrees on none.
 
-    A model of one label gives values; nothing is said of those.
+    Of embeddings the share is the mean cosine; of a model of one label, which gives values,
+    nothing is said.
     """
     if baseline is None or setting.comparison.labels == 1:
         return None
-    same = total = 0
+    same, total = 0.0, 0
     for workload in workloads:
         if workload.name in log.ready and workload.name in baseline.ready:
             ours, theirs = log.ready[workload.name].labels, baseline.ready[workload.name].labels
+            if log.spec.open.task is Task.FEATURE_EXTRACTION:
+                texts = _texts_of(workload)
+                total += texts
+                same += sum_of_cosines(ours, theirs, texts)
+                continue
             total += len(theirs)
             if len(ours) == len(theirs):
                 same += sum(one == other for one, other in zip(ours, theirs, strict=True))
@@ -114,6 +122,12 @@ def _disagreement(on_texts: Agreement | None, on_tokens: Agreement | None) -> st
     if found is None or found.share >= bound:
         return None
     return f"disagrees with the baseline: {found.share:.1%} of {found.labels} labels are the same"
+
+
+def _texts_of(workload: Workload) -> int:
+    if isinstance(workload, TextWorkload):
+        return len(workload.texts)
+    return sum(len(batch) for batch in workload.batches)
 
 
 def texts_of_run(workload: Workload) -> int:

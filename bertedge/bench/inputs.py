@@ -95,6 +95,9 @@ def _labelled(
     if asked.data is None:
         return None
     decision = bundle.manifest.decision
+    if bundle.manifest.pooling is not None:
+        progress.say("embeddings are compared, not scored on values: for that use evaluate")
+        return None
     if decision.problem_type is not ProblemType.SINGLE_LABEL or decision.out_of_scope:
         progress.say("nothing is scored on labels: bench scores one label a text; use evaluate")
         return None

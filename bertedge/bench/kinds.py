@@ -47,6 +47,12 @@ def _plain(request: Open) -> Subject:
     return plain_onnx.load(request)
 
 
+def _sentences(request: Open) -> Subject:
+    from bertedge.bench import sentence_vectors
+
+    return sentence_vectors.load(request)
+
+
 KINDS = {
     "torch": Kind(
         imports=(*_TORCH, "bertedge.checkpoint", _DECODING),
@@ -62,6 +68,11 @@ KINDS = {
         imports=(*_TORCH, "bertedge.bench.pipelines"),
         libraries=(*_TORCH, *_TOKENS),
         load=_pipeline,
+    ),
+    "sentence-transformers": Kind(
+        imports=("sentence_transformers", *_TORCH, "bertedge.bench.sentence_vectors"),
+        libraries=("sentence-transformers", *_TORCH, *_TOKENS),
+        load=_sentences,
     ),
     "optimum": Kind(
         imports=("optimum.onnxruntime", *_TORCH, "bertedge.bench.pipelines"),

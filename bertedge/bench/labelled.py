@@ -63,7 +63,7 @@ def score(texts: LabelledTexts, predicted: Sequence[int], tokenizer_json: str) -
             return _score_texts(texts, given)
         case Task.TOKEN_CLASSIFICATION:
             return _score_words(texts, given, tokenizer_json)
-        case Task.FILL_MASK:
+        case Task.FILL_MASK | Task.FEATURE_EXTRACTION:
             raise SettingError(FILLS_MASKS)
 
 

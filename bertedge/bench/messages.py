@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from bertedge.tasks import Task
+from bertedge.tasks import Pooling, Task
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised whenever a message or a field is added, removed or changes its meaning."""
 
 
@@ -35,6 +35,9 @@ class Open:
     """The text (one string) or pair (two) that the cold start ends with labelling."""
     scratch: str
     """A folder for files that need not outlive the bench."""
+    pooling: Pooling | None = None
+    """How hidden states become embeddings, which are answered in millionths, one text's numbers
+    after the other's; None for other tasks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
 from bertedge.bench.settings import FILLS_MASKS
 from bertedge.bench.subject import Prepared
+from bertedge.bench.vectors import as_labels
 from bertedge.errors import SettingError
 from bertedge.runtime.batching import TOKEN_BUDGET, Batch
 from bertedge.runtime.decoding import classify, find_entities, join_windows, split_tags
 from bertedge.runtime.session import Engine, infer
-from bertedge.runtime.tokenization import Tokenizer
+from bertedge.runtime.tokenization import Encoded, Tokenizer
 from bertedge.tasks import Aggregation, Task, Text
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class Packed:
         batches = [make_batch(rows) for rows in workload.batches]
         return Prepared(
             inputs=len(batches),
-            run=lambda i: self.engine.logits(batches[i]).argmax(axis=-1).ravel(),
+            run=lambda i: best(self.engine.logits(batches[i]), self.task),
         )
 
     def texts(self, workload: TextWorkload) -> Prepared:
@@ -74,6 +76,9 @@ class Packed:
                 return self._find_entities([text for (text,) in texts], token_budget)
             case Task.FILL_MASK:
                 raise SettingError(FILLS_MASKS)
+            case Task.FEATURE_EXTRACTION:
+                encoded = self.tokenizer.encode([text for (text,) in texts])
+                return as_labels(np.stack(self._infer(encoded, token_budget)))
 
     def _measure_budget(self, texts: Sequence[tuple[str, ...]]) -> int:
         """Choose the budget with which these very texts are labelled soonest."""
@@ -92,22 +97,29 @@ class Packed:
     def _classify(self, texts: Sequence[tuple[str, ...]], token_budget: int) -> "Labels":
         inputs: list[Text] = [text[0] if len(text) == 1 else (text[0], text[1]) for text in texts]
         encoded = self.tokenizer.encode(inputs)
-        logits = np.stack(
-            infer(self.engine, encoded, pad_token_id=self.pad_token_id, token_budget=token_budget)
-        )
+        logits = np.stack(self._infer(encoded, token_budget))
         classify(logits, self.labels)
         labels: Labels = logits.argmax(axis=-1)
         return labels
 
     def _find_entities(self, texts: Sequence[str], token_budget: int) -> "Labels":
         windows = self.tokenizer.encode_windows(texts)
-        logits = infer(
-            self.engine, windows, pad_token_id=self.pad_token_id, token_budget=token_budget
-        )
+        logits = self._infer(windows, token_budget)
         tokens = join_windows(texts, windows, logits, self.tokenizer)
         find_entities(texts, tokens, split_tags(self.labels), Aggregation.FIRST)
         labels: Labels = tokens.scores.argmax(axis=-1)
         return labels
+
+    def _infer(self, rows: Sequence[Encoded], token_budget: int) -> list[NDArray[np.float32]]:
+        return infer(self.engine, rows, pad_token_id=self.pad_token_id, token_budget=token_budget)
+
+
+def best(logits: NDArray[np.float32], task: Task) -> "Labels":
+    """Give the best label of each text or token of a batch; of embeddings all numbers."""
+    if task is Task.FEATURE_EXTRACTION:
+        return as_labels(logits)
+    labels: Labels = logits.argmax(axis=-1).ravel()
+    return labels
 
 
 def make_batch(rows: Sequence[Sequence[int]]) -> Batch:
@@ -130,7 +142,7 @@ def load_compiled(request: Open) -> Packed:
 def _engine(request: Open, *, compiled: bool) -> "TorchEngine":
     import torch
 
-    from bertedge.checkpoint import AUTO_MODELS, TorchEngine, use_threads
+    from bertedge.checkpoint import AUTO_MODELS, TorchEngine, add_pooling, use_threads
 
     use_threads(request.threads)
     model = AUTO_MODELS[request.task].from_pretrained(
@@ -138,6 +150,8 @@ def _engine(request: Open, *, compiled: bool) -> "TorchEngine":
         use_safetensors=True,
         dtype=getattr(torch, TORCH_DTYPES[request.precision]),
     )
+    if request.pooling is not None:
+        model = add_pooling(model, request.pooling)
     engine = TorchEngine(model.eval(), device=request.device, dtype=request.precision)
     if compiled:
         model.compile(dynamic=True)  # in place; without it every new shape would compile again

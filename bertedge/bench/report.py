@@ -49,6 +49,7 @@ class Agreement:
     """Labels that are the baseline's too."""
 
     share: float
+    """Of the labels; of embeddings the mean cosine."""
     labels: int
     """Compared: texts, or tokens where the task labels those."""
 

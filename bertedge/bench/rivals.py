@@ -1,5 +1,6 @@
 """What else an engineer would try with the checkpoint: torch.compile, the pipeline, Optimum, ..."""
 
+import importlib.util
 import os
 import shutil
 from dataclasses import replace
@@ -18,6 +19,7 @@ from bertedge.bench.engines import (
 )
 from bertedge.bench.messages import Exported, Open
 from bertedge.bench.process import python_command
+from bertedge.tasks import Task
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import Checkpoint
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 COMPILERS = ("g++", "clang++", "c++")
 """What torch.compile looks for on Linux and macOS, after $CXX."""
 PIPELINE_BATCHING = "32 texts a batch, in their order"
+SENTENCES_BATCHING = "32 texts a batch, sorted by length"
+NOT_POOLED = "it gives every token a vector, and leaves it to the user to pool them"
 QUICK = "--quick leaves out what takes long to start"
 BRING_EXPORT = "pip install 'bertedge[export]'"
 ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu")
@@ -40,9 +44,14 @@ def has_compiler() -> bool:
 def find_torch_rivals(
     checkpoint: "Checkpoint", base: Open, machine: Machine, device: str, *, quick: bool
 ) -> Lineup:
-    """List torch.compile, in the fastest precision, and transformers' pipeline."""
+    """List torch.compile, in the fastest precision, and what people run texts through.
+
+    That is transformers' pipeline, and for embeddings sentence-transformers.
+    """
     suffix = "" if device == "cpu" else f"-{device}"
-    names = (f"torch{suffix}-compile", f"pipeline{suffix}-fp32")
+    embeds = base.task is Task.FEATURE_EXTRACTION
+    rival = "sentence-transformers" if embeds else "pipeline"
+    names = (f"torch{suffix}-compile", f"{rival}{suffix}-fp32")
     if quick:
         return _leave_out(names, QUICK)
     fast = "fp16" if device == "cuda" else "bf16" if machine.bf16 else "fp32"
@@ -69,17 +78,24 @@ def find_torch_rivals(
     pipeline = replace(
         common,
         name=names[1],
-        kind="pipeline",
+        kind=rival,
         precision="fp32",
-        open=replace(common.open, engine="pipeline", precision="fp32"),
-        batching=PIPELINE_BATCHING,
+        open=replace(common.open, engine=rival, precision="fp32"),
+        batching=SENTENCES_BATCHING if embeds else PIPELINE_BATCHING,
+        packages=(*TORCH_PACKAGES, rival) if embeds else TORCH_PACKAGES,
         takes=("texts",),
         starts=None,
     )
-    if machine.compiler:
-        return Lineup(specs=(common, pipeline), left_out=())
-    missing = LeftOut(name=names[0], why="there is no C++ compiler", fix="apt-get install g++")
-    return Lineup(specs=(pipeline,), left_out=(missing,))
+    specs, missing = [common, pipeline], []
+    if not machine.compiler:
+        specs.remove(common)
+        why = "there is no C++ compiler"
+        missing.append(LeftOut(name=names[0], why=why, fix="apt-get install g++"))
+    if embeds and importlib.util.find_spec("sentence_transformers") is None:
+        specs.remove(pipeline)
+        fix = "pip install sentence-transformers"
+        missing.append(LeftOut(name=names[1], why="it is not installed", fix=fix))
+    return Lineup(specs=tuple(specs), left_out=tuple(missing))
 
 
 def find_onnx_rivals(exported: Exported, base: Open, tokenizer_bytes: int) -> Lineup:

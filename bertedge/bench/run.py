@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from bertedge.bundle import TOKENIZER, Bundle, open_bundle
 from bertedge.examples import Columns
 from bertedge.progress import Progress, Silent
 from bertedge.runtime import machine
+from bertedge.tasks import Task
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import Checkpoint
@@ -58,7 +59,9 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
     from bertedge.checkpoint import open_checkpoint
 
     bundle = open_bundle(config.bundle)
-    checkpoint = open_checkpoint(config.baseline)
+    pooling = bundle.manifest.pooling
+    embeds = Task.FEATURE_EXTRACTION if pooling else None
+    checkpoint = replace(open_checkpoint(config.baseline, embeds), pooling=pooling)
     engines.check_comparable(bundle, checkpoint)
     asked = Asked(grid=config.grid, data=config.data, columns=config.columns)
     inputs = make_inputs(asked, bundle, checkpoint, config.settings, progress)
@@ -136,6 +139,7 @@ def _base(config: BenchConfig, wanted: Wanted, inputs: Inputs, scratch: Path) ->
         pad_token_id=checkpoint.pad_token_id,
         first=(*inputs.texts, *manifest.golden.texts)[0],
         scratch=str(scratch),
+        pooling=manifest.pooling,
     )
 
 

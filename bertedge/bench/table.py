@@ -33,8 +33,9 @@ def _head(report: Report) -> list[str]:
     flags = " ".join(where.cpu_flags) or "no int8 or bf16 instructions known"
     load = "" if where.load is None else f"; load before {where.load:.2f}"
     rounds = sentences.count(how.rounds, "round")
+    labels = f", {what.labels} labels" if what.labels else ""
     facts = (
-        ("bundle", f"{what.bundle} ({what.task}, {what.labels} labels)"),
+        ("bundle", f"{what.bundle} ({what.task}{labels})"),
         ("baseline", f"{what.baseline} ({what.parameters:,} parameters)"),
         ("machine", f"{where.cpu}, {sentences.count(where.cores, 'core')}, {flags}; "
                     f"{where.system}{load}"),

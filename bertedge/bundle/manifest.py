@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bertedge.confidence import CalibrationError
-from bertedge.tasks import Decision, Task
+from bertedge.tasks import Decision, Pooling, Task
 
 FORMAT = 2
 """2 added graphs that are optimized already, in several files; 1 is read as ever."""
@@ -40,12 +40,14 @@ class Accuracy:
     sha256: str
     rows: int
     metric: str
-    """"accuracy", "micro_f1", "spearman", "entity_f1" or "masked_accuracy"."""
+    """"accuracy", "micro_f1", "spearman", "entity_f1" or "masked_accuracy"; "cosine" for embeddings
+    of plain texts, on which the checkpoint has 1."""
     checkpoint: float
     variant: float
     agreement: float
     """Share of labels (of texts, or of words) or of values (within 5 % of their spread) on which
-    variant and checkpoint agree; micro F1 of one against the other for sets of labels."""
+    variant and checkpoint agree; micro F1 of one against the other for sets of labels; mean cosine
+    of one with the other for embeddings."""
     calibration: CalibrationError | None = None
     """Of the variant's scores; None for tokens and values."""
 
@@ -192,7 +194,8 @@ class Manifest:
     format: int
     task: Task
     labels: tuple[str, ...]
-    """In the order of the logits; none where they are of the tokenizer's vocabulary."""
+    """In the order of the logits; none where they are of the tokenizer's vocabulary, or are an
+    embedding."""
     pair: bool
     """True where the model was trained on pairs of texts."""
     max_length: int
@@ -200,6 +203,8 @@ class Manifest:
     pad_token_id: int
     decision: Decision = Decision()  # noqa: RUF009 (frozen)
     """How the logits of a text become its prediction."""
+    pooling: Pooling | None = None
+    """What the graph makes of hidden states, for embeddings; None for other tasks."""
     tokenizer: File
     variants: tuple[Variant, ...]
     golden: Golden

@@ -1,5 +1,6 @@
 """A Hugging Face checkpoint: what it is, how it was trained, and its logits from PyTorch."""
 
+from bertedge.checkpoint.embedding import add_pooling
 from bertedge.checkpoint.engine import TorchEngine, use_threads
 from bertedge.checkpoint.folder import (
     ARCHITECTURES,
@@ -23,6 +24,7 @@ __all__ = [
     "Setting",
     "TorchEngine",
     "Training",
+    "add_pooling",
     "fetch",
     "load_model",
     "load_tokenizer",

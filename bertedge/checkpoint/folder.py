@@ -12,9 +12,10 @@ import transformers
 from safetensors import SafetensorError, safe_open
 
 from bertedge.bundle import Source, hash_file
+from bertedge.checkpoint.embedding import MODULES, add_pooling, read_length, read_pooling
 from bertedge.checkpoint.training import Training, read_training
 from bertedge.errors import CheckpointError, first_line
-from bertedge.tasks import Decision, ProblemType, Task
+from bertedge.tasks import Decision, Pooling, PoolingMode, ProblemType, Task
 
 ARCHITECTURES = ("bert", "roberta", "distilbert", "electra")
 """`model_type` of the checkpoints that are supported; MiniLM is a bert."""
@@ -23,6 +24,7 @@ AUTO_MODELS = {
     Task.TEXT_CLASSIFICATION: transformers.AutoModelForSequenceClassification,
     Task.TOKEN_CLASSIFICATION: transformers.AutoModelForTokenClassification,
     Task.FILL_MASK: transformers.AutoModelForMaskedLM,
+    Task.FEATURE_EXTRACTION: transformers.AutoModel,
 }
 _HEADS = {
     "ForSequenceClassification": Task.TEXT_CLASSIFICATION,
@@ -36,7 +38,7 @@ _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "mo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """An opened checkpoint with a task head; its weights are not loaded yet."""
+    """An opened checkpoint for a task; its weights are not loaded yet."""
 
     folder: Path
     name: str
@@ -47,26 +49,33 @@ class Checkpoint:
     """In tokens, special tokens included."""
     pad_token_id: int
     decision: Decision
+    pooling: Pooling | None
+    """None but for embeddings."""
     tokenizer_json: str
     """In the format of `tokenizers`, padding and truncation switched off."""
     training: Training | None
     source: Source
 
 
-def open_checkpoint(name: str, task: Task | None = None) -> Checkpoint:
-    """Read a fine-tuned checkpoint from a directory or a hub id.
+def open_checkpoint(
+    name: str, task: Task | None = None, *, pooling: PoolingMode | None = None
+) -> Checkpoint:
+    """Read a fine-tuned checkpoint, or any encoder for its embeddings, from a directory or hub id.
 
-    `task` settles what the config leaves open. Raises CheckpointError for a checkpoint that is
-    missing, incomplete, pickled, without a task head, or of an unsupported architecture.
+    `task` settles what the config leaves open; `pooling` wins over what the folder says of it.
+    Raises CheckpointError for a checkpoint that is missing, incomplete, pickled, without a head
+    for the task, or of an unsupported architecture.
     """
     folder = fetch(name)
     config = read_config(folder)
-    training = read_training(folder)
-    found = training.task if training else _task_of(config, folder)
+    # Any encoder gives embeddings, whatever it was trained for.
+    training = None if task is Task.FEATURE_EXTRACTION else read_training(folder)
+    found = training.task if training else _task_of(config, folder, task)
     if task is not None and task != found:
         raise CheckpointError(f"{name} is a checkpoint for {found}, not for {task}")
+    embeds = found is Task.FEATURE_EXTRACTION
     labels = tuple(str(config.id2label[i]) for i in range(config.num_labels))
-    if found is Task.FILL_MASK:  # whose labels are the vocabulary
+    if embeds or found is Task.FILL_MASK:  # whose labels are the vocabulary
         labels = ()
     decision = training.decision if training else Decision(problem_type=_problem_of(config))
     _check_labels(name, found, labels, decision.problem_type)
@@ -80,9 +89,12 @@ def open_checkpoint(name: str, task: Task | None = None) -> Checkpoint:
         task=found,
         labels=labels,
         pair=training.pair if training else False,
-        max_length=training.max_length if training else longest_input(config, tokenizer),
+        max_length=training.max_length
+        if training
+        else _longest(folder, longest_input(config, tokenizer), embeds=embeds),
         pad_token_id=int(tokenizer.pad_token_id),
         decision=decision,
+        pooling=_pooling(folder, pooling) if embeds else None,
         tokenizer_json=backend.to_str(pretty=True),
         training=training,
         source=_source(folder, config, name),
@@ -170,8 +182,11 @@ def load_model(checkpoint: Checkpoint) -> transformers.PreTrainedModel:
         raise CheckpointError(
             f"{checkpoint.folder} cannot be loaded: {first_line(error)}"
         ) from error
-    if info["missing_keys"]:
-        missing = sorted(info["missing_keys"])
+    missing = sorted(info["missing_keys"])
+    if checkpoint.pooling is not None:
+        model = add_pooling(model, checkpoint.pooling)
+        missing = [name for name in missing if not name.startswith("pooler.")]
+    if missing:
         raise CheckpointError(
             f"{checkpoint.folder} lacks {len(missing)} of its tensors, such as {missing[0]}; "
             "the file is incomplete, or the model was never fine-tuned"
@@ -195,17 +210,31 @@ def _download(name: str) -> Path:
         ) from error
 
 
-def _task_of(config: transformers.PretrainedConfig, folder: Path) -> Task:
+def _task_of(config: transformers.PretrainedConfig, folder: Path, asked: Task | None) -> Task:
+    if asked is Task.FEATURE_EXTRACTION:
+        return asked
     names = config.architectures or ()
     task = next(
         (task for name in names for head, task in _HEADS.items() if name.endswith(head)), None
     )
+    if task is None and (folder / MODULES).exists():
+        return Task.FEATURE_EXTRACTION
     if task is None:
         raise CheckpointError(
-            f"{folder} is a {', '.join(names) or 'model'} without a head for a task; "
-            f"fine-tune it first: bertedge finetune --model {folder} …"
+            f"{folder} is a {', '.join(names) or 'model'} without a head for a task; fine-tune it "
+            f"first: bertedge finetune --model {folder} …, or take its embeddings with --task "
+            f"{Task.FEATURE_EXTRACTION}"
         )
     return task
+
+
+def _longest(folder: Path, positions: int, *, embeds: bool) -> int:
+    told = read_length(folder) if embeds else None
+    return positions if told is None else min(positions, told)
+
+
+def _pooling(folder: Path, mode: PoolingMode | None) -> Pooling:
+    return read_pooling(folder) if mode is None else Pooling(mode=mode)
 
 
 def _problem_of(config: transformers.PretrainedConfig) -> ProblemType:

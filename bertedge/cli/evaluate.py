@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @click.argument("model", metavar="BUNDLE|CHECKPOINT")
 @options.path_option("--data", required=True, help="Labelled file, as finetune reads them.")
 @options.columns
+@click.option("--task", metavar="NAME", help="Of CHECKPOINT, where it leaves that open.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
 @click.option("--variant", help="Of the bundle, instead of the best for the device.")
 @click.option("--threads", type=click.IntRange(1), help="Default: the cores of this process.")
@@ -23,11 +24,8 @@ if TYPE_CHECKING:
 def command(
     model: str,
     data: Path,
-    device: str,
-    variant: str | None,
-    threads: int | None,
     as_json: bool,
-    **columns: Any,
+    **flags: Any,
 ) -> None:
     """Score BUNDLE or CHECKPOINT on a labelled file, with finetune's report.
 
@@ -41,11 +39,11 @@ def command(
     from bertedge.examples import open_examples
 
     opened = _open_bundle if (Path(model) / MANIFEST).exists() else _open_checkpoint
-    labeller, pair = opened(model, device, threads, variant)
+    labeller, pair = opened(model, flags)
     examples = open_examples(
         data,
         labeller.task,
-        options.columns_of(columns),
+        options.columns_of(flags),
         problem_type=labeller.decision.problem_type,
         pair=pair or None,
     )
@@ -70,13 +68,16 @@ def command(
     click.echo(f"\n{labelling.rows / labelling.seconds:,.0f} rows/s")
 
 
-def _open_bundle(
-    name: str, device: str, threads: int | None, variant: str | None
-) -> tuple["Labeller", bool]:
+def _open_bundle(name: str, flags: dict[str, Any]) -> tuple["Labeller", bool]:
+    from bertedge.errors import SettingError
     from bertedge.evaluation import Labeller
     from bertedge.runtime.predictor import Predictor
 
-    predictor = Predictor.open(name, device=device, threads=threads, variant=variant)
+    if flags["task"] is not None:
+        raise SettingError(f"{name} is a bundle, which states its task; --task is for checkpoints")
+    predictor = Predictor.open(
+        name, device=flags["device"], threads=flags["threads"], variant=flags["variant"]
+    )
     manifest = predictor.manifest
     labeller = Labeller(
         engine=predictor.engine,
@@ -89,17 +90,15 @@ def _open_bundle(
     return labeller, manifest.pair
 
 
-def _open_checkpoint(
-    name: str, device: str, threads: int | None, variant: str | None
-) -> tuple["Labeller", bool]:
+def _open_checkpoint(name: str, flags: dict[str, Any]) -> tuple["Labeller", bool]:
     need("train", "torch", "transformers", "safetensors")
     from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint, use_threads
     from bertedge.errors import SettingError
     from bertedge.evaluation import Labeller
 
-    if variant is not None:
+    if flags["variant"] is not None:
         raise SettingError(f"{name} is a checkpoint; --variant is for bundles")
-    use_threads(threads)
-    checkpoint = open_checkpoint(name)
-    engine = TorchEngine(load_model(checkpoint), device=device)
+    use_threads(flags["threads"])
+    checkpoint = open_checkpoint(name, options.task_of(flags))
+    engine = TorchEngine(load_model(checkpoint), device=flags["device"])
     return Labeller.of(checkpoint, checkpoint.tokenizer_json, engine), checkpoint.pair

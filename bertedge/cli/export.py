@@ -11,7 +11,7 @@ from bertedge.cli.extras import need
 if TYPE_CHECKING:
     from bertedge.bundle import Quantization, Variant
     from bertedge.export import ExportReport, Target
-    from bertedge.tasks import Task
+    from bertedge.tasks import PoolingMode
 
 
 @click.command(short_help="Make a verified ONNX bundle of a checkpoint.")
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 )
 @options.path_option("--trim-vocab", help="Corpus whose word pieces alone are kept.")
 @click.option("--task", metavar="NAME", help="Default: as the checkpoint says.")
+@click.option("--pooling", metavar="MODE", help="Of embeddings: mean or cls  [default: its own].")
+@click.option("--no-normalize", is_flag=True, help="Embeddings keep their length.")
 @click.option("--pair", is_flag=True, help="The checkpoint reads pairs of texts (ours say so).")
 @click.option("--opset", type=int, default=17, show_default=True, help="17 or 18.")
 @options.overwrite_option
@@ -76,7 +78,9 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
     config = ExportConfig(
         checkpoint=checkpoint,
         output=output,
-        task=_task(flags["task"]),
+        task=options.task_of(flags),
+        pooling=_pooling(flags["pooling"]),
+        normalize=not flags["no_normalize"],
         pair=flags["pair"],
         quantize=flags["quantize"],
         keep_fp32=flags["keep_fp32"],
@@ -103,7 +107,7 @@ def render(report: "ExportReport") -> str:
 
     manifest = report.manifest
     rows = [_row(variant) for variant in manifest.variants]
-    head = ("variant", "MB", "logits off by", "checkpoint → variant", "labels agree")
+    head = ("variant", "MB", "logits off by", "checkpoint → variant", "agreement")
     table = _layout((head, *rows))
     quantization = manifest.variants[0].quantization
     if quantization is not None:
@@ -169,11 +173,13 @@ def _target(name: str | None) -> "Target | None":
         ) from None
 
 
-def _task(name: str | None) -> "Task | None":
+def _pooling(name: str | None) -> "PoolingMode | None":
     from bertedge.errors import SettingError
-    from bertedge.tasks import Task
+    from bertedge.tasks import PoolingMode
 
     try:
-        return Task(name) if name else None
+        return PoolingMode(name) if name else None
     except ValueError:
-        raise SettingError(f"--task is {name!r}; choose one of {', '.join(Task)}") from None
+        raise SettingError(
+            f"--pooling is {name!r}; choose one of {', '.join(PoolingMode)}"
+        ) from None

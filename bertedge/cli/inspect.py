@@ -9,7 +9,7 @@ from bertedge.cli import options
 
 if TYPE_CHECKING:
     from bertedge.bundle import Bundle, Variant
-    from bertedge.tasks import Decision
+    from bertedge.tasks import Decision, Pooling
 
 MOST_LABELS = 12
 
@@ -42,6 +42,7 @@ def _describe(bundle: "Bundle") -> str:
     facts = {
         "task": manifest.task.value + _labels(manifest.labels),
         "decides": _decision(manifest.decision),
+        "embeds": _pooling(manifest.pooling),
         "reads": f"{kind} of up to {manifest.max_length} tokens",
         "made from": f"{source.name} ({source.architecture}, {source.layers} layers, hidden size "
         f"{source.hidden_size}, {source.heads} heads, vocabulary {source.vocabulary:,}, "
@@ -77,7 +78,7 @@ def _describe_variant(variant: "Variant") -> list[str]:
     if accuracy is not None:
         facts["accuracy"] = (
             f"{accuracy.metric} {accuracy.variant:.4f} (checkpoint {accuracy.checkpoint:.4f}), "
-            f"labels agree on {accuracy.agreement:.2%}, {accuracy.data}, {accuracy.rows:,} rows"
+            f"agreement {accuracy.agreement:.2%}, {accuracy.data}, {accuracy.rows:,} rows"
         )
     if "CPUExecutionProvider" in variant.providers:
         facts["batches"] = _token_budget(variant)
@@ -107,6 +108,13 @@ def _decision(decision: "Decision") -> str:
         below = f", else {decision.out_of_scope!r}" if decision.out_of_scope else ""
         facts.append(f"a label needs a score of {decision.threshold:.4g}{below}")
     return ", ".join(facts)
+
+
+def _pooling(pooling: "Pooling | None") -> str:
+    if pooling is None:
+        return ""
+    of = {"mean": "the mean of its tokens", "cls": "[CLS]"}[pooling.mode.value]
+    return f"{of}{', normalized' if pooling.normalized else ''}"
 
 
 def _labels(labels: tuple[str, ...]) -> str:

@@ -8,6 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from bertedge.examples import Columns
+    from bertedge.tasks import Task
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,6 +46,19 @@ def columns_of(flags: dict[str, Any]) -> "Columns":
         format=flags["format"],
         label_separator=flags["label_separator"],
     )
+
+
+def task_of(flags: dict[str, Any]) -> "Task | None":
+    """Give the task that --task names."""
+    from bertedge.errors import SettingError
+    from bertedge.tasks import Task
+
+    try:
+        return Task(flags["task"]) if flags["task"] else None
+    except ValueError:
+        raise SettingError(
+            f"--task is {flags['task']!r}; choose one of {', '.join(Task)}"
+        ) from None
 
 
 def _separator(_: click.Context, __: click.Parameter, value: str | None) -> str | None:

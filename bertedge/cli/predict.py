@@ -7,17 +7,18 @@ import itertools
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from bertedge.cli import options
-from bertedge.tasks import Aggregation, Fill, Prediction, Text
+from bertedge.tasks import Aggregation, Embedding, Fill, Prediction, Text
 
 if TYPE_CHECKING:
     from bertedge.examples import Columns
+    from bertedge.runtime.predictor import Predictor
 
 STANDARD = Path("-")
 FORMATS = ("lines", "csv", "tsv", "jsonl")
@@ -41,7 +42,8 @@ DIGITS = 6
     type=click.Choice([each.value for each in Aggregation]),
     help="How tokens become entities  [default: first]",
 )
-@click.option("--top-k", type=click.IntRange(1), help="Tokens for a mask  [default: 5]")
+@click.option("--top-k", type=click.IntRange(1), help="For a mask, or of --against  [default: 5]")
+@options.path_option("--against", help="File of texts; those most similar to each text, ranked.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
 @click.option("--variant", help="Of the bundle, instead of the fastest for the device.")
 @click.option("--threads", type=click.IntRange(1), help="Default: the cores of this process.")
@@ -97,14 +99,16 @@ def command(
         else read_texts(source, _columns(flags), progress, pair=pair)
     )
     shown, read = itertools.tee(texts)
+    against = flags["against"]
     predictions = predictor.predict_iter(
         read,
         aggregation=flags["aggregation"],
-        top_k=flags["top_k"],
+        top_k=None if against else flags["top_k"],
         token_budget=flags["token_budget"],
         chunk=chunk,
     )
-    rows = map(_row, shown, predictions)
+    found = _rank(predictor, predictions, against, flags["top_k"]) if against else predictions
+    rows = map(_row, shown, found)
     with _sink(output, overwrite=overwrite) as sink:
         progress.start("predicting", None, "texts")
         while lines := list(itertools.islice(rows, chunk)):
@@ -112,6 +116,37 @@ def command(
             sink.flush()
             progress.advance(len(lines))
         progress.finish()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Similar:
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ranking:
+    similar: tuple[_Similar, ...]
+    truncated: bool
+
+
+def _rank(
+    predictor: "Predictor", embeddings: Iterator[Prediction], against: Path, top_k: int | None
+) -> Iterator[_Ranking]:
+    """Give the texts of the file `against` that are most similar to each embedding, best first."""
+    from bertedge.cli.texts import read_texts
+    from bertedge.examples import Columns
+    from bertedge.progress import Silent
+    from bertedge.runtime.predictor import TOP_K
+
+    texts = [str(text) for text in read_texts(against, Columns(), Silent(), pair=False)]
+    vectors = predictor.embed(texts)
+    for each in embeddings:
+        assert isinstance(each, Embedding)
+        scores = predictor.similarity(each.values, vectors)[0]
+        best = (-scores).argsort(kind="stable")[: top_k or TOP_K].tolist()
+        similar = tuple(_Similar(text=texts[i], score=float(scores[i])) for i in best)
+        yield _Ranking(similar=similar, truncated=each.truncated)
 
 
 def _columns(flags: dict[str, Any]) -> "Columns":
@@ -126,7 +161,7 @@ def _columns(flags: dict[str, Any]) -> "Columns":
     )
 
 
-def _row(text: Text, prediction: Prediction) -> str:
+def _row(text: Text, prediction: "Prediction | _Ranking") -> str:
     row: dict[str, Any] = {"text": text} if isinstance(text, str) else {"text": text[0]}
     if isinstance(text, tuple):
         row["pair"] = text[1]
@@ -145,6 +180,9 @@ def _plain(value: Any) -> Any:
         return round(value, DIGITS)
     if isinstance(value, dict):
         return {label: round(score, DIGITS) for label, score in value.items()}
+    if isinstance(value, Embedding):
+        values = [round(item, DIGITS) for item in value.values.tolist()]
+        return {"values": values, "truncated": value.truncated}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Fill):

@@ -10,6 +10,7 @@ TITLES = {
     "spearman": "Spearman",
     "entity_f1": "entity F1",
     "masked_accuracy": "accuracy by hidden word",
+    "cosine": "cosine",
 }
 """What people call the metrics."""
 WIDEST_CONFUSION = 10
@@ -17,12 +18,14 @@ MOST_CLASSES = 40
 CORNER = "gold \\ predicted"
 
 
-def render_scores(scores: AnyScores, *, rows: int) -> str:
+def render_scores(scores: AnyScores | None, *, rows: int) -> str:
     """Lay out a headline, the table of classes and, for few classes, the confusion matrix."""
+    if scores is None:
+        return f"{rows:,} plain texts, nothing to score: give pairs of texts with a value"
     lines = [f"{TITLES[scores.metric]} {scores.value:.4f} on {rows:,} rows"]
     if isinstance(scores, ValueScores):
-        lines[0] += f"   (Pearson {scores.pearson:.4f}, root mean squared error {scores.rmse:.4f})"
-        return lines[0]
+        off = "" if scores.rmse is None else f", root mean squared error {scores.rmse:.4f}"
+        return f"{lines[0]}   (Pearson {scores.pearson:.4f}{off})"
     of = {"entity_f1": "by word", "micro_f1": "of whole sets of labels"}.get(scores.metric)
     if of is not None:
         lines[0] += f"   (accuracy {of} {scores.accuracy:.4f})"

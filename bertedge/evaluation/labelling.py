@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bertedge import metrics
 from bertedge.confidence import CalibrationError, calibration_error
+from bertedge.evaluation.embeddings import embed
 from bertedge.evaluation.labeller import Labeller, Part
 from bertedge.evaluation.masks import fill
 from bertedge.evaluation.texts import Answers, answer, judge, score_texts
@@ -29,10 +30,11 @@ CHUNK = 2048
 class Labelling:
     """What an engine made of a labelled file."""
 
-    scores: AnyScores
+    scores: AnyScores | None
+    """None for texts of which nothing but their embeddings is known."""
     predicted: NDArray[Any]
     """As `runtime.decisions.decide` gives it, or label numbers `(words,)`, or tokens `(masks,)`,
-    of all texts in turn."""
+    of all texts in turn; or embeddings `(examples, texts, hidden)`."""
     rows: int
     truncated: int
     """Texts of which the end was not seen; token labels are read in windows, so never cut."""
@@ -102,9 +104,11 @@ def _label(labeller: Labeller, chunk: list[Example], path: Path) -> Part:
             return tag(labeller, chunk, path)
         case Task.FILL_MASK:
             return fill(labeller, chunk)
+        case Task.FEATURE_EXTRACTION:
+            return embed(labeller, chunk)
 
 
-def _score(labeller: Labeller, parts: Sequence[Part]) -> AnyScores:
+def _score(labeller: Labeller, parts: Sequence[Part]) -> AnyScores | None:
     gold = [row for part in parts for row in part.gold]
     predicted = [row for part in parts for row in part.predicted]
     match labeller.task:
@@ -116,6 +120,10 @@ def _score(labeller: Labeller, parts: Sequence[Part]) -> AnyScores:
         case Task.FILL_MASK:
             entropy = [row for part in parts for row in part.entropy or ()]
             return metrics.mask_scores(*map(np.concatenate, (gold, predicted, entropy)))
+        case Task.FEATURE_EXTRACTION:
+            if not gold:
+                return None
+            return metrics.similarity_scores(np.concatenate(gold), np.concatenate(predicted))
 
 
 def _calibration(labeller: Labeller, parts: Sequence[Part]) -> CalibrationError | None:

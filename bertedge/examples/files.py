@@ -90,8 +90,12 @@ def open_examples(
     the task or the format.
     """
     check_file(path)
-    if task is Task.FILL_MASK:
-        return _open_plain(path, columns)
+    if task is Task.FILL_MASK or (task is Task.FEATURE_EXTRACTION and _is_plain(path, columns)):
+        return _open_plain(path, task, columns)
+    if (
+        labelled and task is Task.FEATURE_EXTRACTION
+    ):  # what can be right of it is how alike two texts are
+        problem_type, pair = ProblemType.REGRESSION, True
     _check_columns(task, columns, pair)
     request = Request(task=task, labelled=labelled, pair=pair, problem_type=problem_type)
     columns = _settle_label_separator(_settle_format(path, task, columns), request)
@@ -113,13 +117,17 @@ def open_examples(
     return file
 
 
-def _open_plain(path: Path, columns: Columns) -> ExampleFile:
+def _is_plain(path: Path, columns: Columns) -> bool:
+    return columns.format in (None, PLAIN) and _extension(path) == ".txt"
+
+
+def _open_plain(path: Path, task: Task, columns: Columns) -> ExampleFile:
     """Open plain text, in which every line that is not blank is an example of its own words."""
     if columns not in (Columns(), Columns(format=PLAIN)):
         raise SettingError(f"{path} is read as plain text, which has no columns; leave them out")
     file = ExampleFile(
         path=path,
-        task=Task.FILL_MASK,
+        task=task,
         columns=Columns(format=PLAIN),
         pair=False,
         said="plain text, a text a line",
@@ -193,10 +201,7 @@ def _settle_label_separator(columns: Columns, request: Request) -> Columns:
 
 
 def _guess_format(path: Path, task: Task) -> str:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] == ".gz":
-        suffixes.pop()
-    extension = suffixes[-1] if suffixes else ""
+    extension = _extension(path)
     if extension == ".txt":
         return "conll" if task is Task.TOKEN_CLASSIFICATION else "tsv"
     if extension in _EXTENSIONS:
@@ -205,6 +210,13 @@ def _guess_format(path: Path, task: Task) -> str:
         f"the extension {extension!r} of {path} names no format; choose one with --format: "
         f"{', '.join(FORMATS)}"
     )
+
+
+def _extension(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
 
 
 def _say(request: Request, columns: Columns) -> str:

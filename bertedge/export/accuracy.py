@@ -13,9 +13,13 @@ from bertedge.errors import VerificationError
 from bertedge.evaluation import Labelling
 from bertedge.examples import ExampleFile, open_examples
 from bertedge.export.config import ExportConfig
+from bertedge.export.texts import SENTENCES
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.session import Engine
+from bertedge.tasks import Task
 
+COSINE = "cosine"
+"""What is measured of embeddings of texts that nothing else is known of."""
 FEW_ROWS = 200
 """With fewer, one row more or less is half a point."""
 
@@ -96,17 +100,29 @@ def find_eval_data(config: ExportConfig, checkpoint: Checkpoint) -> EvalData:
     return EvalData(examples=examples, note=f"{path}, the dev file of the training")
 
 
+def own_texts(folder: Path) -> EvalData:
+    """Put bertedge's own sentences into `folder`, to compare embeddings on."""
+    path = folder / "built-in.txt"
+    path.write_text("\n".join(SENTENCES), encoding="utf-8")
+    return EvalData(
+        examples=open_examples(path, Task.FEATURE_EXTRACTION),
+        note="embeddings are compared on a few sentences of bertedge's own; give --eval-data FILE, "
+        "with texts like yours (.txt) or pairs of texts with a value",
+    )
+
+
 def compare(yardstick: Yardstick, variant: Labelling) -> Accuracy:
-    """Put a variant's labels beside the checkpoint's."""
-    scores = yardstick.labelling.scores
+    """Put a variant's labels, or embeddings, beside the checkpoint's."""
+    before, after = yardstick.labelling.scores, variant.scores
+    same = evaluation.agreement(yardstick.labelling, variant)
     return Accuracy(
         data=yardstick.examples.path.name,
         sha256=yardstick.sha256,
         rows=variant.rows,
-        metric=scores.metric,
-        checkpoint=scores.value,
-        variant=variant.scores.value,
-        agreement=evaluation.agreement(yardstick.labelling, variant),
+        metric=before.metric if before else COSINE,
+        checkpoint=before.value if before else 1.0,
+        variant=after.value if after else same,
+        agreement=same,
         calibration=variant.calibration,
     )
 
@@ -131,8 +147,8 @@ def check_drop(name: str, accuracy: Accuracy, max_drop: float) -> None:
         remedies.append(f"measure on more than these {accuracy.rows} rows with --eval-data")
     raise VerificationError(
         f"{name} loses {drop(accuracy):.2f} points of {accuracy.metric} on {accuracy.data}: "
-        f"{accuracy.variant:.4f} against the checkpoint's {accuracy.checkpoint:.4f} (labels agree "
-        f"on {accuracy.agreement:.2%}), --max-drop is {max_drop:g}; {', or '.join(remedies)}"
+        f"{accuracy.variant:.4f} against the checkpoint's {accuracy.checkpoint:.4f} (agreement "
+        f"{accuracy.agreement:.2%}), --max-drop is {max_drop:g}; {', or '.join(remedies)}"
     )
 
 

@@ -12,10 +12,10 @@ from onnxruntime.quantization.calibrate import HistogramCollector
 from bertedge.bundle import hash_file
 from bertedge.checkpoint import Checkpoint
 from bertedge.errors import BertedgeError
-from bertedge.examples import Example, ExampleFile, TextExample, TokenExample, open_examples
+from bertedge.examples import Example, ExampleFile, TokenExample, open_examples
 from bertedge.export.quiet import quietly
 from bertedge.export.sites import find_sites, watch
-from bertedge.export.texts import sentences
+from bertedge.export.texts import sentences, texts_of
 from bertedge.runtime.batching import Batch, pad, plan
 from bertedge.runtime.tokenization import Encoded, Tokenizer
 
@@ -57,7 +57,7 @@ def gather(checkpoint: Checkpoint, data: ExampleFile | None, *, pair: bool) -> C
     if source is None:
         rows = tokenizer.encode(sentences(pair=pair))
     else:
-        rows = _encode(tokenizer, _sample(source))
+        rows = _encode(tokenizer, _sample(source), pair=pair)
     kept = list(_within(rows))
     return CalibrationTexts(
         rows=tuple(kept),
@@ -139,12 +139,11 @@ def _sample(source: ExampleFile) -> list[Example]:
     return [chosen[i] for i in order]
 
 
-def _encode(tokenizer: Tokenizer, examples: list[Example]) -> list[Encoded]:
+def _encode(tokenizer: Tokenizer, examples: list[Example], *, pair: bool) -> list[Encoded]:
     words = [each.tokens for each in examples if isinstance(each, TokenExample)]
     if words:
         return tokenizer.encode_words(words)
-    texts = [each for each in examples if isinstance(each, TextExample)]
-    return tokenizer.encode([text.input for text in texts])
+    return tokenizer.encode([text for each in examples for text in texts_of(each, pair=pair)])
 
 
 def _within(rows: list[Encoded]) -> Iterator[Encoded]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from bertedge.errors import SettingError
 from bertedge.examples import Columns
 from bertedge.export.target import Target
-from bertedge.tasks import Task
+from bertedge.tasks import PoolingMode, Task
 
 OPSETS = (17, 18)
 """17 is the first with LayerNormalization; from 19 on, fusion has not been proven."""
@@ -25,6 +25,10 @@ class ExportConfig:
     """The bundle to make."""
     task: Task | None = None
     """None: as the checkpoint says."""
+    pooling: PoolingMode | None = None
+    """Of an embedding; None: as sentence-transformers' files say, else the mean."""
+    normalize: bool = True
+    """False: embeddings keep their length, whatever those files say."""
     pair: bool = False
     """True where a foreign checkpoint reads pairs; our own say it themselves."""
     quantize: bool = False

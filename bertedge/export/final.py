@@ -13,6 +13,7 @@ from bertedge.errors import VerificationError
 from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS
 from bertedge.export.nodes import count_operators
 from bertedge.export.passes import MASK_PLACE, add_bias_in_products, drop_mask
+from bertedge.export.pooling import pool_plainly
 from bertedge.export.quiet import libraries, stage
 from bertedge.runtime.graphs import Graphs
 from bertedge.runtime.session import PROVIDERS, Session
@@ -98,6 +99,7 @@ def finish(candidate: Candidate, folder: Path) -> Shipped:
         size_threshold=WEIGHTS_FROM,
     )
     plain = onnx.load(path, load_external_data=False)
+    pool_plainly(plain)
     dropped = drop_mask(plain)
     if dropped:
         onnx.save(plain, folder / f"{name}-unpadded.onnx")

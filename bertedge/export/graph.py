@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from optimum.exporters.onnx import export as export_module
 from optimum.exporters.onnx import onnx_export_from_model
+from optimum.exporters.tasks import TasksManager
 from transformers import PreTrainedModel
 
 from bertedge.bundle import Source
@@ -27,6 +29,9 @@ def check_size(source: Source) -> None:
 def export_graph(model: PreTrainedModel, folder: Path, *, task: Task, opset: int) -> Path:
     """Write the graph of `model` (dynamic batch and sequence, one file) to `folder`."""
     with stage(f"the export to ONNX (opset {opset})", folder.parent):
+        if task is Task.FEATURE_EXTRACTION:
+            _export_embedder(model, folder / "model.onnx", opset)
+            return folder / "model.onnx"
         onnx_export_from_model(
             model,
             folder,
@@ -36,3 +41,17 @@ def export_graph(model: PreTrainedModel, folder: Path, *, task: Task, opset: int
             do_validation=False,  # our own parity check covers padding, lengths and tasks
         )
     return folder / "model.onnx"
+
+
+def _export_embedder(model: PreTrainedModel, path: Path, opset: int) -> None:
+    """Write the graph of a class of our own, which Optimum knows by its encoder alone."""
+    configure = TasksManager.get_exporter_config_constructor(
+        "onnx",
+        model_type=model.config.model_type,
+        task=Task.TEXT_CLASSIFICATION.value,  # what it has the shape of
+        library_name="transformers",
+    )
+    path.parent.mkdir()
+    export_module(
+        model, configure(model.config, task=Task.TEXT_CLASSIFICATION.value), path, opset=opset
+    )

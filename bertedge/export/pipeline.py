@@ -2,7 +2,7 @@
 
 import datetime
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -11,8 +11,9 @@ from transformers import PretrainedConfig
 from bertedge import __version__, bundle
 from bertedge.bundle import GraphPass, Manifest, Variant
 from bertedge.checkpoint import Checkpoint, load_model, open_checkpoint
+from bertedge.errors import SettingError
 from bertedge.export import texts, verify
-from bertedge.export.accuracy import EvalData, find_eval_data
+from bertedge.export.accuracy import EvalData, find_eval_data, own_texts
 from bertedge.export.calibration import gather
 from bertedge.export.config import ExportConfig
 from bertedge.export.cuda import make_cuda_variant
@@ -27,6 +28,7 @@ from bertedge.export.recipes import Workshop
 from bertedge.export.target import this_machine
 from bertedge.progress import Progress, Silent
 from bertedge.staging import check_output, work_folder
+from bertedge.tasks import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +61,12 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportRepo
     progress = progress or Silent()
     check_output(config.output, overwrite=config.overwrite)
     with work_folder(config.output) as work:
-        checkpoint = open_checkpoint(config.checkpoint, config.task)
+        checkpoint = _open(config)
         check_size(checkpoint.source)
         progress.say(_introduce(checkpoint))
         data = find_eval_data(config, checkpoint)
+        if data.examples is None and checkpoint.task is Task.FEATURE_EXTRACTION:
+            data = own_texts(work)
         progress.say(data.note)
         exported = _export(config, checkpoint, data, work, progress)
         variants = _make_variants(config, exported, work, progress)
@@ -79,6 +83,20 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportRepo
         data_note=data.note,
         seconds=time.perf_counter() - began,
     )
+
+
+def _open(config: ExportConfig) -> Checkpoint:
+    checkpoint = open_checkpoint(config.checkpoint, config.task, pooling=config.pooling)
+    if checkpoint.pooling is None:
+        if config.pooling is not None or not config.normalize:
+            raise SettingError(
+                f"--pooling and --no-normalize shape embeddings, and {checkpoint.name} is for "
+                f"{checkpoint.task}; add --task {Task.FEATURE_EXTRACTION}, or leave them out"
+            )
+        return checkpoint
+    pooling = checkpoint.pooling
+    normalized = pooling.normalized and config.normalize
+    return replace(checkpoint, pooling=replace(pooling, normalized=normalized))
 
 
 def _export(
@@ -157,6 +175,7 @@ def _describe(subject: Subject, variants: tuple[Variant, ...], tokenizer: Path) 
         max_length=checkpoint.max_length,
         pad_token_id=checkpoint.pad_token_id,
         decision=checkpoint.decision,
+        pooling=checkpoint.pooling,
         tokenizer=bundle.describe_file(tokenizer),
         variants=variants,
         golden=verify.golden(subject.golden, texts.golden_texts(pair=subject.pair)),

@@ -50,8 +50,10 @@ def question(
     """
     examples = data.examples
     pair = checkpoint.pair or config.pair or (examples is not None and examples.pair)
-    if pair and checkpoint.task is Task.TOKEN_CLASSIFICATION:
-        raise SettingError("token classification reads single texts; leave --pair out")
+    if checkpoint.task is Task.FEATURE_EXTRACTION:  # the pairs of its data are compared
+        pair = config.pair
+    if pair and checkpoint.task in (Task.TOKEN_CLASSIFICATION, Task.FEATURE_EXTRACTION):
+        raise SettingError(f"{checkpoint.task} reads single texts; leave --pair out")
     yardstick = None
     if examples is not None:
         yardstick = _label(checkpoint, TorchEngine(model), examples, progress)
@@ -83,10 +85,12 @@ def _label(
     labeller = Labeller.of(checkpoint, checkpoint.tokenizer_json, recorder)
     labelling = evaluation.run(labeller, examples, progress)
     scores = labelling.scores
-    progress.say(
-        f"the checkpoint's {scores.metric} on {labelling.rows:,} rows: {scores.value:.4f}"
-        f"  {labelling.seconds:.1f} s"
+    found = (
+        f"{scores.metric} on {labelling.rows:,} rows: {scores.value:.4f}"
+        if scores
+        else (f"embeddings of {labelling.rows:,} texts")
     )
+    progress.say(f"the checkpoint's {found}  {labelling.seconds:.1f} s")
     return Yardstick(
         examples=examples, sha256=examples.sha256(), labelling=labelling, logits=recorder.all()
     )
@@ -161,7 +165,7 @@ def measure_accuracy(
     accuracy = compare(subject.yardstick, labelling)
     progress.say(
         f"{name}: {accuracy.metric} {accuracy.variant:.4f}, the checkpoint's "
-        f"{accuracy.checkpoint:.4f}, labels agree on {accuracy.agreement:.2%}"
+        f"{accuracy.checkpoint:.4f}, agreement {accuracy.agreement:.2%}"
         f"  {labelling.seconds:.1f} s"
     )
     return accuracy

@@ -56,7 +56,8 @@ def parity_batches(checkpoint: Checkpoint, data: ExampleFile | None, *, pair: bo
     Without data the sentences above serve. Up to the longest input every length class occurs.
     """
     if data is not None:
-        texts = [_text_of(example) for example in itertools.islice(data, REAL_TEXTS)]
+        found = (text for example in data for text in texts_of(example, pair=pair))
+        texts = list(itertools.islice(found, REAL_TEXTS))
     else:
         texts = sentences(pair=pair)
     rows = _encode(checkpoint, texts, checkpoint.max_length)
@@ -69,6 +70,15 @@ def parity_batches(checkpoint: Checkpoint, data: ExampleFile | None, *, pair: bo
     return [pad(rows[first::count], checkpoint.pad_token_id) for first in range(count)]
 
 
+def texts_of(example: Example, *, pair: bool) -> list[Text]:
+    """Give what a model reads of an example: two texts where it compares them, one by one."""
+    if isinstance(example, TokenExample):
+        return [" ".join(example.tokens)]
+    if pair or example.pair is None:
+        return [example.input]
+    return [example.text, example.pair]
+
+
 def _sentences(*, pair: bool) -> tuple[tuple[str, ...], ...]:
     if not pair:
         return tuple((text,) for text in SENTENCES)
@@ -77,12 +87,6 @@ def _sentences(*, pair: bool) -> tuple[tuple[str, ...], ...]:
 
 def _encode(checkpoint: Checkpoint, texts: list[Text], max_length: int) -> list[Encoded]:
     return Tokenizer(checkpoint.tokenizer_json, max_length=max_length).encode(texts)
-
-
-def _text_of(example: Example) -> Text:
-    if isinstance(example, TokenExample):
-        return " ".join(example.tokens)
-    return example.input
 
 
 def _as_text(parts: tuple[str, ...]) -> Text:

@@ -118,6 +118,11 @@ def read_recipe(path: Path | None, flags: Mapping[str, object]) -> Recipe:
     recipe = read(Recipe, path, flags, _LIMITS)
     if recipe.task is Task.FILL_MASK:
         raise SettingError("task is fill-mask, which needs no labels: use bertedge pretrain")
+    if recipe.task is Task.FEATURE_EXTRACTION:
+        raise SettingError(
+            "task is feature-extraction, which needs no training: export any encoder with "
+            "bertedge export BASE --task feature-extraction"
+        )
     if recipe.model is None and recipe.teacher is None:
         raise SettingError("--model is missing; give the flag, or model in a --recipe")
     if recipe.model is not None and recipe.teacher is not None:

@@ -107,6 +107,8 @@ def metric_name(task: Task, problem_type: ProblemType) -> str:
             return "entity_f1"
         case Task.FILL_MASK:
             return "masked_accuracy"
+        case Task.FEATURE_EXTRACTION:
+            return "spearman"
 
 
 def freeze(model: transformers.PreTrainedModel, what: str | int | None) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bertedge.bundle import Bundle, Manifest, Variant, open_bundle
 from bertedge.errors import DataError, SettingError
@@ -19,12 +20,14 @@ from bertedge.runtime.dispatch import Dispatcher, Work
 from bertedge.runtime.graphs import Graphs
 from bertedge.runtime.masks import fill, without_mask
 from bertedge.runtime.opening import Opened, open_variant
+from bertedge.runtime.similarity import cosine_matrix
 from bertedge.runtime.tokenization import Encoded, Tokenizer
-from bertedge.tasks import Aggregation, Entities, FilledMasks, Prediction, Task, Text
+from bertedge.tasks import Aggregation, Embedding, Entities, FilledMasks, Prediction, Task, Text
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, ThreadPoolExecutor
 
+Texts = Iterable[Text] | NDArray[np.float32]
 CHUNK = 1024
 """Texts that are tokenized, sorted by length and held at a time."""
 TOP_K = 5
@@ -154,6 +157,32 @@ class Predictor:
         )
         return self._stream(iter(texts), asked, chunk)
 
+    def embed(
+        self, texts: Iterable[Text], *, token_budget: int | None = None
+    ) -> NDArray[np.float32]:
+        """Give the embeddings of texts as one matrix `(texts, hidden)`."""
+        if self.task is not Task.FEATURE_EXTRACTION:
+            raise SettingError(
+                f"this model is for {self.task}; export its checkpoint with --task "
+                f"{Task.FEATURE_EXTRACTION} for embeddings"
+            )
+        found = self.predict_iter(texts, token_budget=token_budget)
+        rows = [each.values for each in found if isinstance(each, Embedding)]
+        return np.stack(rows) if rows else np.empty((0, self._hidden), np.float32)
+
+    def similarity(self, one: Texts, other: Texts) -> NDArray[np.float32]:
+        """Give the cosine of each of `one` with each of `other` `(one, other)`.
+
+        Either are texts, or embeddings `(texts, hidden)` that `embed` gave before.
+        """
+        both = (one, other)
+        sides = [each if isinstance(each, np.ndarray) else self.embed(each) for each in both]
+        return cosine_matrix(*sides)
+
+    @property
+    def _hidden(self) -> int:
+        return len(self.manifest.golden.logits[0])
+
     def _stream(self, texts: Iterator[Text], asked: "_Asked", chunk: int) -> Iterator[Prediction]:
         """Label chunk by chunk; while one runs, another thread tokenizes and queues the next.
 
@@ -198,7 +227,7 @@ class Predictor:
     def _encode(self, texts: Sequence[Text], first: int) -> list[Encoded]:
         _check_texts(texts, first, pair=self.manifest.pair)
         match self.task:
-            case Task.TEXT_CLASSIFICATION:
+            case Task.TEXT_CLASSIFICATION | Task.FEATURE_EXTRACTION:
                 return self._tokenizer.encode(texts)
             case Task.TOKEN_CLASSIFICATION:
                 return self._tokenizer.encode_windows([t for t in texts if isinstance(t, str)])
@@ -230,6 +259,9 @@ class Predictor:
                 for row, answers in zip(encoded, logits, strict=True):
                     masks = fill(answers, self._tokenizer, asked.top_k)
                     yield FilledMasks(masks=masks, truncated=row.truncated)
+            case Task.FEATURE_EXTRACTION:
+                for row, values in zip(encoded, logits, strict=True):
+                    yield Embedding(values=values.copy(), truncated=row.truncated)
 
     def _strategy(self, aggregation: Aggregation | str | None) -> Aggregation:
         if aggregation is None:

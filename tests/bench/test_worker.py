@@ -103,7 +103,7 @@ def test_a_batch_of_tokens_gets_a_label_a_row_or_a_token(opening: Open, token_bu
     ("changes", "why"),
     [
         ({"engine": "abacus"}, "engine is 'abacus'; choose one of torch, compile, pipeline"),
-        ({"protocol": 1}, "this worker speaks protocol 2, not 1"),
+        ({"protocol": 1}, "this worker speaks protocol 3, not 1"),
         ({"path": "nowhere"}, "nowhere is not a directory"),
         ({"variant": "cpu-int8"}, "has no variant 'cpu-int8'"),
     ],

@@ -200,7 +200,7 @@ def test_labelled_data_measures_both_variants(checkpoints: Any, output: Path, da
     assert (fp32.data, fp32.sha256) == ("data.csv", hash_file(data))
     assert int8.agreement >= 0.8
     assert report.manifest.variants[0].parity.tolerance is None
-    assert any("labels agree on 100.00%" in line for line in said.lines)
+    assert any("agreement 100.00%" in line for line in said.lines)
 
 
 def test_a_pair_checkpoint_has_golden_pairs(checkpoints: Any, output: Path) -> None:
