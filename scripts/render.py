@@ -9,6 +9,7 @@ it too. `--check` writes nothing and fails if a document or a picture differs fr
 
 import json
 import sys
+import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,10 @@ from bertedge.bench.report import Difference, Report, Result
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"
 BENCHES = (
-    ("MiniLM", "bench_home_intents.json"),
-    ("BERT-base", "bench_bert_base.json"),
+    ("MiniLM", "bench_home_intents.json", "Fine-tuned for a voice hub's intents."),
+    ("BERT-base", "bench_bert_base.json", "Random weights: they cost the same time."),
 )
-"""What `bertedge bench` wrote, by the name to show; those that are there are rendered."""
+"""What `bertedge bench` wrote, with its name and a word on the model; those there are rendered."""
 PICTURE = """
 <picture>
   <source media="(prefers-color-scheme: dark)" srcset="benchmarks/bench-dark.svg">
@@ -72,37 +73,35 @@ def end_to_end(record: dict[str, Any]) -> str:
 def tasks(record: dict[str, Any]) -> str:
     rows = []
     for name, row in record["sets"].items():
-        kind = row["problem_type"] or row["task"]
+        kind = (row.get("problem_type") or row["task"]).removesuffix("_classification")
         rows.append(
             [
                 name,
-                kind.replace("_classification", "").replace("_", " ").replace("-", " "),
+                kind.replace("-classification", "").replace("_", " ").replace("-", " "),
                 row["metric"].replace("_", " "),
-                f"{row['checkpoint']:.4f}",
-                f"{row['int8']:.4f}",
+                f"{row['checkpoint']:.4f} → {row['int8']:.4f}",
                 f"{row['agreement']:.2%}",
-                f"{row['checkpoint_p50_ms']:.2f} → {row['int8_p50_ms']:.2f} ms",
-                f"{row['checkpoint_bytes'] / 1e6:.1f} → {row['bundle_bytes'] / 1e6:.1f} MB",
-                f"{row['training_seconds']} s",
+                f"{row['checkpoint_p50_ms']:.2f} → {row['int8_p50_ms']:.2f}",
+                f"{row['checkpoint_bytes'] / 1e6:.0f} → {row['bundle_bytes'] / 1e6:.0f}",
+                f"{row['training_seconds']}",
             ]
         )
-    head = ["set", "task", "metric on test", "checkpoint", "int8 bundle", "agreement"]
-    return table([*head, "one text, p50", "size", "training"], rows) + "\n\n" + provenance(record)
+    head = ["set", "task", "metric", "checkpoint → int8", "agree", "text, ms", "MB", "training, s"]
+    said = (
+        "Of each task a set, test data; the checkpoint in PyTorch fp32, and the int8 bundle made "
+        "of it. Times are medians of one text at a time, tokenizer and decoding included. "
+    )
+    return said + provenance(record) + "\n\n" + table(head, rows)
 
 
 def bench() -> str:
     """One table a model, and the picture of all."""
-    reports = [(title, read_report(path)) for title, path in benches()]
-    parts = [PICTURE.strip()] if reports else []
-    for title, report in reports:
-        parts += [bench_table(title, report), bench_words(report)]
+    parts = [PICTURE.strip()]
+    for title, file, model in BENCHES:
+        if (BENCHMARKS / file).exists():
+            report = read_report(BENCHMARKS / file)
+            parts += [bench_table(title, report), bench_words(model, report)]
     return "\n\n".join(parts)
-
-
-def benches() -> list[tuple[str, Path]]:
-    """The recorded runs that there are, in the order of the page."""
-    paths = [(title, BENCHMARKS / file) for title, file in BENCHES]
-    return [(title, path) for title, path in paths if path.exists()]
 
 
 def bench_table(title: str, report: Report) -> str:
@@ -116,9 +115,7 @@ def bench_table(title: str, report: Report) -> str:
             cell(results[load.name, engine.name]) if (load.name, engine.name) in results else "-"
             for load in loads
         ]
-        seen = engine.labelled.agreement if engine.labelled else None
-        if seen is None and engine.on_texts:
-            seen = engine.on_texts.share
+        seen = sentences.agreement(engine)
         rows.append(
             [
                 f"**{engine.name}**" if engine.kind == "bundle" else engine.name,
@@ -145,23 +142,32 @@ def cell(row: Result) -> str:
     return f"{text}, **{row.speedup.median:.1f}x**"
 
 
-def bench_words(report: Report) -> str:
-    where, what = report.environment, report.comparison
+def bench_words(model: str, report: Report) -> str:
+    """What the table comes to, what it leaves out, on what it was measured and how to repeat it."""
+    where, what, settings = report.environment, report.comparison, report.settings
     versions = ", ".join(f"{name} {number}" for name, number in where.versions.items())
-    size = f"{what.parameters / 1e6:.0f} million parameters"
-    said = " ".join(sentences.summary(report))
-    again = f" `{report.command}`;" if report.command else ""
-    return (
-        f"{said} Medians of {report.settings.rounds} rounds; ratios paired by round; ~ is no "
-        f"difference beyond the noise. {size}; {where.cpu}, "
-        f"{where.cores} cores, {report.settings.threads} threads; {versions};{again} "
-        f"{where.created[:10]}."
+    said = [*sentences.summary(report), model]
+    said.append(f"{what.parameters / 1e6:.0f} million parameters.")
+    said.append(
+        f"Medians of {settings.rounds} rounds; ratios paired by round; ~ is no difference beyond "
+        "the noise."
     )
+    said += [f"{each.name}: {each.problem}." for each in report.engines if each.problem]
+    if report.left_out:
+        said.append(f"Not run: {', '.join(each.name for each in report.left_out)}.")
+    said.append(
+        f"{where.created[:10]}, {where.cpu}, {where.cores} cores, {settings.threads} threads; "
+        f"{versions}."
+    )
+    lines = textwrap.wrap(report.command, 92, break_long_words=False, break_on_hyphens=False)
+    again = " \\\n      ".join(lines)
+    return " ".join(said) + (f"\n\n```console\n$ {again}\n```" if again else "")
 
 
 def pictures() -> dict[Path, str]:
     """What each picture's file must hold."""
-    reports = [(title, read_report(path)) for title, path in benches()]
+    paths = [(title, BENCHMARKS / file) for title, file, _ in BENCHES]
+    reports = [(title, read_report(path)) for title, path in paths if path.exists()]
     if not reports:
         return {}
     return {

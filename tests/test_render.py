@@ -46,6 +46,34 @@ def test_what_was_rendered_passes_the_check(render: ModuleType, tmp_path: Path):
         assert "cpu-int8" in drawn and "var(" not in drawn
 
 
+def test_each_recorded_bench_has_its_table_its_conditions_and_its_command(
+    render: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    first, second = (tmp_path / file for _, file, _ in render.BENCHES)
+    assert "| BERT-base |" not in (tmp_path / "README.md").read_text()
+    data = json.loads(first.read_text())
+    data["command"] = "bertedge bench base --baseline runs/base --output benchmarks/again.json"
+    data["environment"]["created"] = "2031-02-03T04:05:06+00:00"
+    data["comparison"]["parameters"] = 109_000_000
+    data["engines"][1]["problem"] = "round 1, 1x16: broke"
+    for engine in data["engines"]:
+        engine["on_texts"] = None
+    second.write_text(json.dumps(data))
+    with pytest.raises(SystemExit, match=r"README.md, bench.svg, bench-dark.svg differ"):
+        render.main()
+    monkeypatch.setattr("sys.argv", ["render.py"])
+    render.main()
+    text = (tmp_path / "README.md").read_text()
+    one, _, other = text.partition("| BERT-base |")
+    assert "| MiniLM |" in one and "million parameters" in one
+    assert "109 million parameters" in other and "2031-02-03, " in other
+    assert "$ bertedge bench base --baseline runs/base" in other
+    assert "torch-bf16: round 1, 1x16: broke." in other and "| torch-bf16 |" not in other
+    assert "| 97.8% |" not in other  # of texts that it has none of
+    svg = (tmp_path / "bench.svg").read_text()
+    assert svg.count("MiniLM, ") and svg.count("BERT-base, ")
+
+
 def test_another_figure_in_the_record_fails_the_check(render: ModuleType, tmp_path: Path):
     path = tmp_path / render.BENCHES[0][1]
     data = json.loads(path.read_text())
@@ -77,3 +105,38 @@ def test_every_field_of_a_record_is_in_the_schema():
         "| `faster` |",
     ):
         assert line in text
+
+
+def test_the_table_of_tasks_fits_a_page():
+    row = {
+        "task": "token-classification",
+        "problem_type": None,
+        "metric": "entity_f1",
+        "checkpoint": 0.85191,
+        "int8": 0.84856,
+        "agreement": 0.997,
+        "checkpoint_p50_ms": 12.3456,
+        "int8_p50_ms": 1.2345,
+        "checkpoint_bytes": 90_900_000,
+        "bundle_bytes": 23_900_000,
+        "training_seconds": 222,
+    }
+    values = row | {"problem_type": "multi_label_classification", "metric": "micro_f1"}
+    record = {
+        "program": "benchmarks/tasks.py",
+        "created": "2031-02-03T04:05:06+00:00",
+        "cpu": "AMD",
+        "cores": 2,
+        "versions": {"bertedge": "0.1.0"},
+        "sets": {"conll2003_en": row, "goemotions": values},
+    }
+    text = load("render").tasks(record)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert rows[2:] == [
+        "| conll2003_en | token | entity f1 | 0.8519 → 0.8486 | 99.70% | 12.35 → 1.23 | 91 → 24 "
+        "| 222 |",
+        "| goemotions | multi label | micro f1 | 0.8519 → 0.8486 | 99.70% | 12.35 → 1.23 "
+        "| 91 → 24 | 222 |",
+    ]
+    assert max(map(len, rows)) <= 100
+    assert "2031-02-03" in text
