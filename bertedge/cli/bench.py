@@ -9,22 +9,31 @@ import click
 
 from bertedge.cli import options, outcome
 from bertedge.cli.extras import need
+from bertedge.cli.sections import Sectioned
 
 if TYPE_CHECKING:
     from bertedge.bench.report import Report
     from bertedge.bench.settings import Settings
 
 _NUMBER = click.IntRange(1)
+_SECTIONS = {
+    "Engines": ("baseline", "device", "threads", "peers"),
+    "Work": ("data", "text_column", "label_column", "grid", "quick"),
+    "Output": ("page", "details", "output", "overwrite", "as_json"),
+    "Earlier benches": ("source", "compare", "gate"),
+}
 
 
-@click.command(short_help="Time a bundle against PyTorch.")
+@click.command(cls=Sectioned, sections=_SECTIONS, short_help="Time a bundle against PyTorch.")
 @click.argument("bundle", type=click.Path(path_type=Path), required=False)
 @click.option("--baseline", metavar="DIR|HUB-ID", help="Checkpoint for PyTorch.")
 @options.path_option("--data", help="Label this file's texts too, tokenizer included.")
 @options.columns
 @click.option("--grid", metavar="BxL,…", help="Batch x length [1x16,1x128,8x128].")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto (both).")
-@click.option("--threads", type=_NUMBER, help="An engine's; default: the cores of this process.")
+@click.option(
+    "--threads", type=_NUMBER, metavar="N", help="An engine's [the cores of this process]."
+)
 @click.option("--rounds", type=_NUMBER, help="Turns at each workload [8 and more].")
 @click.option("--repeats", type=_NUMBER, help="Timed runs a turn, at most [20].")
 @click.option("--texts", type=_NUMBER, help="Texts drawn from --data [128].")
@@ -34,7 +43,7 @@ _NUMBER = click.IntRange(1)
     "--peers",
     type=click.Path(exists=True, path_type=Path),
     multiple=True,
-    help="TOML file (or folder) that names engines of your own; may be repeated.",
+    help="TOML file (or folder) of engines of your own.",
 )
 @options.path_option("--output", help="Write the JSON object to this file as well.")
 @options.path_option("--report", "page", help="Write one HTML file with figures to this path.")
@@ -59,14 +68,11 @@ def command(  # noqa: PLR0913, PLR0917 (one a flag)
 ) -> None:
     """Time every variant of BUNDLE against PyTorch running the checkpoint it was made from.
 
-    Optimum, torch.compile and transformers' pipeline run beside them where installed. Engines have
-    a process each and take turns in rounds, one at a time.
+    Optimum, torch.compile and transformers' pipeline run beside them where installed.
 
     \b
-    bertedge bench bundles/mine --baseline runs/mine --data test.csv --report report.html
-
-    --gate holds the bundle's best variant to conditions, at every workload; name@WHERE narrows
-    one to a workload or an engine: "p95_ms@1x128<5,agreement>=0.99,speedup@cpu-int8>=3".
+    bertedge bench bundles/mine --baseline runs/mine --data test.csv \\
+        --report report.html --gate "p95_ms@1x128<5,agreement>=0.99,speedup>=3"
     """
     if source is None and (bundle is None or baseline is None):
         raise click.UsageError("give BUNDLE and --baseline to measure, or --from FILE to show")

@@ -7,14 +7,24 @@ import click
 
 from bertedge.cli import options
 from bertedge.cli.extras import need
+from bertedge.cli.sections import Sectioned
 
 if TYPE_CHECKING:
     from bertedge.bundle import Quantization, Variant
     from bertedge.export import ExportReport, Target
     from bertedge.tasks import PoolingMode
 
+_SECTIONS = {
+    "Variants": ("quantize", "keep_fp32", "gpu", "target", "trim_vocab"),
+    "Data": ("eval_data", "text_column", "pair_column", "label_column"),
+    "What int8 may cost": ("max_drop", "min_agreement", "invariant"),
+    "Output": ("output", "overwrite", "as_json"),
+}
 
-@click.command(short_help="Make a verified ONNX bundle of a checkpoint.")
+
+@click.command(
+    cls=Sectioned, sections=_SECTIONS, short_help="Make a verified ONNX bundle of a checkpoint."
+)
 @click.argument("checkpoint", metavar="CHECKPOINT")
 @options.path_option("--output", required=True, help="Directory for the bundle.")
 @click.option("--quantize", is_flag=True, help="int8 instead of fp32.")
@@ -27,12 +37,12 @@ if TYPE_CHECKING:
     type=float,
     default=1.0,
     show_default=True,
-    help="Points of the metric that may be lost.",
+    help="Points of the metric.",
 )
 @click.option(
     "--min-agreement",
     type=float,
-    help="Share of labels int8 must keep.  [default: the nearest cheap rung]",
+    help="Share of labels kept [the nearest cheap rung].",
 )
 @click.option(
     "--recipe-int8",
@@ -45,7 +55,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     default="auto",
     show_default=True,
-    help="Where int8 runs: x86-vnni, x86-avx2, arm64; auto: as here.",
+    help="x86-vnni, x86-avx2 or arm64; auto: as here.",
 )
 @click.option(
     "--tolerance",

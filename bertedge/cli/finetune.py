@@ -7,10 +7,21 @@ import click
 
 from bertedge.cli import options
 from bertedge.cli.extras import need
+from bertedge.cli.sections import MORE, Sectioned
+
+_SECTIONS = {
+    "Data": ("task", "problem_type", "train", "dev", "text_column", "pair_column", "label_column"),
+    "Model": ("model", "teacher", "layers", "max_length"),
+    "Training": ("epochs", "batch_size", "learning_rate", "seed"),
+    "Output": ("output", "overwrite", "resume", "as_json"),
+    MORE: ("recipe",),
+}
 
 
-@click.command(short_help="Train a checkpoint from a labelled file.")
-@options.path_option("--recipe", help="TOML file with any of these settings; flags win.")
+@click.command(
+    cls=Sectioned, sections=_SECTIONS, short_help="Train a checkpoint from a labelled file."
+)
+@options.path_option("--recipe", help="TOML file; every option is a key of it; flags win.")
 @click.option("--task", metavar="NAME", help="text-classification or token-classification.")
 @click.option("--problem-type", metavar="NAME", help="multi_label_classification, regression.")
 @options.path_option("--train", help="Labelled file: CSV, TSV, JSON lines, CoNLL; .gz alike.")
@@ -32,6 +43,9 @@ from bertedge.cli.extras import need
 @click.option("--precision", metavar="auto|fp32|bf16", help="Of the forward pass [auto].")
 @click.option("--freeze", metavar="embeddings|N", help="Not to train: embeddings, N layers.")
 @click.option("--class-weights", metavar="none|balanced", help="For rare classes [none].")
+@click.option("--temperature", type=float, help="Softens the teacher's labels [2.0].")
+@click.option("--soft", type=float, help="Share of the teacher's labels in the loss [0.5].")
+@click.option("--hidden", type=float, help="Weight of the hidden states' distance [1.0].")
 @click.option("--out-of-scope", metavar="LABEL", help="Label of texts that none of ours fits.")
 @click.option("--calibrate", is_flag=True, default=None, help="Scores that fit the dev data.")
 @click.option("--seed", type=int, help="Two runs with one seed agree [42].")

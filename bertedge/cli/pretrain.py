@@ -7,18 +7,29 @@ import click
 
 from bertedge.cli import options
 from bertedge.cli.extras import need
+from bertedge.cli.sections import MORE, Sectioned
 
 if TYPE_CHECKING:
     from bertedge.pretrain.record import Pretraining
 
+_SECTIONS = {
+    "Data": ("text", "max_length", "mask", "next_sentence"),
+    "Model": ("model", "config", "vocabulary_size", "cased"),
+    "Training": ("epochs", "steps", "minutes", "batch_size", "learning_rate", "seed"),
+    "Output": ("output", "overwrite", "resume", "as_json"),
+    MORE: ("recipe",),
+}
 
-@click.command(short_help="Make or continue a base model from plain text.")
-@options.path_option("--recipe", help="TOML file with any of these settings; flags win.")
+
+@click.command(
+    cls=Sectioned, sections=_SECTIONS, short_help="Make or continue a base model from plain text."
+)
+@options.path_option("--recipe", help="TOML file; every option is a key of it; flags win.")
 @click.option(
     "--text",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Plain text, .gz alike; a blank line ends a document. May be repeated.",
+    help="Plain text, .gz alike; may be repeated.",
 )
 @click.option("--model", metavar="DIR|HUB-ID", help="Base model to continue.")
 @click.option("--config", metavar="SIZE", help="New model: tiny, mini, small … or 3x192x3.")
@@ -48,12 +59,11 @@ if TYPE_CHECKING:
 def command(
     recipe: Path | None, resume: bool, overwrite: bool, as_json: bool, **flags: Any
 ) -> None:
-    """Make a base model from plain text, or continue one, by masked-language modelling.
+    """Make a base model from plain text, or continue one, by masking words.
 
     \b
-    bertedge pretrain --text notes.txt --model bert-base-uncased --output bases/notes
-    bertedge pretrain --text wiki.txt --config mini --minutes 60 --output bases/wiki
-    bertedge finetune --model bases/wiki …
+    bertedge pretrain --text notes.txt --model bert-base-uncased --output base
+    bertedge pretrain --text wiki.txt --config mini --minutes 60 --output base
     """
     need("train", "torch", "transformers", "datasets", "accelerate", "safetensors")
     from bertedge import records

@@ -1,0 +1,59 @@
+"""Help under headings: the common options on one screen, all of them for `--help-all`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+MORE = "More"
+"""Heading of the last section."""
+_HELP_ALL = "help_all"
+_IN_FULL = "bertedge.help_in_full"
+"""Key of `click.Context.meta`."""
+
+
+class Sectioned(click.Command):
+    """A command whose help has its options in sections.
+
+    Options that no section names are shown by `--help-all`, which exists where there are such.
+    """
+
+    def __init__(self, *args: Any, sections: Mapping[str, tuple[str, ...]], **kwargs: Any) -> None:
+        """Take what click.Command takes, and the names of parameters by heading."""
+        super().__init__(*args, **kwargs)
+        self.sections = sections
+        named = {name for names in sections.values() for name in names}
+        if any(isinstance(p, click.Option) and p.name not in named for p in self.params):
+            self.params.append(_help_all())
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections; then, under MORE, all the rest where it was asked for, and help."""
+        options = {p.name: p for p in self.get_params(ctx) if isinstance(p, click.Option)}
+        shown = {
+            heading: [options.pop(name) for name in names]
+            for heading, names in self.sections.items()
+        }
+        in_full, helping = ctx.meta.get(_IN_FULL), self.get_help_option(ctx)
+        last = (_HELP_ALL, helping.name if helping else None)
+        rest = [p for p in options.values() if in_full or p.name in last]
+        shown[MORE] = [*shown.get(MORE, []), *rest]
+        for heading, group in shown.items():
+            with formatter.section(heading):
+                formatter.write_dl([row for p in group if (row := p.get_help_record(ctx))])
+
+
+def _help_all() -> click.Option:
+    def show(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        if value and not ctx.resilient_parsing:
+            ctx.meta[_IN_FULL] = True
+            click.echo(ctx.get_help(), color=ctx.color)
+            ctx.exit()
+
+    return click.Option(
+        ["--help-all", _HELP_ALL],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=show,
+        help="Show the rarer options too.",
+    )

@@ -1,0 +1,75 @@
+"""What `--help` shows: the common options on one screen, and all of them where asked."""
+
+import re
+import subprocess
+import sys
+from dataclasses import fields
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from bertedge.cli import VERBS, main
+from bertedge.finetune.recipe import Recipe as Finetuning
+from bertedge.pretrain.recipe import Recipe as Pretraining
+
+LINES, COLUMNS = 40, 80
+SECTIONED = ("pretrain", "finetune", "export", "bench")
+
+
+def shown(*arguments: str) -> str:
+    result = CliRunner().invoke(main, list(arguments), terminal_width=COLUMNS)
+    assert result.exit_code == 0, result.stderr
+    return result.stdout
+
+
+def options_of(verb: str) -> list[click.Option]:
+    command = main.get_command(click.Context(main), verb)
+    assert command is not None
+    return [each for each in command.params if isinstance(each, click.Option)]
+
+
+def names_in(text: str) -> set[str]:
+    return set(re.findall(r"^  (?:-\w, )?(--[\w-]+)", text, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_fits_one_screen(verb: str):
+    lines = shown(verb, "--help").splitlines()
+    assert len(lines) <= LINES
+    assert max(map(len, lines)) <= COLUMNS
+
+
+@pytest.mark.parametrize("verb", SECTIONED)
+def test_every_option_is_shown_where_all_are_asked_for(verb: str):
+    short, full = shown(verb, "--help"), shown(verb, "--help-all")
+    every = {each.opts[0] for each in options_of(verb)}
+    assert names_in(full) == every | {"--help"}
+    assert {"--help-all", "--help", "--output", "--json"} <= names_in(short) < names_in(full)
+    for text in (short, full):
+        listed = re.findall(r"^  (?:-\w, )?(--[\w-]+)", text, flags=re.MULTILINE)
+        assert len(listed) == len(set(listed))
+        assert text.count("\nOutput:\n") == text.count("\nMore:\n") == 1
+
+
+def test_help_all_wins_over_what_is_missing():
+    assert "--tolerance" in shown("export", "--help-all")
+    assert CliRunner().invoke(main, ["export"]).exit_code == 2
+
+
+@pytest.mark.parametrize(("verb", "recipe"), [("finetune", Finetuning), ("pretrain", Pretraining)])
+def test_every_key_of_a_recipe_is_a_flag_and_every_flag_a_key(verb: str, recipe: type):
+    keys = {each.name for each in fields(recipe)}
+    flags = {each.name for each in options_of(verb)}
+    assert flags - keys == {"recipe", "overwrite", "resume", "as_json", "help_all"}
+    assert keys <= flags
+
+
+def test_help_of_all_needs_no_extra():
+    program = (
+        "import sys\nfrom bertedge.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'numpy', 'torch', 'transformers', 'onnxruntime', 'rich'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
