@@ -23,7 +23,11 @@ ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"
 BENCHES = (
     ("MiniLM", "bench_home_intents.json", "Fine-tuned for a voice hub's intents."),
-    ("BERT-base", "bench_bert_base.json", "Random weights: they cost the same time."),
+    (
+        "BERT-base",
+        "bench_bert_base.json",
+        "Random weights (`benchmarks/random_base.py`): they cost the same time.",
+    ),
 )
 """What `bertedge bench` wrote, with its name and a word on the model; those there are rendered."""
 PICTURE = """
@@ -115,6 +119,8 @@ def bench_table(title: str, report: Report) -> str:
             cell(results[load.name, engine.name]) if (load.name, engine.name) in results else "-"
             for load in loads
         ]
+        if set(cells) == {"-"}:
+            continue
         seen = sentences.agreement(engine)
         rows.append(
             [
@@ -149,8 +155,8 @@ def bench_words(model: str, report: Report) -> str:
     said = [*sentences.summary(report), model]
     said.append(f"{what.parameters / 1e6:.0f} million parameters.")
     said.append(
-        f"Medians of {settings.rounds} rounds; ratios paired by round; ~ is no difference beyond "
-        "the noise."
+        f"Medians of {settings.rounds} rounds or more; ratios paired by round; ~ is no difference "
+        "beyond the noise."
     )
     said += [f"{each.name}: {each.problem}." for each in report.engines if each.problem]
     if report.left_out:
@@ -159,9 +165,19 @@ def bench_words(model: str, report: Report) -> str:
         f"{where.created[:10]}, {where.cpu}, {where.cores} cores, {settings.threads} threads; "
         f"{versions}."
     )
-    lines = textwrap.wrap(report.command, 92, break_long_words=False, break_on_hyphens=False)
-    again = " \\\n      ".join(lines)
+    again = wrap_command(report.command)
     return " ".join(said) + (f"\n\n```console\n$ {again}\n```" if again else "")
+
+
+def wrap_command(command: str) -> str:
+    """Break a command before its flags, and name the script that brings the peers."""
+    own, peers = "bertedge bench ", " --peers benchmarks/peers"
+    if command.startswith(own) and command.endswith(peers):
+        command = "scripts/bench-peers " + command.removeprefix(own).removesuffix(peers)
+    flags = command.replace(" --", "\0--").split("\0")
+    whole = [flag.replace(" ", "\0") for flag in flags]  # a flag and its value stay together
+    lines = textwrap.wrap(" ".join(whole), 92, break_long_words=False, break_on_hyphens=False)
+    return " \\\n      ".join(lines).replace("\0", " ")
 
 
 def pictures() -> dict[Path, str]:
