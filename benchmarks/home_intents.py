@@ -1,4 +1,4 @@
-"""Train, export and score both models of models/home-intents; its card shows the figures.
+"""Train, export and score the models of models/home-intents; its card shows the figures.
 
 usage: python benchmarks/home_intents.py MINILM WORK
 
@@ -21,6 +21,7 @@ MODEL = HERE.parent / "models" / "home-intents"
 RECIPES = {
     "intents": ("finetune.toml", {"text": "text", "label": "intent"}),
     "slots": ("slots.toml", {"text": "tokens", "label": "tags"}),
+    "both": ("joint.toml", {"text": "tokens", "label": "tags", "intent": "intent"}),
 }
 
 

@@ -80,7 +80,19 @@ class ValueScores:
     another."""
 
 
-AnyScores = Scores | ValueScores
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameScores:
+    """The scores of a model that finds the intent and the slots of each text."""
+
+    metric: str
+    """"frame_accuracy": what `value` is, the share of texts of which the intent and the tag of
+    every word are right."""
+    value: float
+    intents: Scores
+    slots: Scores
+
+
+AnyScores = Scores | ValueScores | FrameScores
 
 
 def classification_scores(gold: Integers, predicted: Integers, labels: Sequence[str]) -> Scores:

@@ -16,6 +16,13 @@ class Task(StrEnum):
     TOKEN_CLASSIFICATION = "token-classification"
     FILL_MASK = "fill-mask"
     FEATURE_EXTRACTION = "feature-extraction"
+    INTENT_SLOTS = "intent-slots"
+    """No name of Hugging Face's: a token classifier whose labels `bertedge.heads` parts."""
+
+    @property
+    def tags_words(self) -> bool:
+        """True where words have tags, and texts are read in windows, so that none is cut."""
+        return self in (Task.TOKEN_CLASSIFICATION, Task.INTENT_SLOTS)
 
 
 class ProblemType(StrEnum):
@@ -134,6 +141,20 @@ class Entities:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IntentSlots:
+    """What one text asks for, and the details it gives, from left to right."""
+
+    intent: str
+    score: float
+    """Softmax probability of the intent."""
+    scores: dict[str, float]
+    """Softmax probability of every intent, in the model's order."""
+    slots: tuple[Entity, ...]
+    windows: int = 1
+    """How many overlapping windows the text was read in; the intent is that of the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fill:
     """A token that may stand where a mask is."""
 
@@ -164,4 +185,4 @@ class Embedding:
     """True where the text was longer than the model reads, so that its end was not seen."""
 
 
-Prediction = TextPrediction | Entities | FilledMasks | Embedding
+Prediction = TextPrediction | Entities | FilledMasks | Embedding | IntentSlots

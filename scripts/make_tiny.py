@@ -41,6 +41,10 @@ WORD_SPREAD = 3.0
 LABELS = {
     Task.TEXT_CLASSIFICATION: ("lights", "music", "heating", "other"),
     Task.TOKEN_CLASSIFICATION: ("O", "B-room", "I-room", "B-device", "I-device", "B-time"),
+    Task.INTENT_SLOTS: (
+        *("intent:on", "intent:off", "intent:play", "O"),
+        *("B-room", "I-room", "B-device", "I-device", "B-time"),
+    ),
 }
 WORDS = """a and at be bed bedroom blind close cold cool dark dim door down evening fan for garden
 hall heat heating hot house in is it kitchen lamp light lights living lower me minutes morning
@@ -124,8 +128,9 @@ def make_bundle(task: Task, checkpoint: Path, output: Path) -> None:
     tokenizer = BertTokenizerFast.from_pretrained(checkpoint)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        kind = Task.TOKEN_CLASSIFICATION if task is Task.INTENT_SLOTS else task
         onnx_export_from_model(
-            model, folder, opset=18, task=task.value, preprocessors=[tokenizer], do_validation=False
+            model, folder, opset=18, task=kind.value, preprocessors=[tokenizer], do_validation=False
         )
         graph = folder / "cpu-fp32.onnx"
         (folder / "model.onnx").rename(graph)

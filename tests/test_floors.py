@@ -22,6 +22,7 @@ FLOORS = [
         "bundle",
         "confidence",
         "examples",
+        "heads",
         "metrics",
     },
     {"runtime"},

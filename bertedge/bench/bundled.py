@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
-from bertedge.bench.packed import best, make_batch
+from bertedge.bench.packed import best_of, make_batch
 from bertedge.bench.settings import FILLS_MASKS
 from bertedge.bench.subject import Prepared
 from bertedge.bench.vectors import as_labels
 from bertedge.errors import SettingError
+from bertedge.heads import intent_label
 from bertedge.runtime.predictor import Predictor
 from bertedge.tasks import (
     Aggregation,
     Classification,
     Entities,
+    IntentSlots,
     MultiLabelClassification,
     Prediction,
     Regression,
@@ -46,11 +48,8 @@ class Bundled:
     def tokens(self, workload: TokenWorkload) -> Prepared:
         """Make batches of token ids ready to run."""
         batches = [make_batch(rows) for rows in workload.batches]
-        engine = self.predictor.engine
-        return Prepared(
-            inputs=len(batches),
-            run=lambda i: best(engine.logits(batches[i]), self.predictor.task),
-        )
+        engine, best = self.predictor.engine, best_of(self.predictor.task, self.predictor.labels)
+        return Prepared(inputs=len(batches), run=lambda i: best(engine.logits(batches[i])))
 
     def texts(self, workload: TextWorkload) -> Prepared:
         """Make texts ready to run, one by one or all at once."""
@@ -71,7 +70,7 @@ class Bundled:
             case Task.TEXT_CLASSIFICATION:
                 found = self.predictor.predict(texts)
                 return np.array([self._classified(each) for each in found], np.int64)
-            case Task.TOKEN_CLASSIFICATION:
+            case Task.TOKEN_CLASSIFICATION | Task.INTENT_SLOTS:
                 # Every token's label, as the pipelines are asked for it.
                 found = self.predictor.predict(texts, aggregation=Aggregation.NONE)
                 rows = [self._tagged(*row) for row in zip(found, starts, strict=True)]
@@ -90,15 +89,23 @@ class Bundled:
         return self.ids[max(scores, key=scores.__getitem__)]
 
     def _tagged(self, prediction: Prediction, starts: Sequence[int]) -> list[int]:
-        """Give each token its label; what the predictor leaves out is outside."""
-        assert isinstance(prediction, Entities)
-        at = {entity.start: self.ids[entity.label] for entity in prediction.entities}
+        """Give each token its label; what the predictor leaves out is outside.
+
+        An intent comes before them.
+        """
+        whole: list[int] = []
+        if isinstance(prediction, IntentSlots):
+            whole, entities = [self.ids[intent_label(prediction.intent)]], prediction.slots
+        else:
+            assert isinstance(prediction, Entities)
+            entities = prediction.entities
+        at = {entity.start: self.ids[entity.label] for entity in entities}
         outside = self.ids.get(OUTSIDE, 0)
-        return [at.get(start, outside) for start in starts]
+        return [*whole, *(at.get(start, outside) for start in starts)]
 
     def _token_starts(self, texts: Sequence[tuple[str, ...]]) -> list[list[int]]:
         """Tell where the tokens of each text begin, in characters; nothing for whole texts."""
-        if self.predictor.task is not Task.TOKEN_CLASSIFICATION:
+        if not self.predictor.task.tags_words:
             return [[]] * len(texts)
         tokenizer = self.predictor.tokenizer
         starts: list[list[int]] = [[] for _ in texts]

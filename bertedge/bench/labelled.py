@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from bertedge.bench.settings import FILLS_MASKS
 from bertedge.bench.workload import draw, text_of
 from bertedge.errors import DataError, SettingError
+from bertedge.evaluation import score_frames
 from bertedge.examples import Columns, Example, TextExample, TokenExample
-from bertedge.metrics import Scores, classification_scores, entity_scores
+from bertedge.metrics import FrameScores, Scores, classification_scores, entity_scores
 from bertedge.tasks import Task
 
 OUTSIDE = "O"
@@ -38,9 +39,9 @@ class LabelledTexts:
 class Scored:
     """What an engine's labels came to."""
 
-    scores: Scores
+    scores: Scores | FrameScores
     names: NDArray[np.str_]
-    """The label of each text, or of each word of all texts in turn."""
+    """The label of each text, or of each word of all texts in turn; an intent before its words."""
 
 
 def draw_labelled(
@@ -48,9 +49,10 @@ def draw_labelled(
 ) -> LabelledTexts:
     """Draw `count` examples; DataError where the file has no labels, or none the model knows."""
     examples = draw(data, task, columns, labelled=True, pair=None, count=count, seed=seed)
-    unknown = {e.label for e in examples if isinstance(e, TextExample)} - set(labels)
+    whole = [each for each in examples if isinstance(each, TextExample) or each.intent]
+    unknown = {name for each in whole for name in each.names} - set(labels)
     if unknown:
-        raise DataError(f"the model does not know the label {sorted(map(str, unknown))[0]!r}")
+        raise DataError(f"the model does not know the label {min(unknown)!r}")
     return LabelledTexts(data=data.name, task=task, labels=labels, examples=tuple(examples))
 
 
@@ -63,6 +65,8 @@ def score(texts: LabelledTexts, predicted: Sequence[int], tokenizer_json: str) -
             return _score_texts(texts, given)
         case Task.TOKEN_CLASSIFICATION:
             return _score_words(texts, given, tokenizer_json)
+        case Task.INTENT_SLOTS:
+            return _score_frames(texts, given, tokenizer_json)
         case Task.FILL_MASK | Task.FEATURE_EXTRACTION:
             raise SettingError(FILLS_MASKS)
 
@@ -83,24 +87,50 @@ def _score_texts(texts: LabelledTexts, given: NDArray[np.str_]) -> Scored | None
 def _score_words(
     texts: LabelledTexts, given: NDArray[np.str_], tokenizer_json: str
 ) -> Scored | None:
-    """Give each word the label of its first token, one without any O."""
+    rows = _word_labels(texts, given, tokenizer_json, before=0)
+    if rows is None:
+        return None
+    gold = [list(example.names) for example in texts.examples]
+    names = np.array([name for row in rows for name in row])
+    return Scored(scores=entity_scores(gold, rows), names=names)
+
+
+def _score_frames(
+    texts: LabelledTexts, given: NDArray[np.str_], tokenizer_json: str
+) -> Scored | None:
+    rows = _word_labels(texts, given, tokenizer_json, before=1)
+    numbers = {name: number for number, name in enumerate(texts.labels)}
+    if rows is None or not {name for row in rows for name in row} <= numbers.keys():
+        return None
+    gold = [np.array([numbers[name] for name in example.names]) for example in texts.examples]
+    found = [np.array([numbers[name] for name in row]) for row in rows]
+    names = np.array([name for row in rows for name in row])
+    return Scored(scores=score_frames(gold, found, texts.labels), names=names)
+
+
+def _word_labels(
+    texts: LabelledTexts, given: NDArray[np.str_], tokenizer_json: str, *, before: int
+) -> list[list[str]] | None:
+    """Give each word the label of its first token, one without any O.
+
+    So many labels of the whole text come `before`; they are kept. None where there are not as many
+    labels as due.
+    """
     import tokenizers  # type: ignore[import-untyped]
 
     native = tokenizers.Tokenizer.from_str(tokenizer_json)
     native.no_truncation()
     native.no_padding()
     rows = native.encode_batch([text for (text,) in texts.texts], add_special_tokens=False)
-    if len(given) != sum(len(row.ids) for row in rows):
+    if len(given) != sum(before + len(row.ids) for row in rows):
         return None
-    gold, found, place = [], [], 0
+    found, place = [], 0
     for example, row in zip(texts.examples, rows, strict=True):
         assert isinstance(example, TokenExample)
-        labels = given[place : place + len(row.ids)]
-        place += len(row.ids)
-        gold.append(list(example.tags or ()))
-        found.append(_first_labels(example.tokens, row.offsets, labels))
-    words = np.array([name for row in found for name in row])
-    return Scored(scores=entity_scores(gold, found), names=words)
+        whole, place = given[place : place + before], place + before
+        labels, place = given[place : place + len(row.ids)], place + len(row.ids)
+        found.append([*whole.tolist(), *_first_labels(example.tokens, row.offsets, labels)])
+    return found
 
 
 def _first_labels(

@@ -93,6 +93,8 @@ def _onnx(wanted: Wanted, base: Open, progress: Progress) -> tuple[Exported, Lin
         return NOTHING, rivals.leave_out_onnx(rivals.QUICK)
     if base.task is Task.FEATURE_EXTRACTION:
         return NOTHING, rivals.leave_out_onnx(rivals.NOT_POOLED)
+    if base.task is Task.INTENT_SLOTS:
+        return NOTHING, rivals.leave_out_onnx(rivals.ALONE)
     if importlib.util.find_spec("optimum") is None:
         why = "Optimum is not installed"
         return NOTHING, rivals.leave_out_onnx(why, rivals.BRING_EXPORT)

@@ -5,7 +5,7 @@ So that on texts only the engines differ, the budget being the one that was meas
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +18,10 @@ from bertedge.bench.settings import FILLS_MASKS
 from bertedge.bench.subject import Prepared
 from bertedge.bench.vectors import as_labels
 from bertedge.errors import SettingError
+from bertedge.heads import best_labels, split_heads
 from bertedge.runtime.batching import TOKEN_BUDGET, Batch
 from bertedge.runtime.decoding import classify, find_entities, join_windows, split_tags
+from bertedge.runtime.intents import find_intents
 from bertedge.runtime.session import Engine, infer
 from bertedge.runtime.tokenization import Encoded, Tokenizer
 from bertedge.tasks import Aggregation, Task, Text
@@ -51,10 +53,8 @@ class Packed:
     def tokens(self, workload: TokenWorkload) -> Prepared:
         """Make batches of token ids ready to run."""
         batches = [make_batch(rows) for rows in workload.batches]
-        return Prepared(
-            inputs=len(batches),
-            run=lambda i: best(self.engine.logits(batches[i]), self.task),
-        )
+        best = best_of(self.task, self.labels)
+        return Prepared(inputs=len(batches), run=lambda i: best(self.engine.logits(batches[i])))
 
     def texts(self, workload: TextWorkload) -> Prepared:
         """Make texts ready to run, one by one or all at once."""
@@ -74,6 +74,8 @@ class Packed:
                 return self._classify(texts, token_budget)
             case Task.TOKEN_CLASSIFICATION:
                 return self._find_entities([text for (text,) in texts], token_budget)
+            case Task.INTENT_SLOTS:
+                return self._find_frames([text for (text,) in texts], token_budget)
             case Task.FILL_MASK:
                 raise SettingError(FILLS_MASKS)
             case Task.FEATURE_EXTRACTION:
@@ -110,22 +112,38 @@ class Packed:
         labels: Labels = tokens.scores.argmax(axis=-1)
         return labels
 
+    def _find_frames(self, texts: Sequence[str], token_budget: int) -> "Labels":
+        """Give each text's intent, and after it the tags of its tokens."""
+        heads = split_heads(self.labels)
+        windows = self.tokenizer.encode_windows(texts)
+        logits = self._infer(windows, token_budget)
+        intents = [heads.intents.index(each.label) for each in find_intents(windows, logits, heads)]
+        tags = [row[:, heads.tag_columns] for row in logits]
+        tokens = join_windows(texts, windows, tags, self.tokenizer)
+        find_entities(texts, tokens, split_tags(heads.tags), Aggregation.FIRST)
+        labels = tokens.scores.argmax(axis=-1) + heads.tag_columns.start
+        return np.insert(labels, np.searchsorted(tokens.text, range(len(texts))), intents)
+
     def _infer(self, rows: Sequence[Encoded], token_budget: int) -> list[NDArray[np.float32]]:
         return infer(self.engine, rows, pad_token_id=self.pad_token_id, token_budget=token_budget)
-
-
-def best(logits: NDArray[np.float32], task: Task) -> "Labels":
-    """Give the best label of each text or token of a batch; of embeddings all numbers."""
-    if task is Task.FEATURE_EXTRACTION:
-        return as_labels(logits)
-    labels: Labels = logits.argmax(axis=-1).ravel()
-    return labels
 
 
 def make_batch(rows: Sequence[Sequence[int]]) -> Batch:
     """Make a batch of rows of one length."""
     ids = np.array(rows, np.int64)
     return Batch(input_ids=ids, attention_mask=np.ones_like(ids), token_type_ids=np.zeros_like(ids))
+
+
+def best_of(task: Task, labels: tuple[str, ...]) -> "Callable[[NDArray[np.float32]], Labels]":
+    """Choose what gives the best label of each text or token of a batch; of embeddings, numbers."""
+    match task:
+        case Task.FEATURE_EXTRACTION:
+            return as_labels
+        case Task.INTENT_SLOTS:
+            heads = split_heads(labels)
+            return lambda logits: best_labels(logits, heads).ravel()
+        case _:
+            return lambda logits: logits.argmax(axis=-1).ravel()
 
 
 def load_torch(request: Open) -> Packed:

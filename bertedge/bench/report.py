@@ -75,7 +75,7 @@ class Labelled:
     data: str
     """Name of the file."""
     metric: str
-    """"accuracy" or "entity_f1"."""
+    """"accuracy", "entity_f1" or "frame_accuracy"."""
     value: float
     rows: int
     """Of the file, drawn as the workloads' texts are."""

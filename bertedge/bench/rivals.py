@@ -29,6 +29,7 @@ COMPILERS = ("g++", "clang++", "c++")
 PIPELINE_BATCHING = "32 texts a batch, in their order"
 SENTENCES_BATCHING = "32 texts a batch, sorted by length"
 NOT_POOLED = "it gives every token a vector, and leaves it to the user to pool them"
+ALONE = "bench gives intents with slots to PyTorch and the bundle alone: no pipeline finds both"
 QUICK = "--quick leaves out what takes long to start"
 BRING_EXPORT = "pip install 'bertedge[export]'"
 ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu")
@@ -95,6 +96,9 @@ def find_torch_rivals(
         specs.remove(pipeline)
         fix = "pip install sentence-transformers"
         missing.append(LeftOut(name=names[1], why="it is not installed", fix=fix))
+    if checkpoint.task is Task.INTENT_SLOTS:
+        specs.remove(pipeline)
+        missing.append(LeftOut(name=names[1], why=ALONE))
     return Lineup(specs=tuple(specs), left_out=tuple(missing))
 
 

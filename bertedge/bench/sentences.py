@@ -167,7 +167,7 @@ def _accuracy(best: EngineReport, baseline: EngineReport) -> str | None:
     ours, theirs = best.labelled, baseline.labelled
     if ours is None or theirs is None:
         return None
-    name = {"entity_f1": "entity F1"}.get(ours.metric, ours.metric)
+    name = {"entity_f1": "entity F1"}.get(ours.metric, ours.metric.replace("_", " "))
     points = (ours.value - theirs.value) * 100
     figures = f"{ours.value:.4f} against {theirs.value:.4f} on {ours.rows:,} rows of {ours.data}"
     alike = ""

@@ -119,7 +119,7 @@ def draw(  # noqa: PLR0913 (how the file is read, and what of it)
     Reservoir sampling (Vitter's algorithm R): the file is read once and never held.
     """
     if not labelled:  # a label's column that is named is not read: not all are one label a row
-        columns = replace(columns, label=None)
+        columns = replace(columns, label=None, intent=None)
     examples = open_examples(data, task, columns, labelled=labelled, pair=pair)
     generator = random.Random(seed)
     drawn: list[tuple[int, Example]] = []

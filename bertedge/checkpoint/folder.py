@@ -15,6 +15,7 @@ from bertedge.bundle import Source, hash_file
 from bertedge.checkpoint.embedding import MODULES, add_pooling, read_length, read_pooling
 from bertedge.checkpoint.training import Training, read_training
 from bertedge.errors import CheckpointError, first_line
+from bertedge.heads import has_intents, split_heads
 from bertedge.tasks import Decision, Pooling, PoolingMode, ProblemType, Task
 
 ARCHITECTURES = ("bert", "roberta", "distilbert", "electra")
@@ -23,6 +24,7 @@ ARCHITECTURES = ("bert", "roberta", "distilbert", "electra")
 AUTO_MODELS = {
     Task.TEXT_CLASSIFICATION: transformers.AutoModelForSequenceClassification,
     Task.TOKEN_CLASSIFICATION: transformers.AutoModelForTokenClassification,
+    Task.INTENT_SLOTS: transformers.AutoModelForTokenClassification,
     Task.FILL_MASK: transformers.AutoModelForMaskedLM,
     Task.FEATURE_EXTRACTION: transformers.AutoModel,
 }
@@ -74,7 +76,7 @@ def open_checkpoint(
     if task is not None and task != found:
         raise CheckpointError(f"{name} is a checkpoint for {found}, not for {task}")
     embeds = found is Task.FEATURE_EXTRACTION
-    labels = tuple(str(config.id2label[i]) for i in range(config.num_labels))
+    labels = _labels_of(config)
     if embeds or found is Task.FILL_MASK:  # whose labels are the vocabulary
         labels = ()
     decision = training.decision if training else Decision(problem_type=_problem_of(config))
@@ -225,7 +227,12 @@ def _task_of(config: transformers.PretrainedConfig, folder: Path, asked: Task | 
             f"first: bertedge finetune --model {folder} …, or take its embeddings with --task "
             f"{Task.FEATURE_EXTRACTION}"
         )
-    return task
+    joint = task is Task.TOKEN_CLASSIFICATION and has_intents(_labels_of(config))
+    return Task.INTENT_SLOTS if joint else task
+
+
+def _labels_of(config: transformers.PretrainedConfig) -> tuple[str, ...]:
+    return tuple(str(config.id2label[i]) for i in range(config.num_labels))
 
 
 def _longest(folder: Path, positions: int, *, embeds: bool) -> int:
@@ -247,6 +254,11 @@ def _problem_of(config: transformers.PretrainedConfig) -> ProblemType:
 def _check_labels(
     name: str, task: Task, labels: tuple[str, ...], problem_type: ProblemType
 ) -> None:
+    if task is Task.INTENT_SLOTS:
+        try:
+            split_heads(labels)
+        except ValueError as error:
+            raise CheckpointError(f"{name}/config.json: {error}; mend its id2label") from None
     if task is not Task.TEXT_CLASSIFICATION:
         return
     one, regression = len(labels) == 1, problem_type is ProblemType.REGRESSION

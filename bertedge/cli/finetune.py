@@ -22,7 +22,9 @@ _SECTIONS = {
     cls=Sectioned, sections=_SECTIONS, short_help="Train a checkpoint from a labelled file."
 )
 @options.path_option("--recipe", help="TOML file; every option is a key of it; flags win.")
-@click.option("--task", metavar="NAME", help="text-classification or token-classification.")
+@click.option(
+    "--task", metavar="NAME", help="text-classification, token-classification, intent-slots."
+)
 @click.option("--problem-type", metavar="NAME", help="multi_label_classification, regression.")
 @options.path_option("--train", help="Labelled file: CSV, TSV, JSON lines, CoNLL; .gz alike.")
 @options.path_option("--dev", help="Labelled file that chooses the best epoch.")

@@ -9,7 +9,7 @@ from bertedge.cli import options
 
 if TYPE_CHECKING:
     from bertedge.bundle import Bundle, Variant
-    from bertedge.tasks import Decision, Pooling
+    from bertedge.tasks import Decision, Pooling, Task
 
 MOST_LABELS = 12
 
@@ -40,7 +40,7 @@ def _describe(bundle: "Bundle") -> str:
     kind = "pairs of texts" if manifest.pair else "single texts"
     made = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
     facts = {
-        "task": manifest.task.value + _labels(manifest.labels),
+        "task": manifest.task.value + _heads(manifest.task, manifest.labels),
         "decides": _decision(manifest.decision),
         "embeds": _pooling(manifest.pooling),
         "reads": f"{kind} of up to {manifest.max_length} tokens",
@@ -117,11 +117,21 @@ def _pooling(pooling: "Pooling | None") -> str:
     return f"{of}{', normalized' if pooling.normalized else ''}"
 
 
-def _labels(labels: tuple[str, ...]) -> str:
+def _heads(task: "Task", labels: tuple[str, ...]) -> str:
+    from bertedge.heads import split_heads
+    from bertedge.tasks import Task
+
+    if task is not Task.INTENT_SLOTS:
+        return _labels(labels, "labels")
+    heads = split_heads(labels)
+    return _labels(heads.intents, "intents") + _labels(heads.tags, "slot tags")
+
+
+def _labels(labels: tuple[str, ...], what: str) -> str:
     if not labels:
         return ""
     more = f", … ({len(labels) - MOST_LABELS} more)" if len(labels) > MOST_LABELS else ""
-    return f", {len(labels)} labels: {', '.join(labels[:MOST_LABELS])}{more}"
+    return f", {len(labels)} {what}: {', '.join(labels[:MOST_LABELS])}{more}"
 
 
 def _size(count: int) -> str:

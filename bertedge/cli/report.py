@@ -1,7 +1,7 @@
 """Scores as text: the one report that finetune, export and evaluate print."""
 
 from bertedge.confidence import CalibrationError
-from bertedge.metrics import AnyScores, Scores, ValueScores
+from bertedge.metrics import AnyScores, FrameScores, Scores, ValueScores
 from bertedge.tasks import Decision
 
 TITLES = {
@@ -9,6 +9,7 @@ TITLES = {
     "micro_f1": "micro F1",
     "spearman": "Spearman",
     "entity_f1": "entity F1",
+    "frame_accuracy": "frame accuracy",
     "masked_accuracy": "accuracy by hidden word",
     "cosine": "cosine",
 }
@@ -26,16 +27,18 @@ def render_scores(scores: AnyScores | None, *, rows: int) -> str:
     if isinstance(scores, ValueScores):
         off = "" if scores.rmse is None else f", root mean squared error {scores.rmse:.4f}"
         return f"{lines[0]}   (Pearson {scores.pearson:.4f}{off})"
+    if isinstance(scores, FrameScores):
+        lines[0] += (
+            f"   (intent accuracy {scores.intents.value:.4f}, slot entity F1 "
+            f"{scores.slots.value:.4f}; a frame is the intent and all slots of a text)"
+        )
+        return "\n".join([*lines, *_tables(scores.intents), *_tables(scores.slots)])
     of = {"entity_f1": "by word", "micro_f1": "of whole sets of labels"}.get(scores.metric)
     if of is not None:
         lines[0] += f"   (accuracy {of} {scores.accuracy:.4f})"
     if scores.perplexity is not None:
         lines[0] += f"   (perplexity {scores.perplexity:,.2f})"
-    if scores.classes:
-        lines += ["", *_class_table(scores)]
-    if scores.confusion is not None and len(scores.confusion) <= WIDEST_CONFUSION:
-        lines += ["", *_confusion_table(scores)]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_tables(scores)])
 
 
 def render_calibration(error: CalibrationError) -> str:
@@ -59,6 +62,13 @@ def render_decision(decision: Decision, fitted: CalibrationError | None) -> list
             f"expected calibration error {fitted.raw:.4f}; temperature {fitted.temperature:.4g} "
             f"{does} {fitted.calibrated:.4f}{flag}"
         )
+    return lines
+
+
+def _tables(scores: Scores) -> list[str]:
+    lines = ["", *_class_table(scores)] if scores.classes else []
+    if scores.confusion is not None and len(scores.confusion) <= WIDEST_CONFUSION:
+        lines += ["", *_confusion_table(scores)]
     return lines
 
 

@@ -3,7 +3,7 @@
 from bertedge.evaluation.labeller import Labeller, Model
 from bertedge.evaluation.labelling import Labelling, agreement, answer_all, run, summarize
 from bertedge.evaluation.texts import Answers, judge, score_texts
-from bertedge.evaluation.words import score_words
+from bertedge.evaluation.words import score_frames, score_words
 
 __all__ = [
     "Answers",
@@ -14,6 +14,7 @@ __all__ = [
     "answer_all",
     "judge",
     "run",
+    "score_frames",
     "score_texts",
     "score_words",
     "summarize",

@@ -16,7 +16,7 @@ from bertedge.evaluation.embeddings import embed
 from bertedge.evaluation.labeller import Labeller, Part
 from bertedge.evaluation.masks import fill
 from bertedge.evaluation.texts import Answers, answer, judge, score_texts
-from bertedge.evaluation.words import score_words, tag
+from bertedge.evaluation.words import score_frames, score_words, tag
 from bertedge.examples import Example, ExampleFile
 from bertedge.metrics import AnyScores
 from bertedge.progress import Progress, Silent
@@ -33,8 +33,9 @@ class Labelling:
     scores: AnyScores | None
     """None for texts of which nothing but their embeddings is known."""
     predicted: NDArray[Any]
-    """As `runtime.decisions.decide` gives it, or label numbers `(words,)`, or tokens `(masks,)`,
-    of all texts in turn; or embeddings `(examples, texts, hidden)`."""
+    """As `runtime.decisions.decide` gives it, or label numbers `(words,)` (that of a text's intent
+    before those of its words), or tokens `(masks,)`, of all texts in turn; or embeddings
+    `(examples, texts, hidden)`."""
     rows: int
     truncated: int
     """Texts of which the end was not seen; token labels are read in windows, so never cut."""
@@ -100,7 +101,7 @@ def _label(labeller: Labeller, chunk: list[Example], path: Path) -> Part:
     match labeller.task:
         case Task.TEXT_CLASSIFICATION:
             return judge(answer(labeller, chunk, path), labeller.decision)
-        case Task.TOKEN_CLASSIFICATION:
+        case Task.TOKEN_CLASSIFICATION | Task.INTENT_SLOTS:
             return tag(labeller, chunk, path)
         case Task.FILL_MASK:
             return fill(labeller, chunk)
@@ -117,6 +118,8 @@ def _score(labeller: Labeller, parts: Sequence[Part]) -> AnyScores | None:
             return score_texts(one, other, labeller.labels, labeller.decision)
         case Task.TOKEN_CLASSIFICATION:
             return score_words(gold, predicted, labeller.labels)
+        case Task.INTENT_SLOTS:
+            return score_frames(gold, predicted, labeller.labels)
         case Task.FILL_MASK:
             entropy = [row for part in parts for row in part.entropy or ()]
             return metrics.mask_scores(*map(np.concatenate, (gold, predicted, entropy)))

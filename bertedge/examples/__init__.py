@@ -1,6 +1,15 @@
-"""Labelled files (CSV, TSV, JSON lines, CoNLL columns; .gz alike) as streams of examples."""
+"""Labelled data (CSV, TSV, JSON lines, CoNLL columns, folders; .gz alike) as examples."""
 
 from bertedge.examples.example import Columns, Example, TextExample, TokenExample
 from bertedge.examples.files import ExampleFile, open_examples
+from bertedge.examples.hashing import hash_examples
 
-__all__ = ["Columns", "Example", "ExampleFile", "TextExample", "TokenExample", "open_examples"]
+__all__ = [
+    "Columns",
+    "Example",
+    "ExampleFile",
+    "TextExample",
+    "TokenExample",
+    "hash_examples",
+    "open_examples",
+]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertedge.errors import DataError
+from bertedge.heads import intent_label
 from bertedge.tasks import ProblemType, Task, Text
 
 
@@ -17,6 +18,8 @@ class Columns:
     """The second text of a pair."""
     label: str | None = None
     """The label, or the tags of the words."""
+    intent: str | None = None
+    """The intent of a text whose words have tags too."""
     separator: str | None = None
     """Between columns; the words tab, space, comma, semicolon and pipe are taken too."""
     header: bool | None = None
@@ -62,6 +65,14 @@ class TokenExample:
     tags: tuple[str, ...] | None
     """IOB2, whatever scheme the file uses."""
     line: int
+    intent: str | None = None
+    """Where the task is to find that too."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The labels as models name them: that of the intent, if there is one, and the tags."""
+        intent = () if self.intent is None else (intent_label(self.intent),)
+        return (*intent, *(self.tags or ()))
 
 
 Example = TextExample | TokenExample

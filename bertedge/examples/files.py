@@ -1,14 +1,15 @@
 """Open a labelled file: its format, its columns, and the stream of its examples."""
 
-import hashlib
+import os.path
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bertedge.errors import DataError, SettingError
-from bertedge.examples import conll, json_lines, tabular, targets
+from bertedge.examples import conll, json_lines, parallel, tabular, targets
 from bertedge.examples.example import Columns, Example, Request, TextExample
-from bertedge.examples.lines import check_file, read_lines, unreadable
+from bertedge.examples.hashing import hash_examples
+from bertedge.examples.lines import check_file, read_lines
 from bertedge.tasks import ProblemType, Task
 
 PLAIN = "text"
@@ -54,12 +55,8 @@ class ExampleFile:
             raise DataError(f"{self.path} has {what}; give at least one labelled row")
 
     def sha256(self) -> str:
-        """Hash the file's bytes, in hex."""
-        try:
-            with self.path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise unreadable(self.path, error) from None
+        """Hash the file's bytes; see `hash_examples`."""
+        return hash_examples(self.path)
 
     def _read(self) -> Iterator[Example]:
         if self.columns.format == "jsonl":
@@ -68,6 +65,8 @@ class ExampleFile:
             return _read_plain(self.path)
         if self.columns.format == "conll":
             return conll.read(self.path, self.columns)
+        if self.columns.format == parallel.FORMAT:
+            return parallel.read(self.path, self.columns)
         return tabular.read(self.path, self.columns, self.problem_type)
 
 
@@ -89,6 +88,8 @@ def open_examples(
     Raises DataError for a file that cannot be read so, SettingError for columns that contradict
     the task or the format.
     """
+    if task is Task.INTENT_SLOTS and os.path.isdir(path):  # noqa: PTH112 (never raises)
+        return _open_folder(path, columns, labelled=labelled)
     check_file(path)
     if task is Task.FILL_MASK or (task is Task.FEATURE_EXTRACTION and _is_plain(path, columns)):
         return _open_plain(path, task, columns)
@@ -121,6 +122,22 @@ def _is_plain(path: Path, columns: Columns) -> bool:
     return columns.format in (None, PLAIN) and _extension(path) == ".txt"
 
 
+def _open_folder(path: Path, columns: Columns, *, labelled: bool) -> ExampleFile:
+    """Open a folder of parallel files."""
+    columns = parallel.resolve(path, columns, labelled=labelled)
+    names = [part.name for part in parallel.files(path, columns)]
+    words = zip(("words", "tags", "intents"), names, strict=False)
+    file = ExampleFile(
+        path=path,
+        task=Task.INTENT_SLOTS,
+        columns=columns,
+        pair=False,
+        said=", ".join(f"{word} from {name}" for word, name in words),
+    )
+    next(iter(file))
+    return file
+
+
 def _open_plain(path: Path, task: Task, columns: Columns) -> ExampleFile:
     """Open plain text, in which every line that is not blank is an example of its own words."""
     if columns not in (Columns(), Columns(format=PLAIN)):
@@ -143,14 +160,17 @@ def _read_plain(path: Path) -> Iterator[Example]:
 
 
 def _check_columns(task: Task, columns: Columns, pair: bool | None) -> None:
-    if task is Task.TOKEN_CLASSIFICATION and (pair or columns.pair is not None):
-        raise SettingError("token classification reads single texts; leave --pair-column out")
+    if task.tags_words and (pair or columns.pair is not None):
+        raise SettingError(f"{task} reads single texts; leave --pair-column out")
+    if columns.intent is not None and task is not Task.INTENT_SLOTS:
+        raise SettingError(f"--intent-column is for {Task.INTENT_SLOTS}; {task} reads no intents")
     if columns.pair is not None and pair is False:
         raise SettingError(
             f"a second text is asked for (--pair-column {columns.pair}), but the model reads "
             "single texts; leave it out"
         )
-    told = [name for name in (columns.text, columns.pair, columns.label) if name is not None]
+    named = (columns.text, columns.pair, columns.label, columns.intent)
+    told = [name for name in named if name is not None]
     if len(told) != len(set(told)):
         raise SettingError(f"the columns {', '.join(told)} are not all different; choose others")
 
@@ -167,7 +187,12 @@ def _settle_format(path: Path, task: Task, columns: Columns) -> Columns:
     name = columns.format or _guess_format(path, task)
     if name not in FORMATS:
         raise SettingError(f"--format {name!r} is unknown; choose one of {', '.join(FORMATS)}")
-    tokens = task is Task.TOKEN_CLASSIFICATION
+    if task is Task.INTENT_SLOTS and name != "jsonl":
+        raise SettingError(
+            f"{path} is {name.upper()}, but intents and slots are read from JSON lines, or from a "
+            f"folder with {parallel.WORDS}, {parallel.TAGS} and {parallel.INTENTS}; convert it"
+        )
+    tokens = task.tags_words
     if tokens and name == "tsv":
         name, separator = "conll", separator or "\t"
     if tokens and name == "csv":
@@ -203,7 +228,7 @@ def _settle_label_separator(columns: Columns, request: Request) -> Columns:
 def _guess_format(path: Path, task: Task) -> str:
     extension = _extension(path)
     if extension == ".txt":
-        return "conll" if task is Task.TOKEN_CLASSIFICATION else "tsv"
+        return "conll" if task.tags_words else "tsv"
     if extension in _EXTENSIONS:
         return _EXTENSIONS[extension]
     raise SettingError(
@@ -224,12 +249,17 @@ def _say(request: Request, columns: Columns) -> str:
     what = {ProblemType.MULTI_LABEL: "labels", ProblemType.REGRESSION: "value"}
     label = what.get(request.problem_type, "label")
     words = {"text": "text", "pair": "second text", "label": label}
-    if request.task is Task.TOKEN_CLASSIFICATION:
-        words = {"text": "words", "label": "tags"}
+    if request.task.tags_words:
+        words = {"text": "words", "label": "tags", "intent": "intent"}
     numbered = columns.format == "conll" or columns.header is False
     parts = []
     for field, word in words.items():
-        name = {"text": columns.text, "pair": columns.pair, "label": columns.label}[field]
+        name = {
+            "text": columns.text,
+            "pair": columns.pair,
+            "label": columns.label,
+            "intent": columns.intent,
+        }[field]
         if name is not None:
             parts.append(f"{word} from {kind} {name if numbered else repr(name)}")
     return ", ".join(parts) + (" (no header)" if columns.header is False else "")

@@ -45,6 +45,7 @@ VALUES: Tiers = (
 )
 TOKENS: Tiers = (("tokens",), ("words", "token", "word"))
 TAGS: Tiers = (("tags",), ("ner_tags", "labels", "slots", "ner", "tag"))
+INTENTS: Tiers = (("intent",), ("label", "category", "class", "intents", "domain", "target"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,28 +98,34 @@ def known(names: Sequence[str], tiers: Tiers) -> list[str]:
 
 def label_names(request: Request) -> Tiers:
     """Give the names that a column of labels (or tags, or values) may have."""
-    if request.task is Task.TOKEN_CLASSIFICATION:
+    if request.task.tags_words:
         return TAGS
     return VALUES if request.problem_type is ProblemType.REGRESSION else LABELS
 
 
 def resolve_names(header: Header, columns: Columns, request: Request) -> Columns:
-    """Fill in `text`, `pair` and `label` with names of the header."""
+    """Fill in `text`, `pair`, `label` and `intent` with names of the header."""
     told = Columns(
         text=_named(header, columns.text),
         pair=_named(header, columns.pair),
         label=_named(header, columns.label),
+        intent=_named(header, columns.intent),
     )
-    tokens = request.task is Task.TOKEN_CLASSIFICATION
+    tokens = request.task.tags_words
     label = told.label
     if label is None and request.labelled:
         label = _guess(header, label_names(request), "label", told)
     told = replace(told, label=label)
-    text = told.text or _guess(header, TOKENS if tokens else TEXTS, "text", told)
+    intent = told.intent
+    if intent is None and request.labelled and request.task is Task.INTENT_SLOTS:
+        intent = _guess(header, INTENTS, "intent", told)
+    told = replace(told, intent=intent)
+    tiers = {Task.TOKEN_CLASSIFICATION: TOKENS, Task.INTENT_SLOTS: (*TOKENS, *TEXTS)}
+    text = told.text or _guess(header, tiers.get(request.task, TEXTS), "text", told)
     pair = told.pair
     if pair is None and not tokens and request.pair is not False:
         pair = _second(header, replace(told, text=text), request, guessed=told.text is None)
-    return replace(columns, text=text, pair=pair, label=label)
+    return replace(columns, text=text, pair=pair, label=label, intent=intent)
 
 
 def _named(header: Header, name: str | None) -> str | None:
@@ -126,7 +133,8 @@ def _named(header: Header, name: str | None) -> str | None:
 
 
 def _guess(header: Header, tiers: Tiers, what: str, told: Columns) -> str:
-    free = [name for name in header.names if name not in (told.text, told.pair, told.label)]
+    taken = (told.text, told.pair, told.label, told.intent)
+    free = [name for name in header.names if name not in taken]
     matches = known(free, tiers)
     if len(matches) > 1:
         raise DataError(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ def read(path: Path, columns: Columns, task: Task, problem_type: ProblemType) ->
                 yield _text_example(place, item, columns)
             case Task.TOKEN_CLASSIFICATION:
                 yield _token_example(path, line, item, columns)
+            case Task.INTENT_SLOTS:
+                yield _intent_example(path, line, item, columns)
 
 
 def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -125,6 +128,19 @@ def _token_example(path: Path, line: int, item: dict[str, Any], columns: Columns
         return TokenExample(tokens=tokens, tags=to_iob2(tags), line=line)
     except TagError as error:
         raise DataError(f"{path}:{line}: {error}") from None
+
+
+def _intent_example(path: Path, line: int, item: dict[str, Any], columns: Columns) -> TokenExample:
+    """Read words and tags, and the intent; a text that is one string is split at its spaces."""
+    text = _value(path, line, item, columns.text)
+    if isinstance(text, str):
+        item = item | {str(columns.text): text.split()}
+    words = _token_example(path, line, item, columns)
+    if columns.intent is None:
+        return words
+    place = Place(path=path, line=line, problem_type=ProblemType.SINGLE_LABEL, separator=None)
+    target = of_json(place, columns.intent, _value(path, line, item, columns.intent))
+    return replace(words, intent=target.label)
 
 
 def _strings(path: Path, line: int, item: dict[str, Any], key: str | None) -> tuple[str, ...]:

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertedge import evaluation
-from bertedge.bundle import Accuracy, hash_file
+from bertedge.bundle import Accuracy
 from bertedge.checkpoint import Checkpoint
-from bertedge.errors import VerificationError
+from bertedge.errors import DataError, VerificationError
 from bertedge.evaluation import Labelling
-from bertedge.examples import ExampleFile, open_examples
+from bertedge.examples import ExampleFile, hash_examples, open_examples
 from bertedge.export.config import ExportConfig
 from bertedge.export.texts import SENTENCES
 from bertedge.runtime.batching import Batch
@@ -85,9 +85,9 @@ def find_eval_data(config: ExportConfig, checkpoint: Checkpoint) -> EvalData:
         return _none("this checkpoint records no dev file")
     path = Path(training.dev.path)
     try:
-        unchanged = hash_file(path) == training.dev.sha256
-    except OSError as error:
-        return _none(f"the dev file of the training cannot be read ({path}: {error.strerror})")
+        unchanged = hash_examples(path) == training.dev.sha256
+    except DataError as error:
+        return _none(f"the dev file of the training is not there any more ({error})")
     if not unchanged:
         return _none(f"the dev file of the training has changed since ({path})")
     examples = open_examples(

@@ -9,10 +9,9 @@ import onnx
 from numpy.typing import NDArray
 from onnxruntime.quantization.calibrate import HistogramCollector
 
-from bertedge.bundle import hash_file
 from bertedge.checkpoint import Checkpoint
 from bertedge.errors import BertedgeError
-from bertedge.examples import Example, ExampleFile, TokenExample, open_examples
+from bertedge.examples import Example, ExampleFile, TokenExample, hash_examples, open_examples
 from bertedge.export.quiet import quietly
 from bertedge.export.sites import find_sites, watch
 from bertedge.export.texts import sentences, texts_of
@@ -119,14 +118,14 @@ def _training_file(checkpoint: Checkpoint) -> ExampleFile | None:
         return None
     path = Path(training.train.path)
     try:
-        if hash_file(path) != training.train.sha256:
+        if hash_examples(path) != training.train.sha256:
             return None
         columns = training.train.columns
         problem_type = checkpoint.decision.problem_type
         return open_examples(
             path, checkpoint.task, columns, problem_type=problem_type, pair=checkpoint.pair
         )
-    except (OSError, BertedgeError):
+    except BertedgeError:
         return None
 
 

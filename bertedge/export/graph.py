@@ -28,6 +28,7 @@ def check_size(source: Source) -> None:
 
 def export_graph(model: PreTrainedModel, folder: Path, *, task: Task, opset: int) -> Path:
     """Write the graph of `model` (dynamic batch and sequence, one file) to `folder`."""
+    name = Task.TOKEN_CLASSIFICATION if task is Task.INTENT_SLOTS else task
     with stage(f"the export to ONNX (opset {opset})", folder.parent):
         if task is Task.FEATURE_EXTRACTION:
             _export_embedder(model, folder / "model.onnx", opset)
@@ -36,7 +37,7 @@ def export_graph(model: PreTrainedModel, folder: Path, *, task: Task, opset: int
             model,
             folder,
             opset=opset,
-            task=task.value,
+            task=name.value,
             monolith=True,
             do_validation=False,  # our own parity check covers padding, lengths and tasks
         )

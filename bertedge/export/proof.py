@@ -52,7 +52,7 @@ def question(
     pair = checkpoint.pair or config.pair or (examples is not None and examples.pair)
     if checkpoint.task is Task.FEATURE_EXTRACTION:  # the pairs of its data are compared
         pair = config.pair
-    if pair and checkpoint.task in (Task.TOKEN_CLASSIFICATION, Task.FEATURE_EXTRACTION):
+    if pair and (checkpoint.task.tags_words or checkpoint.task is Task.FEATURE_EXTRACTION):
         raise SettingError(f"{checkpoint.task} reads single texts; leave --pair out")
     yardstick = None
     if examples is not None:

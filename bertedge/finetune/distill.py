@@ -10,6 +10,7 @@ import transformers
 from torch.nn import functional
 
 from bertedge.finetune.features import IGNORED
+from bertedge.heads import Heads
 
 _LAYER = re.compile(r"^(.*\.layer\.)(\d+)(\..*)$")
 _MULTI_LABEL = "multi_label_classification"
@@ -25,6 +26,8 @@ class Lesson:
     """Share of the teacher's soft labels in the loss; the hard labels have the rest."""
     hidden: float
     """Weight of the hidden states' mean squared distance."""
+    heads: Heads | None = None
+    """Where texts have intents and words tags, each taught by its own soft labels."""
 
 
 def kept_layers(teacher: int, student: int) -> list[int]:
@@ -114,11 +117,17 @@ class Distiller(transformers.Trainer):
         plain = {name: tensor for name, tensor in inputs.items() if name != "labels"}
         with torch.no_grad():
             answers = lesson.teacher(**plain, output_hidden_states=True)
-        soft = soft_loss(
-            _rows(outputs["logits"], inputs),
-            _rows(answers.logits, inputs),
-            temperature=lesson.temperature,
-            problem_type=lesson.teacher.config.problem_type,
+        labels = inputs["labels"]
+        pairs = zip(
+            _rows(outputs["logits"], labels, lesson.heads),
+            _rows(answers.logits, labels, lesson.heads),
+            strict=True,
+        )
+        problem = lesson.teacher.config.problem_type
+        soft = sum(
+            soft_loss(own, taught, temperature=lesson.temperature, problem_type=problem)
+            for own, taught in pairs
+            if len(own)
         )
         hidden = hidden_loss(
             outputs["hidden_states"], answers.hidden_states, inputs["attention_mask"]
@@ -131,7 +140,19 @@ class Distiller(transformers.Trainer):
         return (loss, outputs) if return_outputs else loss
 
 
-def _rows(logits: torch.Tensor, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Take the logits that have a label: of texts, or of the pieces that begin a word."""
+def _rows(
+    logits: torch.Tensor, labels: torch.Tensor, heads: Heads | None
+) -> tuple[torch.Tensor, ...]:
+    """Take the logits that have a label: of texts, or of the pieces that begin a word.
+
+    With two heads those of each head, in its own columns.
+    """
     logits = logits.float()
-    return logits if logits.ndim == 2 else logits[inputs["labels"] != IGNORED]
+    if logits.ndim == 2:
+        return (logits,)
+    labelled = labels != IGNORED
+    if heads is None:
+        return (logits[labelled],)
+    intents = labelled & (labels < heads.tag_columns.start)
+    tags = labelled & ~intents
+    return logits[intents][:, heads.intent_columns], logits[tags][:, heads.tag_columns]

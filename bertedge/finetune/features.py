@@ -9,7 +9,8 @@ import datasets
 import numpy as np
 
 from bertedge.errors import DataError
-from bertedge.examples import Example, ExampleFile, TextExample
+from bertedge.examples import ExampleFile, TextExample
+from bertedge.heads import PREFIX, has_intents, intent_label
 from bertedge.runtime.tokenization import Encoded, Tokenizer
 from bertedge.tasks import Decision, ProblemType, Task
 
@@ -36,13 +37,13 @@ class Features:
 def find_labels(examples: ExampleFile, decision: Decision = PLAIN) -> tuple[str, ...]:
     """Collect the labels of a training file, in the order the model will number them.
 
-    Numbers sort by value. Tags are O, then B- and I- of each entity type in the file. Raises
-    DataError where there is nothing to tell apart.
+    Numbers sort by value. Tags are O, then B- and I- of each entity type in the file; intents
+    come before them. Raises DataError where there is nothing to tell apart.
     """
     found: set[str] = set()
     values: set[float] = set()
     for example in examples:
-        found.update(_names(example))
+        found.update(example.names)
         if isinstance(example, TextExample) and example.value is not None and len(values) < 2:
             values.add(example.value)
     least = 2
@@ -53,8 +54,9 @@ def find_labels(examples: ExampleFile, decision: Decision = PLAIN) -> tuple[str,
             labels = sorted(found - {decision.out_of_scope}, key=_by_value)
             least = 1 if decision.problem_type is ProblemType.MULTI_LABEL else 2
         case Task.TOKEN_CLASSIFICATION:
-            kinds = sorted({tag[2:] for tag in found if tag != OUTSIDE})
-            labels = [OUTSIDE, *(f"{side}-{kind}" for kind in kinds for side in "BI")]
+            labels = _tags(found)
+        case Task.INTENT_SLOTS:
+            return (*_intents(examples, found), *_slots(examples, found))
     if len(labels) < least:
         only = f"only the label {labels[0]!r}" if labels else "no label in any row"
         wanted = "at least two" if least == 2 else "at least one"
@@ -72,7 +74,7 @@ def check_labels(
     known = {*labels, *(() if decision.out_of_scope is None else (decision.out_of_scope,))}
     scopes = set()
     for example in examples:
-        names = _names(example)
+        names = example.names
         scopes.add(decision.out_of_scope in names)
         for name in names:
             if name not in known:
@@ -127,10 +129,8 @@ def _rows(examples: ExampleFile, labels: tuple[str, ...]) -> Iterator[dict[str, 
                 target = _target(example, examples.problem_type, number)
                 yield {"text": example.text, "pair": example.pair, "label": target}
         else:
-            yield {
-                "tokens": list(example.tokens),
-                "tags": [number[tag] for tag in example.tags or ()],
-            }
+            names = [number[name] for name in example.names]
+            yield {"tokens": list(example.tokens), "names": names}
 
 
 def _target(
@@ -156,12 +156,13 @@ def _tokenize(
             encoded = tokenizer.encode([t if p is None else (t, p) for t, p in pairs])
             labels: list[Any] = batch["label"]
             flags = [int(item.truncated) for item in encoded]
-        case Task.TOKEN_CLASSIFICATION:
+        case Task.TOKEN_CLASSIFICATION | Task.INTENT_SLOTS:
             encoded = tokenizer.encode_words(batch["tokens"])
-            tags = [np.asarray(row, dtype=np.int64) for row in batch["tags"]]
+            names = [np.asarray(row, dtype=np.int64) for row in batch["names"]]
+            joint = task is Task.INTENT_SLOTS
             continued = [i > 0 and encoded[i - 1].text == e.text for i, e in enumerate(encoded)]
             labels = [
-                _piece_labels(item, tags[item.text], follows)
+                _piece_labels(item, names[item.text], joint=joint, continued=follows)
                 for item, follows in zip(encoded, continued, strict=True)
             ]
             starts = np.array([not follows for follows in continued])
@@ -176,12 +177,16 @@ def _tokenize(
     }
 
 
-def _piece_labels(item: Encoded, tags: np.ndarray, continued: bool) -> np.ndarray:
+def _piece_labels(item: Encoded, names: np.ndarray, *, joint: bool, continued: bool) -> np.ndarray:
     """Give the first piece of each word its tag; all other pieces are ignored.
 
-    Where a window continues a text, its first word may have begun in the window before.
+    Where a window continues a text, its first word may have begun in the window before. An intent,
+    which comes before the tags, is given to the first token of the first window.
     """
     labels = np.full(len(item.ids), IGNORED, dtype=np.int64)
+    tags = names[1:] if joint else names
+    if joint and not continued:
+        labels[0] = names[0]
     pieces = np.flatnonzero(item.word_ids >= 0)
     words, first = np.unique(item.word_ids[pieces], return_index=True)
     skip = 1 if continued else 0
@@ -189,8 +194,31 @@ def _piece_labels(item: Encoded, tags: np.ndarray, continued: bool) -> np.ndarra
     return labels
 
 
-def _names(example: Example) -> tuple[str, ...]:
-    return example.names if isinstance(example, TextExample) else example.tags or ()
+def _tags(found: set[str]) -> list[str]:
+    kinds = sorted({tag[2:] for tag in found if tag != OUTSIDE})
+    return [OUTSIDE, *(f"{side}-{kind}" for kind in kinds for side in "BI")]
+
+
+def _intents(examples: ExampleFile, found: set[str]) -> list[str]:
+    names = sorted(
+        (label.removeprefix(PREFIX) for label in found if has_intents((label,))), key=_by_value
+    )
+    if len(names) < 2:
+        raise DataError(
+            f"{examples.path} has only the intent {names[0]!r}; training needs at least two, or "
+            f"--task {Task.TOKEN_CLASSIFICATION} for slots alone"
+        )
+    return [intent_label(name) for name in names]
+
+
+def _slots(examples: ExampleFile, found: set[str]) -> list[str]:
+    labels = _tags({label for label in found if not has_intents((label,))})
+    if len(labels) < 2:
+        raise DataError(
+            f"{examples.path} has only the tag {OUTSIDE!r}; training needs slots, or "
+            f"--task {Task.TEXT_CLASSIFICATION} for intents alone"
+        )
+    return labels
 
 
 def _check_values(examples: ExampleFile, values: set[float]) -> tuple[str, ...]:

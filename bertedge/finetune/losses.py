@@ -1,6 +1,6 @@
-"""Losses in which rare classes count for more."""
+"""Losses that are not the model's own: rare classes count for more, or a text has two heads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,37 +9,58 @@ from numpy.typing import NDArray
 
 from bertedge.finetune.features import IGNORED, Features
 from bertedge.finetune.recipe import ClassWeights, Recipe
+from bertedge.heads import split_heads
 from bertedge.tasks import ProblemType, Task
 
 Loss = Callable[..., torch.Tensor]
 
 
-def weighted_loss(recipe: Recipe, features: Features, classes: int) -> Loss | None:
-    """Make the loss of balanced classes; None where the model's own is right."""
-    if recipe.class_weights is ClassWeights.NONE:
+def weighted_loss(recipe: Recipe, features: Features, labels: tuple[str, ...]) -> Loss | None:
+    """Make the loss of balanced classes, or of intents and tags; None: the model's own is right."""
+    joint = recipe.task is Task.INTENT_SLOTS
+    balanced = recipe.class_weights is not ClassWeights.NONE
+    if not balanced and not joint:
         return None
+    classes = len(labels)
     column = features.data.with_format("arrow")["labels"]
     flat = column[:].combine_chunks()
     if recipe.problem_type is ProblemType.MULTI_LABEL:
         return _binary(flat.flatten().to_numpy().reshape(-1, classes))
-    values = (flat.flatten() if recipe.task is Task.TOKEN_CLASSIFICATION else flat).to_numpy()
-    return _cross_entropy(np.bincount(values[values != IGNORED], minlength=classes))
+    values = (flat.flatten() if recipe.task.tags_words else flat).to_numpy()
+    counts = np.bincount(values[values != IGNORED], minlength=classes)
+    blocks = [slice(0, classes)]
+    if joint:
+        heads = split_heads(labels)
+        blocks = [heads.intent_columns, heads.tag_columns]
+    return _cross_entropy(counts, blocks, balanced=balanced)
 
 
-def _cross_entropy(counts: NDArray[np.int64]) -> Loss:
-    """Weight cross entropy by rows / (classes x rows of the class): scikit-learn's "balanced"."""
-    balanced = counts.sum() / (len(counts) * np.maximum(counts, 1))
-    weights = torch.tensor(balanced, dtype=torch.float32)
+def _cross_entropy(counts: NDArray[np.int64], blocks: Sequence[slice], *, balanced: bool) -> Loss:
+    """Sum the cross entropies of blocks of labels, each its mean over the training data.
+
+    The mean over all items is what Trainer asks for, however batches are accumulated; so an item
+    weighs as much as its block has too few: with ten words a text, an intent counts for ten words
+    and more. Balanced classes weigh rows / (classes x rows of the class), as in scikit-learn.
+    """
+    scale = np.zeros(len(counts))
+    for block in blocks:
+        own = counts[block]
+        scale[block] = counts.sum() / max(own.sum(), 1)
+        if balanced:
+            scale[block] *= own.sum() / (len(own) * np.maximum(own, 1))
+    weights = torch.tensor(scale, dtype=torch.float32)
 
     def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-        logits = outputs["logits"].float().flatten(0, -2)
-        total = torch.nn.functional.cross_entropy(
-            logits,
-            labels.flatten(),
-            weight=weights.to(logits.device),
-            ignore_index=IGNORED,
-            reduction="sum",
-        )
+        logits, gold = outputs["logits"].float().flatten(0, -2), labels.flatten()
+        total = logits.new_zeros(())
+        for block in blocks:
+            own = (gold >= block.start) & (gold < block.stop)
+            total = total + torch.nn.functional.cross_entropy(
+                logits[own][:, block],
+                gold[own] - block.start,
+                weight=weights[block].to(logits.device),
+                reduction="sum",
+            )
         items = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
         return total / items
 

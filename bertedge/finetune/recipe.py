@@ -37,6 +37,7 @@ class Recipe:
     text_column: str | None = None
     pair_column: str | None = None
     label_column: str | None = None
+    intent_column: str | None = None
     separator: str | None = None
     header: bool | None = None
     format: str | None = None
@@ -86,6 +87,7 @@ class Recipe:
             text=self.text_column,
             pair=self.pair_column,
             label=self.label_column,
+            intent=self.intent_column,
             separator=self.separator,
             header=self.header,
             format=self.format,

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
+from numpy.typing import NDArray
 
 from bertedge.errors import StoppedError
-from bertedge.evaluation import score_texts, score_words
+from bertedge.evaluation import score_frames, score_texts, score_words
 from bertedge.finetune.decisions import choose_threshold
 from bertedge.finetune.distill import Distiller, Lesson
 from bertedge.finetune.features import IGNORED, Features
 from bertedge.finetune.losses import weighted_loss
 from bertedge.finetune.recipe import Recipe
+from bertedge.heads import best_labels, split_heads
 from bertedge.metrics import AnyScores
 from bertedge.progress import Progress
 from bertedge.runtime.decisions import decide
@@ -59,7 +62,7 @@ def train(recipe: Recipe, material: Material, work: Path, progress: Progress) ->
     precision = choose_precision(recipe.precision)
     steps = math.ceil(train_data.data.num_rows / (recipe.batch_size * recipe.accumulate))
     watch = Watch(progress, metric_name(recipe.task, recipe.problem_type))
-    lesson = _lesson(recipe, material.teacher)
+    lesson = _lesson(recipe, material)
     trainer = (Distiller if lesson else transformers.Trainer)(
         model=model,
         args=_arguments(recipe, work, precision, evaluated=dev is not None, steps=steps),
@@ -68,7 +71,7 @@ def train(recipe: Recipe, material: Material, work: Path, progress: Progress) ->
         data_collator=_collator(recipe.task, material.tokenizer),
         processing_class=material.tokenizer,
         compute_metrics=_metrics(recipe, material.labels),
-        compute_loss_func=weighted_loss(recipe, train_data, len(material.labels)),
+        compute_loss_func=weighted_loss(recipe, train_data, material.labels),
         callbacks=_callbacks(recipe, watch, evaluated=dev is not None),
     )
     if lesson:
@@ -105,6 +108,8 @@ def metric_name(task: Task, problem_type: ProblemType) -> str:
             }[problem_type]
         case Task.TOKEN_CLASSIFICATION:
             return "entity_f1"
+        case Task.INTENT_SLOTS:
+            return "frame_accuracy"
         case Task.FILL_MASK:
             return "masked_accuracy"
         case Task.FEATURE_EXTRACTION:
@@ -166,17 +171,19 @@ def _collator(task: Task, tokenizer: transformers.PreTrainedTokenizerFast) -> An
     match task:
         case Task.TEXT_CLASSIFICATION:
             return transformers.DataCollatorWithPadding(tokenizer)
-        case Task.TOKEN_CLASSIFICATION:
+        case Task.TOKEN_CLASSIFICATION | Task.INTENT_SLOTS:
             return transformers.DataCollatorForTokenClassification(
                 tokenizer, label_pad_token_id=IGNORED
             )
 
 
-def _lesson(recipe: Recipe, teacher: transformers.PreTrainedModel | None) -> Lesson | None:
-    if teacher is None:
+def _lesson(recipe: Recipe, material: Material) -> Lesson | None:
+    if material.teacher is None:
         return None
+    joint = recipe.task is Task.INTENT_SLOTS
     return Lesson(
-        teacher=teacher,
+        teacher=material.teacher,
+        heads=split_heads(material.labels) if joint else None,
         temperature=recipe.temperature,
         soft=recipe.soft,
         hidden=recipe.hidden,
@@ -204,11 +211,17 @@ def _metrics(
                 scores = score_texts(gold, decide(logits, decision), labels, decision)
             case Task.TOKEN_CLASSIFICATION:
                 kept = gold != IGNORED
-                rows = range(len(gold))
-                predicted = logits.argmax(axis=-1)
-                scores = score_words(
-                    [gold[i][kept[i]] for i in rows], [predicted[i][kept[i]] for i in rows], labels
-                )
+                scores = score_words(_each(gold, kept), _each(logits.argmax(axis=-1), kept), labels)
+            case Task.INTENT_SLOTS:
+                whole = gold[:, 0] != IGNORED  # later windows, which have no intent, are left out
+                gold, best = gold[whole], best_labels(logits[whole], split_heads(labels))
+                kept = gold != IGNORED
+                scores = score_frames(_each(gold, kept), _each(best, kept), labels)
         return {scores.metric: scores.value}
 
     return compute
+
+
+def _each(numbers: NDArray[Any], kept: NDArray[np.bool_]) -> list[NDArray[Any]]:
+    """Give what is kept of each row."""
+    return [row[own] for row, own in zip(numbers, kept, strict=True)]

@@ -13,16 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertedge.bundle import Bundle, Manifest, Variant, open_bundle
-from bertedge.errors import DataError, SettingError
+from bertedge.errors import BundleError, DataError, SettingError
+from bertedge.heads import Heads, split_heads
 from bertedge.runtime.decisions import predict_texts
-from bertedge.runtime.decoding import find_entities, join_windows, split_tags
+from bertedge.runtime.decoding import Floats, find_entities, join_windows, split_tags
 from bertedge.runtime.dispatch import Dispatcher, Work
 from bertedge.runtime.graphs import Graphs
+from bertedge.runtime.intents import find_intents
 from bertedge.runtime.masks import fill, without_mask
 from bertedge.runtime.opening import Opened, open_variant
 from bertedge.runtime.similarity import cosine_matrix
 from bertedge.runtime.tokenization import Encoded, Tokenizer
-from bertedge.tasks import Aggregation, Embedding, Entities, FilledMasks, Prediction, Task, Text
+from bertedge.tasks import (
+    Aggregation,
+    Embedding,
+    Entities,
+    FilledMasks,
+    IntentSlots,
+    Prediction,
+    Task,
+    Text,
+)
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, ThreadPoolExecutor
@@ -44,7 +55,8 @@ class Predictor:
         self._bundle = bundle
         self._opened = opened
         self._tokenizer = tokenizer
-        self._tags = split_tags(bundle.manifest.labels)
+        self._heads = _heads(bundle)
+        self._tags = split_tags(self._heads.tags if self._heads else self.labels)
         self._dispatcher = Dispatcher(bundle, opened, tokenizer)
 
     @classmethod
@@ -229,7 +241,7 @@ class Predictor:
         match self.task:
             case Task.TEXT_CLASSIFICATION | Task.FEATURE_EXTRACTION:
                 return self._tokenizer.encode(texts)
-            case Task.TOKEN_CLASSIFICATION:
+            case Task.TOKEN_CLASSIFICATION | Task.INTENT_SLOTS:
                 return self._tokenizer.encode_windows([t for t in texts if isinstance(t, str)])
             case Task.FILL_MASK:
                 rows = self._tokenizer.encode(texts)
@@ -248,13 +260,20 @@ class Predictor:
                 for row, prediction in zip(encoded, rows, strict=True):
                     yield replace(prediction, truncated=True) if row.truncated else prediction
             case Task.TOKEN_CLASSIFICATION:
-                singles = [text for text in texts if isinstance(text, str)]
-                tokens = join_windows(singles, encoded, logits, self._tokenizer)
-                texts_of = [window.text for window in encoded]
-                counts = np.bincount(texts_of, minlength=len(singles)).tolist()
-                found = find_entities(singles, tokens, self._tags, asked.strategy)
-                for entities, count in zip(found, counts, strict=True):
-                    yield Entities(entities=entities, windows=count)
+                yield from self._find_entities(texts, encoded, logits, asked.strategy)
+            case Task.INTENT_SLOTS:
+                assert self._heads is not None
+                intents = find_intents(encoded, logits, self._heads)
+                tags = [row[:, self._heads.tag_columns] for row in logits]
+                slots = self._find_entities(texts, encoded, tags, asked.strategy)
+                for intent, found in zip(intents, slots, strict=True):
+                    yield IntentSlots(
+                        intent=intent.label,
+                        score=intent.score,
+                        scores=intent.scores,
+                        slots=found.entities,
+                        windows=found.windows,
+                    )
             case Task.FILL_MASK:
                 for row, answers in zip(encoded, logits, strict=True):
                     masks = fill(answers, self._tokenizer, asked.top_k)
@@ -263,10 +282,24 @@ class Predictor:
                 for row, values in zip(encoded, logits, strict=True):
                     yield Embedding(values=values.copy(), truncated=row.truncated)
 
+    def _find_entities(
+        self,
+        texts: Sequence[Text],
+        windows: Sequence[Encoded],
+        logits: Sequence[Floats],
+        strategy: Aggregation,
+    ) -> Iterator[Entities]:
+        singles = [text for text in texts if isinstance(text, str)]
+        tokens = join_windows(singles, windows, logits, self._tokenizer)
+        counts = np.bincount([window.text for window in windows], minlength=len(singles)).tolist()
+        found = find_entities(singles, tokens, self._tags, strategy)
+        for entities, count in zip(found, counts, strict=True):
+            yield Entities(entities=entities, windows=count)
+
     def _strategy(self, aggregation: Aggregation | str | None) -> Aggregation:
         if aggregation is None:
             return Aggregation.FIRST
-        if self.task is not Task.TOKEN_CLASSIFICATION:
+        if not self.task.tags_words:
             raise SettingError(f"aggregation is {aggregation!s}, but this model labels whole texts")
         try:
             return Aggregation(aggregation)
@@ -292,6 +325,16 @@ class _Asked:
     strategy: Aggregation
     top_k: int
     token_budget: int | None
+
+
+def _heads(bundle: Bundle) -> Heads | None:
+    """Part the labels of a model that finds intents and slots."""
+    if bundle.manifest.task is not Task.INTENT_SLOTS:
+        return None
+    try:
+        return split_heads(bundle.manifest.labels)
+    except ValueError as error:
+        raise BundleError(f"{bundle.folder}: {error}; export the model again") from None
 
 
 @contextlib.contextmanager

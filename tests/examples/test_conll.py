@@ -149,7 +149,7 @@ def test_a_file_without_sentences_is_refused(write, content: str) -> None:
         (Columns(label="-1"), "--label-column '-1' cannot name"),
         (Columns(label="0", text="0"), "not all different"),
         (Columns(header=True), "CoNLL files have no header"),
-        (Columns(pair="1"), "token classification reads single texts"),
+        (Columns(pair="1"), "token-classification reads single texts"),
     ],
 )
 def test_columns_that_cannot_be_are_refused(write, columns: Columns, message: str) -> None:

@@ -81,7 +81,7 @@ def test_a_file_is_known_by_the_hash_of_its_bytes(write) -> None:
 
 
 def test_pairs_of_words_are_refused(write) -> None:
-    with pytest.raises(SettingError, match="token classification reads single texts"):
+    with pytest.raises(SettingError, match="token-classification reads single texts"):
         open_examples(write("a.conll", "a O\n"), TOKENS, pair=True)
 
 

@@ -224,9 +224,9 @@ def test_rare_labels_among_several_count_for_more(tmp_path: Path) -> None:
     files = {"train": tmp_path, "dev": tmp_path}
     problem = {"problem_type": ProblemType.MULTI_LABEL}
     plain = recipe(files, tmp_path, tmp_path, **problem)
-    assert weighted_loss(plain, features, 2) is None
+    assert weighted_loss(plain, features, ("a", "b")) is None
     balanced = recipe(files, tmp_path, tmp_path, class_weights=ClassWeights.BALANCED, **problem)
-    loss = weighted_loss(balanced, features, 2)
+    loss = weighted_loss(balanced, features, ("a", "b"))
     assert loss is not None
     logits, gold = torch.tensor([[0.5, -2.0], [1.0, 3.0]]), torch.tensor([[1.0, 1.0], [0.0, 1.0]])
     weight = torch.tensor([1 / 3, 3.0])
