@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bertedge import evaluation
+from bertedge import evaluation, records
 from bertedge.errors import DataError
 from bertedge.evaluation import Labeller
 from bertedge.examples import open_examples
+from bertedge.metrics import AnyScores, FrameScores
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.tokenization import Tokenizer
 from bertedge.tasks import Decision, ProblemType, Task
@@ -88,6 +89,72 @@ def test_every_word_of_a_text_of_many_windows_gets_the_label_of_its_first_piece(
     labelling = evaluation.run(model, examples)
     assert labelling.predicted.tolist() == [i % 2 for i in firsts]
     assert labelling.scores.value == 1.0
+
+
+class Command:
+    """A stand-in with known answers: [CLS] says the parity of the next token, words their own."""
+
+    def logits(self, batch: Batch) -> np.ndarray:
+        ids = batch.input_ids.copy()
+        ids[:, 0] = ids[:, 1]
+        odd = (ids % 2).astype(np.float32)
+        # The columns of the other head are always the largest: they must not be read.
+        return np.stack([9 - odd, 8 + odd, 10 - odd, 9 + odd], axis=-1)
+
+
+def command(base: Path, max_length: int = 32) -> Labeller:
+    labels = ("intent:even", "intent:odd", "O", "B-X")
+    plain = labeller(base, Task.TOKEN_CLASSIFICATION, labels, max_length)
+    return replace(plain, engine=Command(), task=Task.INTENT_SLOTS)
+
+
+def test_an_intent_is_read_in_the_first_window_and_every_word_has_its_tag(
+    base: Path, vocabulary: dict[str, int], tmp_path: Path
+) -> None:
+    words = ["red", "abc", "zq", "paris", "one", "xyz", "blue"]
+    rows: list[dict[str, object]] = []
+    for own in (words * 9, words[:1], words[3:] * 5):
+        ids = [vocabulary.get(word, vocabulary[word[0]]) for word in own]
+        tags = [("O", "B-X")[i % 2] for i in ids]
+        rows.append({"tokens": own, "tags": tags, "intent": ("even", "odd")[ids[0] % 2]})
+    examples = open_examples(write(tmp_path / "d.jsonl", rows), Task.INTENT_SLOTS)
+    labelling = evaluation.run(command(base, max_length=12), examples)
+    assert labelling.rows == 3 and len(labelling.predicted) == sum(
+        1 + len(r["tokens"]) for r in rows
+    )  # type: ignore[arg-type]
+    scores = labelling.scores
+    assert isinstance(scores, FrameScores)
+    assert (scores.value, scores.intents.value, scores.slots.value) == (1, 1, 1)
+
+
+def test_a_frame_is_right_where_its_intent_and_all_its_tags_are(
+    base: Path, vocabulary: dict[str, int], tmp_path: Path
+) -> None:
+    word = next(word for word in ("red", "blue", "see", "old") if vocabulary[word] % 2)
+    right = {"tokens": [word] * 3, "tags": ["B-X"] * 3, "intent": "odd"}
+    changes = ({}, {"intent": "even"}, {"tags": ["B-X", "O", "B-X"]}, {})
+    rows: list[dict[str, object]] = [right | change for change in changes]
+    model = command(base)
+    examples = open_examples(write(tmp_path / "d.jsonl", rows), Task.INTENT_SLOTS)
+    labelling = evaluation.run(model, examples)
+    scores = labelling.scores
+    assert isinstance(scores, FrameScores)
+    assert (scores.metric, scores.value) == ("frame_accuracy", 0.5)
+    assert scores.intents.value == 0.75 and scores.slots.value == pytest.approx(22 / 23)
+    assert records.from_plain(AnyScores, records.to_plain(scores)) == scores  # type: ignore[arg-type]
+    other = replace(labelling, predicted=labelling.predicted.copy())
+    other.predicted[[0, 1]] = (0, 2)  # the first text's intent, and the tag of its first word
+    assert evaluation.agreement(labelling, other) == 14 / 16
+
+
+def test_an_intent_the_model_does_not_know_is_an_error_with_its_line(
+    base: Path, tmp_path: Path
+) -> None:
+    rows: list[dict[str, object]] = [{"tokens": ["red"], "tags": ["O"], "intent": "none"}]
+    examples = open_examples(write(tmp_path / "d.jsonl", rows), Task.INTENT_SLOTS)
+    message = r"d\.jsonl:1: the model does not know the label 'intent:none'; .* or delete the row"
+    with pytest.raises(DataError, match=message):
+        evaluation.run(command(base), examples)
 
 
 def test_agreement_is_the_share_of_equal_labels(base: Path, tmp_path: Path) -> None:

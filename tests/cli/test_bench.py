@@ -30,7 +30,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_tiny = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make_tiny)
     folder = tmp_path_factory.mktemp("checkpoints")
-    for task in ("text-classification", "token-classification"):
+    for task in ("text-classification", "token-classification", "intent-slots"):
         make_tiny.make_checkpoint(make_tiny.Task(task), folder / task)
     return folder
 
@@ -47,7 +47,7 @@ def refusal(result: Result) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("task", ["text-classification", "token-classification"])
+@pytest.mark.parametrize("task", ["text-classification", "token-classification", "intent-slots"])
 def test_a_whole_bench(
     checkpoints: Path, tmp_path: Path, task: str, monkeypatch: pytest.MonkeyPatch
 ):

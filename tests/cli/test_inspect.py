@@ -21,6 +21,11 @@ def test_it_says_what_the_bundle_is() -> None:
         assert fact in found.stdout
 
 
+def test_it_parts_intents_and_slot_tags() -> None:
+    said = CliRunner().invoke(main, ["inspect", str(BUNDLE.with_name("intent-slots"))]).stdout
+    assert "intent-slots, 3 intents: on, off, play, 6 slot tags: O, B-room, I-room," in said
+
+
 def test_it_says_how_large_batches_are_here_and_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

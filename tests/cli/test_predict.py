@@ -19,6 +19,7 @@ from bertedge.tasks import Decision, ProblemType
 TINY = Path(__file__).parents[2] / "models" / "tiny"
 TEXTS = str(TINY / "text-classification")
 TOKENS = str(TINY / "token-classification")
+INTENTS = str(TINY / "intent-slots")
 
 
 def run(*arguments: object, stdin: str | bytes | None = None) -> Result:
@@ -63,6 +64,16 @@ def test_entities_carry_their_place() -> None:
     for entity in row["entities"]:
         assert list(entity) == ["label", "score", "start", "end", "text"]
         assert text[entity["start"] : entity["end"]] == entity["text"]
+
+
+def test_an_intent_has_its_slots_beside_it() -> None:
+    text = "turn the hall lights off"
+    (row,) = rows(run(INTENTS, text))
+    assert list(row) == ["text", "intent", "score", "scores", "slots", "windows"]
+    assert row["score"] == row["scores"][row["intent"]] == max(row["scores"].values())
+    assert row["slots"]
+    for slot in row["slots"]:
+        assert text[slot["start"] : slot["end"]] == slot["text"]
 
 
 def test_each_line_of_a_file_gives_a_line(tmp_path: Path) -> None:
