@@ -5,6 +5,7 @@ import statistics
 
 from bertedge.bench.report import EngineReport, Labelled, Load, Report, Result
 from bertedge.bench.statistics import Difference, Ratio
+from bertedge.tasks import Task
 
 BUSY = 0.6
 """Processes that want to run, for each core, from which other work must have disturbed."""
@@ -28,7 +29,7 @@ def summary(report: Report) -> list[str]:
     if best is None:
         return []
     baseline = next(engine for engine in report.engines if engine.name == best.baseline)
-    right = _accuracy(best, baseline) or _labels(best)
+    right = _accuracy(best, baseline) or _labels(report, best)
     return [_speed(report, best, baseline), _size(best, baseline), *([right] if right else [])]
 
 
@@ -60,6 +61,11 @@ def agreement(engine: EngineReport) -> float | None:
         return engine.labelled.agreement
     seen = engine.on_texts or engine.on_random_tokens
     return seen.share if seen else None
+
+
+def embeds(report: Report) -> bool:
+    """Tell whether engines agree by cosines rather than by labels."""
+    return report.comparison.task is Task.FEATURE_EXTRACTION
 
 
 def fastest(report: Report, load: Load) -> Result | None:
@@ -190,14 +196,17 @@ def by_chance(ours: Labelled, theirs: Labelled) -> bool:
     return abs(ours.value - theirs.value) <= SURE * error
 
 
-def _labels(best: EngineReport) -> str | None:
-    """Say how alike labels are, and what export measured; None where nothing was compared."""
+def _labels(report: Report, best: EngineReport) -> str | None:
+    """Say how alike labels or embeddings are, and what export measured; None without such."""
     seen = best.on_texts or best.on_random_tokens
     if seen is None:
         return None
     where = "real texts" if best.on_texts else "random tokens"
     text = f"{best.name} agrees with the baseline on {seen.share:.1%} of {seen.labels:,} labels "
     text += f"of {where}"
+    if embeds(report):
+        text = f"{best.name}'s embeddings of {seen.labels:,} {where} have a mean cosine of "
+        text += f"{seen.share:.4f} with the baseline's"
     if best.at_export is None:
         return text + "."
     made = best.at_export

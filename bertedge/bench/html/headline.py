@@ -27,7 +27,8 @@ def tiles(view: View) -> list[Tile]:
         return []
     baseline = next(engine for engine in view.report.engines if engine.name == best.baseline)
     made = (_speed(view, best, baseline), _start(best, baseline), _disk(best, baseline))
-    return [tile for tile in (*made, _memory(best, baseline), _right(best, baseline)) if tile]
+    right = _right(best, baseline, embeds=sentences.embeds(view.report))
+    return [tile for tile in (*made, _memory(best, baseline), right) if tile]
 
 
 def _speed(view: View, best: EngineReport, baseline: EngineReport) -> Tile | None:
@@ -71,7 +72,7 @@ def _memory(best: EngineReport, baseline: EngineReport) -> Tile | None:
     return _times(theirs / ours, "less memory", detail)
 
 
-def _right(best: EngineReport, baseline: EngineReport) -> Tile | None:
+def _right(best: EngineReport, baseline: EngineReport, *, embeds: bool) -> Tile | None:
     if best.labelled and baseline.labelled:
         ours, theirs = best.labelled, baseline.labelled
         points = (ours.value - theirs.value) * 100
@@ -86,6 +87,9 @@ def _right(best: EngineReport, baseline: EngineReport) -> Tile | None:
     if seen is None:
         return None
     where = "real texts" if best.on_texts else "random tokens"
+    if embeds:
+        detail = f"with the baseline's, of {seen.labels:,} {where}"
+        return Tile(figure=f"{seen.share:.4f}", what="mean cosine", detail=detail)
     return Tile(
         figure=f"{seen.share:.1%}",
         what="of labels agree",
