@@ -74,6 +74,53 @@ def end_to_end(record: dict[str, Any]) -> str:
     return table(head, rows) + "\n\n" + provenance(record)
 
 
+def relation(record: dict[str, Any]) -> str:
+    return recipe(record, "relation") + "\n\n" + provenance(record)
+
+
+def summary(record: dict[str, Any]) -> str:
+    lengths = record["sets"]["summary"]["summaries"]
+    rows = [
+        [
+            length,
+            f"**{row['model']:.1%}**",
+            f"{row['lead']:.1%}",
+            f"{row['random']:.1%}",
+            f"{row['best']:.1%}",
+            f"{row['same_as_lead']:.0%}",
+        ]
+        for length, row in lengths.items()
+    ]
+    head = [
+        "sentences",
+        "this model, int8",
+        "the first ones",
+        "by chance",
+        "at best",
+        "same as first",
+    ]
+    documents = next(iter(lengths.values()))["documents"]
+    said = f"Share of the readers' questions that a summary answers, {documents} paragraphs:"
+    parts = [recipe(record, "summary"), said, table(head, rows), provenance(record)]
+    return "\n\n".join(parts)
+
+
+def recipe(record: dict[str, Any], name: str) -> str:
+    row = record["sets"][name]
+    cells = [
+        row["metric"],
+        f"{row['rows']:,}",
+        f"{row['commonest']:.4f}",
+        f"{row['checkpoint']:.4f}",
+        f"{row['int8']:.4f}",
+        f"{row['agreement']:.2%}",
+        f"{row['checkpoint_bytes'] / 1e6:.1f} → {row['bundle_bytes'] / 1e6:.1f} MB",
+        f"{row['training_seconds']} s",
+    ]
+    head = ["metric on test", "rows", "commonest label", "checkpoint", "int8 bundle"]
+    return table([*head, "labels agree", "size", "training"], [cells])
+
+
 def tasks(record: dict[str, Any]) -> str:
     rows = []
     for name, row in record["sets"].items():
@@ -386,12 +433,16 @@ REGIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "distill": ("distill.json", distill),
     "int8": ("int8.json", int8),
     "home-intents": ("home_intents.json", end_to_end),
+    "relation": ("recipes.json", relation),
+    "summary": ("recipes.json", summary),
     "end-to-end": ("end_to_end.json", end_to_end),
     "tasks": ("tasks.json", tasks),
 }
 DOCUMENTS = (
     ROOT / "README.md",
     ROOT / "models" / "home-intents" / "README.md",
+    ROOT / "models" / "relation" / "README.md",
+    ROOT / "models" / "summary" / "README.md",
     BENCHMARKS / "NOTES.md",
 )
 
