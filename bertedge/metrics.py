@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bertedge.answers import AnswerScores
+
 LARGEST_CONFUSION = 20
 """Labels; a larger matrix says nothing on a screen."""
 SAME_VALUE = 0.05
@@ -92,7 +94,7 @@ class FrameScores:
     slots: Scores
 
 
-AnyScores = Scores | ValueScores | FrameScores
+AnyScores = Scores | ValueScores | FrameScores | AnswerScores
 
 
 def classification_scores(gold: Integers, predicted: Integers, labels: Sequence[str]) -> Scores:

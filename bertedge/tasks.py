@@ -16,6 +16,7 @@ class Task(StrEnum):
     TOKEN_CLASSIFICATION = "token-classification"
     FILL_MASK = "fill-mask"
     FEATURE_EXTRACTION = "feature-extraction"
+    QUESTION_ANSWERING = "question-answering"
     INTENT_SLOTS = "intent-slots"
     """No name of Hugging Face's: a token classifier whose labels `bertedge.heads` parts."""
 
@@ -41,7 +42,8 @@ class Decision:
     temperature: float = 1.0
     """What logits are divided by before they become scores; it changes no order of labels."""
     threshold: float | None = None
-    """The least score of a label that is given; None: the best label is, however low."""
+    """The least score of a label that is given; None: the best label is, however low. Of a
+    question: how far the score of no answer may be above the best answer's; None: any."""
     out_of_scope: str | None = None
     """The label of a text for which no label reaches the threshold; not one of the model's."""
 
@@ -74,7 +76,7 @@ class Aggregation(StrEnum):
 
 
 Text = str | tuple[str, str]
-"""One input: a text, or a pair of texts."""
+"""One input: a text, or a pair of texts; a question comes before its context."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,4 +187,35 @@ class Embedding:
     """True where the text was longer than the model reads, so that its end was not seen."""
 
 
-Prediction = TextPrediction | Entities | FilledMasks | Embedding | IntentSlots
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A span of a context that may answer the question."""
+
+    text: str
+    """`context[start:end]`"""
+    start: int
+    """First character, counted in the caller's own string."""
+    end: int
+    """One past the last character."""
+    score: float
+    """Probability of its first token times that of its last; the sum of these where the same words
+    were found in several places or windows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What a context says to one question."""
+
+    answer: Answer | None
+    """The best; None where the context holds none, by the bundle's threshold."""
+    answers: tuple[Answer, ...]
+    """The likeliest, best first, whether or not there is an answer."""
+    no_answer: float
+    """Score of there being none, comparable with those of answers."""
+    windows: int = 1
+    """How many overlapping windows the context was read in; 1 where it fitted the model."""
+    truncated: bool = False
+    """True where the question was so long that its end was not seen."""
+
+
+Prediction = TextPrediction | Entities | FilledMasks | Embedding | IntentSlots | Answers

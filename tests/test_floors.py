@@ -17,6 +17,7 @@ FLOORS = [
         "errors",
         "progress",
         "tasks",
+        "answers",
         "records",
         "staging",
         "bundle",

@@ -9,6 +9,7 @@ import numpy as np
 from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
 from bertedge.bench.packed import best_of, make_batch
 from bertedge.bench.settings import FILLS_MASKS
+from bertedge.bench.spans import span_label
 from bertedge.bench.subject import Prepared
 from bertedge.bench.vectors import as_labels
 from bertedge.errors import SettingError
@@ -16,6 +17,7 @@ from bertedge.heads import intent_label
 from bertedge.runtime.predictor import Predictor
 from bertedge.tasks import (
     Aggregation,
+    Answers,
     Classification,
     Entities,
     IntentSlots,
@@ -75,6 +77,8 @@ class Bundled:
                 found = self.predictor.predict(texts, aggregation=Aggregation.NONE)
                 rows = [self._tagged(*row) for row in zip(found, starts, strict=True)]
                 return np.array([label for row in rows for label in row], np.int64)
+            case Task.QUESTION_ANSWERING:
+                return np.array([_answered(each) for each in self.predictor.predict(texts)])
             case Task.FILL_MASK:
                 raise SettingError(FILLS_MASKS)
             case Task.FEATURE_EXTRACTION:
@@ -115,6 +119,12 @@ class Bundled:
             own = window.offsets[window.content, 0].tolist()
             places += own[len(places) - window.first :]  # what the windows before had not reached
         return starts
+
+
+def _answered(prediction: Prediction) -> int:
+    """Give the best answer, as the other engines do, whatever is decided on it."""
+    assert isinstance(prediction, Answers)
+    return span_label(next(iter(prediction.answers), None))
 
 
 def load(request: Open) -> Bundled:

@@ -33,6 +33,7 @@ def export(request: Export) -> Exported:
 def _export(request: Export, folder: Path) -> Path:
     import transformers
     from optimum.onnxruntime import (
+        ORTModelForQuestionAnswering,
         ORTModelForSequenceClassification,
         ORTModelForTokenClassification,
     )
@@ -40,6 +41,7 @@ def _export(request: Export, folder: Path) -> Path:
     models = {
         Task.TEXT_CLASSIFICATION: ORTModelForSequenceClassification,
         Task.TOKEN_CLASSIFICATION: ORTModelForTokenClassification,
+        Task.QUESTION_ANSWERING: ORTModelForQuestionAnswering,
     }
     models[request.task].from_pretrained(request.checkpoint, export=True).save_pretrained(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(request.checkpoint)

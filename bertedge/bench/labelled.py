@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bertedge.answers import FOUND, AnswerScores, exact_match, f1, score_answers
 from bertedge.bench.settings import FILLS_MASKS
+from bertedge.bench.spans import span_of
 from bertedge.bench.workload import draw, text_of
 from bertedge.errors import DataError, SettingError
 from bertedge.evaluation import score_frames
-from bertedge.examples import Columns, Example, TextExample, TokenExample
+from bertedge.examples import Columns, Example, QuestionExample, TextExample, TokenExample
 from bertedge.metrics import FrameScores, Scores, classification_scores, entity_scores
 from bertedge.tasks import Task
 
@@ -39,9 +41,10 @@ class LabelledTexts:
 class Scored:
     """What an engine's labels came to."""
 
-    scores: Scores | FrameScores
+    scores: Scores | FrameScores | AnswerScores
     names: NDArray[np.str_]
-    """The label of each text, or of each word of all texts in turn; an intent before its words."""
+    """The label of each text, or of each word of all texts in turn; an intent before its words;
+    the span of each answer."""
 
 
 def draw_labelled(
@@ -58,6 +61,8 @@ def draw_labelled(
 
 def score(texts: LabelledTexts, predicted: Sequence[int], tokenizer_json: str) -> Scored | None:
     """Score label ids of texts, or of their tokens; None where there are not as many as due."""
+    if texts.task is Task.QUESTION_ANSWERING:
+        return _score_answers(texts, predicted)
     names = np.array([*texts.labels, OUTSIDE])  # -1, a token that was not read, finds the last one
     given = names[np.clip(np.asarray(predicted, np.int64), -1, len(texts.labels))]
     match texts.task:
@@ -67,8 +72,21 @@ def score(texts: LabelledTexts, predicted: Sequence[int], tokenizer_json: str) -
             return _score_words(texts, given, tokenizer_json)
         case Task.INTENT_SLOTS:
             return _score_frames(texts, given, tokenizer_json)
-        case Task.FILL_MASK | Task.FEATURE_EXTRACTION:
+        case _:
             raise SettingError(FILLS_MASKS)
+
+
+def _score_answers(texts: LabelledTexts, predicted: Sequence[int]) -> Scored | None:
+    if len(predicted) != len(texts.examples):
+        return None
+    found = np.zeros(len(predicted), FOUND)
+    for row, example, number in zip(found, texts.examples, predicted, strict=True):
+        assert isinstance(example, QuestionExample)
+        start, end = span_of(number)
+        answer, gold = example.context[start:end], [each.text for each in example.answers or ()]
+        row["exact"], row["f1"] = exact_match(answer, gold), f1(answer, gold)
+        row["impossible"] = not gold
+    return Scored(scores=score_answers(found, None), names=np.array(predicted, np.str_))
 
 
 def _score_texts(texts: LabelledTexts, given: NDArray[np.str_]) -> Scored | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
 from bertedge.bench.settings import FILLS_MASKS
+from bertedge.bench.spans import span_label
 from bertedge.bench.subject import Prepared
 from bertedge.bench.vectors import as_labels
 from bertedge.errors import SettingError
@@ -22,9 +23,10 @@ from bertedge.heads import best_labels, split_heads
 from bertedge.runtime.batching import TOKEN_BUDGET, Batch
 from bertedge.runtime.decoding import classify, find_entities, join_windows, split_tags
 from bertedge.runtime.intents import find_intents
+from bertedge.runtime.questions import answer_each
 from bertedge.runtime.session import Engine, infer
 from bertedge.runtime.tokenization import Encoded, Tokenizer
-from bertedge.tasks import Aggregation, Task, Text
+from bertedge.tasks import Aggregation, Decision, Task, Text
 
 if TYPE_CHECKING:
     from bertedge.bench.subject import Labels
@@ -76,6 +78,8 @@ class Packed:
                 return self._find_entities([text for (text,) in texts], token_budget)
             case Task.INTENT_SLOTS:
                 return self._find_frames([text for (text,) in texts], token_budget)
+            case Task.QUESTION_ANSWERING:
+                return self._answer([(text[0], text[1]) for text in texts], token_budget)
             case Task.FILL_MASK:
                 raise SettingError(FILLS_MASKS)
             case Task.FEATURE_EXTRACTION:
@@ -123,6 +127,12 @@ class Packed:
         find_entities(texts, tokens, split_tags(heads.tags), Aggregation.FIRST)
         labels = tokens.scores.argmax(axis=-1) + heads.tag_columns.start
         return np.insert(labels, np.searchsorted(tokens.text, range(len(texts))), intents)
+
+    def _answer(self, pairs: Sequence[tuple[str, str]], token_budget: int) -> "Labels":
+        windows = self.tokenizer.encode_questions(pairs)
+        logits = self._infer(windows, token_budget)
+        found = answer_each([context for _, context in pairs], windows, logits, Decision())
+        return np.array([span_label(each.answer) for each in found], np.int64)
 
     def _infer(self, rows: Sequence[Encoded], token_budget: int) -> list[NDArray[np.float32]]:
         return infer(self.engine, rows, pad_token_id=self.pad_token_id, token_budget=token_budget)

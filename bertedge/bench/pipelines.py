@@ -13,6 +13,7 @@ import numpy as np
 
 from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
 from bertedge.bench.plain_onnx import BATCH, IN_ORDER, count_tokens, fill
+from bertedge.bench.spans import span_number
 from bertedge.bench.subject import Prepared
 from bertedge.errors import SettingError
 from bertedge.tasks import Task
@@ -40,6 +41,8 @@ class Piped:
         """Make batches of token ids ready to run."""
         import torch
 
+        from bertedge.checkpoint import logits_of
+
         model = self.model
         if model is None:
             raise SettingError("the pipeline takes texts alone, no token ids")
@@ -49,11 +52,13 @@ class Piped:
             feeds.append({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
         return Prepared(
             inputs=len(feeds),
-            run=lambda i: model(**feeds[i]).logits.argmax(-1).ravel().cpu().numpy(),
+            run=lambda i: logits_of(model(**feeds[i])).argmax(-1).ravel().cpu().numpy(),
         )
 
     def texts(self, workload: TextWorkload) -> Prepared:
         """Make texts ready to run, one by one or all at once."""
+        if self.task is Task.QUESTION_ANSWERING:
+            return self._questions(workload)
         texts = [_input(text) for text in workload.texts]
         counts = count_tokens(self.json, self.task, workload.texts)
         if not workload.at_once:
@@ -66,6 +71,18 @@ class Piped:
             run=lambda _: self._labels(self.pipeline(texts, batch_size=BATCH), counts),
             batching=IN_ORDER,
         )
+
+    def _questions(self, workload: TextWorkload) -> Prepared:
+        pairs = workload.texts
+        if not workload.at_once:
+            return Prepared(inputs=len(pairs), run=lambda i: self._answer([pairs[i]]))
+        return Prepared(inputs=1, run=lambda _: self._answer(pairs), batching=IN_ORDER)
+
+    def _answer(self, pairs: Sequence[tuple[str, ...]]) -> "Labels":
+        questions, contexts = ([pair[side] for pair in pairs] for side in (0, 1))
+        found = self.pipeline(question=questions, context=contexts, batch_size=BATCH)
+        rows = found if isinstance(found, list) else [found]
+        return np.array([span_number(row["start"], row["end"]) for row in rows], np.int64)
 
     def _labels(self, answers: Sequence[Any], counts: Sequence[int]) -> "Labels":
         """Turn the names that the pipeline gives into ids."""
@@ -101,6 +118,7 @@ def load_optimum(request: Open) -> Piped:
     import onnxruntime
     import transformers
     from optimum.onnxruntime import (
+        ORTModelForQuestionAnswering,
         ORTModelForSequenceClassification,
         ORTModelForTokenClassification,
     )
@@ -108,6 +126,7 @@ def load_optimum(request: Open) -> Piped:
     models = {
         Task.TEXT_CLASSIFICATION: ORTModelForSequenceClassification,
         Task.TOKEN_CLASSIFICATION: ORTModelForTokenClassification,
+        Task.QUESTION_ANSWERING: ORTModelForQuestionAnswering,
     }
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = request.threads
@@ -147,6 +166,8 @@ def _options(task: Task) -> dict[str, Any]:
     # Every token's label, not entities alone: they are compared with the other engines'.
     if task is Task.TOKEN_CLASSIFICATION:
         return {"ignore_labels": []}
+    if task is Task.QUESTION_ANSWERING:
+        return {}
     return {"truncation": True}
 
 

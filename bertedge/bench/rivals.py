@@ -33,7 +33,8 @@ ALONE = "bench gives intents with slots to PyTorch and the bundle alone: no pipe
 QUICK = "--quick leaves out what takes long to start"
 BRING_EXPORT = "pip install 'bertedge[export]'"
 ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu")
-ONNX_ENGINES = ("optimum-fp32", "optimum-int8", "onnxruntime-fp32")
+PLAIN = "onnxruntime-fp32"
+ONNX_ENGINES = ("optimum-fp32", "optimum-int8", PLAIN)
 EXPORTED_PROFILE = "profile of the exported graph"
 
 
@@ -108,7 +109,9 @@ def find_onnx_rivals(exported: Exported, base: Open, tokenizer_bytes: int) -> Li
     for name, graph in zip(
         ONNX_ENGINES, (exported.exported, exported.int8, exported.exported), strict=True
     ):
-        if graph is None:
+        if base.task is Task.QUESTION_ANSWERING and name == PLAIN:
+            left_out.append(LeftOut(name=name, why="it makes no windows over contexts"))
+        elif graph is None:
             left_out.append(LeftOut(name=name, why=exported.problem or "it could not be exported"))
         else:
             specs.append(_onnx(name, Path(graph), base, tokenizer_bytes))

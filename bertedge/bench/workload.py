@@ -10,7 +10,14 @@ import numpy as np
 
 from bertedge.bench.messages import TextWorkload, TokenWorkload
 from bertedge.errors import DataError, SettingError
-from bertedge.examples import Columns, Example, TextExample, TokenExample, open_examples
+from bertedge.examples import (
+    Columns,
+    Example,
+    QuestionExample,
+    TextExample,
+    TokenExample,
+    open_examples,
+)
 from bertedge.tasks import Task
 
 ROWS = 32
@@ -141,3 +148,5 @@ def text_of(example: Example) -> tuple[str, ...]:
             return (example.text,)
         case TextExample():
             return (example.text, str(example.pair))
+        case QuestionExample():
+            return example.input

@@ -40,14 +40,14 @@ class Accuracy:
     sha256: str
     rows: int
     metric: str
-    """"accuracy", "micro_f1", "spearman", "entity_f1", "frame_accuracy" or "masked_accuracy";
-    "cosine" for embeddings of plain texts, on which the checkpoint has 1."""
+    """"accuracy", "micro_f1", "spearman", "entity_f1", "frame_accuracy", "answer_f1" or
+    "masked_accuracy"; "cosine" for embeddings of plain texts, on which the checkpoint has 1."""
     checkpoint: float
     variant: float
     agreement: float
-    """Share of labels (of texts, of words; intents and words' tags count alike) or of values
-    (within 5 % of their spread) on which variant and checkpoint agree; micro F1 of one against the
-    other for sets of labels; mean cosine of one with the other for embeddings."""
+    """Share of labels (of texts, of words; intents and words' tags count alike), of answers' spans
+    or of values (within 5 % of their spread) on which variant and checkpoint agree; micro F1 of one
+    against the other for sets of labels; mean cosine of one with the other for embeddings."""
     calibration: CalibrationError | None = None
     """Of the variant's scores; None for tokens and values."""
 

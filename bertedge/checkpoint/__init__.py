@@ -1,10 +1,11 @@
 """A Hugging Face checkpoint: what it is, how it was trained, and its logits from PyTorch."""
 
 from bertedge.checkpoint.embedding import add_pooling
-from bertedge.checkpoint.engine import TorchEngine, use_threads
+from bertedge.checkpoint.engine import TorchEngine, logits_of, use_threads
 from bertedge.checkpoint.folder import (
     ARCHITECTURES,
     AUTO_MODELS,
+    SPAN_LABELS,
     Checkpoint,
     fetch,
     load_model,
@@ -12,12 +13,14 @@ from bertedge.checkpoint.folder import (
     longest_input,
     open_checkpoint,
     read_config,
+    usual_length,
 )
 from bertedge.checkpoint.training import TRAINING, DataFile, Setting, Training, read_training
 
 __all__ = [
     "ARCHITECTURES",
     "AUTO_MODELS",
+    "SPAN_LABELS",
     "TRAINING",
     "Checkpoint",
     "DataFile",
@@ -28,9 +31,11 @@ __all__ = [
     "fetch",
     "load_model",
     "load_tokenizer",
+    "logits_of",
     "longest_input",
     "open_checkpoint",
     "read_config",
     "read_training",
     "use_threads",
+    "usual_length",
 ]

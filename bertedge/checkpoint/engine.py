@@ -2,6 +2,7 @@
 
 import inspect
 import os
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,14 @@ def use_threads(count: int | None = None) -> None:
     """
     if count is not None or "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(count or machine.cores())
+
+
+def logits_of(outputs: Any) -> torch.Tensor:
+    """Take the logits from a model's outputs; start and end of answers become two labels."""
+    if "start_logits" in outputs:
+        return torch.stack((outputs["start_logits"], outputs["end_logits"]), dim=-1)
+    logits: torch.Tensor = outputs["logits"]
+    return logits
 
 
 class TorchEngine:
@@ -57,5 +66,5 @@ class TorchEngine:
             tensors = {
                 name: torch.from_numpy(array).to(self._device) for name, array in inputs.items()
             }
-            logits: torch.Tensor = self._model(**tensors).logits
+            logits = logits_of(self._model(**tensors))
             return np.asarray(logits.float().cpu().numpy(), dtype=np.float32)

@@ -27,12 +27,19 @@ AUTO_MODELS = {
     Task.INTENT_SLOTS: transformers.AutoModelForTokenClassification,
     Task.FILL_MASK: transformers.AutoModelForMaskedLM,
     Task.FEATURE_EXTRACTION: transformers.AutoModel,
+    Task.QUESTION_ANSWERING: transformers.AutoModelForQuestionAnswering,
 }
+SPAN_LABELS = ("start", "end")
+"""What the two logits of each token stand for in a model that answers questions."""
+LONGEST_WINDOW = 384
+"""Tokens of a question with a window of its context: as in the BERT paper and in transformers'
+pipeline, which reads no longer ones."""
 _HEADS = {
     "ForSequenceClassification": Task.TEXT_CLASSIFICATION,
     "ForTokenClassification": Task.TOKEN_CLASSIFICATION,
     "ForMaskedLM": Task.FILL_MASK,
     "BertForPreTraining": Task.FILL_MASK,
+    "ForQuestionAnswering": Task.QUESTION_ANSWERING,
 }
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth")
@@ -79,6 +86,8 @@ def open_checkpoint(
     labels = _labels_of(config)
     if embeds or found is Task.FILL_MASK:  # whose labels are the vocabulary
         labels = ()
+    if found is Task.QUESTION_ANSWERING:  # whose config has names for them as for any two
+        labels = SPAN_LABELS
     decision = training.decision if training else Decision(problem_type=_problem_of(config))
     _check_labels(name, found, labels, decision.problem_type)
     tokenizer = load_tokenizer(folder)
@@ -90,10 +99,10 @@ def open_checkpoint(
         name=_plain_name(name),
         task=found,
         labels=labels,
-        pair=training.pair if training else False,
+        pair=training.pair if training else found is Task.QUESTION_ANSWERING,
         max_length=training.max_length
         if training
-        else _longest(folder, longest_input(config, tokenizer), embeds=embeds),
+        else usual_length(found, _longest(folder, longest_input(config, tokenizer), embeds=embeds)),
         pad_token_id=int(tokenizer.pad_token_id),
         decision=decision,
         pooling=_pooling(folder, pooling) if embeds else None,
@@ -169,6 +178,11 @@ def longest_input(
     if config.model_type == "roberta":  # its positions start after the padding index
         positions -= int(config.pad_token_id) + 1
     return min(positions, int(tokenizer.model_max_length))
+
+
+def usual_length(task: Task, longest: int) -> int:
+    """Say how much of what a model can read it is given where nobody says so, in tokens."""
+    return min(longest, LONGEST_WINDOW) if task is Task.QUESTION_ANSWERING else longest
 
 
 def load_model(checkpoint: Checkpoint) -> transformers.PreTrainedModel:

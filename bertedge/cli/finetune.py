@@ -23,7 +23,9 @@ _SECTIONS = {
 )
 @options.path_option("--recipe", help="TOML file; every option is a key of it; flags win.")
 @click.option(
-    "--task", metavar="NAME", help="text-classification, token-classification, intent-slots."
+    "--task",
+    metavar="NAME",
+    help="text- or token-classification, intent-slots, question-answering.",
 )
 @click.option("--problem-type", metavar="NAME", help="multi_label_classification, regression.")
 @options.path_option("--train", help="Labelled file: CSV, TSV, JSON lines, CoNLL; .gz alike.")
@@ -33,7 +35,7 @@ _SECTIONS = {
 @click.option("--layers", type=int, help="Of the teacher's, that the student keeps [all].")
 @options.path_option("--output", help="Directory for the checkpoint.")
 @options.columns
-@click.option("--max-length", type=int, help="Tokens; default: all that the model reads.")
+@click.option("--max-length", type=int, help="Tokens [all that it reads; questions 384].")
 @click.option("--epochs", type=float, help="Passes over the training file [3].")
 @click.option("--batch-size", type=int, help="Texts a batch [32].")
 @click.option("--accumulate", type=int, help="Batches an optimizer step [1].")
@@ -83,7 +85,7 @@ def command(
     record = finished.training
     if finished.dev:
         click.echo(render_scores(finished.dev.scores, rows=finished.dev.rows) + "\n")
-    for line in render_decision(record.decision, record.calibration):
+    for line in render_decision(record.task, record.decision, record.calibration):
         click.echo(line)
     best = f", the best is epoch {record.best_epoch:.3g}" if record.best_epoch else ""
     click.echo(

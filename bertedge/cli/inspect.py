@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bertedge.cli import options
+from bertedge.tasks import Task
 
 if TYPE_CHECKING:
     from bertedge.bundle import Bundle, Variant
@@ -38,10 +39,12 @@ def _describe(bundle: "Bundle") -> str:
     source = manifest.source
     files = [manifest.tokenizer, *(file for variant in manifest.variants for file in variant.files)]
     kind = "pairs of texts" if manifest.pair else "single texts"
+    if manifest.task is Task.QUESTION_ANSWERING:
+        kind = "questions and windows of contexts"
     made = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
     facts = {
         "task": manifest.task.value + _heads(manifest.task, manifest.labels),
-        "decides": _decision(manifest.decision),
+        "decides": _decision(manifest.decision, manifest.task),
         "embeds": _pooling(manifest.pooling),
         "reads": f"{kind} of up to {manifest.max_length} tokens",
         "made from": f"{source.name} ({source.architecture}, {source.layers} layers, hidden size "
@@ -95,12 +98,16 @@ def _token_budget(variant: "Variant") -> str:
     return f"{budget.tokens} tokens, {threads} at a time: {budget.why}{measured}"
 
 
-def _decision(decision: "Decision") -> str:
+def _decision(decision: "Decision", task: Task) -> str:
     """Say what is not plain about how logits become labels."""
     from bertedge.tasks import Decision
 
     if decision == Decision():
         return ""
+    if task is Task.QUESTION_ANSWERING:
+        return (
+            f"there is no answer where that scores {decision.threshold:.4g} above the best answer"
+        )
     facts = [decision.problem_type.value]
     if decision.temperature != 1:
         facts.append(f"temperature {decision.temperature:.4g}")

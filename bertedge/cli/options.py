@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-FORMATS = ("csv", "tsv", "jsonl", "conll")
+FORMATS = ("csv", "tsv", "jsonl", "conll", "squad")
 _SEPARATORS = {"tab": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
 
 

@@ -42,7 +42,7 @@ DIGITS = 6
     type=click.Choice([each.value for each in Aggregation]),
     help="How tokens become entities  [default: first]",
 )
-@click.option("--top-k", type=click.IntRange(1), help="For a mask, or of --against  [default: 5]")
+@click.option("--top-k", type=click.IntRange(1), help="For a mask or --against [5], answers [1].")
 @options.path_option("--against", help="File of texts; those most similar to each text, ranked.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
 @click.option("--variant", help="Of the bundle, instead of the fastest for the device.")
@@ -71,7 +71,8 @@ def command(
 
     Results are JSON lines in the order of the input. Plain input has a text on each line, and an
     empty line is one too; CSV, TSV and JSON lines are told by the file's name; each may be
-    gzipped. For a model of pairs TEXTs are taken two by two, and a TAB parts a plain line.
+    gzipped. For a model of pairs TEXTs are taken two by two, and a TAB parts a plain line; for one
+    that answers questions a question and its context are such a pair.
 
     \b
     bertedge predict bundles/home-intents "turn the hall lights off"
@@ -96,7 +97,7 @@ def command(
     texts = (
         iter(pair_up(text, pair=pair))
         if source is None
-        else read_texts(source, _columns(flags), progress, pair=pair)
+        else read_texts(source, _columns(flags), progress, pair=pair, task=predictor.task)
     )
     shown, read = itertools.tee(texts)
     against = flags["against"]

@@ -1,8 +1,9 @@
 """Scores as text: the one report that finetune, export and evaluate print."""
 
+from bertedge.answers import AnswerScores
 from bertedge.confidence import CalibrationError
 from bertedge.metrics import AnyScores, FrameScores, Scores, ValueScores
-from bertedge.tasks import Decision
+from bertedge.tasks import Decision, Task
 
 TITLES = {
     "accuracy": "accuracy",
@@ -12,6 +13,7 @@ TITLES = {
     "frame_accuracy": "frame accuracy",
     "masked_accuracy": "accuracy by hidden word",
     "cosine": "cosine",
+    "answer_f1": "answer F1",
 }
 """What people call the metrics."""
 WIDEST_CONFUSION = 10
@@ -33,12 +35,24 @@ def render_scores(scores: AnyScores | None, *, rows: int) -> str:
             f"{scores.slots.value:.4f}; a frame is the intent and all slots of a text)"
         )
         return "\n".join([*lines, *_tables(scores.intents), *_tables(scores.slots)])
+    if isinstance(scores, AnswerScores):
+        return lines[0] + _parts(scores)
     of = {"entity_f1": "by word", "micro_f1": "of whole sets of labels"}.get(scores.metric)
     if of is not None:
         lines[0] += f"   (accuracy {of} {scores.accuracy:.4f})"
     if scores.perplexity is not None:
         lines[0] += f"   (perplexity {scores.perplexity:,.2f})"
     return "\n".join([*lines, *_tables(scores)])
+
+
+def _parts(scores: AnswerScores) -> str:
+    parts = {
+        "exact match": scores.exact_match,
+        "F1 where there is an answer": scores.answerable,
+        "none given where there is none": scores.unanswerable,
+    }
+    known = [f"{name} {value:.4f}" for name, value in parts.items() if value is not None]
+    return f"   ({', '.join(known)})"
 
 
 def render_calibration(error: CalibrationError) -> str:
@@ -49,10 +63,12 @@ def render_calibration(error: CalibrationError) -> str:
     return said
 
 
-def render_decision(decision: Decision, fitted: CalibrationError | None) -> list[str]:
+def render_decision(task: Task, decision: Decision, fitted: CalibrationError | None) -> list[str]:
     """Say what was chosen on the dev data, and what a temperature does or would do."""
     lines = []
-    if decision.threshold is not None:
+    if decision.threshold is not None and task is Task.QUESTION_ANSWERING:
+        lines.append(f"no answer where that scores {decision.threshold:.4f} above the best answer")
+    elif decision.threshold is not None:
         below = f", below it is {decision.out_of_scope!r}" if decision.out_of_scope else ""
         lines.append(f"threshold {decision.threshold:.4f}{below}")
     if fitted is not None:

@@ -4,11 +4,11 @@ import codecs
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bertedge.errors import DataError, SettingError
-from bertedge.examples import Columns, TextExample, open_examples
+from bertedge.examples import Columns, TokenExample, open_examples
 from bertedge.examples.lines import check_file, read_lines
 from bertedge.progress import Progress
 from bertedge.tasks import Task, Text
@@ -45,7 +45,14 @@ def pair_up(arguments: tuple[str, ...], *, pair: bool) -> list[Text]:
     return list(zip(arguments[::2], arguments[1::2], strict=True))
 
 
-def read_texts(path: Path, columns: Columns, progress: Progress, *, pair: bool) -> Iterator[Text]:
+def read_texts(
+    path: Path,
+    columns: Columns,
+    progress: Progress,
+    *,
+    pair: bool,
+    task: Task = Task.TEXT_CLASSIFICATION,
+) -> Iterator[Text]:
     """Stream the texts of a file (`-`: standard input): lines, CSV, TSV or JSON lines.
 
     In plain lines an empty one is a text too, so that output line N belongs to input line N; a
@@ -64,11 +71,16 @@ def read_texts(path: Path, columns: Columns, progress: Progress, *, pair: bool) 
     if kind == "lines":
         return _lines(source)
     if kind == "jsonl" and (path == STANDARD_INPUT or not _starts_with_object(path)):
+        if task is Task.QUESTION_ANSWERING:
+            names = {"text": columns.text or "question", "pair": columns.pair or "context"}
+            columns = replace(columns, **names)
         return _json_lines(source, columns)
-    # Whatever the model does with it, what stands in a column is a text.
-    examples = open_examples(path, Task.TEXT_CLASSIFICATION, columns, labelled=False, pair=pair)
+    # Whatever the model does with it, what stands in a column is a text; questions have JSON too.
+    if task is not Task.QUESTION_ANSWERING or kind != "jsonl":
+        task = Task.TEXT_CLASSIFICATION
+    examples = open_examples(path, task, columns, labelled=False, pair=pair)
     progress.say(examples.said)
-    return (example.input for example in examples if isinstance(example, TextExample))
+    return (example.input for example in examples if not isinstance(example, TokenExample))
 
 
 def _kind(path: Path) -> str:

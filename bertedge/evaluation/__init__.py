@@ -1,17 +1,29 @@
 """Any engine over labelled examples: what it predicts, its scores, and how two engines agree."""
 
 from bertedge.evaluation.labeller import Labeller, Model
-from bertedge.evaluation.labelling import Labelling, agreement, answer_all, run, summarize
+from bertedge.evaluation.labelling import (
+    Labelling,
+    agreement,
+    answer_all,
+    ask_all,
+    run,
+    summarize,
+)
+from bertedge.evaluation.questions import Asked, decide_questions, grade_file
 from bertedge.evaluation.texts import Answers, judge, score_texts
 from bertedge.evaluation.words import score_frames, score_words
 
 __all__ = [
     "Answers",
+    "Asked",
     "Labeller",
     "Labelling",
     "Model",
     "agreement",
     "answer_all",
+    "ask_all",
+    "decide_questions",
+    "grade_file",
     "judge",
     "run",
     "score_frames",

@@ -55,7 +55,10 @@ class Labeller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What came of some examples; arrays are of texts, or one for the words of each text."""
+    """What came of some examples; arrays are of texts, or one for the words of each text.
+
+    Of questions `gold` is what each best answer is worth, `answers.FOUND`.
+    """
 
     gold: list[NDArray[Any]]
     predicted: list[NDArray[Any]]

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertedge import metrics
+from bertedge.answers import score_answers
 from bertedge.confidence import CalibrationError, calibration_error
 from bertedge.evaluation.embeddings import embed
 from bertedge.evaluation.labeller import Labeller, Part
 from bertedge.evaluation.masks import fill
+from bertedge.evaluation.questions import Asked, ask, decide_questions, join
 from bertedge.evaluation.texts import Answers, answer, judge, score_texts
 from bertedge.evaluation.words import score_frames, score_words, tag
 from bertedge.examples import Example, ExampleFile
@@ -34,8 +36,8 @@ class Labelling:
     """None for texts of which nothing but their embeddings is known."""
     predicted: NDArray[Any]
     """As `runtime.decisions.decide` gives it, or label numbers `(words,)` (that of a text's intent
-    before those of its words), or tokens `(masks,)`, of all texts in turn; or embeddings
-    `(examples, texts, hidden)`."""
+    before those of its words), or tokens `(masks,)`, or spans `(questions,)`, of all texts in turn;
+    or embeddings `(examples, texts, hidden)`."""
     rows: int
     truncated: int
     """Texts of which the end was not seen; token labels are read in windows, so never cut."""
@@ -69,6 +71,12 @@ def answer_all(
         logits=np.concatenate([part.logits for part in parts]),
         truncated=sum(part.truncated for part in parts),
     )
+
+
+def ask_all(labeller: Labeller, examples: ExampleFile, progress: Progress | None = None) -> Asked:
+    """Run the engine over a file of questions, before anything is decided."""
+    chunks = _chunks(examples, progress or Silent())
+    return join([ask(labeller, chunk) for chunk in chunks])
 
 
 def summarize(labeller: Labeller, parts: Sequence[Part], *, rows: int, seconds: float) -> Labelling:
@@ -107,6 +115,8 @@ def _label(labeller: Labeller, chunk: list[Example], path: Path) -> Part:
             return fill(labeller, chunk)
         case Task.FEATURE_EXTRACTION:
             return embed(labeller, chunk)
+        case Task.QUESTION_ANSWERING:
+            return decide_questions(ask(labeller, chunk), labeller.decision)
 
 
 def _score(labeller: Labeller, parts: Sequence[Part]) -> AnyScores | None:
@@ -127,6 +137,8 @@ def _score(labeller: Labeller, parts: Sequence[Part]) -> AnyScores | None:
             if not gold:
                 return None
             return metrics.similarity_scores(np.concatenate(gold), np.concatenate(predicted))
+        case Task.QUESTION_ANSWERING:
+            return score_answers(np.concatenate(gold), labeller.decision.threshold)
 
 
 def _calibration(labeller: Labeller, parts: Sequence[Part]) -> CalibrationError | None:

@@ -1,6 +1,13 @@
-"""Labelled data (CSV, TSV, JSON lines, CoNLL columns, folders; .gz alike) as examples."""
+"""Labelled data (CSV, TSV, JSON lines, CoNLL, SQuAD JSON, folders; .gz alike) as examples."""
 
-from bertedge.examples.example import Columns, Example, TextExample, TokenExample
+from bertedge.examples.example import (
+    Columns,
+    Example,
+    GoldAnswer,
+    QuestionExample,
+    TextExample,
+    TokenExample,
+)
 from bertedge.examples.files import ExampleFile, open_examples
 from bertedge.examples.hashing import hash_examples
 
@@ -8,6 +15,8 @@ __all__ = [
     "Columns",
     "Example",
     "ExampleFile",
+    "GoldAnswer",
+    "QuestionExample",
     "TextExample",
     "TokenExample",
     "hash_examples",

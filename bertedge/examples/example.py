@@ -25,7 +25,7 @@ class Columns:
     header: bool | None = None
     """Whether the first row of a CSV or TSV file names the columns."""
     format: str | None = None
-    """csv, tsv, jsonl or conll, where the file's extension does not say it."""
+    """csv, tsv, jsonl, conll or squad, where the file's extension does not say it."""
     label_separator: str | None = None
     """Between the labels of one cell, where a text may have several."""
 
@@ -75,7 +75,39 @@ class TokenExample:
         return (*intent, *(self.tags or ()))
 
 
-Example = TextExample | TokenExample
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldAnswer:
+    """A right answer to a question."""
+
+    text: str
+    start: int
+    """First character in the context, where the text stands."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionExample:
+    """A question about a context, with its answers where the file has them."""
+
+    question: str
+    """May be blank, as some are in real files."""
+    context: str
+    answers: tuple[GoldAnswer, ...] | None
+    """All that are right, none where the context holds none; None where they are not read."""
+    where: str
+    """In the file, for messages: the line, or the question's id."""
+
+    @property
+    def input(self) -> tuple[str, str]:
+        """The question and the context."""
+        return (self.question, self.context)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """None: what is found is a span."""
+        return ()
+
+
+Example = TextExample | TokenExample | QuestionExample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

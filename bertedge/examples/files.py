@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bertedge.errors import DataError, SettingError
-from bertedge.examples import conll, json_lines, parallel, tabular, targets
+from bertedge.examples import conll, json_lines, parallel, questions, tabular, targets
 from bertedge.examples.example import Columns, Example, Request, TextExample
 from bertedge.examples.hashing import hash_examples
 from bertedge.examples.lines import check_file, read_lines
 from bertedge.tasks import ProblemType, Task
 
 PLAIN = "text"
-FORMATS = ("csv", "tsv", "jsonl", "conll")
+SQUAD = "squad"
+FORMATS = ("csv", "tsv", "jsonl", "conll", SQUAD)
 _EXTENSIONS = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -63,6 +64,8 @@ class ExampleFile:
             return json_lines.read(self.path, self.columns, self.task, self.problem_type)
         if self.columns.format == PLAIN:
             return _read_plain(self.path)
+        if self.columns.format == SQUAD:
+            return questions.read(self.path, labelled=self.columns.label is not None)
         if self.columns.format == "conll":
             return conll.read(self.path, self.columns)
         if self.columns.format == parallel.FORMAT:
@@ -99,9 +102,13 @@ def open_examples(
         problem_type, pair = ProblemType.REGRESSION, True
     _check_columns(task, columns, pair)
     request = Request(task=task, labelled=labelled, pair=pair, problem_type=problem_type)
+    if task is Task.QUESTION_ANSWERING:
+        request = replace(request, pair=True)
     columns = _settle_label_separator(_settle_format(path, task, columns), request)
     if columns.format == "jsonl":
         columns = json_lines.resolve(path, columns, request)
+    elif columns.format == SQUAD:
+        columns = _settle_squad(path, columns, request)
     elif columns.format == "conll":
         columns = conll.resolve(path, columns, request)
     else:
@@ -110,7 +117,7 @@ def open_examples(
         path=path,
         task=task,
         columns=columns,
-        pair=columns.pair is not None,
+        pair=columns.pair is not None or columns.format == SQUAD,
         said=_say(request, columns),
         problem_type=problem_type,
     )
@@ -205,9 +212,21 @@ def _settle_format(path: Path, task: Task, columns: Columns) -> Columns:
             f"{path} has CoNLL columns, but texts with labels are read from CSV, TSV or JSON "
             "lines; choose with --format, or --task token-classification"
         )
+    if (task is Task.QUESTION_ANSWERING) != (name == SQUAD) and name != "jsonl":
+        raise SettingError(
+            f"{path} is read as {name}, but questions with answers are read from SQuAD's JSON or "
+            "JSON lines, and they alone; choose with --format, or another --task"
+        )
     if name == "jsonl" and (separator is not None or columns.header is not None):
         raise SettingError(f"{path} is JSON lines; leave --separator and --header out")
     return replace(columns, format=name, separator=separator)
+
+
+def _settle_squad(path: Path, columns: Columns, request: Request) -> Columns:
+    settled = Columns(format=SQUAD, label="answers" if request.labelled else None)
+    if columns not in (settled, Columns(format=SQUAD), Columns(format=SQUAD, label="answers")):
+        raise SettingError(f"{path} is SQuAD JSON, which names its own fields; leave columns out")
+    return settled
 
 
 def _settle_label_separator(columns: Columns, request: Request) -> Columns:
@@ -229,6 +248,8 @@ def _guess_format(path: Path, task: Task) -> str:
     extension = _extension(path)
     if extension == ".txt":
         return "conll" if task.tags_words else "tsv"
+    if task is Task.QUESTION_ANSWERING and extension == ".json":
+        return SQUAD if questions.looks_like_document(path) else "jsonl"
     if extension in _EXTENSIONS:
         return _EXTENSIONS[extension]
     raise SettingError(
@@ -251,6 +272,10 @@ def _say(request: Request, columns: Columns) -> str:
     words = {"text": "text", "pair": "second text", "label": label}
     if request.task.tags_words:
         words = {"text": "words", "label": "tags", "intent": "intent"}
+    if request.task is Task.QUESTION_ANSWERING:
+        words = {"text": "question", "pair": "context", "label": "answers"}
+    if columns.format == SQUAD:
+        return "SQuAD JSON, " + ("questions with answers" if columns.label else "questions alone")
     numbered = columns.format == "conll" or columns.header is False
     parts = []
     for field, word in words.items():

@@ -23,6 +23,7 @@ PAIRS = {
     "s1": "s2",
     "#1_string": "#2_string",
     "premise": "hypothesis",
+    "question": "context",
 }
 # A name of an earlier tier is taken before all of a later one; two of one tier are an error.
 TEXTS: Tiers = (
@@ -43,6 +44,8 @@ VALUES: Tiers = (
     *LABELS,
     ("score", "similarity", "similarity_score", "relatedness_score", "rating", "value", "stars"),
 )
+QUESTIONS: Tiers = (("question",), ("query",))
+ANSWERS: Tiers = (("answers",),)
 TOKENS: Tiers = (("tokens",), ("words", "token", "word"))
 TAGS: Tiers = (("tags",), ("ner_tags", "labels", "slots", "ner", "tag"))
 INTENTS: Tiers = (("intent",), ("label", "category", "class", "intents", "domain", "target"))
@@ -100,6 +103,8 @@ def label_names(request: Request) -> Tiers:
     """Give the names that a column of labels (or tags, or values) may have."""
     if request.task.tags_words:
         return TAGS
+    if request.task is Task.QUESTION_ANSWERING:
+        return ANSWERS
     return VALUES if request.problem_type is ProblemType.REGRESSION else LABELS
 
 
@@ -120,7 +125,11 @@ def resolve_names(header: Header, columns: Columns, request: Request) -> Columns
     if intent is None and request.labelled and request.task is Task.INTENT_SLOTS:
         intent = _guess(header, INTENTS, "intent", told)
     told = replace(told, intent=intent)
-    tiers = {Task.TOKEN_CLASSIFICATION: TOKENS, Task.INTENT_SLOTS: (*TOKENS, *TEXTS)}
+    tiers = {
+        Task.TOKEN_CLASSIFICATION: TOKENS,
+        Task.INTENT_SLOTS: (*TOKENS, *TEXTS),
+        Task.QUESTION_ANSWERING: QUESTIONS,
+    }
     text = told.text or _guess(header, tiers.get(request.task, TEXTS), "text", told)
     pair = told.pair
     if pair is None and not tokens and request.pair is not False:

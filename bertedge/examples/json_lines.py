@@ -11,13 +11,15 @@ from bertedge.examples import guessing
 from bertedge.examples.example import (
     Columns,
     Example,
+    QuestionExample,
     Request,
     TextExample,
     TokenExample,
     check_text,
     shorten,
 )
-from bertedge.examples.lines import read_lines
+from bertedge.examples.lines import check_surrogates, read_lines
+from bertedge.examples.questions import question_example
 from bertedge.examples.tags import TagError, to_iob2
 from bertedge.examples.targets import Place, Target, of_json
 from bertedge.tasks import ProblemType, Task
@@ -49,6 +51,8 @@ def read(path: Path, columns: Columns, task: Task, problem_type: ProblemType) ->
                 yield _token_example(path, line, item, columns)
             case Task.INTENT_SLOTS:
                 yield _intent_example(path, line, item, columns)
+            case Task.QUESTION_ANSWERING:
+                yield _question_example(path, line, item, columns)
 
 
 def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -70,7 +74,7 @@ def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 'such as {"text": "…", "label": "…"}'
             )
         if "\\u" in text:
-            _check_surrogates(path, line, item)
+            check_surrogates(f"{path}:{line}", item)
         yield line, item
 
 
@@ -78,17 +82,6 @@ def _hint(line: int, text: str) -> str:
     if line == 1 and text.strip() in ("[", "{", "[{"):
         return "; the file looks like one JSON document: write one object a line"
     return "; write one object a line"
-
-
-def _check_surrogates(path: Path, line: int, item: dict[str, Any]) -> None:
-    try:
-        json.dumps(item, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError as error:
-        half = f"\\u{ord(error.object[error.start]):04x}"
-        raise DataError(
-            f"{path}:{line}: {half} is half of a surrogate pair, no character; "
-            "write the other half beside it, or delete it"
-        ) from None
 
 
 def _text_example(place: Place, item: dict[str, Any], columns: Columns) -> TextExample:
@@ -141,6 +134,20 @@ def _intent_example(path: Path, line: int, item: dict[str, Any], columns: Column
     place = Place(path=path, line=line, problem_type=ProblemType.SINGLE_LABEL, separator=None)
     target = of_json(place, columns.intent, _value(path, line, item, columns.intent))
     return replace(words, intent=target.label)
+
+
+def _question_example(
+    path: Path, line: int, item: dict[str, Any], columns: Columns
+) -> QuestionExample:
+    where = f"{path}:{line}"
+    given = None if columns.label is None else _value(path, line, item, columns.label)
+    return question_example(
+        where,
+        question=_value(path, line, item, columns.text),
+        context=_value(path, line, item, columns.pair),
+        answers=given,
+        labelled=columns.label is not None,
+    )
 
 
 def _strings(path: Path, line: int, item: dict[str, Any], key: str | None) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import codecs
 import difflib
 import gzip
+import json
 import re
 import zlib
 from collections.abc import Iterator
@@ -62,6 +63,18 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         ) from None
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+def check_surrogates(where: str, item: object) -> None:
+    """Raise DataError for half of a surrogate pair in any text of what JSON gave."""
+    try:
+        json.dumps(item, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise DataError(
+            f"{where}: {half} is half of a surrogate pair, no character; "
+            "write the other half beside it, or delete it"
+        ) from None
 
 
 def _open(path: Path) -> IO[bytes]:

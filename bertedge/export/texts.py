@@ -3,7 +3,7 @@
 import itertools
 
 from bertedge.checkpoint import Checkpoint
-from bertedge.examples import Example, ExampleFile, TokenExample
+from bertedge.examples import Example, ExampleFile, QuestionExample, TokenExample
 from bertedge.runtime.batching import Batch, pad
 from bertedge.runtime.tokenization import Encoded, Tokenizer
 from bertedge.tasks import Text
@@ -74,7 +74,7 @@ def texts_of(example: Example, *, pair: bool) -> list[Text]:
     """Give what a model reads of an example: two texts where it compares them, one by one."""
     if isinstance(example, TokenExample):
         return [" ".join(example.tokens)]
-    if pair or example.pair is None:
+    if pair or isinstance(example, QuestionExample) or example.pair is None:
         return [example.input]
     return [example.text, example.pair]
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bertedge.answers import best_threshold
 from bertedge.confidence import (
     CalibrationError,
     best_f1_threshold,
@@ -15,7 +16,7 @@ from bertedge.confidence import (
     label_loss,
     multi_label_loss,
 )
-from bertedge.evaluation import Answers, judge
+from bertedge.evaluation import Answers, Asked, judge
 from bertedge.runtime.decisions import score
 from bertedge.tasks import Decision, ProblemType
 
@@ -40,6 +41,13 @@ def settle(decision: Decision, answers: Answers, *, calibrate: bool) -> Settled:
         decision = replace(decision, temperature=calibration.temperature)
     return Settled(
         decision=choose_threshold(decision, answers.logits, answers.gold), calibration=calibration
+    )
+
+
+def settle_questions(decision: Decision, asked: Asked) -> Settled:
+    """Choose when a question has no answer, where that occurs in the dev data."""
+    return Settled(
+        decision=replace(decision, threshold=best_threshold(asked.found)), calibration=None
     )
 
 

@@ -9,9 +9,12 @@ import torch
 import transformers
 from torch.nn import functional
 
+from bertedge.checkpoint import logits_of
 from bertedge.finetune.features import IGNORED
 from bertedge.heads import Heads
 
+NEVER = -1e4
+"""The logit of padding."""
 _LAYER = re.compile(r"^(.*\.layer\.)(\d+)(\..*)$")
 _MULTI_LABEL = "multi_label_classification"
 
@@ -117,10 +120,9 @@ class Distiller(transformers.Trainer):
         plain = {name: tensor for name, tensor in inputs.items() if name != "labels"}
         with torch.no_grad():
             answers = lesson.teacher(**plain, output_hidden_states=True)
-        labels = inputs["labels"]
         pairs = zip(
-            _rows(outputs["logits"], labels, lesson.heads),
-            _rows(answers.logits, labels, lesson.heads),
+            _rows(outputs, inputs, lesson.heads),
+            _rows(answers, inputs, lesson.heads),
             strict=True,
         )
         problem = lesson.teacher.config.problem_type
@@ -141,13 +143,17 @@ class Distiller(transformers.Trainer):
 
 
 def _rows(
-    logits: torch.Tensor, labels: torch.Tensor, heads: Heads | None
+    outputs: Any, inputs: dict[str, torch.Tensor], heads: Heads | None
 ) -> tuple[torch.Tensor, ...]:
     """Take the logits that have a label: of texts, or of the pieces that begin a word.
 
-    With two heads those of each head, in its own columns.
+    With two heads those of each head, in its own columns. Of answers it is those of all tokens, to
+    begin and to end at: `(2 x windows, sequence)`.
     """
-    logits = logits.float()
+    logits, labels = logits_of(outputs).float(), inputs["labels"]
+    if "start_logits" in outputs:
+        padding = inputs["attention_mask"].unsqueeze(-1) == 0
+        return (logits.masked_fill(padding, NEVER).transpose(1, 2).flatten(0, 1),)
     if logits.ndim == 2:
         return (logits,)
     labelled = labels != IGNORED

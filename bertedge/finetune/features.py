@@ -1,6 +1,6 @@
 """Labelled examples to tokenized Arrow data sets, streamed through `datasets`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,9 @@ from typing import Any
 import datasets
 import numpy as np
 
+from bertedge.checkpoint import SPAN_LABELS
 from bertedge.errors import DataError
-from bertedge.examples import ExampleFile, TextExample
+from bertedge.examples import Example, ExampleFile, GoldAnswer, QuestionExample, TextExample
 from bertedge.heads import PREFIX, has_intents, intent_label
 from bertedge.runtime.tokenization import Encoded, Tokenizer
 from bertedge.tasks import Decision, ProblemType, Task
@@ -17,6 +18,8 @@ from bertedge.tasks import Decision, ProblemType, Task
 PLAIN = Decision()
 IGNORED = -100
 """The label that PyTorch's cross entropy leaves out."""
+TRUNCATED, WINDOWED = 1, 2
+"""Flags of a text's first row."""
 OUTSIDE = "O"
 VALUE = "value"
 """The name of what regression gives a text."""
@@ -24,14 +27,18 @@ VALUE = "value"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """A tokenized data set: input_ids, token_type_ids, labels, length."""
+    """A tokenized data set: input_ids, token_type_ids, labels, length.
+
+    The labels of a window over a context are the first and the last token of the answer (0, [CLS],
+    where not all of it is there), the number of the question, and that of the first token.
+    """
 
     data: datasets.Dataset
     rows: int
     truncated: int
-    """Texts whose end was cut off (text tasks)."""
+    """Texts, or questions, whose end was cut off."""
     windowed: int
-    """Texts read in several windows (token tasks); nothing of them is lost."""
+    """Texts, or contexts, read in several windows; nothing of them is lost."""
 
 
 def find_labels(examples: ExampleFile, decision: Decision = PLAIN) -> tuple[str, ...]:
@@ -57,6 +64,12 @@ def find_labels(examples: ExampleFile, decision: Decision = PLAIN) -> tuple[str,
             labels = _tags(found)
         case Task.INTENT_SLOTS:
             return (*_intents(examples, found), *_slots(examples, found))
+        case Task.QUESTION_ANSWERING:
+            if not any(map(_answer, examples)):
+                raise DataError(
+                    f"{examples.path} has no question with an answer; training needs some"
+                )
+            return SPAN_LABELS
     if len(labels) < least:
         only = f"only the label {labels[0]!r}" if labels else "no label in any row"
         wanted = "at least two" if least == 2 else "at least one"
@@ -74,6 +87,8 @@ def check_labels(
     known = {*labels, *(() if decision.out_of_scope is None else (decision.out_of_scope,))}
     scopes = set()
     for example in examples:
+        if isinstance(example, QuestionExample):
+            continue  # its answers stand in its context
         names = example.names
         scopes.add(decision.out_of_scope in names)
         for name in names:
@@ -101,12 +116,15 @@ def build(
         _rows, gen_kwargs={"examples": examples, "labels": labels}, cache_dir=str(cache)
     )
 
-    def tokenize(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    def tokenize(batch: dict[str, list[Any]], numbers: list[int]) -> dict[str, list[Any]]:
+        if examples.task is Task.QUESTION_ANSWERING:
+            return _tokenize_questions(batch, numbers, tokenizer)
         return _tokenize(batch, examples.task, tokenizer)
 
     data = rows.map(
         tokenize,
         batched=True,
+        with_indices=True,
         batch_size=2000,
         remove_columns=rows.column_names,
         cache_file_name=str(cache / "tokenized.arrow"),
@@ -116,15 +134,21 @@ def build(
     return Features(
         data=data.remove_columns("flag"),
         rows=len(rows),
-        truncated=int((flags == 1).sum()),
-        windowed=int((flags == 2).sum()),
+        truncated=int((flags & TRUNCATED > 0).sum()),
+        windowed=int((flags & WINDOWED > 0).sum()),
     )
 
 
 def _rows(examples: ExampleFile, labels: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     number = {label: i for i, label in enumerate(labels)}
     for example in examples:
-        if isinstance(example, TextExample):
+        if isinstance(example, QuestionExample):
+            answer = _answer(example)
+            start = answer.start if answer else -1
+            end = start + len(answer.text) if answer else -1
+            row = {"question": example.question, "context": example.context}
+            yield row | {"start": start, "end": end}
+        elif isinstance(example, TextExample):
             if examples.problem_type is not ProblemType.SINGLE_LABEL or example.label in number:
                 target = _target(example, examples.problem_type, number)
                 yield {"text": example.text, "pair": example.pair, "label": target}
@@ -165,9 +189,27 @@ def _tokenize(
                 _piece_labels(item, names[item.text], joint=joint, continued=follows)
                 for item, follows in zip(encoded, continued, strict=True)
             ]
-            starts = np.array([not follows for follows in continued])
-            several = np.append(~starts[1:], False)
-            flags = [2 if flag else 0 for flag in starts & several]
+            flags = _windowed(encoded)
+    return _columns(encoded, labels, flags)
+
+
+def _tokenize_questions(
+    batch: dict[str, list[Any]], numbers: list[int], tokenizer: Tokenizer
+) -> dict[str, list[Any]]:
+    pairs = zip(batch["question"], batch["context"], strict=True)
+    windows = tokenizer.encode_questions(list(pairs))
+    spans = list(zip(batch["start"], batch["end"], strict=True))
+    labels = [
+        [*find_span(item, *spans[item.text]), numbers[item.text], item.first] for item in windows
+    ]
+    flags = _windowed(windows)
+    cut = [int(item.truncated and item.first == 0) for item in windows]
+    return _columns(windows, labels, [flag | one for flag, one in zip(flags, cut, strict=True)])
+
+
+def _columns(
+    encoded: Sequence[Encoded], labels: list[Any], flags: list[int]
+) -> dict[str, list[Any]]:
     return {
         "input_ids": [item.ids for item in encoded],
         "token_type_ids": [item.type_ids for item in encoded],
@@ -175,6 +217,26 @@ def _tokenize(
         "labels": labels,
         "flag": flags,
     }
+
+
+def _windowed(encoded: Sequence[Encoded]) -> list[int]:
+    """Flag the first window of each text that has several."""
+    texts = [item.text for item in encoded]
+    pairs = zip(texts, [-1, *texts[:-1]], [*texts[1:], -1], strict=True)
+    return [WINDOWED * (before != text == after) for text, before, after in pairs]
+
+
+def find_span(item: Encoded, start: int, end: int) -> tuple[int, int]:
+    """Find the first and the last token of the characters `start` to `end` in a window.
+
+    (0, 0), the place of [CLS], where the window does not hold them all.
+    """
+    offsets = item.offsets[item.content]
+    if start < 0 or not len(offsets) or start < offsets[0, 0] or end > offsets[-1, 1]:
+        return 0, 0
+    first = int(np.searchsorted(offsets[:, 1], start, "right"))
+    last = int(np.searchsorted(offsets[:, 0], end, "left")) - 1
+    return (item.content.start + first, item.content.start + last) if first <= last else (0, 0)
 
 
 def _piece_labels(item: Encoded, names: np.ndarray, *, joint: bool, continued: bool) -> np.ndarray:
@@ -219,6 +281,12 @@ def _slots(examples: ExampleFile, found: set[str]) -> list[str]:
             f"--task {Task.TEXT_CLASSIFICATION} for intents alone"
         )
     return labels
+
+
+def _answer(example: Example) -> GoldAnswer | None:
+    """Take the first answer, where there is one: a model is trained on one a question."""
+    answers = example.answers if isinstance(example, QuestionExample) else None
+    return answers[0] if answers else None
 
 
 def _check_values(examples: ExampleFile, values: set[float]) -> tuple[str, ...]:

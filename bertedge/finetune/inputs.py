@@ -39,7 +39,7 @@ def open_inputs(recipe: Recipe) -> Inputs:
     teacher = _open_teacher(recipe, train, labels) if recipe.teacher else None
     base = checkpoints.fetch(recipe.base)
     config = checkpoints.read_config(base)
-    words = recipe.task is not Task.TEXT_CLASSIFICATION
+    words = recipe.task is Task.TOKEN_CLASSIFICATION
     tokenizer = checkpoints.load_tokenizer(base, words=words)
     longest = checkpoints.longest_input(config, tokenizer)
     if recipe.max_length and recipe.max_length > longest:
@@ -59,7 +59,8 @@ def open_inputs(recipe: Recipe) -> Inputs:
         dev=dev,
         labels=labels,
         teacher=teacher,
-        max_length=recipe.max_length or (teacher.max_length if teacher else longest),
+        max_length=recipe.max_length
+        or (teacher.max_length if teacher else checkpoints.usual_length(recipe.task, longest)),
     )
 
 

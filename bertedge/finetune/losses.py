@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bertedge.checkpoint import logits_of
 from bertedge.finetune.features import IGNORED, Features
 from bertedge.finetune.recipe import ClassWeights, Recipe
 from bertedge.heads import split_heads
@@ -16,7 +17,12 @@ Loss = Callable[..., torch.Tensor]
 
 
 def weighted_loss(recipe: Recipe, features: Features, labels: tuple[str, ...]) -> Loss | None:
-    """Make the loss of balanced classes, or of intents and tags; None: the model's own is right."""
+    """Make the loss of balanced classes, or of intents and tags, or of spans.
+
+    None where the model's own is right.
+    """
+    if recipe.task is Task.QUESTION_ANSWERING:
+        return span_loss
     joint = recipe.task is Task.INTENT_SLOTS
     balanced = recipe.class_weights is not ClassWeights.NONE
     if not balanced and not joint:
@@ -33,6 +39,22 @@ def weighted_loss(recipe: Recipe, features: Features, labels: tuple[str, ...]) -
         heads = split_heads(labels)
         blocks = [heads.intent_columns, heads.tag_columns]
     return _cross_entropy(counts, blocks, balanced=balanced)
+
+
+def span_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+    """Give the mean cross entropy of the first and the last token of the answer, as BERT's own.
+
+    `labels` are those of `Features`. What the model itself would do cannot share the batches of an
+    optimizer step, nor tell in which order it met the windows.
+    """
+    logits = logits_of(outputs).float()
+    total = sum(
+        torch.nn.functional.cross_entropy(logits[..., side], labels[:, side], reduction="sum")
+        for side in (0, 1)
+    )
+    items = labels.numel() if num_items_in_batch is None else num_items_in_batch
+    rows = items / labels.shape[1]  # what Trainer counts are numbers
+    return torch.as_tensor(total / (2 * rows))
 
 
 def _cross_entropy(counts: NDArray[np.int64], blocks: Sequence[slice], *, balanced: bool) -> Loss:

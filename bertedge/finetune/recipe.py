@@ -158,7 +158,10 @@ def _check_problem(recipe: Recipe) -> None:
             f"out_of_scope is for one label a text; with {recipe.problem_type} a text that "
             "nothing fits simply has no label"
         )
-    if recipe.problem_type is ProblemType.REGRESSION and (
-        recipe.class_weights is not ClassWeights.NONE
-    ):
-        raise SettingError("class_weights is balanced, but regression has no classes")
+    classless = {
+        "regression has": recipe.problem_type is ProblemType.REGRESSION,
+        "answers have": recipe.task is Task.QUESTION_ANSWERING,
+    }
+    for what, asked in classless.items():
+        if asked and recipe.class_weights is not ClassWeights.NONE:
+            raise SettingError(f"class_weights is balanced, but {what} no classes")

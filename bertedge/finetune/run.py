@@ -4,6 +4,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from bertedge.checkpoint import DataFile, Setting, Training
 from bertedge.errors import CheckpointError
 from bertedge.examples import ExampleFile
 from bertedge.finetune import features, training
-from bertedge.finetune.decisions import Settled, settle
+from bertedge.finetune.decisions import Settled, settle, settle_questions
 from bertedge.finetune.distill import make_student
 from bertedge.finetune.inputs import Inputs, open_inputs
 from bertedge.finetune.recipe import Recipe
@@ -92,7 +93,7 @@ def _run(
     if inputs.dev:
         dev = features.build(inputs.dev, inputs.labels, tokenizer, work / _cache("dev"))
     if first:
-        _say_lengths(train, inputs.max_length, progress)
+        _say_lengths(recipe.task, train, inputs.max_length, progress)
     transformers.set_seed(recipe.seed)
     teacher = checkpoints.load_model(inputs.teacher) if inputs.teacher else None
     material = training.Material(
@@ -102,6 +103,7 @@ def _run(
         train=train,
         dev=dev,
         teacher=teacher,
+        grade=partial(evaluation.grade_file, tokenizer, inputs.dev) if inputs.dev else None,
     )
     trained = training.train(recipe, material, work, progress)
     accelerate.PartialState().wait_for_everyone()  # all have read the best weights from `work`
@@ -124,8 +126,13 @@ def _tokenizer_json(inputs: Inputs) -> str:
     return str(backend.to_str())
 
 
-def _say_lengths(train: features.Features, max_length: int, progress: Progress) -> None:
-    if train.truncated:
+def _say_lengths(task: Task, train: features.Features, max_length: int, progress: Progress) -> None:
+    if train.truncated and task is Task.QUESTION_ANSWERING:
+        progress.say(
+            f"{train.truncated:,} of {train.rows:,} training questions are too long to stand "
+            f"before windows of {max_length} tokens; their ends are not seen (--max-length)"
+        )
+    elif train.truncated:
         share = train.truncated / train.rows
         progress.say(
             f"{train.truncated:,} of {train.rows:,} training texts ({share:.1%}) are longer than "
@@ -182,16 +189,23 @@ def _judge(
         pad_token_id=int(inputs.tokenizer.pad_token_id),
         decision=settled.decision,
     )
-    if recipe.task is not Task.TEXT_CLASSIFICATION:
-        return Judged(settled=settled, dev=evaluation.run(labeller, inputs.dev, progress))
     began = time.perf_counter()
-    answers = evaluation.answer_all(labeller, inputs.dev, progress)
-    settled = settle(settled.decision, answers, calibrate=recipe.calibrate)
+    match recipe.task:
+        case Task.TEXT_CLASSIFICATION:
+            answers = evaluation.answer_all(labeller, inputs.dev, progress)
+            settled = settle(settled.decision, answers, calibrate=recipe.calibrate)
+            part, rows = evaluation.judge(answers, settled.decision), len(answers.gold)
+        case Task.QUESTION_ANSWERING:
+            asked = evaluation.ask_all(labeller, inputs.dev, progress)
+            settled = settle_questions(settled.decision, asked)
+            part, rows = evaluation.decide_questions(asked, settled.decision), len(asked.found)
+        case _:
+            return Judged(settled=settled, dev=evaluation.run(labeller, inputs.dev, progress))
     labeller = replace(labeller, decision=settled.decision)
     dev = evaluation.summarize(
         labeller,
-        [evaluation.judge(answers, settled.decision)],
-        rows=len(answers.gold),
+        [part],
+        rows=rows,
         seconds=time.perf_counter() - began,
     )
     return Judged(settled=settled, dev=dev)

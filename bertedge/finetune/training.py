@@ -12,6 +12,7 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
+from bertedge.answers import Records, best_threshold, score_answers
 from bertedge.errors import StoppedError
 from bertedge.evaluation import score_frames, score_texts, score_words
 from bertedge.finetune.decisions import choose_threshold
@@ -23,6 +24,7 @@ from bertedge.heads import best_labels, split_heads
 from bertedge.metrics import AnyScores
 from bertedge.progress import Progress
 from bertedge.runtime.decisions import decide
+from bertedge.runtime.decoding import Floats
 from bertedge.tasks import Decision, ProblemType, Task
 from bertedge.training.precision import Precision, choose_precision
 from bertedge.training.watch import Watch, interruptible
@@ -39,6 +41,8 @@ class Material:
     train: Features
     dev: Features | None
     teacher: transformers.PreTrainedModel | None
+    grade: Callable[[Floats], Records] | None = None
+    """Grades the logits of the dev data's windows, in turn, where they answer questions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,7 @@ def train(recipe: Recipe, material: Material, work: Path, progress: Progress) ->
         eval_dataset=dev.data if dev else None,
         data_collator=_collator(recipe.task, material.tokenizer),
         processing_class=material.tokenizer,
-        compute_metrics=_metrics(recipe, material.labels),
+        compute_metrics=_metrics(recipe, material),
         compute_loss_func=weighted_loss(recipe, train_data, material.labels),
         callbacks=_callbacks(recipe, watch, evaluated=dev is not None),
     )
@@ -114,6 +118,8 @@ def metric_name(task: Task, problem_type: ProblemType) -> str:
             return "masked_accuracy"
         case Task.FEATURE_EXTRACTION:
             return "spearman"
+        case Task.QUESTION_ANSWERING:
+            return "answer_f1"
 
 
 def freeze(model: transformers.PreTrainedModel, what: str | int | None) -> None:
@@ -152,6 +158,7 @@ def _arguments(
         ddp_backend="gloo" if "WORLD_SIZE" in os.environ and not cuda else None,
         group_by_length=True,
         length_column_name="length",
+        label_names=["labels"],
         eval_strategy="epoch" if evaluated else "no",
         save_strategy="epoch",
         save_total_limit=1,
@@ -169,7 +176,7 @@ def _arguments(
 
 def _collator(task: Task, tokenizer: transformers.PreTrainedTokenizerFast) -> Any:
     match task:
-        case Task.TEXT_CLASSIFICATION:
+        case Task.TEXT_CLASSIFICATION | Task.QUESTION_ANSWERING:
             return transformers.DataCollatorWithPadding(tokenizer)
         case Task.TOKEN_CLASSIFICATION | Task.INTENT_SLOTS:
             return transformers.DataCollatorForTokenClassification(
@@ -197,8 +204,10 @@ def _callbacks(recipe: Recipe, watch: Watch, *, evaluated: bool) -> list[Any]:
 
 
 def _metrics(
-    recipe: Recipe, labels: tuple[str, ...]
+    recipe: Recipe, material: Material
 ) -> Callable[[transformers.EvalPrediction], dict[str, float]]:
+    labels = material.labels
+
     def compute(prediction: transformers.EvalPrediction) -> dict[str, float]:
         gold, logits = prediction.label_ids, prediction.predictions
         scores: AnyScores
@@ -217,6 +226,10 @@ def _metrics(
                 gold, best = gold[whole], best_labels(logits[whole], split_heads(labels))
                 kept = gold != IGNORED
                 scores = score_frames(_each(gold, kept), _each(best, kept), labels)
+            case Task.QUESTION_ANSWERING:
+                assert material.grade is not None
+                found = material.grade(_in_order(gold, np.stack(logits, axis=-1)))
+                scores = score_answers(found, best_threshold(found))
         return {scores.metric: scores.value}
 
     return compute
@@ -225,3 +238,9 @@ def _metrics(
 def _each(numbers: NDArray[Any], kept: NDArray[np.bool_]) -> list[NDArray[Any]]:
     """Give what is kept of each row."""
     return [row[own] for row, own in zip(numbers, kept, strict=True)]
+
+
+def _in_order(labels: NDArray[np.int64], logits: Floats) -> Floats:
+    """Put the logits of windows in the order of the file; Trainer sorts them by length."""
+    order = np.lexsort((labels[:, 3], labels[:, 2]))
+    return logits[order]

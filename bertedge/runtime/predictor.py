@@ -22,6 +22,7 @@ from bertedge.runtime.graphs import Graphs
 from bertedge.runtime.intents import find_intents
 from bertedge.runtime.masks import fill, without_mask
 from bertedge.runtime.opening import Opened, open_variant
+from bertedge.runtime.questions import answer_each
 from bertedge.runtime.similarity import cosine_matrix
 from bertedge.runtime.tokenization import Encoded, Tokenizer
 from bertedge.tasks import (
@@ -42,7 +43,8 @@ Texts = Iterable[Text] | NDArray[np.float32]
 CHUNK = 1024
 """Texts that are tokenized, sorted by length and held at a time."""
 TOP_K = 5
-"""Tokens that a mask gets, as from transformers' pipeline."""
+"""Tokens that a mask gets, as from transformers' pipeline, which gives a question one answer."""
+_TOP_K = {Task.FILL_MASK: TOP_K, Task.QUESTION_ANSWERING: 1}
 _CHUNK_CHARACTERS = 2_000_000
 LONG_INPUT = 32_000
 """Characters (some 8,000 tokens) from which on every core runs batches of its own."""
@@ -122,9 +124,10 @@ class Predictor:
     ) -> list[Prediction]:
         """Label texts (or tuples of two, for a pair model), in the order given.
 
+        A model that answers questions takes tuples of a question and its context.
         `aggregation` says how tokens become entities: none, simple, first (the default: a word
         takes the label of its first token), average or max. `top_k` is how many tokens a mask
-        gets (5), for a model that fills masks. `token_budget` bounds a batch, in tokens with
+        gets (5), or answers a question (1). `token_budget` bounds a batch, in tokens with
         padding; by default it is what `runtime.tuning` measured here, once, on the first input
         that was long enough. DataError names a text that is none.
         """
@@ -243,6 +246,8 @@ class Predictor:
                 return self._tokenizer.encode(texts)
             case Task.TOKEN_CLASSIFICATION | Task.INTENT_SLOTS:
                 return self._tokenizer.encode_windows([t for t in texts if isinstance(t, str)])
+            case Task.QUESTION_ANSWERING:
+                return self._tokenizer.encode_questions([t for t in texts if isinstance(t, tuple)])
             case Task.FILL_MASK:
                 rows = self._tokenizer.encode(texts)
                 if (odd := without_mask(rows, self._tokenizer.mask)) is not None:
@@ -274,6 +279,10 @@ class Predictor:
                         slots=found.entities,
                         windows=found.windows,
                     )
+            case Task.QUESTION_ANSWERING:
+                contexts = [text[1] for text in texts]
+                decision = self.manifest.decision
+                yield from answer_each(contexts, encoded, logits, decision, top_k=asked.top_k)
             case Task.FILL_MASK:
                 for row, answers in zip(encoded, logits, strict=True):
                     masks = fill(answers, self._tokenizer, asked.top_k)
@@ -309,10 +318,14 @@ class Predictor:
             ) from None
 
     def _top_k(self, top_k: int | None) -> int:
+        default = _TOP_K.get(self.task)
         if top_k is None:
-            return TOP_K
-        if self.task is not Task.FILL_MASK:
-            raise SettingError(f"top_k is {top_k}, but this model fills no masks; leave it out")
+            return default or 1
+        if default is None:
+            raise SettingError(
+                f"top_k is {top_k}, but this model neither fills masks nor answers questions; "
+                "leave it out"
+            )
         if top_k < 1:
             raise SettingError(f"top_k is {top_k}; give 1 or more")
         return top_k

@@ -18,6 +18,9 @@ Ints = NDArray[np.int64]
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _UNKNOWN_TOKENS = ("[UNK]", "<unk>")
 _MASK_TOKENS = ("[MASK]", "<mask>")
+LONGEST_OVERLAP = 128
+"""Tokens that two windows over a context share, where the model reads enough of them: the stride
+of the BERT paper, and of transformers' pipeline."""
 _NO_OFFSETS = np.empty((0, 2), np.int64)
 _NO_WORDS = np.empty(0, np.int64)
 
@@ -45,7 +48,7 @@ class Encoded:
     text: int
     """Which of the texts given it came from."""
     truncated: bool
-    """True where the text was longer than the model reads."""
+    """True where the text (of a windowed context: its question) was longer than the model reads."""
 
     @property
     def special(self) -> NDArray[np.bool_]:
@@ -77,6 +80,7 @@ class Tokenizer:
         self._after = specials - self._before
         self._room = max_length - specials
         self._stride = min(max_length // 4 if stride is None else stride, self._room - 1)
+        self._overlap = min(max_length // 2, LONGEST_OVERLAP)
         self._prefix = getattr(native.model, "continuing_subword_prefix", None)
         self._unknown = _unknown_token(native)
         self._token_lengths = np.full(native.get_vocab_size(), -1, np.int64)
@@ -95,6 +99,17 @@ class Tokenizer:
         """Give the windows of texts that are split into words already; `word_ids` index them."""
         encodings = _encode(partial(self._native.encode_batch, is_pretokenized=True), words)
         return [w for text, encoding in enumerate(encodings) for w in self._windows(text, encoding)]
+
+    def encode_questions(self, pairs: Sequence[tuple[str, str]]) -> list[Encoded]:
+        """Give the windows over the context of each pair of a question and a context.
+
+        The question stands before each window; `content`, `offsets` and `word_ids` are of the
+        context. Windows are those that tokenizers' own truncation "only_second" makes. A question
+        that would leave several windows room for little more than they share is cut, and
+        `truncated`.
+        """
+        encodings = _encode(self._native.encode_batch, pairs)
+        return [w for pair, encoding in enumerate(encodings) for w in self._asked(pair, encoding)]
 
     @property
     def mask(self) -> int:
@@ -178,6 +193,36 @@ class Tokenizer:
                 truncated=False,
             )
 
+    def _asked(self, pair: int, encoding: tokenizers.Encoding) -> Iterator[Encoded]:
+        ids = np.array(encoding.ids, np.int64)
+        type_ids = np.array(encoding.type_ids, np.int64)
+        offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+        word_ids = np.array([-1 if w is None else w for w in encoding.word_ids], np.int64)
+        origin = np.array([-1 if s is None else s for s in encoding.sequence_ids], np.int64)
+        question, context = np.flatnonzero(origin == 0), np.flatnonzero(origin == 1)
+        specials = len(ids) - len(question) - len(context)
+        longest = self._max_length - specials - self._overlap - self._overlap // 4
+        kept = np.flatnonzero(origin != 1)
+        truncated = len(ids) > self._max_length and len(question) > max(longest, 0)
+        if truncated:
+            kept = np.setdiff1d(kept, question[max(longest, 0) :])
+        before = kept[kept < context[0]] if len(context) else kept
+        after = kept[len(before) :]
+        room = self._max_length - len(kept)
+        for first in overlapping(len(context), room, min(self._overlap, room - 1)):
+            own = context[first : first + room]
+            take = np.concatenate([before, own, after])
+            yield Encoded(
+                ids=ids[take],
+                type_ids=type_ids[take],
+                offsets=offsets[take],
+                word_ids=word_ids[take],
+                content=slice(len(before), len(before) + len(own)),
+                first=first,
+                text=pair,
+                truncated=truncated,
+            )
+
     def _lengths(self, ids: Ints) -> Ints:
         # Filled as tokens are met: asking for the whole vocabulary would slow the first answer.
         unseen = np.unique(ids[self._token_lengths[ids] < 0])
@@ -207,6 +252,11 @@ def window_starts(size: int, room: int, stride: int) -> list[int]:
     if size <= room:
         return [0]
     return [*range(0, size - room, room - stride), size - room]
+
+
+def overlapping(size: int, room: int, stride: int) -> range:
+    """Tell where windows begin, as `window_starts`, of which the last may be short."""
+    return range(0, max(size - stride, 1), room - stride)
 
 
 def best_context(windows: Sequence[Encoded]) -> list[slice]:

@@ -13,7 +13,7 @@ import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
+from bertedge.checkpoint import AUTO_MODELS, SPAN_LABELS, TorchEngine, load_model, open_checkpoint
 from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS, fuse
 from bertedge.export.graph import export_graph
 from bertedge.export.texts import parity_batches
@@ -24,6 +24,11 @@ from bertedge.tasks import Task
 POSITIONS = 64
 CLASSES = ("bad", "fair", "good")
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+LABELS = {
+    Task.TEXT_CLASSIFICATION: CLASSES,
+    Task.TOKEN_CLASSIFICATION: TAGS,
+    Task.QUESTION_ANSWERING: SPAN_LABELS,
+}
 WORDS = ("the", "in", "not", "good", "bad", "very", "berlin", "paris", "anna", "met", "hotel", "no")
 
 Checkpoints = Callable[..., Path]
@@ -91,7 +96,9 @@ def byte_level() -> PreTrainedTokenizerFast:
     vocabulary = {piece: i for i, piece in enumerate(pieces)}
     backend = Tokenizer(models.BPE(vocabulary, []))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    backend.post_processor = processors.RobertaProcessing(
+        ("</s>", 2), ("<s>", 0), add_prefix_space=False
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         pad_token="<pad>",
@@ -146,17 +153,12 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
     def make(kind: str, task: Task = Task.TEXT_CLASSIFICATION, **changes: object) -> Path:
         folder = tmp_path_factory.mktemp("checkpoints") / f"{kind}-{next(numbers)}"
         tokenizer = byte_level() if kind == "roberta" else wordpiece()
-        labels = CLASSES if task is Task.TEXT_CLASSIFICATION else TAGS
+        labels = LABELS[task]
         config = configure(kind, len(tokenizer), **changes)
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: i for i, label in enumerate(labels)}
         torch.manual_seed(1)
-        auto = (
-            transformers.AutoModelForSequenceClassification
-            if task is Task.TEXT_CLASSIFICATION
-            else transformers.AutoModelForTokenClassification
-        )
-        auto.from_config(config).save_pretrained(folder)
+        AUTO_MODELS[task].from_config(config).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         return folder
 

@@ -106,6 +106,51 @@ def test_all_windows_of_a_long_text_are_full(size: int, stride: int) -> None:
     assert size < 8 or all(end - start == 8 for start, end in zip(starts, ends, strict=True))
 
 
+@pytest.mark.parametrize("max_length", [24, 40, 64])
+def test_windows_over_a_context_are_those_of_tokenizers(json: str, max_length: int) -> None:
+    native = tokenizers.Tokenizer.from_str(json)
+    native.no_padding()
+    native.enable_truncation(max_length, stride=max_length // 2, strategy="only_second")
+    tokenizer = Tokenizer(json, max_length=max_length)
+    questions = itertools.cycle(["turn the lights", "", "the", "日本"])
+    pairs = list(zip(questions, sentences(40, 60, seed=1), strict=False))
+    windows = tokenizer.encode_questions(pairs)
+    expected = [
+        (number, window)
+        for number, first in enumerate(native.encode_batch(pairs))
+        for window in (first, *first.overflowing)
+    ]
+    assert len(windows) == len(expected) > 45
+    for window, (number, wanted) in zip(windows, expected, strict=True):
+        assert window.text == number and not window.truncated
+        assert window.ids.tolist() == wanted.ids
+        assert window.type_ids.tolist() == wanted.type_ids
+        content = [i for i, origin in enumerate(wanted.sequence_ids) if origin == 1]
+        assert np.arange(len(window.ids))[window.content].tolist() == content
+        assert window.offsets[window.content].tolist() == [[*wanted.offsets[i]] for i in content]
+        words = [wanted.word_ids[i] for i in content]
+        assert window.word_ids[window.content].tolist() == words
+
+
+def test_a_question_that_fills_the_window_is_cut_so_that_the_context_is_read(json: str) -> None:
+    tokenizer = Tokenizer(json, max_length=32)
+    context = "turn the lights " * 20
+    (whole,) = tokenizer.encode_questions([("the " * 20, "turn")])
+    assert not whole.truncated and len(whole.ids) == 24
+    windows = tokenizer.encode_questions([("the " * 500, context)])
+    assert all(window.truncated and len(window.ids) <= 32 for window in windows)
+    assert windows[0].first == 0 and windows[-1].offsets[windows[-1].content][-1, 1] == 319
+    firsts = [window.first for window in windows]
+    assert set(np.diff(firsts).tolist()) == {4}  # 20 tokens of the context, 16 of them shared
+
+
+def test_a_context_without_tokens_is_one_empty_window(json: str) -> None:
+    tokenizer = Tokenizer(json, max_length=32)
+    for context in ("", " \n", "\x07"):
+        (window,) = tokenizer.encode_questions([("the", context)])
+        assert window.content.start == window.content.stop and len(window.ids) == 4
+
+
 def test_words_keep_their_numbers_through_windows(json: str) -> None:
     tokenizer = Tokenizer(json, max_length=12)
     rows = [["turn", "", "unbelievableness", "\x00", "off"] * 6, [], ["kitchen"]]

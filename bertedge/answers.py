@@ -1,0 +1,121 @@
+"""Exact match and F1 of answers to questions, as SQuAD's own evaluation has them, and thresholds.
+
+Texts in Han characters or kana, which no spaces part, are compared by character, as MLQA's
+evaluation does it for Chinese (Lewis et al., "MLQA", 2020), and lose Unicode's punctuation too.
+"""
+
+import re
+import string
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPAN = np.dtype([("start", np.int64), ("end", np.int64)])
+"""Of an answer, in characters; (-1, -1) where there is none."""
+NO_SPAN = (-1, -1)
+FOUND = np.dtype(
+    [
+        *(("start", np.int64), ("end", np.int64), ("exact", np.float64), ("f1", np.float64)),
+        *(("margin", np.float64), ("impossible", np.bool_)),
+    ]
+)
+"""Of a question: the best answer and what it is worth; how far the score of there being none is
+above its score; whether there is none."""
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_UNSPACED = re.compile(
+    "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002ffff]"
+)
+
+Records = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerScores:
+    """The scores of a model that answers questions, each from 0 to 1."""
+
+    metric: str
+    """"answer_f1": what `value` is."""
+    value: float
+    exact_match: float
+    answerable: float | None
+    """F1 on the questions that have an answer; None where all have."""
+    unanswerable: float | None
+    """Share of the questions without an answer that are given none; None where all have one."""
+
+
+def exact_match(text: str, gold: Sequence[str]) -> float:
+    """Tell whether `text` is one of the right answers (none: ""), normalised: 1.0 or 0.0."""
+    return float(any(_tokens(text) == _tokens(each) for each in gold or ("",)))
+
+
+def f1(text: str, gold: Sequence[str]) -> float:
+    """Give the F1 of the words (or characters) of `text` against the right answer nearest to it."""
+    return max(_f1(_tokens(text), _tokens(each)) for each in gold or ("",))
+
+
+def decide(found: Records, threshold: float | None) -> Records:
+    """Give the span that answers each question, of `FOUND`; none where it is impossible."""
+    spans = np.empty(len(found), SPAN)
+    spans["start"], spans["end"] = found["start"], found["end"]
+    spans[_given_none(found, threshold)] = NO_SPAN
+    return spans
+
+
+def score_answers(found: Records, threshold: float | None) -> AnswerScores:
+    """Score what `decide` gives; no answer is right where there is none."""
+    if not len(found):
+        raise ValueError("there are no questions to score")
+    none, impossible = _given_none(found, threshold), found["impossible"]
+    exact, overlap = (np.where(none, impossible, found[name]) for name in ("exact", "f1"))
+    some = bool(impossible.any())
+    return AnswerScores(
+        metric="answer_f1",
+        value=float(overlap.mean()),
+        exact_match=float(exact.mean()),
+        answerable=float(overlap[~impossible].mean()) if some and not impossible.all() else None,
+        unanswerable=float(overlap[impossible].mean()) if some else None,
+    )
+
+
+def best_threshold(found: Records) -> float | None:
+    """Choose the threshold with the highest F1; None where every question has an answer.
+
+    Halfway between two margins that occur, which leaves both as much room.
+    """
+    if not found["impossible"].any():
+        return None
+    order = np.argsort(found["margin"], kind="stable")
+    margins = found["margin"][order]
+    # With the first i questions answered, and none of the others.
+    gained = np.append(0.0, np.cumsum(found["f1"][order] - found["impossible"][order]))
+    borders = np.concatenate([[margins[0] - 1], margins, [margins[-1] + 1]])
+    middles = (borders[1:] + borders[:-1]) / 2
+    apart = borders[1:] > borders[:-1]
+    return float(f"{middles[np.argmax(np.where(apart, gained, -np.inf))]:.6g}")
+
+
+def _given_none(found: Records, threshold: float | None) -> NDArray[np.bool_]:
+    none: NDArray[np.bool_] = found["start"] < 0
+    return none if threshold is None else none | (found["margin"] > threshold)
+
+
+def _f1(text: list[str], gold: list[str]) -> float:
+    if not text or not gold:
+        return float(text == gold)
+    same = (Counter(text) & Counter(gold)).total()
+    return 2 * same / (len(text) + len(gold))
+
+
+def _tokens(text: str) -> list[str]:
+    """Split normalised text into words, or characters where no spaces part words."""
+    text = text.lower().translate(_PUNCTUATION)
+    if not _UNSPACED.search(text):
+        return _ARTICLES.sub(" ", text).split()
+    text = "".join(" " if unicodedata.category(c)[0] == "P" else c for c in text)
+    return _UNSPACED.sub(r" \g<0> ", _ARTICLES.sub(" ", text)).split()

@@ -1,0 +1,88 @@
+"""Questions about contexts: what is answered, what that is worth, what is decided."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bertedge.answers import FOUND, NO_SPAN, Records, decide, exact_match, f1
+from bertedge.evaluation.labeller import Labeller, Part
+from bertedge.examples import Example, QuestionExample
+from bertedge.runtime.decoding import Floats
+from bertedge.runtime.questions import answer_each
+from bertedge.runtime.session import infer
+from bertedge.runtime.tokenization import Encoded, Tokenizer
+from bertedge.tasks import Decision
+
+CHUNK = 256
+"""Questions whose windows `grade_file` holds at a time."""
+ANY = Decision()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The best answers to questions beside what is right, before anything is decided."""
+
+    found: Records
+    """`answers.FOUND`, one a question."""
+    truncated: int
+    """Questions of which the end was not seen."""
+
+
+def ask(labeller: Labeller, examples: Sequence[Example]) -> Asked:
+    """Run the engine over questions with known answers."""
+    questions = [each for each in examples if isinstance(each, QuestionExample)]
+    windows = labeller.tokenizer.encode_questions([each.input for each in questions])
+    logits = infer(labeller.engine, windows, pad_token_id=labeller.pad_token_id)
+    return _grade(questions, windows, logits)
+
+
+def grade_file(
+    tokenizer: Tokenizer, examples: Iterable[Example], logits: Sequence[Floats]
+) -> Records:
+    """Grade the logits of all windows of a file in turn, which may be padded."""
+    parts = []
+    iterator = iter(examples)
+    place = 0
+    while chunk := list(itertools.islice(iterator, CHUNK)):
+        questions = [each for each in chunk if isinstance(each, QuestionExample)]
+        windows = tokenizer.encode_questions([each.input for each in questions])
+        parts.append(_grade(questions, windows, logits[place : place + len(windows)]).found)
+        place += len(windows)
+    return np.concatenate(parts)
+
+
+def join(parts: Sequence[Asked]) -> Asked:
+    """Put the parts of a file together."""
+    return Asked(
+        found=np.concatenate([part.found for part in parts]),
+        truncated=sum(part.truncated for part in parts),
+    )
+
+
+def decide_questions(asked: Asked, decision: Decision) -> Part:
+    """Decide which questions have no answer."""
+    spans = decide(asked.found, decision.threshold)
+    return Part(gold=[asked.found], predicted=[spans], truncated=asked.truncated)
+
+
+def _grade(
+    questions: Sequence[QuestionExample], windows: Sequence[Encoded], logits: Sequence[Floats]
+) -> Asked:
+    found = np.zeros(len(questions), FOUND)
+    truncated = 0
+    answered = answer_each([each.context for each in questions], windows, logits, ANY)
+    for number, (question, answers) in enumerate(zip(questions, answered, strict=True)):
+        best = answers.answer
+        gold = [each.text for each in question.answers or ()]
+        text = best.text if best else ""
+        found[number] = (
+            *((best.start, best.end) if best else NO_SPAN),
+            exact_match(text, gold),
+            f1(text, gold),
+            answers.no_answer - (best.score if best else 0.0),
+            not gold,
+        )
+        truncated += answers.truncated
+    return Asked(found=found, truncated=truncated)

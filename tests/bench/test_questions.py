@@ -1,0 +1,130 @@
+"""Engines that answer questions: alike on the same pairs, and scored by F1."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs the bench extra")
+
+import torch
+import transformers
+
+from bertedge.bench import bundled, exporting, packed, pipelines
+from bertedge.bench.labelled import draw_labelled, score
+from bertedge.bench.messages import Export, Open, TextWorkload, TokenWorkload
+from bertedge.bench.spans import NO_ANSWER, span_label, span_number, span_of
+from bertedge.bundle import open_bundle
+from bertedge.examples import Columns
+from bertedge.export import ExportConfig, export
+from bertedge.tasks import Answer, Task
+
+CONTEXT = "turn the hall lights off please and play a quiet song in the living room at seven "
+PAIRS = (
+    ("light", "turn the hall lights off"),
+    ("room", CONTEXT),
+    ("song", CONTEXT * 6),
+    ("time", "x"),
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("questions") / "checkpoint"
+    base = checkpoints / "text-classification"
+    torch.manual_seed(1)
+    config = transformers.BertConfig.from_pretrained(base, num_labels=2)
+    transformers.BertForQuestionAnswering(config).save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def answering(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("questions") / "bundle"
+    export(ExportConfig(checkpoint=str(checkpoint), output=output))
+    return output
+
+
+@pytest.fixture(scope="module")
+def optimum(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The graph as Optimum's own users have it."""
+    folder = tmp_path_factory.mktemp("optimum")
+    made = exporting.export(
+        Export(checkpoint=str(checkpoint), task=Task.QUESTION_ANSWERING, folder=str(folder))
+    )
+    assert made.problem is None and made.exported and made.int8 and made.fused
+    return Path(made.exported)
+
+
+@pytest.fixture
+def request_of(opening: Open, checkpoint: Path, answering: Path) -> Open:
+    manifest = open_bundle(answering).manifest
+    return replace(
+        opening,
+        path=str(checkpoint),
+        task=Task.QUESTION_ANSWERING,
+        labels=manifest.labels,
+        tokenizer=str(answering / "tokenizer.json"),
+        max_length=manifest.max_length,
+        precision="fp32",
+        variant=None,
+    )
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_all_engines_give_the_same_answers(
+    request_of: Open, answering: Path, optimum: Path, at_once: bool
+) -> None:
+    workload = TextWorkload(name="texts", texts=PAIRS, at_once=at_once)
+    subjects = [
+        packed.load_torch(request_of),
+        pipelines.load_transformers(request_of),
+        bundled.load(replace(request_of, path=str(answering))),
+        pipelines.load_optimum(replace(request_of, path=str(optimum.parent), variant=optimum.name)),
+    ]
+    labels = []
+    for subject in subjects:
+        prepared = subject.texts(workload)
+        assert prepared.inputs == (1 if at_once else len(PAIRS))
+        labels.append(np.concatenate([prepared.run(i) for i in range(prepared.inputs)]).tolist())
+    assert all(each == labels[0] for each in labels) and len(labels[0]) == len(PAIRS)
+    for (_, context), label in zip(PAIRS, labels[0], strict=True):
+        start, end = span_of(label)
+        assert 0 <= start < end <= len(context)
+
+
+def test_all_engines_run_batches_of_tokens_alike(
+    request_of: Open, answering: Path, optimum: Path
+) -> None:
+    workload = TokenWorkload(name="2x4", batches=((tuple(range(5, 9)), tuple(range(9, 13))),))
+    subjects = [
+        packed.load_torch(request_of),
+        bundled.load(replace(request_of, path=str(answering))),
+        pipelines.load_optimum(replace(request_of, path=str(optimum.parent), variant=optimum.name)),
+    ]
+    labels = [subject.tokens(workload).run(0).tolist() for subject in subjects]
+    assert labels[0] == labels[1] == labels[2] and len(labels[0]) == 8
+
+
+def test_a_span_is_one_number_and_back() -> None:
+    assert span_of(span_number(99_999, 100_000)) == (99_999, 100_000)
+    assert span_label(None) == NO_ANSWER and span_of(NO_ANSWER) == (0, 0)
+    assert span_label(Answer(text="b", start=1, end=2, score=0.5)) == span_number(1, 2)
+
+
+def test_answers_are_scored_by_f1(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    answers = {"text": ["hall lights"], "answer_start": [9]}
+    row = {"question": "what", "context": "turn the hall lights off", "answers": answers}
+    path.write_text((json.dumps(row) + "\n") * 2)
+    texts = draw_labelled(
+        path, Task.QUESTION_ANSWERING, Columns(), ("start", "end"), count=9, seed=0
+    )
+    assert texts.texts == (("what", "turn the hall lights off"),) * 2
+    scored = score(texts, [span_number(9, 20), span_number(9, 13)], "{}")
+    assert scored is not None and scored.scores.metric == "answer_f1"
+    assert scored.scores.value == pytest.approx((1 + 2 / 3) / 2)
+    assert score(texts, [0], "{}") is None

@@ -1,0 +1,277 @@
+"""Questions from a labelled file to a checkpoint: windows, their labels, training, a threshold."""
+
+import dataclasses
+import itertools
+import json
+import random
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from click.testing import CliRunner
+
+from bertedge import evaluation
+from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
+from bertedge.cli import main
+from bertedge.errors import CheckpointError, DataError, SettingError
+from bertedge.examples import QuestionExample, open_examples
+from bertedge.finetune.distill import make_student
+from bertedge.finetune.features import build, find_labels, find_span
+from bertedge.finetune.losses import span_loss
+from bertedge.finetune.recipe import Recipe, read_recipe
+from bertedge.finetune.run import Finetuned, finetune
+from bertedge.progress import Silent
+from bertedge.runtime.tokenization import Tokenizer
+from bertedge.tasks import Task
+from bertedge.training.precision import Precision
+
+COLORS = ["red", "blue", "green", "white"]
+FRUITS = ["apple", "pear", "plum", "grape"]
+FILLERS = ["the", "a", "one", "very", "here", "there", "take", "see"]
+
+
+def write(path: Path, rows: int, *, seed: int, longest: int = 24, impossible: float = 0.0) -> Path:
+    """Ask for the color ("old") or the fruit ("new") of a context that has one of each."""
+    dice = random.Random(seed)
+    paragraphs = []
+    for number in range(rows):
+        words = [dice.choice(COLORS), dice.choice(FRUITS)]
+        asked, answer = dice.choice([("old", words[0]), ("new", words[1])])
+        missing = dice.random() < impossible
+        if missing:
+            words.remove(answer)
+        words += dice.choices(FILLERS, k=dice.randint(3, longest))
+        dice.shuffle(words)
+        context = " ".join(words)
+        answers = [] if missing else [{"text": answer, "answer_start": context.index(answer)}]
+        qa = {"id": str(number), "question": asked, "answers": answers, "is_impossible": missing}
+        paragraphs.append({"context": context, "qas": [qa]})
+    path.write_text(json.dumps({"version": "2.0", "data": [{"paragraphs": paragraphs}]}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def questions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("questions")
+    splits = {"train": (600, 0), "dev": (80, 1)}
+    return {
+        split: write(folder / f"{split}.json", rows, seed=seed, impossible=0.25)
+        for split, (rows, seed) in splits.items()
+    }
+
+
+def recipe(files: dict[str, Path], output: Path, **changes: object) -> Recipe:
+    plain = Recipe(
+        task=Task.QUESTION_ANSWERING,
+        train=files["train"],
+        dev=files["dev"],
+        output=output,
+        max_length=24,
+        epochs=5,
+        learning_rate=3e-3,
+        batch_size=32,
+        precision=Precision.FP32,
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+@pytest.fixture(scope="module")
+def trained(
+    base: Path, questions: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Finetuned:
+    output = tmp_path_factory.mktemp("runs") / "asked"
+    finished = finetune(recipe(questions, output, model=str(base)), Silent())
+    assert finished is not None
+    return finished
+
+
+def test_labels_are_the_tokens_of_the_answer_and_cls_in_windows_without_it(
+    base: Path, questions: dict[str, Path], tmp_path: Path
+) -> None:
+    examples = open_examples(questions["train"], Task.QUESTION_ANSWERING)
+    assert find_labels(examples) == ("start", "end")
+    tokenizer = Tokenizer((base / "tokenizer.json").read_text(), max_length=24)
+    features = build(examples, ("start", "end"), tokenizer, tmp_path)
+    native = transformers.AutoTokenizer.from_pretrained(base)
+    by_question: dict[int, list[str]] = {}
+    for row in features.data:
+        start, end, number, _ = row["labels"]
+        assert len(row["input_ids"]) <= 24 and (start == 0) == (end == 0)
+        text = native.decode(row["input_ids"][start : end + 1]) if start else ""
+        by_question.setdefault(number, []).append(text)
+    windowed = 0
+    for number, example in enumerate(examples):
+        assert isinstance(example, QuestionExample) and example.answers is not None
+        found = by_question[number]
+        wanted = example.answers[0].text if example.answers else ""
+        assert set(found) - {""} == {wanted} - {""}, found
+        windowed += len(found) > 1
+    assert features.rows == 600 and features.windowed == windowed > 50
+    assert features.truncated == 0
+
+
+def test_a_question_longer_than_the_window_is_cut_counted_and_answered(
+    base: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "long.json"
+    context = "see the red plum here " * 8
+    answers = [{"text": "plum", "answer_start": context.index("plum")}]
+    rows = [("new " * 40, context, answers), ("new", "see the", [])]
+    qas = [
+        {"context": c, "qas": [{"id": str(i), "question": q, "answers": a}]}
+        for i, (q, c, a) in enumerate(rows)
+    ]
+    path.write_text(json.dumps({"data": [{"paragraphs": qas}]}))
+    examples = open_examples(path, Task.QUESTION_ANSWERING)
+    tokenizer = Tokenizer((base / "tokenizer.json").read_text(), max_length=24)
+    features = build(examples, ("start", "end"), tokenizer, tmp_path)
+    assert (features.rows, features.truncated, features.windowed) == (2, 1, 1)
+    assert any(row["labels"][0] > 0 for row in features.data)
+
+
+def test_the_span_loss_is_that_of_the_model_itself() -> None:
+    config = transformers.BertConfig(
+        vocab_size=30,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+    )
+    model = transformers.BertForQuestionAnswering(config).eval()
+    ids = torch.randint(0, 30, (6, 9))
+    labels = torch.tensor([[i, i + 2, i, 0] for i in range(6)])
+    own = model(input_ids=ids, start_positions=labels[:, 0], end_positions=labels[:, 1])
+    assert float(span_loss(own, labels)) == pytest.approx(float(own.loss), abs=1e-6)
+    # Two halves of a step add up to the whole, as Trainer counts the items of both.
+    halves = [model(input_ids=ids[half]) for half in (slice(0, 3), slice(3, 6))]
+    parts = [span_loss(halves[i], labels[3 * i : 3 * i + 3], labels.numel()) for i in (0, 1)]
+    assert float(sum(parts)) == pytest.approx(float(own.loss), abs=1e-6)
+
+
+def test_a_tiny_model_learns_to_answer_and_when_there_is_no_answer(
+    trained: Finetuned, questions: dict[str, Path]
+) -> None:
+    scores = trained.training.dev_scores
+    assert scores is not None and scores.metric == "answer_f1" and scores.value > 0.9
+    assert trained.training.pair and trained.training.labels == ("start", "end")
+    assert trained.training.decision.threshold is not None
+    state = json.loads((trained.output / "config.json").read_text())
+    assert state["architectures"] == ["BertForQuestionAnswering"]
+
+
+def test_the_dev_metric_of_an_epoch_is_that_of_the_finished_checkpoint(
+    base: Path, questions: dict[str, Path], tmp_path: Path
+) -> None:
+    class Listening(Silent):
+        said: list[str] = []  # noqa: RUF012
+
+        def say(self, text: str) -> None:
+            self.said.append(text)
+
+    listening = Listening()
+    plain = recipe(questions, tmp_path / "run", model=str(base), epochs=1)
+    finished = finetune(plain, listening)
+    assert finished is not None and finished.training.dev_scores is not None
+    (said,) = [line for line in listening.said if "dev answer_f1" in line]
+    assert float(said.split()[-1]) == pytest.approx(finished.training.dev_scores.value, abs=1e-4)
+
+
+def test_the_checkpoint_scores_the_same_again(
+    trained: Finetuned, questions: dict[str, Path]
+) -> None:
+    checkpoint = open_checkpoint(str(trained.output))
+    engine = TorchEngine(load_model(checkpoint))
+    labeller = evaluation.Labeller.of(checkpoint, checkpoint.tokenizer_json, engine)
+    labelling = evaluation.run(labeller, open_examples(questions["dev"], checkpoint.task))
+    assert labelling.scores == trained.training.dev_scores
+    assert evaluation.agreement(labelling, labelling) == 1.0
+    none = (labelling.predicted["start"] == -1).mean()
+    assert 0.1 < none < 0.4
+    never = dataclasses.replace(
+        labeller, decision=dataclasses.replace(labeller.decision, threshold=None)
+    )
+    other = evaluation.run(never, open_examples(questions["dev"], checkpoint.task))
+    assert evaluation.agreement(labelling, other) == pytest.approx(1 - none)
+
+
+def test_a_student_of_one_layer_learns_from_its_teacher(
+    trained: Finetuned, questions: dict[str, Path], tmp_path: Path
+) -> None:
+    student = recipe(
+        questions, tmp_path / "student", teacher=str(trained.output), layers=1, epochs=3
+    )
+    finished = finetune(student, Silent())
+    assert finished is not None and finished.training.dev_scores is not None
+    untaught = make_student(load_model(open_checkpoint(str(trained.output))), 1)
+    checkpoint = open_checkpoint(str(finished.output))
+    assert checkpoint.source.layers == 1
+    labeller = evaluation.Labeller.of(
+        checkpoint, checkpoint.tokenizer_json, TorchEngine(untaught.eval())
+    )
+    before = evaluation.run(labeller, open_examples(questions["dev"], checkpoint.task))
+    assert finished.training.dev_scores.value > before.scores.value + 0.05
+
+
+def test_data_without_impossible_questions_needs_no_threshold(base: Path, tmp_path: Path) -> None:
+    files = {s: write(tmp_path / f"{s}.json", 40, seed=3) for s in ("train", "dev")}
+    finished = finetune(recipe(files, tmp_path / "run", model=str(base), epochs=1), Silent())
+    assert finished is not None
+    assert finished.training.decision.threshold is None
+    assert finished.training.train.columns.format == "squad"
+
+
+def test_mistakes_are_one_clear_line(
+    base: Path, questions: dict[str, Path], texts: dict[str, Path], tmp_path: Path
+) -> None:
+    nothing = write(tmp_path / "nothing.json", 5, seed=0, impossible=1.0)
+    with pytest.raises(DataError, match="no question with an answer"):
+        finetune(recipe(questions, tmp_path / "out", model=str(base), train=nothing), Silent())
+    with pytest.raises(SettingError, match="questions with answers are read from"):
+        finetune(recipe(texts, tmp_path / "out", model=str(base)), Silent())
+    flags = {
+        **{"task": "question-answering", "train": "a", "output": "b", "model": "c"},
+        "problem_type": "regression",
+    }
+    with pytest.raises(SettingError, match="which is for text-classification"):
+        read_recipe(None, flags)
+    del flags["problem_type"]
+    with pytest.raises(SettingError, match="answers have no classes"):
+        read_recipe(None, flags | {"class_weights": "balanced"})
+    with pytest.raises(CheckpointError, match="without a head for a task"):
+        open_checkpoint(str(base), Task.QUESTION_ANSWERING)
+
+
+def test_the_command_reports_f1_exact_match_and_the_threshold(
+    base: Path, questions: dict[str, Path], tmp_path: Path
+) -> None:
+    arguments = ["finetune", "--task", "question-answering", "--model", base, "--epochs", "1"]
+    files = ["--train", questions["train"], "--dev", questions["dev"], "--max-length", "24"]
+    result = CliRunner().invoke(
+        main, [*map(str, [*arguments, *files]), "--output", str(tmp_path / "run")]
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "answer F1" in result.stdout and "exact match" in result.stdout
+    assert "no answer where that scores" in result.stdout
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["squad_v1_subset/dev.json.gz", "drcd_zh_hant/dev.json.gz"])
+def test_labels_of_real_files_stand_for_their_answers(
+    shared_data: Path, base: Path, tmp_path: Path, name: str
+) -> None:
+    file = open_examples(shared_data / name, Task.QUESTION_ANSWERING)
+    rows = [row for row in itertools.islice(file, 200) if isinstance(row, QuestionExample)]
+    tokenizer = Tokenizer((base / "tokenizer.json").read_text(), max_length=384)
+    seen = set()
+    for window in tokenizer.encode_questions([row.input for row in rows]):
+        row = rows[window.text]
+        assert row.answers is not None
+        start, text = row.answers[0].start, row.answers[0].text
+        first, last = find_span(window, start, start + len(text))
+        if first:
+            seen.add(window.text)
+            begin, end = window.offsets[first, 0], window.offsets[last, 1]
+            # Words that are not in this vocabulary are one token, and wider than the answer.
+            assert begin <= start and end >= start + len(text) and end - begin < len(text) + 25
+    assert len(seen) == len(rows)
