@@ -72,8 +72,8 @@ def read_texts(
         return _lines(source)
     if kind == "jsonl" and (path == STANDARD_INPUT or not _starts_with_object(path)):
         if task is Task.QUESTION_ANSWERING:
-            names = {"text": columns.text or "question", "pair": columns.pair or "context"}
-            columns = replace(columns, **names)
+            question, context = columns.text or "question", columns.pair or "context"
+            columns = replace(columns, text=question, pair=context)
         return _json_lines(source, columns)
     # Whatever the model does with it, what stands in a column is a text; questions have JSON too.
     if task is not Task.QUESTION_ANSWERING or kind != "jsonl":

@@ -29,9 +29,10 @@ from bertedge.training.precision import Precision
 COLORS = ["red", "blue", "green", "white"]
 FRUITS = ["apple", "pear", "plum", "grape"]
 FILLERS = ["the", "a", "one", "very", "here", "there", "take", "see"]
+MAX_LENGTH = 16
 
 
-def write(path: Path, rows: int, *, seed: int, longest: int = 24, impossible: float = 0.0) -> Path:
+def write(path: Path, rows: int, *, seed: int, longest: int = 14, impossible: float = 0.0) -> Path:
     """Ask for the color ("old") or the fruit ("new") of a context that has one of each."""
     dice = random.Random(seed)
     paragraphs = []
@@ -54,7 +55,7 @@ def write(path: Path, rows: int, *, seed: int, longest: int = 24, impossible: fl
 @pytest.fixture(scope="module")
 def questions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("questions")
-    splits = {"train": (600, 0), "dev": (80, 1)}
+    splits = {"train": (1200, 0), "dev": (80, 1)}
     return {
         split: write(folder / f"{split}.json", rows, seed=seed, impossible=0.25)
         for split, (rows, seed) in splits.items()
@@ -67,8 +68,8 @@ def recipe(files: dict[str, Path], output: Path, **changes: object) -> Recipe:
         train=files["train"],
         dev=files["dev"],
         output=output,
-        max_length=24,
-        epochs=5,
+        max_length=MAX_LENGTH,
+        epochs=12,
         learning_rate=3e-3,
         batch_size=32,
         precision=Precision.FP32,
@@ -91,13 +92,13 @@ def test_labels_are_the_tokens_of_the_answer_and_cls_in_windows_without_it(
 ) -> None:
     examples = open_examples(questions["train"], Task.QUESTION_ANSWERING)
     assert find_labels(examples) == ("start", "end")
-    tokenizer = Tokenizer((base / "tokenizer.json").read_text(), max_length=24)
+    tokenizer = Tokenizer((base / "tokenizer.json").read_text(), max_length=MAX_LENGTH)
     features = build(examples, ("start", "end"), tokenizer, tmp_path)
     native = transformers.AutoTokenizer.from_pretrained(base)
     by_question: dict[int, list[str]] = {}
     for row in features.data:
         start, end, number, _ = row["labels"]
-        assert len(row["input_ids"]) <= 24 and (start == 0) == (end == 0)
+        assert len(row["input_ids"]) <= MAX_LENGTH and (start == 0) == (end == 0)
         text = native.decode(row["input_ids"][start : end + 1]) if start else ""
         by_question.setdefault(number, []).append(text)
     windowed = 0
@@ -107,7 +108,7 @@ def test_labels_are_the_tokens_of_the_answer_and_cls_in_windows_without_it(
         wanted = example.answers[0].text if example.answers else ""
         assert set(found) - {""} == {wanted} - {""}, found
         windowed += len(found) > 1
-    assert features.rows == 600 and features.windowed == windowed > 50
+    assert features.rows == 1200 and features.windowed == windowed > 50
     assert features.truncated == 0
 
 
@@ -246,7 +247,7 @@ def test_the_command_reports_f1_exact_match_and_the_threshold(
     base: Path, questions: dict[str, Path], tmp_path: Path
 ) -> None:
     arguments = ["finetune", "--task", "question-answering", "--model", base, "--epochs", "1"]
-    files = ["--train", questions["train"], "--dev", questions["dev"], "--max-length", "24"]
+    files = ["--train", questions["train"], "--dev", questions["dev"], "--max-length", "16"]
     result = CliRunner().invoke(
         main, [*map(str, [*arguments, *files]), "--output", str(tmp_path / "run")]
     )
