@@ -52,7 +52,7 @@ def draw_labelled(
 ) -> LabelledTexts:
     """Draw `count` examples; DataError where the file has no labels, or none the model knows."""
     examples = draw(data, task, columns, labelled=True, pair=None, count=count, seed=seed)
-    whole = [each for each in examples if isinstance(each, TextExample) or each.intent]
+    whole = [e for e in examples if not isinstance(e, TokenExample) or e.intent]
     unknown = {name for each in whole for name in each.names} - set(labels)
     if unknown:
         raise DataError(f"the model does not know the label {min(unknown)!r}")
