@@ -1,13 +1,14 @@
 """Distill the checkpoints of finetune_bars.py to 3 layers; compare both as int8 bundles.
 
-usage: python benchmarks/distill.py SHARED_DATA WORK [SET …]
+usage: python benchmarks/distill.py SHARED_DATA WORK [SET …] [--only train|measure]
 
 WORK holds the teachers and their bundles as finetune_bars.py and end_to_end.py left them. The
 student is trained on the set's whole training file, exported like its teacher, and both bundles
 are timed in processes of their own, by turns: one text at a time, and all texts in batches.
-Writes benchmarks/distill.json.
+`--only` repeats training and export, or all that is measured. Writes benchmarks/distill.json.
 """
 
+import argparse
 import dataclasses
 import json
 import statistics
@@ -15,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from finetune_bars import HERE, SETS, find_files, output_of
+from finetune_bars import HERE, SETS, Set, find_files, output_of
 from provenance import provenance
 
 from bertedge.examples import Columns, open_examples
@@ -26,6 +27,7 @@ RESULT = HERE / "distill.json"
 LAYERS = 3
 TEXTS = 400
 ROUNDS = 7
+BERTEDGE = [sys.executable, "-m", "bertedge"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,17 +39,28 @@ class Plan:
 
 
 PLANS = {
-    "sst2": Plan(epochs=3, learning_rate=1e-4),
+    "sst2": Plan(epochs=1, learning_rate=2e-4),
     "banking77": Plan(epochs=8, learning_rate=2e-4),
 }
 
 
 def main() -> None:
-    shared, work = (Path(argument).absolute() for argument in sys.argv[1:3])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("shared", type=lambda told: Path(told).absolute())
+    parser.add_argument("work", type=lambda told: Path(told).absolute())
+    parser.add_argument("sets", nargs="*", default=list(PLANS))
+    parser.add_argument("--only", choices=("train", "measure"))
+    told = parser.parse_args()
     results = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     rows = results.get("sets", {})
-    for name in sys.argv[3:] or PLANS:
-        rows[name] = measure(name, shared, work)
+    for name in told.sets:
+        data = dataclasses.replace(SETS[name], rows=None)
+        files = find_files(data, told.shared, told.work / name)
+        if told.only != "measure":
+            train(data, PLANS[name], files, told.work / name)
+        if told.only == "train":
+            continue
+        rows[name] = dataclasses.asdict(PLANS[name]) | measure(data, files, told.work / name)
         print(name, json.dumps(rows[name]), flush=True)
         record = {
             **provenance(__file__, "torch", "transformers", "onnxruntime", "optimum-onnx"),
@@ -57,38 +70,45 @@ def main() -> None:
         RESULT.write_text(json.dumps(record, indent=2) + "\n")
 
 
-def measure(name: str, shared: Path, work: Path) -> dict[str, object]:
-    data = dataclasses.replace(SETS[name], rows=None)
-    files = find_files(data, shared, work / name)
-    teacher, student = work / name, work / f"{name}-{LAYERS}-layers"
-    bundles = {"teacher": work / f"{name}-bundle", "student": work / f"{student.name}-bundle"}
-    bertedge = [sys.executable, "-m", "bertedge"]
-    plan = PLANS[name]
-    command = [*bertedge, "finetune", "--overwrite", "--json", f"--task={data.task}"]
+def student_of(teacher: Path) -> Path:
+    return teacher.with_name(f"{teacher.name}-{LAYERS}-layers")
+
+
+def bundle_of(model: Path) -> Path:
+    return model.with_name(f"{model.name}-bundle")
+
+
+def train(data: Set, plan: Plan, files: dict[str, Path], teacher: Path) -> None:
+    """Distill the teacher and export the student."""
+    student = student_of(teacher)
+    command = [*BERTEDGE, "finetune", "--overwrite", f"--task={data.task}"]
     command += [f"--teacher={teacher}", f"--layers={LAYERS}", f"--output={student}"]
     command += [f"--train={files['train']}", f"--dev={files['dev']}"]
     command += [f"--epochs={plan.epochs}", f"--learning-rate={plan.learning_rate}"]
-    training = json.loads(output_of(command))
-    command = [*bertedge, "export", str(student), f"--output={bundles['student']}"]
+    subprocess.run(command, check=True, stdout=sys.stderr)
+    command = [*BERTEDGE, "export", str(student), f"--output={bundle_of(student)}"]
     subprocess.run([*command, "--quantize", "--overwrite"], check=True, stdout=sys.stderr)
 
+
+def measure(data: Set, files: dict[str, Path], teacher: Path) -> dict[str, object]:
+    """Score teacher and student on the test data, and time their bundles."""
+
     def score(model: Path) -> float:
-        said = output_of([*bertedge, "evaluate", str(model), f"--data={files['test']}", "--json"])
+        said = output_of([*BERTEDGE, "evaluate", str(model), f"--data={files['test']}", "--json"])
         return round(json.loads(said)["scores"]["value"], 4)
 
-    times = time_by_turns(bundles, some_texts(files["test"], data.columns), work)
+    student = student_of(teacher)
     found = {
         "teacher_fp32": score(teacher),
-        "teacher_int8": score(bundles["teacher"]),
+        "teacher_int8": score(bundle_of(teacher)),
         "student_fp32": score(student),
-        "student_int8": score(bundles["student"]),
+        "student_int8": score(bundle_of(student)),
     }
+    bundles = {"teacher": bundle_of(teacher), "student": bundle_of(student)}
     return {
         **found,
         "points_lost": round(100 * (found["teacher_fp32"] - found["student_int8"]), 2),
-        **dataclasses.asdict(plan),
-        "seconds": round(training["seconds"], 1),
-        **times,
+        **time_by_turns(bundles, some_texts(files["test"], data.columns), teacher.parent),
     }
 
 

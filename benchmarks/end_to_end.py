@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from finetune_bars import HERE, SETS, find_files
+from finetune_bars import COMPARED, HERE, SETS, find_files
 from provenance import provenance
 
 import bertedge
@@ -20,6 +20,7 @@ from bertedge import evaluation
 from bertedge.bundle import open_bundle
 from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
 from bertedge.examples import Columns, open_examples
+from bertedge.tasks import Task
 
 RESULT = HERE / "end_to_end.json"
 
@@ -28,7 +29,7 @@ def main() -> None:
     shared, work = (Path(argument).absolute() for argument in sys.argv[1:3])
     results = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     rows = results.get("sets", {})
-    for name in sys.argv[3:] or SETS:
+    for name in sys.argv[3:] or COMPARED:
         files = find_files(SETS[name], shared, work / name)
         bundle = work / f"{name}-bundle"
         command = [sys.executable, "-m", "bertedge", "export", str(work / name)]
@@ -46,8 +47,10 @@ def main() -> None:
         RESULT.write_text(json.dumps(record, indent=2) + "\n")
 
 
-def score(folder: Path, bundle: Path, test: Path, columns: dict[str, str]) -> dict[str, object]:
-    checkpoint = open_checkpoint(str(folder))
+def score(
+    folder: Path, bundle: Path, test: Path, columns: dict[str, str], task: Task | None = None
+) -> dict[str, object]:
+    checkpoint = open_checkpoint(str(folder), task)
     opened = open_bundle(bundle)
     engine = bertedge.load(bundle, device="cpu").engine
     problem_type = checkpoint.decision.problem_type

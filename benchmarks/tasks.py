@@ -1,12 +1,13 @@
 """Every task on a real set: what a checkpoint reaches, and what is left of it as an int8 bundle.
 
-usage: python benchmarks/tasks.py MINILM SHARED_DATA WORK [--keep] [SET …]
+usage: python benchmarks/tasks.py MINILM SHARED_DATA WORK [SET …] [--only finetune|export|bench]
 
-For each set: `finetune` (with --keep the checkpoint that is in WORK), `export --quantize`, both
-scored on the test data, and `bench` for the time of one text, alone on the machine. Writes
-benchmarks/tasks.json.
+For each set: `finetune`; `export --quantize`, and both scored on the test data; and `bench` for the
+time of one text. `--only` repeats one of the three with what the others left in WORK; the second
+need not be alone on the machine. The Chinese bases are pretrain.py's. Writes benchmarks/tasks.json.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from provenance import provenance
 
 from bertedge.bundle import open_bundle
 from bertedge.checkpoint import open_checkpoint
+from bertedge.runtime import machine
+from bertedge.tasks import Task
 
 RESULT = HERE / "tasks.json"
 ONE_TEXT = "texts one by one"
@@ -26,17 +29,29 @@ BERTEDGE = [sys.executable, "-m", "bertedge"]
 
 
 def main() -> None:
-    model, shared, work = (Path(argument).absolute() for argument in sys.argv[1:4])
-    work.mkdir(parents=True, exist_ok=True)
-    keep = "--keep" in sys.argv
+    parser = argparse.ArgumentParser()
+    for name in ("minilm", "shared", "work"):
+        parser.add_argument(name, type=lambda told: Path(told).absolute())
+    parser.add_argument("sets", nargs="*", default=list(SETS))
+    parser.add_argument("--only", choices=("finetune", "export", "bench"))
+    told = parser.parse_args()
+    told.work.mkdir(parents=True, exist_ok=True)
     rows = json.loads(RESULT.read_text())["sets"] if RESULT.exists() else {}
-    for name in [argument for argument in sys.argv[4:] if argument != "--keep"] or SETS:
-        data, run = SETS[name], work / name
-        files = find_files(data, shared, run)
-        if not (keep and run.exists()):
-            run_ours(data, files, find_base(data, shared, model, work / f"{name}-base"), run)
-        rows[name] = measure(data, run, work / f"{name}-bundle", files["test"])
-        print(name, json.dumps(rows[name]), flush=True)
+    for name in told.sets:
+        data, run, bundle = SETS[name], told.work / name, told.work / f"{name}-bundle"
+        files = find_files(data, told.shared, run)
+        row = rows.setdefault(name, {"training_cores": machine.cores()})
+        if not data.epochs:
+            run = told.minilm
+        elif told.only in (None, "finetune"):
+            base = find_base(data, told.shared, told.minilm, told.work / f"{name}-base")
+            run_ours(data, files, base, run)
+            row["training_cores"] = machine.cores()
+        if told.only in (None, "export"):
+            row |= measure(data, run, bundle, files)
+        if told.only in (None, "bench"):
+            row |= time_one_text(data, run, bundle, files["test"])
+        print(name, json.dumps(row), flush=True)
         record = {
             **provenance(__file__, "torch", "transformers", "onnxruntime", "optimum-onnx"),
             "sets": rows,
@@ -44,34 +59,37 @@ def main() -> None:
         RESULT.write_text(json.dumps(record, indent=2) + "\n")
 
 
-def measure(data: Set, run: Path, bundle: Path, test: Path) -> dict[str, object]:
-    """Export, score on the test data and time one checkpoint."""
+def measure(data: Set, run: Path, bundle: Path, files: dict[str, Path]) -> dict[str, object]:
+    """Export one checkpoint, and score it and the bundle on the test data."""
     began = time.perf_counter()
     command = [*BERTEDGE, "export", str(run), f"--output={bundle}", "--quantize", "--overwrite"]
+    if not data.epochs:  # nothing that was trained says what it is for and what it is judged on
+        command += [f"--task={data.task}", f"--eval-data={files['dev']}", *columns_of(data)]
     subprocess.run(command, check=True, stdout=sys.stderr)
     seconds = time.perf_counter() - began
-    training = open_checkpoint(str(run)).training
-    assert training is not None
+    training = open_checkpoint(str(run)).training if data.epochs else None
     (variant,) = open_bundle(bundle).manifest.variants
     return {
         "task": data.task,
         "problem_type": data.problem_type if "text" in data.task else None,
-        **score(run, bundle, test, data.columns),
+        **score(run, bundle, files["test"], data.columns, Task(data.task)),
         "variant": variant.name,
         "recipe": variant.quantization.recipe if variant.quantization else None,
-        "threshold": training.decision.threshold,
-        "calibration_error": training.calibration.raw if training.calibration else None,
-        **time_one_text(data, run, bundle, test, variant.name),
-        "training_seconds": round(training.seconds),
+        "threshold": training.decision.threshold if training else None,
+        "calibration_error": (
+            training.calibration.raw if training and training.calibration else None
+        ),
+        "training_seconds": round(training.seconds) if training else None,
         "export_seconds": round(seconds),
     }
 
 
-def time_one_text(data: Set, run: Path, bundle: Path, test: Path, variant: str) -> dict[str, float]:
+def time_one_text(data: Set, run: Path, bundle: Path, test: Path) -> dict[str, float]:
     """Time the test texts one by one, from text to labels, in both engines."""
-    flags = [f"--{name}-column={value}" for name, value in data.columns.items()]
-    command = [*BERTEDGE, "bench", str(bundle), f"--baseline={run}", f"--data={test}"]
-    report = json.loads(output_of([*command, *flags, "--grid=1x16", "--device=cpu", "--json"]))
+    command = [*BERTEDGE, "bench", str(bundle), f"--baseline={run}", f"--data={test}", "--quick"]
+    command += [*columns_of(data), "--grid=1x16", "--device=cpu", "--json"]
+    report = json.loads(output_of(command))
+    (variant,) = open_bundle(bundle).manifest.variants
     p50 = {
         row["engine"]: row["latency"]["p50_ms"]
         for row in report["results"]
@@ -79,8 +97,12 @@ def time_one_text(data: Set, run: Path, bundle: Path, test: Path, variant: str) 
     }
     return {
         "checkpoint_p50_ms": round(p50["torch-fp32"], 3),
-        "int8_p50_ms": round(p50[variant], 3),
+        "int8_p50_ms": round(p50[variant.name], 3),
     }
+
+
+def columns_of(data: Set) -> list[str]:
+    return [f"--{name}-column={value}" for name, value in data.columns.items()]
 
 
 if __name__ == "__main__":

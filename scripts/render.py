@@ -134,10 +134,13 @@ def tasks(record: dict[str, Any]) -> str:
                 f"{row['agreement']:.2%}",
                 f"{row['checkpoint_p50_ms']:.2f} → {row['int8_p50_ms']:.2f}",
                 f"{row['checkpoint_bytes'] / 1e6:.0f} → {row['bundle_bytes'] / 1e6:.0f}",
-                f"{row['training_seconds']}",
+                f"{row['training_seconds']} s ({row['training_cores']})"
+                if row["training_seconds"]
+                else "none",
             ]
         )
-    head = ["set", "task", "metric", "checkpoint → int8", "agree", "text, ms", "MB", "training, s"]
+    head = ["set", "task", "metric", "checkpoint → int8", "agree", "text, ms", "MB"]
+    head.append("trained (cores)")
     said = (
         "Of each task a set, test data; the checkpoint in PyTorch fp32, and the int8 bundle made "
         "of it. Times are medians of one text at a time, tokenizer and decoding included. "
@@ -390,12 +393,11 @@ def distill(record: dict[str, Any]) -> str:
             f"{row['teacher_one_ms']:.2f} → {row['student_one_ms']:.2f} ms, "
             f"**{row['speedup_one']:.2f}x**",
             f"**{row['speedup_all']:.2f}x**",
-            f"{row['seconds']:.0f} s",
         ]
         for name, row in record["sets"].items()
     ]
     head = ["set", "6 layers, fp32", "int8", f"{record['layers']} layers, fp32", "int8"]
-    head += ["one text, int8", "batches, int8", "training"]
+    head += ["one text, int8", "batches, int8"]
     return table(head, rows) + "\n\n" + provenance(record)
 
 

@@ -120,8 +120,10 @@ def test_the_table_of_tasks_fits_a_page():
         "checkpoint_bytes": 90_900_000,
         "bundle_bytes": 23_900_000,
         "training_seconds": 222,
+        "training_cores": 2,
     }
     values = row | {"problem_type": "multi_label_classification", "metric": "micro_f1"}
+    values["training_seconds"] = None
     record = {
         "program": "benchmarks/tasks.py",
         "created": "2031-02-03T04:05:06+00:00",
@@ -134,9 +136,9 @@ def test_the_table_of_tasks_fits_a_page():
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert rows[2:] == [
         "| conll2003_en | token | entity f1 | 0.8519 → 0.8486 | 99.70% | 12.35 → 1.23 | 91 → 24 "
-        "| 222 |",
+        "| 222 s (2) |",
         "| goemotions | multi label | micro f1 | 0.8519 → 0.8486 | 99.70% | 12.35 → 1.23 "
-        "| 91 → 24 | 222 |",
+        "| 91 → 24 | none |",
     ]
     assert max(map(len, rows)) <= 100
     assert "2031-02-03" in text
