@@ -23,7 +23,6 @@ from bertedge.runtime.intents import find_intents
 from bertedge.runtime.masks import fill, without_mask
 from bertedge.runtime.opening import Opened, open_variant
 from bertedge.runtime.questions import answer_each
-from bertedge.runtime.similarity import cosine_matrix
 from bertedge.runtime.tokenization import Encoded, Tokenizer
 from bertedge.tasks import (
     Aggregation,
@@ -192,6 +191,8 @@ class Predictor:
         """
         both = (one, other)
         sides = [each if isinstance(each, np.ndarray) else self.embed(each) for each in both]
+        from bertedge.runtime.similarity import cosine_matrix  # most models have no embeddings
+
         return cosine_matrix(*sides)
 
     @property
