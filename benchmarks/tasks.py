@@ -1,17 +1,17 @@
 """Every task on a real set: what a checkpoint reaches, and what is left of it as an int8 bundle.
 
-usage: python benchmarks/tasks.py MINILM SHARED_DATA WORK [SET …] [--only finetune|export|bench]
+usage: python benchmarks/tasks.py MINILM SHARED_DATA WORK [SET …] [--only STEP] [--cores N]
 
-For each set: `finetune`; `export --quantize`, and both scored on the test data; and `bench` for the
-time of one text. `--only` repeats one of the three with what the others left in WORK; the second
-need not be alone on the machine. The Chinese bases are pretrain.py's. Writes benchmarks/tasks.json.
+For each set the steps: `finetune`; `export --quantize`; `score`, checkpoint and bundle on the test
+data; and `bench` for the time of one text. `--only` does one of them with what the others left in
+WORK; `--cores` says on how many a checkpoint was trained that is there already. The Chinese bases
+are pretrain.py's. Writes benchmarks/tasks.json.
 """
 
 import argparse
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from end_to_end import score
@@ -33,14 +33,15 @@ def main() -> None:
     for name in ("minilm", "shared", "work"):
         parser.add_argument(name, type=lambda told: Path(told).absolute())
     parser.add_argument("sets", nargs="*", default=list(SETS))
-    parser.add_argument("--only", choices=("finetune", "export", "bench"))
+    parser.add_argument("--only", choices=("finetune", "export", "score", "bench"))
+    parser.add_argument("--cores", type=int, default=machine.cores())
     told = parser.parse_args()
     told.work.mkdir(parents=True, exist_ok=True)
     rows = json.loads(RESULT.read_text())["sets"] if RESULT.exists() else {}
     for name in told.sets:
         data, run, bundle = SETS[name], told.work / name, told.work / f"{name}-bundle"
         files = find_files(data, told.shared, run)
-        row = rows.setdefault(name, {"training_cores": machine.cores()})
+        row = rows.setdefault(name, {"training_cores": told.cores})
         if not data.epochs:
             run = told.minilm
         elif told.only in (None, "finetune"):
@@ -48,7 +49,9 @@ def main() -> None:
             run_ours(data, files, base, run)
             row["training_cores"] = machine.cores()
         if told.only in (None, "export"):
-            row |= measure(data, run, bundle, files)
+            export(data, run, bundle, files["dev"])
+        if told.only in (None, "score"):
+            row |= measure(data, run, bundle, files["test"])
         if told.only in (None, "bench"):
             row |= time_one_text(data, run, bundle, files["test"])
         print(name, json.dumps(row), flush=True)
@@ -59,20 +62,22 @@ def main() -> None:
         RESULT.write_text(json.dumps(record, indent=2) + "\n")
 
 
-def measure(data: Set, run: Path, bundle: Path, files: dict[str, Path]) -> dict[str, object]:
-    """Export one checkpoint, and score it and the bundle on the test data."""
-    began = time.perf_counter()
+def export(data: Set, run: Path, bundle: Path, dev: Path) -> None:
+    """Make the int8 bundle."""
     command = [*BERTEDGE, "export", str(run), f"--output={bundle}", "--quantize", "--overwrite"]
     if not data.epochs:  # nothing that was trained says what it is for and what it is judged on
-        command += [f"--task={data.task}", f"--eval-data={files['dev']}", *columns_of(data)]
+        command += [f"--task={data.task}", f"--eval-data={dev}", *columns_of(data)]
     subprocess.run(command, check=True, stdout=sys.stderr)
-    seconds = time.perf_counter() - began
+
+
+def measure(data: Set, run: Path, bundle: Path, test: Path) -> dict[str, object]:
+    """Score checkpoint and bundle on the test data."""
     training = open_checkpoint(str(run)).training if data.epochs else None
     (variant,) = open_bundle(bundle).manifest.variants
     return {
         "task": data.task,
         "problem_type": data.problem_type if "text" in data.task else None,
-        **score(run, bundle, files["test"], data.columns, Task(data.task)),
+        **score(run, bundle, test, data.columns, Task(data.task)),
         "variant": variant.name,
         "recipe": variant.quantization.recipe if variant.quantization else None,
         "threshold": training.decision.threshold if training else None,
@@ -80,7 +85,6 @@ def measure(data: Set, run: Path, bundle: Path, files: dict[str, Path]) -> dict[
             training.calibration.raw if training and training.calibration else None
         ),
         "training_seconds": round(training.seconds) if training else None,
-        "export_seconds": round(seconds),
     }
 
 
