@@ -151,7 +151,7 @@ SETS = {
         train="snips/train",
         dev="snips/dev",
         test="snips/test",
-        epochs=4,
+        epochs=3,
         learning_rate=1e-4,
     ),
     "stsb_en_embeddings": Set(
