@@ -18,6 +18,7 @@ from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS, fuse
 from bertedge.export.graph import export_graph
 from bertedge.export.texts import parity_batches
 from bertedge.export.verify import Probe, ask, difference
+from bertedge.heads import intent_label
 from bertedge.runtime.session import Session, open_native
 from bertedge.tasks import Task
 
@@ -28,6 +29,9 @@ LABELS = {
     Task.TEXT_CLASSIFICATION: CLASSES,
     Task.TOKEN_CLASSIFICATION: TAGS,
     Task.QUESTION_ANSWERING: SPAN_LABELS,
+    Task.INTENT_SLOTS: (intent_label("ask"), intent_label("go"), *TAGS),
+    Task.FILL_MASK: CLASSES,  # whose head knows words, and the next none: neither has labels
+    Task.FEATURE_EXTRACTION: CLASSES,
 }
 WORDS = ("the", "in", "not", "good", "bad", "very", "berlin", "paris", "anna", "met", "hotel", "no")
 

@@ -23,6 +23,8 @@ from bertedge.runtime.session import Session
 from bertedge.tasks import Task
 
 KINDS = ("bert", "roberta", "distilbert", "electra")
+HEADS = (Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION, Task.QUESTION_ANSWERING)
+"""All others have one of these, or tests of their own."""
 RECIPES = ("static", "outliers", "outliers-static", "float-nodes")
 Ship = Callable[..., Shipped]
 Bundles = Callable[..., Path]
@@ -75,7 +77,7 @@ def open_file(folder: Path, file: Any) -> Session:
     )
 
 
-@pytest.mark.parametrize("task", Task)
+@pytest.mark.parametrize("task", HEADS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_float_graphs_answer_what_the_fused_graph_answers(
     kind: str, task: Task, ship: Ship, fused: Callable[..., Any]
@@ -89,7 +91,7 @@ def test_float_graphs_answer_what_the_fused_graph_answers(
         unpadded.logits(batch(9, 4))
 
 
-@pytest.mark.parametrize("task", Task)
+@pytest.mark.parametrize("task", HEADS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_int8_graphs_with_and_without_a_mask_answer_the_same(
     kind: str, task: Task, bundles: Bundles

@@ -10,11 +10,13 @@ from bertedge.export.passes import remove_unread
 from bertedge.tasks import Task
 
 KINDS = ("bert", "roberta", "distilbert", "electra")
+HEADS = (Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION, Task.QUESTION_ANSWERING)
+"""All others have one of these, or tests of their own."""
 
 Fuse = Callable[..., Any]
 
 
-@pytest.mark.parametrize("task", Task)
+@pytest.mark.parametrize("task", HEADS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_layer_is_fused_and_gives_the_checkpoints_logits(
     kind: str, task: Task, fused: Fuse
@@ -29,7 +31,7 @@ def test_every_layer_is_fused_and_gives_the_checkpoints_logits(
     assert graph.off_by(graph.model) < 1e-6
 
 
-@pytest.mark.parametrize("task", Task)
+@pytest.mark.parametrize("task", HEADS)
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_eager_attention_is_fused_to_the_same_graph(kind: str, task: Task, fused: Fuse) -> None:
     # What the test above covers is SDPA; ELECTRA has eager alone.
@@ -56,7 +58,7 @@ def test_query_key_and_value_are_one_product(kind: str, fused: Fuse) -> None:
     assert merged == [[32, 3 * 32]] * 3
 
 
-@pytest.mark.parametrize("task", Task)
+@pytest.mark.parametrize("task", HEADS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_computed_that_the_head_does_not_read(
     kind: str, task: Task, fused: Fuse
