@@ -138,7 +138,7 @@ def _rank(
     from bertedge.cli.texts import read_texts
     from bertedge.examples import Columns
     from bertedge.progress import Silent
-    from bertedge.runtime.predictor import TOP_K
+    from bertedge.runtime.processing import TOP_K
 
     texts = [str(text) for text in read_texts(against, Columns(), Silent(), pair=False)]
     vectors = predictor.embed(texts)
