@@ -164,7 +164,7 @@ def test_labels_that_do_not_part_are_refused(tmp_path: Path) -> None:
 
 
 def test_options_of_other_tasks_are_refused(predictor: Predictor) -> None:
-    with pytest.raises(SettingError, match="fills no masks"):
+    with pytest.raises(SettingError, match="neither fills masks nor answers questions"):
         predictor.predict_one("on", top_k=3)
     with pytest.raises(SettingError, match="choose one of none, simple"):
         predictor.predict_one("on", aggregation="median")
