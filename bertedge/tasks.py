@@ -75,6 +75,9 @@ class Aggregation(StrEnum):
     MAX = "max"
 
 
+OUTSIDE = "O"
+"""The tag of a word that is in no entity, in every scheme."""
+
 Text = str | tuple[str, str]
 """One input: a text, or a pair of texts; a question comes before its context."""
 

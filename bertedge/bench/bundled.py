@@ -16,6 +16,7 @@ from bertedge.errors import SettingError
 from bertedge.heads import intent_label
 from bertedge.runtime.predictor import Predictor
 from bertedge.tasks import (
+    OUTSIDE,
     Aggregation,
     Answers,
     Classification,
@@ -30,8 +31,6 @@ from bertedge.tasks import (
 
 if TYPE_CHECKING:
     from bertedge.bench.subject import Labels
-
-OUTSIDE = "O"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

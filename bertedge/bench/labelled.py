@@ -15,9 +15,7 @@ from bertedge.errors import DataError, SettingError
 from bertedge.evaluation import score_frames
 from bertedge.examples import Columns, Example, QuestionExample, TextExample, TokenExample
 from bertedge.metrics import FrameScores, Scores, classification_scores, entity_scores
-from bertedge.tasks import Task
-
-OUTSIDE = "O"
+from bertedge.tasks import OUTSIDE, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

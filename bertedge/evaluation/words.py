@@ -14,9 +14,7 @@ from bertedge.heads import best_labels, split_heads
 from bertedge.metrics import FrameScores, Scores, classification_scores, entity_scores
 from bertedge.runtime.session import infer
 from bertedge.runtime.tokenization import best_context
-from bertedge.tasks import Task
-
-OUTSIDE = "O"
+from bertedge.tasks import OUTSIDE, Task
 
 
 def tag(labeller: Labeller, examples: Sequence[Example], path: Path) -> Part:

@@ -13,14 +13,13 @@ from bertedge.errors import DataError
 from bertedge.examples import Example, ExampleFile, GoldAnswer, QuestionExample, TextExample
 from bertedge.heads import PREFIX, has_intents, intent_label
 from bertedge.runtime.tokenization import Encoded, Tokenizer
-from bertedge.tasks import Decision, ProblemType, Task
+from bertedge.tasks import OUTSIDE, Decision, ProblemType, Task
 
 PLAIN = Decision()
 IGNORED = -100
 """The label that PyTorch's cross entropy leaves out."""
 TRUNCATED, WINDOWED = 1, 2
 """Flags of a text's first row."""
-OUTSIDE = "O"
 VALUE = "value"
 """The name of what regression gives a text."""
 

@@ -12,12 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertedge.runtime.tokenization import Encoded, Tokenizer, best_context
-from bertedge.tasks import Aggregation, Classification, Decision, Entity
+from bertedge.tasks import OUTSIDE, Aggregation, Classification, Decision, Entity
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
-
-OUTSIDE = "O"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
