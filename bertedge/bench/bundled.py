@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
-from bertedge.bench.packed import best_of, make_batch
+from bertedge.bench.packed import prepare_tokens
 from bertedge.bench.settings import FILLS_MASKS
 from bertedge.bench.spans import span_label
 from bertedge.bench.subject import Prepared
@@ -48,9 +48,8 @@ class Bundled:
 
     def tokens(self, workload: TokenWorkload) -> Prepared:
         """Make batches of token ids ready to run."""
-        batches = [make_batch(rows) for rows in workload.batches]
-        engine, best = self.predictor.engine, best_of(self.predictor.task, self.predictor.labels)
-        return Prepared(inputs=len(batches), run=lambda i: best(engine.logits(batches[i])))
+        predictor = self.predictor
+        return prepare_tokens(predictor.engine, predictor.task, predictor.labels, workload)
 
     def texts(self, workload: TextWorkload) -> Prepared:
         """Make texts ready to run, one by one or all at once."""

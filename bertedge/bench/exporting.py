@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from bertedge.bench.messages import Export, Exported
 from bertedge.errors import first_line
@@ -30,20 +31,26 @@ def export(request: Export) -> Exported:
     )
 
 
-def _export(request: Export, folder: Path) -> Path:
-    import transformers
+def optimum_model(task: Task) -> Any:
+    """Give the class by which Optimum's users export and run a model."""
     from optimum.onnxruntime import (
         ORTModelForQuestionAnswering,
         ORTModelForSequenceClassification,
         ORTModelForTokenClassification,
     )
 
-    models = {
+    return {
         Task.TEXT_CLASSIFICATION: ORTModelForSequenceClassification,
         Task.TOKEN_CLASSIFICATION: ORTModelForTokenClassification,
         Task.QUESTION_ANSWERING: ORTModelForQuestionAnswering,
-    }
-    models[request.task].from_pretrained(request.checkpoint, export=True).save_pretrained(folder)
+    }[task]
+
+
+def _export(request: Export, folder: Path) -> Path:
+    import transformers
+
+    model = optimum_model(request.task).from_pretrained(request.checkpoint, export=True)
+    model.save_pretrained(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(request.checkpoint)
     for place in (folder, folder.with_name(INT8)):  # the engines read it beside their graph
         tokenizer.save_pretrained(place)

@@ -54,9 +54,7 @@ class Packed:
 
     def tokens(self, workload: TokenWorkload) -> Prepared:
         """Make batches of token ids ready to run."""
-        batches = [make_batch(rows) for rows in workload.batches]
-        best = best_of(self.task, self.labels)
-        return Prepared(inputs=len(batches), run=lambda i: best(self.engine.logits(batches[i])))
+        return prepare_tokens(self.engine, self.task, self.labels, workload)
 
     def texts(self, workload: TextWorkload) -> Prepared:
         """Make texts ready to run, one by one or all at once."""
@@ -138,13 +136,22 @@ class Packed:
         return infer(self.engine, rows, pad_token_id=self.pad_token_id, token_budget=token_budget)
 
 
-def make_batch(rows: Sequence[Sequence[int]]) -> Batch:
+def prepare_tokens(
+    engine: Engine, task: Task, labels: tuple[str, ...], workload: TokenWorkload
+) -> Prepared:
+    """Make batches of token ids ready to run by an engine of ours."""
+    batches = [_make_batch(rows) for rows in workload.batches]
+    best = _best_of(task, labels)
+    return Prepared(inputs=len(batches), run=lambda i: best(engine.logits(batches[i])))
+
+
+def _make_batch(rows: Sequence[Sequence[int]]) -> Batch:
     """Make a batch of rows of one length."""
     ids = np.array(rows, np.int64)
     return Batch(input_ids=ids, attention_mask=np.ones_like(ids), token_type_ids=np.zeros_like(ids))
 
 
-def best_of(task: Task, labels: tuple[str, ...]) -> "Callable[[NDArray[np.float32]], Labels]":
+def _best_of(task: Task, labels: tuple[str, ...]) -> "Callable[[NDArray[np.float32]], Labels]":
     """Choose what gives the best label of each text or token of a batch; of embeddings, numbers."""
     match task:
         case Task.FEATURE_EXTRACTION:

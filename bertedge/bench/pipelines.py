@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertedge.bench.exporting import optimum_model
 from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
 from bertedge.bench.plain_onnx import BATCH, IN_ORDER, count_tokens, fill
 from bertedge.bench.spans import span_number
@@ -117,20 +118,10 @@ def load_optimum(request: Open) -> Piped:
     """Make the pipeline from an exported graph (`variant` names its file)."""
     import onnxruntime
     import transformers
-    from optimum.onnxruntime import (
-        ORTModelForQuestionAnswering,
-        ORTModelForSequenceClassification,
-        ORTModelForTokenClassification,
-    )
 
-    models = {
-        Task.TEXT_CLASSIFICATION: ORTModelForSequenceClassification,
-        Task.TOKEN_CLASSIFICATION: ORTModelForTokenClassification,
-        Task.QUESTION_ANSWERING: ORTModelForQuestionAnswering,
-    }
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = request.threads
-    model = models[request.task].from_pretrained(
+    model = optimum_model(request.task).from_pretrained(
         request.path,
         file_name=request.variant,
         session_options=options,
