@@ -81,9 +81,9 @@ def _score_answers(texts: LabelledTexts, predicted: Sequence[int]) -> Scored | N
     for row, example, number in zip(found, texts.examples, predicted, strict=True):
         assert isinstance(example, QuestionExample)
         start, end = span_of(number)
-        answer, gold = example.context[start:end], [each.text for each in example.answers or ()]
-        row["exact"], row["f1"] = exact_match(answer, gold), f1(answer, gold)
-        row["impossible"] = not gold
+        answer = example.context[start:end]
+        row["exact"], row["f1"] = exact_match(answer, example.gold), f1(answer, example.gold)
+        row["impossible"] = not example.gold
     return Scored(scores=score_answers(found, None), names=np.array(predicted, np.str_))
 
 

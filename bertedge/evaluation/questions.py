@@ -75,14 +75,13 @@ def _grade(
     answered = answer_each([each.context for each in questions], windows, logits, ANY)
     for number, (question, answers) in enumerate(zip(questions, answered, strict=True)):
         best = answers.answer
-        gold = [each.text for each in question.answers or ()]
         text = best.text if best else ""
         found[number] = (
             *((best.start, best.end) if best else NO_SPAN),
-            exact_match(text, gold),
-            f1(text, gold),
+            exact_match(text, question.gold),
+            f1(text, question.gold),
             answers.no_answer - (best.score if best else 0.0),
-            not gold,
+            not question.gold,
         )
         truncated += answers.truncated
     return Asked(found=found, truncated=truncated)

@@ -97,6 +97,11 @@ class QuestionExample:
     """In the file, for messages: the line, or the question's id."""
 
     @property
+    def gold(self) -> list[str]:
+        """The words of the right answers."""
+        return [each.text for each in self.answers or ()]
+
+    @property
     def input(self) -> tuple[str, str]:
         """The question and the context."""
         return (self.question, self.context)
