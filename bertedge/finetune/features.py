@@ -183,11 +183,7 @@ def _tokenize(
             encoded = tokenizer.encode_words(batch["tokens"])
             names = [np.asarray(row, dtype=np.int64) for row in batch["names"]]
             joint = task is Task.INTENT_SLOTS
-            continued = [i > 0 and encoded[i - 1].text == e.text for i, e in enumerate(encoded)]
-            labels = [
-                _piece_labels(item, names[item.text], joint=joint, continued=follows)
-                for item, follows in zip(encoded, continued, strict=True)
-            ]
+            labels = [_piece_labels(item, names[item.text], joint=joint) for item in encoded]
             flags = _windowed(encoded)
     return _columns(encoded, labels, flags)
 
@@ -238,7 +234,7 @@ def find_span(item: Encoded, start: int, end: int) -> tuple[int, int]:
     return (item.content.start + first, item.content.start + last) if first <= last else (0, 0)
 
 
-def _piece_labels(item: Encoded, names: np.ndarray, *, joint: bool, continued: bool) -> np.ndarray:
+def _piece_labels(item: Encoded, names: np.ndarray, *, joint: bool) -> np.ndarray:
     """Give the first piece of each word its tag; all other pieces are ignored.
 
     Where a window continues a text, its first word may have begun in the window before. An intent,
@@ -246,6 +242,7 @@ def _piece_labels(item: Encoded, names: np.ndarray, *, joint: bool, continued: b
     """
     labels = np.full(len(item.ids), IGNORED, dtype=np.int64)
     tags = names[1:] if joint else names
+    continued = item.first > 0
     if joint and not continued:
         labels[0] = names[0]
     pieces = np.flatnonzero(item.word_ids >= 0)
