@@ -8,20 +8,14 @@ from typing import Any
 import datasets
 import numpy as np
 
-from bertedge.checkpoint import SPAN_LABELS
-from bertedge.errors import DataError
 from bertedge.examples import Example, ExampleFile, GoldAnswer, QuestionExample, TextExample
-from bertedge.heads import PREFIX, has_intents, intent_label
 from bertedge.runtime.tokenization import Encoded, Tokenizer
-from bertedge.tasks import OUTSIDE, Decision, ProblemType, Task
+from bertedge.tasks import ProblemType, Task
 
-PLAIN = Decision()
 IGNORED = -100
 """The label that PyTorch's cross entropy leaves out."""
 TRUNCATED, WINDOWED = 1, 2
 """Flags of a text's first row."""
-VALUE = "value"
-"""The name of what regression gives a text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,70 +32,6 @@ class Features:
     """Texts, or questions, whose end was cut off."""
     windowed: int
     """Texts, or contexts, read in several windows; nothing of them is lost."""
-
-
-def find_labels(examples: ExampleFile, decision: Decision = PLAIN) -> tuple[str, ...]:
-    """Collect the labels of a training file, in the order the model will number them.
-
-    Numbers sort by value. Tags are O, then B- and I- of each entity type in the file; intents
-    come before them. Raises DataError where there is nothing to tell apart.
-    """
-    found: set[str] = set()
-    values: set[float] = set()
-    for example in examples:
-        found.update(example.names)
-        if isinstance(example, TextExample) and example.value is not None and len(values) < 2:
-            values.add(example.value)
-    least = 2
-    match examples.task:
-        case Task.TEXT_CLASSIFICATION:
-            if decision.problem_type is ProblemType.REGRESSION:
-                return _check_values(examples, values)
-            labels = sorted(found - {decision.out_of_scope}, key=_by_value)
-            least = 1 if decision.problem_type is ProblemType.MULTI_LABEL else 2
-        case Task.TOKEN_CLASSIFICATION:
-            labels = _tags(found)
-        case Task.INTENT_SLOTS:
-            return (*_intents(examples, found), *_slots(examples, found))
-        case Task.QUESTION_ANSWERING:
-            if not any(map(_answer, examples)):
-                raise DataError(
-                    f"{examples.path} has no question with an answer; training needs some"
-                )
-            return SPAN_LABELS
-    if len(labels) < least:
-        only = f"only the label {labels[0]!r}" if labels else "no label in any row"
-        wanted = "at least two" if least == 2 else "at least one"
-        raise DataError(f"{examples.path} has {only}; training needs {wanted}")
-    return tuple(labels)
-
-
-def check_labels(
-    examples: ExampleFile, labels: tuple[str, ...], decision: Decision = PLAIN
-) -> None:
-    """Raise DataError at the first row whose label is not among `labels`.
-
-    Where texts may be out of scope, there must be rows of both kinds to tell apart.
-    """
-    known = {*labels, *(() if decision.out_of_scope is None else (decision.out_of_scope,))}
-    scopes = set()
-    for example in examples:
-        if isinstance(example, QuestionExample):
-            continue  # its answers stand in its context
-        names = example.names
-        scopes.add(decision.out_of_scope in names)
-        for name in names:
-            if name not in known:
-                raise DataError(
-                    f"{examples.path}:{example.line}: the label {name!r} does not occur in the "
-                    f"training file, which has {len(labels)}; mend the label, or add rows of it "
-                    "to the training file"
-                )
-    if decision.out_of_scope is not None and len(scopes) < 2:
-        raise DataError(
-            f"{examples.path} has {'only' if True in scopes else 'no'} rows with the label "
-            f"{decision.out_of_scope!r}; a threshold is chosen between such and others: add some"
-        )
 
 
 def build(
@@ -252,49 +182,7 @@ def _piece_labels(item: Encoded, names: np.ndarray, *, joint: bool) -> np.ndarra
     return labels
 
 
-def _tags(found: set[str]) -> list[str]:
-    kinds = sorted({tag[2:] for tag in found if tag != OUTSIDE})
-    return [OUTSIDE, *(f"{side}-{kind}" for kind in kinds for side in "BI")]
-
-
-def _intents(examples: ExampleFile, found: set[str]) -> list[str]:
-    names = sorted(
-        (label.removeprefix(PREFIX) for label in found if has_intents((label,))), key=_by_value
-    )
-    if len(names) < 2:
-        raise DataError(
-            f"{examples.path} has only the intent {names[0]!r}; training needs at least two, or "
-            f"--task {Task.TOKEN_CLASSIFICATION} for slots alone"
-        )
-    return [intent_label(name) for name in names]
-
-
-def _slots(examples: ExampleFile, found: set[str]) -> list[str]:
-    labels = _tags({label for label in found if not has_intents((label,))})
-    if len(labels) < 2:
-        raise DataError(
-            f"{examples.path} has only the tag {OUTSIDE!r}; training needs slots, or "
-            f"--task {Task.TEXT_CLASSIFICATION} for intents alone"
-        )
-    return labels
-
-
 def _answer(example: Example) -> GoldAnswer | None:
     """Take the first answer, where there is one: a model is trained on one a question."""
     answers = example.answers if isinstance(example, QuestionExample) else None
     return answers[0] if answers else None
-
-
-def _check_values(examples: ExampleFile, values: set[float]) -> tuple[str, ...]:
-    if len(values) < 2:
-        raise DataError(
-            f"{examples.path} has only the value {min(values):g}; training needs at least two"
-        )
-    return (VALUE,)
-
-
-def _by_value(label: str) -> tuple[int, float, str]:
-    try:
-        return (0, float(label), label)
-    except ValueError:
-        return (1, 0.0, label)

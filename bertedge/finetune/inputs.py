@@ -8,7 +8,7 @@ import transformers
 from bertedge import checkpoint as checkpoints
 from bertedge.errors import CheckpointError, SettingError
 from bertedge.examples import ExampleFile, open_examples
-from bertedge.finetune.features import check_labels, find_labels
+from bertedge.finetune.labels import check_labels, find_labels
 from bertedge.finetune.recipe import Recipe
 from bertedge.tasks import Task
 

@@ -19,7 +19,8 @@ from bertedge.errors import CheckpointError, DataError, SettingError
 from bertedge.examples import open_examples
 from bertedge.export import ExportConfig, export
 from bertedge.finetune.distill import Distiller, Lesson
-from bertedge.finetune.features import IGNORED, Features, build, find_labels
+from bertedge.finetune.features import IGNORED, Features, build
+from bertedge.finetune.labels import find_labels
 from bertedge.finetune.losses import Loss, weighted_loss
 from bertedge.finetune.recipe import ClassWeights, Recipe, read_recipe
 from bertedge.finetune.run import Finetuned, finetune

@@ -17,7 +17,8 @@ from bertedge.cli import main
 from bertedge.errors import CheckpointError, DataError, SettingError
 from bertedge.examples import QuestionExample, open_examples
 from bertedge.finetune.distill import make_student
-from bertedge.finetune.features import build, find_labels, find_span
+from bertedge.finetune.features import build, find_span
+from bertedge.finetune.labels import find_labels
 from bertedge.finetune.losses import span_loss
 from bertedge.finetune.recipe import Recipe, read_recipe
 from bertedge.finetune.run import Finetuned, finetune
