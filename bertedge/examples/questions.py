@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bertedge.errors import DataError
-from bertedge.examples.example import GoldAnswer, QuestionExample, shorten
+from bertedge.errors import DataError, SettingError
+from bertedge.examples.example import Columns, GoldAnswer, QuestionExample, Request, shorten
 from bertedge.examples.lines import check_surrogates, read_lines
+
+FORMAT = "squad"
 
 
 def looks_like_document(path: Path) -> bool:
@@ -18,6 +20,14 @@ def looks_like_document(path: Path) -> bool:
     except (ValueError, RecursionError):  # the document goes on in the next line
         return True
     return not isinstance(item, dict) or "data" in item
+
+
+def resolve(path: Path, columns: Columns, request: Request) -> Columns:
+    """Settle whether answers are read; SettingError where columns are asked for."""
+    settled = Columns(format=FORMAT, label="answers" if request.labelled else None)
+    if columns not in (settled, Columns(format=FORMAT), Columns(format=FORMAT, label="answers")):
+        raise SettingError(f"{path} is SQuAD JSON, which names its own fields; leave columns out")
+    return settled
 
 
 def read(path: Path, *, labelled: bool) -> Iterator[QuestionExample]:
