@@ -4,15 +4,17 @@ from bertedge.checkpoint.embedding import add_pooling
 from bertedge.checkpoint.engine import TorchEngine, logits_of, use_threads
 from bertedge.checkpoint.folder import (
     ARCHITECTURES,
+    fetch,
+    load_tokenizer,
+    longest_input,
+    read_config,
+)
+from bertedge.checkpoint.opening import (
     AUTO_MODELS,
     SPAN_LABELS,
     Checkpoint,
-    fetch,
     load_model,
-    load_tokenizer,
-    longest_input,
     open_checkpoint,
-    read_config,
     usual_length,
 )
 from bertedge.checkpoint.training import TRAINING, DataFile, Setting, Training, read_training
