@@ -10,7 +10,6 @@ from bertedge.errors import CheckpointError, SettingError
 from bertedge.examples import ExampleFile, open_examples
 from bertedge.finetune.labels import check_labels, find_labels
 from bertedge.finetune.recipe import Recipe
-from bertedge.tasks import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +38,7 @@ def open_inputs(recipe: Recipe) -> Inputs:
     teacher = _open_teacher(recipe, train, labels) if recipe.teacher else None
     base = checkpoints.fetch(recipe.base)
     config = checkpoints.read_config(base)
-    words = recipe.task is Task.TOKEN_CLASSIFICATION
-    tokenizer = checkpoints.load_tokenizer(base, words=words)
+    tokenizer = checkpoints.load_tokenizer(base, words=recipe.task.tags_words)
     longest = checkpoints.longest_input(config, tokenizer)
     if recipe.max_length and recipe.max_length > longest:
         raise SettingError(
