@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -167,13 +167,9 @@ class Tokenizer:
         )
 
     def _windows(self, text: int, encoding: tokenizers.Encoding) -> Iterator[Encoded]:
-        ids = np.array(encoding.ids, np.int64)
-        type_ids = np.array(encoding.type_ids, np.int64)
-        offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
-        words = np.array(encoding.word_ids, np.float64)  # None becomes NaN
-        word_ids = np.where(np.isnan(words), -1, words).astype(np.int64)
-        tokens = np.arange(len(ids))
-        size = len(ids) - self._before - self._after
+        whole = _whole(text, encoding)
+        tokens = np.arange(len(whole.ids))
+        size = len(tokens) - self._before - self._after
         for first in window_starts(size, self._room, self._stride):
             length = min(self._room, size - first)
             begin = self._before + first
@@ -182,29 +178,17 @@ class Tokenizer:
                 tokens[begin : begin + length],
                 tokens[self._before + size :],
             ]
-            yield Encoded(
-                ids=ids[take],
-                type_ids=type_ids[take],
-                offsets=offsets[take],
-                word_ids=word_ids[take],
-                content=slice(self._before, self._before + length),
-                first=first,
-                text=text,
-                truncated=False,
-            )
+            yield _cut(whole, take, slice(self._before, self._before + length), first)
 
     def _asked(self, pair: int, encoding: tokenizers.Encoding) -> Iterator[Encoded]:
-        ids = np.array(encoding.ids, np.int64)
-        type_ids = np.array(encoding.type_ids, np.int64)
-        offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
-        word_ids = np.array([-1 if w is None else w for w in encoding.word_ids], np.int64)
-        origin = np.array([-1 if s is None else s for s in encoding.sequence_ids], np.int64)
+        whole = _whole(pair, encoding)
+        origin = _or_minus_one(encoding.sequence_ids)
         question, context = np.flatnonzero(origin == 0), np.flatnonzero(origin == 1)
-        specials = len(ids) - len(question) - len(context)
+        specials = len(origin) - len(question) - len(context)
         longest = self._max_length - specials - self._overlap - self._overlap // 4
         kept = np.flatnonzero(origin != 1)
-        truncated = len(ids) > self._max_length and len(question) > max(longest, 0)
-        if truncated:
+        if len(origin) > self._max_length and len(question) > max(longest, 0):
+            whole = replace(whole, truncated=True)
             kept = np.setdiff1d(kept, question[max(longest, 0) :])
         before = kept[kept < context[0]] if len(context) else kept
         after = kept[len(before) :]
@@ -212,16 +196,7 @@ class Tokenizer:
         for first in overlapping(len(context), room, min(self._overlap, room - 1)):
             own = context[first : first + room]
             take = np.concatenate([before, own, after])
-            yield Encoded(
-                ids=ids[take],
-                type_ids=type_ids[take],
-                offsets=offsets[take],
-                word_ids=word_ids[take],
-                content=slice(len(before), len(before) + len(own)),
-                first=first,
-                text=pair,
-                truncated=truncated,
-            )
+            yield _cut(whole, take, slice(len(before), len(before) + len(own)), first)
 
     def _lengths(self, ids: Ints) -> Ints:
         # Filled as tokens are met: asking for the whole vocabulary would slow the first answer.
@@ -277,6 +252,40 @@ def best_context(windows: Sequence[Encoded]) -> list[slice]:
         slice(start + shift, stop + shift)
         for start, stop, shift in zip(borders, borders[1:], shifts, strict=False)
     ]
+
+
+def _whole(text: int, encoding: tokenizers.Encoding) -> Encoded:
+    """Turn an encoding into one row, however long."""
+    ids = np.array(encoding.ids, np.int64)
+    return Encoded(
+        ids=ids,
+        type_ids=np.array(encoding.type_ids, np.int64),
+        offsets=np.array(encoding.offsets, np.int64).reshape(-1, 2),
+        word_ids=_or_minus_one(encoding.word_ids),
+        content=slice(0, len(ids)),
+        first=0,
+        text=text,
+        truncated=False,
+    )
+
+
+def _cut(whole: Encoded, take: Ints, content: slice, first: int) -> Encoded:
+    """Make a window of the tokens `take`."""
+    return Encoded(
+        ids=whole.ids[take],
+        type_ids=whole.type_ids[take],
+        offsets=whole.offsets[take],
+        word_ids=whole.word_ids[take],
+        content=content,
+        first=first,
+        text=whole.text,
+        truncated=whole.truncated,
+    )
+
+
+def _or_minus_one(numbers: Sequence[int | None]) -> Ints:
+    given = np.array(numbers, np.float64)  # None becomes NaN
+    return np.where(np.isnan(given), -1, given).astype(np.int64)
 
 
 def _parse(json: str) -> tokenizers.Tokenizer:
