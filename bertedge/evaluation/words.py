@@ -13,7 +13,7 @@ from bertedge.examples import Example, TokenExample
 from bertedge.heads import best_labels, split_heads
 from bertedge.metrics import FrameScores, Scores, classification_scores, entity_scores
 from bertedge.runtime.session import infer
-from bertedge.runtime.tokenization import best_context
+from bertedge.runtime.windows import best_context
 from bertedge.tasks import OUTSIDE, Task
 
 

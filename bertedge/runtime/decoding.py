@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bertedge.runtime.tokenization import Encoded, Tokenizer, best_context
+from bertedge.runtime.tokenization import Encoded, Tokenizer
+from bertedge.runtime.windows import best_context
 from bertedge.tasks import OUTSIDE, Aggregation, Classification, Decision, Entity
 
 Floats = NDArray[np.float32]

@@ -7,7 +7,8 @@ import pytest
 import tokenizers
 
 from bertedge.errors import BundleError, SettingError
-from bertedge.runtime.tokenization import Tokenizer, best_context, longest_first, window_starts
+from bertedge.runtime.tokenization import Tokenizer
+from bertedge.runtime.windows import best_context, longest_first, window_starts
 
 WORDS = ["turn", "the", "kitchen", "lights", "unbelievableness", "kälter", ",", "日本", "zzz"]
 

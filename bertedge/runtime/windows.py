@@ -1,0 +1,55 @@
+"""What of a text that is too long is kept, and which windows it is read in."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bertedge.runtime.tokenization import Encoded
+
+
+def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
+    """Tell how many tokens of each text of a pair to keep in `room`, as tokenizers decides it.
+
+    The longer text gives way until both are alike; then they share, the longer one the odd token.
+    """
+    short, long = sorted((int(first), int(second)))
+    long = min(long, max(short, room - short))
+    if short + long > room:
+        short = room // 2
+        long = room - short
+    return (long, short) if first > second else (short, long)
+
+
+def window_starts(size: int, room: int, stride: int) -> list[int]:
+    """Tell where windows of `room` tokens begin so that they cover `size` tokens.
+
+    Neighbours share at least `stride` tokens; the last one ends with the text and is full too.
+    """
+    if size <= room:
+        return [0]
+    return [*range(0, size - room, room - stride), size - room]
+
+
+def overlapping(size: int, room: int, stride: int) -> range:
+    """Tell where windows begin, as `window_starts`, of which the last may be short."""
+    return range(0, max(size - stride, 1), room - stride)
+
+
+def best_context(windows: "Sequence[Encoded]") -> list[slice]:
+    """Tell for each window of one text, in order, which of its rows to keep.
+
+    Together they are every token of the text once, special tokens left out, each from the window
+    that shows most of what is around it.
+    """
+    lengths = [window.content.stop - window.content.start for window in windows]
+    ends = [window.first + length for window, length in zip(windows, lengths, strict=True)]
+    borders = [
+        0,
+        *((right.first + end) // 2 for right, end in zip(windows[1:], ends, strict=False)),
+        ends[-1],
+    ]
+    shifts = [window.content.start - window.first for window in windows]
+    return [
+        slice(start + shift, stop + shift)
+        for start, stop, shift in zip(borders, borders[1:], shifts, strict=False)
+    ]
