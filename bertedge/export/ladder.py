@@ -45,8 +45,8 @@ LABELS = Bars(good=0.995, least=0.98, counted=True)
 EMBEDDINGS = Bars(good=0.998, least=0.99, counted=False)
 """Mean cosines: 0.9988 cost no Spearman on STS-B, 0.9942 cost 0.14 points (MiniLM)."""
 SPANS = Bars(good=0.98, least=0.9, counted=True)
-"""An answer is one span of hundreds, and one token more or less is another: where a briefly trained
-MiniLM's int8 found 97 % of its spans, F1 was the same."""
+"""An answer is one span of hundreds, and one token more or less is another: on 1,549 questions of
+SQuAD 95.4 % of the same spans cost 0.3 points of F1, 85.7 % cost 1.1 (MiniLM)."""
 HEAD = ("rung", "time", "logits off by", "rms", "metric", "agreement", "batch moves by", "")
 _WIDTHS = (15, 5, 13, 8, 7, 12, 14, 6)
 
