@@ -136,7 +136,7 @@ def tasks(record: dict[str, Any]) -> str:
                 f"{row['checkpoint_bytes'] / 1e6:.0f} → {row['bundle_bytes'] / 1e6:.0f}",
                 f"{row['training_seconds']} s ({row['training_cores']})"
                 if row["training_seconds"]
-                else "none",
+                else "-",
             ]
         )
     head = ["set", "task", "metric", "checkpoint → int8", "agree", "text, ms", "MB"]
@@ -460,7 +460,7 @@ def provenance(record: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
     return (
         f"`{record['program']}` on {record['created'][:10]}, {record['cpu']}, "
-        f"{record['cores']} cores; {versions}."
+        f"{record['cores']} core{'s' if record['cores'] > 1 else ''}; {versions}."
     )
 
 
