@@ -33,13 +33,25 @@ FILLERS = ["the", "a", "one", "very", "here", "there", "take", "see"]
 MAX_LENGTH = 16
 
 
-def write(path: Path, rows: int, *, seed: int, longest: int = 14, impossible: float = 0.0) -> Path:
-    """Ask for the color ("old") or the fruit ("new") of a context that has one of each."""
+def write(
+    path: Path,
+    rows: int,
+    *,
+    seed: int,
+    longest: int = 14,
+    impossible: float = 0.0,
+    kinds: tuple[list[str], list[str]] = (COLORS, FRUITS),
+) -> Path:
+    """Ask for the color of a context, which has a fruit beside it, or for the first of `kinds`.
+
+    Every kind of question has the same answer, so that the smallest model from random weights
+    learns it from any seed: which words of a context answer which question is no matter here.
+    """
     dice = random.Random(seed)
     paragraphs = []
     for number in range(rows):
-        words = [dice.choice(COLORS), dice.choice(FRUITS)]
-        asked, answer = dice.choice([("old", words[0]), ("new", words[1])])
+        words = [dice.choice(kind) for kind in kinds]
+        asked, answer = dice.choice(["old", "new"]), words[0]
         missing = dice.random() < impossible
         if missing:
             words.remove(answer)
@@ -198,22 +210,30 @@ def test_the_checkpoint_scores_the_same_again(
     assert evaluation.agreement(labelling, other) == pytest.approx(1 - none)
 
 
-def test_a_student_of_one_layer_learns_from_its_teacher(
+def test_a_student_of_one_layer_learns_its_teachers_spans_in_spite_of_wrong_labels(
     trained: Finetuned, questions: dict[str, Path], tmp_path: Path
 ) -> None:
-    student = recipe(
-        questions, tmp_path / "student", teacher=str(trained.output), layers=1, epochs=3
-    )
-    finished = finetune(student, Silent())
+    wrong = write(tmp_path / "wrong.json", 1200, seed=2, impossible=0.25, kinds=(FRUITS, COLORS))
+    files = {"train": wrong, "dev": questions["dev"]}
+    changes = {"teacher": str(trained.output), "layers": 1, "soft": 1.0, "hidden": 0.0}
+    finished = finetune(recipe(files, tmp_path / "student", **changes), Silent())
     assert finished is not None and finished.training.dev_scores is not None
-    untaught = make_student(load_model(open_checkpoint(str(trained.output))), 1)
-    checkpoint = open_checkpoint(str(finished.output))
-    assert checkpoint.source.layers == 1
-    labeller = evaluation.Labeller.of(
-        checkpoint, checkpoint.tokenizer_json, TorchEngine(untaught.eval())
+    assert finished.training.dev_scores.value > 0.9
+    teacher = load_model(open_checkpoint(str(trained.output)))
+    student = load_model(open_checkpoint(str(finished.output)))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(trained.output)
+    rows = [("old", "see the red plum here"), ("new", "a white grape"), ("old", "a very pear")]
+    batch = tokenizer(*zip(*rows, strict=True), padding=True, return_tensors="pt")
+
+    def probabilities(model: torch.nn.Module) -> torch.Tensor:
+        with torch.inference_mode():
+            return model(**batch).start_logits.softmax(-1)
+
+    taught, untaught = (
+        float((probabilities(model) - probabilities(teacher)).abs().max())
+        for model in (student, make_student(teacher, 1).eval())
     )
-    before = evaluation.run(labeller, open_examples(questions["dev"], checkpoint.task))
-    assert finished.training.dev_scores.value > before.scores.value + 0.05
+    assert student.config.num_hidden_layers == 1 and taught < 0.5 * untaught
 
 
 def test_data_without_impossible_questions_needs_no_threshold(base: Path, tmp_path: Path) -> None:
