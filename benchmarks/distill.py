@@ -1,11 +1,11 @@
-"""Distill the checkpoints of finetune_bars.py to 3 layers; compare both as int8 bundles.
+"""Distill the checkpoints of tasks.py to 3 layers; compare both as int8 bundles.
 
 usage: python benchmarks/distill.py SHARED_DATA WORK [SET …] [--only train|measure]
 
-WORK holds the teachers and their bundles as finetune_bars.py and end_to_end.py left them. The
-student is trained on the set's whole training file, exported like its teacher, and both bundles
-are timed in processes of their own, by turns: one text at a time, and all texts in batches.
-`--only` repeats training and export, or all that is measured. Writes benchmarks/distill.json.
+WORK holds the teachers and their bundles as tasks.py left them. The student is trained on the
+set's whole training file, exported like its teacher, and both bundles are timed in processes of
+their own, by turns: one text at a time, and all texts in batches. `--only` repeats training and
+export, or all that is measured. Writes benchmarks/distill.json.
 """
 
 import argparse
@@ -16,8 +16,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from finetune_bars import HERE, SETS, Set, find_files, output_of
-from provenance import provenance
+from data_sets import HERE, SETS, Set, find_files
+from steps import BERTEDGE, bundle_of, export, output_of, read_rows, write_rows
 
 from bertedge.examples import Columns, open_examples
 from bertedge.runtime import machine
@@ -27,7 +27,6 @@ RESULT = HERE / "distill.json"
 LAYERS = 3
 TEXTS = 400
 ROUNDS = 7
-BERTEDGE = [sys.executable, "-m", "bertedge"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,8 +50,7 @@ def main() -> None:
     parser.add_argument("sets", nargs="*", default=list(PLANS))
     parser.add_argument("--only", choices=("train", "measure"))
     told = parser.parse_args()
-    results = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    rows = results.get("sets", {})
+    rows = read_rows(RESULT)
     for name in told.sets:
         data = dataclasses.replace(SETS[name], rows=None)
         files = find_files(data, told.shared, told.work / name)
@@ -62,20 +60,11 @@ def main() -> None:
             continue
         rows[name] = dataclasses.asdict(PLANS[name]) | measure(data, files, told.work / name)
         print(name, json.dumps(rows[name]), flush=True)
-        record = {
-            **provenance(__file__, "torch", "transformers", "onnxruntime", "optimum-onnx"),
-            "layers": LAYERS,
-            "sets": rows,
-        }
-        RESULT.write_text(json.dumps(record, indent=2) + "\n")
+        write_rows(RESULT, __file__, rows, layers=LAYERS)
 
 
 def student_of(teacher: Path) -> Path:
     return teacher.with_name(f"{teacher.name}-{LAYERS}-layers")
-
-
-def bundle_of(model: Path) -> Path:
-    return model.with_name(f"{model.name}-bundle")
 
 
 def train(data: Set, plan: Plan, files: dict[str, Path], teacher: Path) -> None:
@@ -86,8 +75,7 @@ def train(data: Set, plan: Plan, files: dict[str, Path], teacher: Path) -> None:
     command += [f"--train={files['train']}", f"--dev={files['dev']}"]
     command += [f"--epochs={plan.epochs}", f"--learning-rate={plan.learning_rate}"]
     subprocess.run(command, check=True, stdout=sys.stderr)
-    command = [*BERTEDGE, "export", str(student), f"--output={bundle_of(student)}"]
-    subprocess.run([*command, "--quantize", "--overwrite"], check=True, stdout=sys.stderr)
+    export(student, bundle_of(student))
 
 
 def measure(data: Set, files: dict[str, Path], teacher: Path) -> dict[str, object]:

@@ -6,15 +6,11 @@ Writes benchmarks/home_intents.json. The test split is read here alone.
 """
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
-from end_to_end import score
-from finetune_bars import HERE
-from provenance import provenance
-
-from bertedge.checkpoint import open_checkpoint
+from data_sets import HERE
+from steps import make, write_rows
 
 RESULT = HERE / "home_intents.json"
 MODEL = HERE.parent / "models" / "home-intents"
@@ -26,24 +22,12 @@ RECIPES = {
 
 
 def main(minilm: str, folder: str) -> None:
-    work = Path(folder)
-    bertedge = [sys.executable, "-m", "bertedge"]
+    test = MODEL / "data" / "test.jsonl"
     rows = {}
     for name, (recipe, columns) in RECIPES.items():
-        run, bundle = work / name, work / f"{name}-bundle"
-        command = [*bertedge, "finetune", f"--recipe={MODEL / recipe}", f"--model={minilm}"]
-        subprocess.run([*command, f"--output={run}", "--overwrite"], check=True, stdout=sys.stderr)
-        command = [*bertedge, "export", str(run), f"--output={bundle}", "--quantize"]
-        subprocess.run([*command, "--overwrite"], check=True, stdout=sys.stderr)
-        rows[name] = score(run, bundle, MODEL / "data" / "test.jsonl", columns)
-        training = open_checkpoint(str(run)).training
-        assert training is not None
-        rows[name]["training_seconds"] = round(training.seconds)
-    record = {
-        **provenance(__file__, "torch", "transformers", "onnxruntime", "optimum-onnx"),
-        "sets": rows,
-    }
-    RESULT.write_text(json.dumps(record, indent=2) + "\n")
+        run = Path(folder) / name
+        rows[name] = make(MODEL / recipe, run, test, columns, [f"--model={minilm}"])
+    write_rows(RESULT, __file__, rows)
     print(json.dumps(rows, indent=2))
 
 

@@ -32,7 +32,7 @@ CHOSEN, INVARIANT = "chosen", "chosen, --invariant"
 
 def label_set(name: str, folder: Path, shared: Path, work: Path) -> dict:
     """Make every recipe of a set's checkpoint, and label the dev and the test file with each."""
-    from finetune_bars import SETS, find_files
+    from data_sets import SETS, find_files
 
     from bertedge.checkpoint import open_checkpoint
     from bertedge.examples import Columns, open_examples

@@ -11,20 +11,21 @@ curve of the held-out perplexity, and both accuracies.
 
 import argparse
 import csv
+import dataclasses
 import gzip
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from data_sets import SETS, find_files
 from provenance import provenance
+from steps import BERTEDGE, finetune, output_of
 from transformers import AutoConfig, AutoTokenizer, BertForMaskedLM
 
 RESULT = Path(__file__).parent / "pretrain.json"
 RATES = (1e-4, 3e-4)
-EPOCHS = 3
+REVIEWS = SETS["chnsenticorp_pretrained"]
 VOCABULARY = 6000
 BATCH_SIZE = 16
 """Small: in ten minutes the number of steps is what is short."""
@@ -42,17 +43,16 @@ def main() -> None:
     pretrained = told.work / "pretrained"
     record = pretrain(text, pretrained, told.minutes, told.size)
     random = write_random(pretrained, told.work / "random")
-    data = split_reviews(told.shared / "chnsenticorp", told.work)
+    files = find_files(REVIEWS, told.shared, told.work / "chnsenticorp")
     runs = {
-        base.name: [finetune(base, data, rate, told.work) for rate in RATES]
-        for base in (pretrained, random)
+        base.name: [classify(files, base, rate) for rate in RATES] for base in (pretrained, random)
     }
     best = {name: max(rows, key=lambda row: row["dev"]) for name, rows in runs.items()}
     result = {
         **provenance(__file__, "torch", "transformers", "tokenizers"),
         "pretraining": {key: record[key] for key in KEPT},
         "set": "chnsenticorp",
-        "epochs": EPOCHS,
+        "epochs": REVIEWS.epochs,
         "runs": runs,
         "pretrained": best["pretrained"]["test"],
         "random": best["random"]["test"],
@@ -114,7 +114,7 @@ def normal(text: str) -> str:
 
 
 def pretrain(text: Path, output: Path, minutes: float, size: str) -> dict[str, object]:
-    command = [*(sys.executable, "-m", "bertedge", "pretrain", "--json", "--overwrite")]
+    command = [*BERTEDGE, "pretrain", "--json", "--overwrite"]
     command += ["--text", str(text), "--output", str(output), "--minutes", str(minutes)]
     command += ["--config", size, "--vocabulary-size", str(VOCABULARY), "--dropout", "0"]
     command += ["--batch-size", str(BATCH_SIZE)]
@@ -129,37 +129,16 @@ def write_random(pretrained: Path, output: Path) -> Path:
     return output
 
 
-def split_reviews(folder: Path, work: Path) -> dict[str, Path]:
-    """Take every tenth training row as dev; the public dev file is the test."""
-    files = {name: work / f"{name}.tsv" for name in ("train", "dev")}
-    opened = {name: path.open("w", encoding="utf-8") for name, path in files.items()}
-    for number, line in enumerate(open_text(folder / "train.tsv.gz")):
-        opened["dev" if number % 10 == 0 else "train"].write(line)
-    for file in opened.values():
-        file.close()
-    return files | {"test": folder / "dev.tsv.gz"}
-
-
-def finetune(base: Path, data: dict[str, Path], rate: float, work: Path) -> dict[str, float]:
-    output = work / f"chnsenticorp-{base.name}-{rate:g}"
-    columns = ["--text-column", "0", "--label-column", "1", "--no-header"]
-    command = [*(sys.executable, "-m", "bertedge", "finetune", "--json", "--overwrite"), *columns]
-    command += ["--task", "text-classification", "--epochs", str(EPOCHS)]
-    command += ["--train", str(data["train"]), "--dev", str(data["dev"])]
-    command += ["--model", str(base), "--output", str(output), "--learning-rate", str(rate)]
-    training = json.loads(output_of(command))
-    command = [sys.executable, "-m", "bertedge", "evaluate", str(output), "--json", *columns]
-    scores = json.loads(output_of([*command, "--data", str(data["test"])]))["scores"]
+def classify(files: dict[str, Path], base: Path, rate: float) -> dict[str, float]:
+    """Fine-tune a base on the reviews."""
+    output = base.with_name(f"chnsenticorp-{base.name}-{rate:g}")
+    found = finetune(dataclasses.replace(REVIEWS, learning_rate=rate), files, base, output)
     return {
         "learning_rate": rate,
-        "dev": round(training["dev_scores"]["value"], 4),
-        "test": round(scores["value"], 4),
-        "seconds": round(training["seconds"], 1),
+        "dev": found["dev"],
+        "test": found["value"],
+        "seconds": found["seconds"],
     }
-
-
-def output_of(command: list[str]) -> str:
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 if __name__ == "__main__":

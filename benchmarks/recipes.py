@@ -13,13 +13,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from end_to_end import score
-from finetune_bars import HERE
-from provenance import provenance
+from data_sets import HERE
+from steps import bundle_of, make, read_rows, write_rows
 
 import bertedge
-from bertedge.checkpoint import open_checkpoint
 from bertedge.examples import Columns, TextExample, open_examples
+from bertedge.tasks import Task
 
 MODELS = HERE.parent / "models"
 sys.path.insert(0, str(MODELS / "summary"))
@@ -28,7 +27,6 @@ from sentences import Document, read_articles  # noqa: E402
 from summarize import choose, score_sentences  # noqa: E402
 
 RESULT = HERE / "recipes.json"
-BERTEDGE = [sys.executable, "-m", "bertedge"]
 COLUMNS = {
     "relation": {"text": "text", "label": "label"},
     "summary": {"text": "sentence", "pair": "document", "label": "label"},
@@ -45,43 +43,27 @@ def main(arguments: Sequence[str]) -> None:
         "relation": [MODELS / "relation" / "relations.py", Path(shared) / "atis"],
         "summary": [MODELS / "summary" / "sentences.py", *squad],
     }
-    rows = json.loads(RESULT.read_text())["sets"] if RESULT.exists() else {}
+    rows = read_rows(RESULT)
     for name in names or makers:
         run, data = Path(folder) / name, Path(folder) / f"{name}-data"
         subprocess.run([sys.executable, *makers[name], data], check=True, stdout=sys.stderr)
-        rows[name] = make(name, data, run, [f"--model={minilm}", *flags])
+        (test,) = data.glob("test.*")
+        files = [f"--{split}={data / split}{test.suffix}" for split in ("train", "dev")]
+        recipe = MODELS / name / "finetune.toml"
+        told = [f"--model={minilm}", *files, *flags]
+        rows[name] = make(recipe, run, test, COLUMNS[name], told)
+        rows[name]["commonest"] = commonest(test, COLUMNS[name])
         if name == "summary":
-            rows[name]["summaries"] = measure_summaries(run.with_name(f"{name}-bundle"), squad[1])
-        record = {
-            **provenance(__file__, "torch", "transformers", "onnxruntime", "optimum-onnx"),
-            "sets": rows,
-        }
-        RESULT.write_text(json.dumps(record, indent=2) + "\n")
+            rows[name]["summaries"] = measure_summaries(bundle_of(run), squad[1])
+        write_rows(RESULT, __file__, rows)
         print(name, json.dumps(rows[name]), flush=True)
 
 
-def make(name: str, data: Path, run: Path, flags: Sequence[str]) -> dict[str, object]:
-    """Fine-tune, export and score one recipe."""
-    (test,) = data.glob("test.*")
-    bundle = run.with_name(f"{name}-bundle")
-    command = [*BERTEDGE, "finetune", f"--recipe={MODELS / name / 'finetune.toml'}"]
-    command += [f"--train={data / f'train{test.suffix}'}", f"--dev={data / f'dev{test.suffix}'}"]
-    command += [f"--output={run}", "--overwrite", *flags]
-    subprocess.run(command, check=True, stdout=sys.stderr)
-    command = [*BERTEDGE, "export", str(run), f"--output={bundle}", "--quantize", "--overwrite"]
-    subprocess.run(command, check=True, stdout=sys.stderr)
-    checkpoint = open_checkpoint(str(run))
-    assert checkpoint.training is not None
-    labels = Counter(
-        example.label
-        for example in open_examples(test, checkpoint.task, Columns(**COLUMNS[name]))
-        if isinstance(example, TextExample)
-    )
-    return {
-        **score(run, bundle, test, COLUMNS[name]),
-        "commonest": round(max(labels.values()) / labels.total(), 4),
-        "training_seconds": round(checkpoint.training.seconds),
-    }
+def commonest(test: Path, columns: dict[str, str]) -> float:
+    """Give the share of the commonest label: what one reaches without a model."""
+    examples = open_examples(test, Task.TEXT_CLASSIFICATION, Columns(**columns))
+    labels = Counter(example.label for example in examples if isinstance(example, TextExample))
+    return round(max(labels.values()) / labels.total(), 4)
 
 
 def measure_summaries(bundle: Path, squad: Path) -> dict[str, dict[str, float]]:

@@ -57,7 +57,7 @@ def finetune(record: dict[str, Any]) -> str:
     return table(head, rows) + "\n\n" + provenance(record)
 
 
-def end_to_end(record: dict[str, Any]) -> str:
+def home_intents(record: dict[str, Any]) -> str:
     rows = [
         [
             name,
@@ -151,11 +151,15 @@ def tasks(record: dict[str, Any]) -> str:
 def bench() -> str:
     """One table a model, and the picture of all."""
     parts = [PICTURE.strip()]
-    for title, file, model in BENCHES:
-        if (BENCHMARKS / file).exists():
-            report = read_report(BENCHMARKS / file)
-            parts += [bench_table(title, report), bench_words(model, report)]
+    for title, model, report in bench_reports():
+        parts += [bench_table(title, report), bench_words(model, report)]
     return "\n\n".join(parts)
+
+
+def bench_reports() -> list[tuple[str, str, Report]]:
+    """The name of each model, a word on it, and its report, of those that are there."""
+    paths = [(title, model, BENCHMARKS / file) for title, file, model in BENCHES]
+    return [(title, model, read_report(path)) for title, model, path in paths if path.exists()]
 
 
 def bench_table(title: str, report: Report) -> str:
@@ -232,8 +236,7 @@ def wrap_command(command: str) -> str:
 
 def pictures() -> dict[Path, str]:
     """What each picture's file must hold."""
-    paths = [(title, BENCHMARKS / file) for title, file, _ in BENCHES]
-    reports = [(title, read_report(path)) for title, path in paths if path.exists()]
+    reports = [(title, report) for title, _, report in bench_reports()]
     if not reports:
         return {}
     return {
@@ -434,10 +437,9 @@ REGIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "pretrain": ("pretrain.json", pretrain),
     "distill": ("distill.json", distill),
     "int8": ("int8.json", int8),
-    "home-intents": ("home_intents.json", end_to_end),
+    "home-intents": ("home_intents.json", home_intents),
     "relation": ("recipes.json", relation),
     "summary": ("recipes.json", summary),
-    "end-to-end": ("end_to_end.json", end_to_end),
     "tasks": ("tasks.json", tasks),
 }
 DOCUMENTS = (

@@ -1,0 +1,122 @@
+"""What the programs of this folder do alike: commands of bertedge, scores, and their records."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_sets import Set
+from provenance import provenance
+
+import bertedge
+from bertedge import evaluation
+from bertedge.bundle import open_bundle
+from bertedge.checkpoint import TorchEngine, Training, load_model, open_checkpoint
+from bertedge.examples import Columns, open_examples
+from bertedge.tasks import Task
+
+BERTEDGE = (sys.executable, "-m", "bertedge")
+PACKAGES = ("torch", "transformers", "onnxruntime", "optimum-onnx")
+
+
+def output_of(command: Sequence[str | Path]) -> str:
+    """Run a command to its end and return what it printed."""
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def columns_of(columns: dict[str, str]) -> list[str]:
+    return [f"--{name}-column={value}" for name, value in columns.items()]
+
+
+def finetune(data: Set, files: dict[str, Path], base: Path, output: Path) -> dict[str, float]:
+    """Train on a set as it says, and score the checkpoint on its test data."""
+    command = [*BERTEDGE, "finetune", "--overwrite", "--json", *columns_of(data.columns)]
+    command += [f"--task={data.task}", f"--train={files['train']}", f"--dev={files['dev']}"]
+    command += [f"--model={base}", f"--output={output}", f"--epochs={data.epochs}"]
+    command += [f"--learning-rate={data.learning_rate}"]
+    command += [f"--max-length={data.max_length}"] if data.max_length else []
+    command += [f"--problem-type={data.problem_type}"] if "text" in data.task else []
+    command += [f"--out-of-scope={data.out_of_scope}"] if data.out_of_scope else []
+    training = json.loads(output_of(command))
+    command = [*BERTEDGE, "evaluate", str(output), f"--data={files['test']}", "--json"]
+    scores = json.loads(output_of([*command, *columns_of(data.columns)]))["scores"]
+    return {
+        "seconds": round(training["seconds"], 1),
+        "value": round(scores["value"], 4),
+        "dev": round(training["dev_scores"]["value"], 4),
+        "best_epoch": training["best_epoch"],
+    }
+
+
+def export(run: Path, bundle: Path, *flags: str) -> None:
+    """Make the int8 bundle of a checkpoint."""
+    command = [*BERTEDGE, "export", str(run), f"--output={bundle}", "--quantize", "--overwrite"]
+    subprocess.run([*command, *flags], check=True, stdout=sys.stderr)
+
+
+def bundle_of(run: Path) -> Path:
+    return run.with_name(f"{run.name}-bundle")
+
+
+def training_of(run: Path) -> Training:
+    training = open_checkpoint(str(run)).training
+    assert training is not None, f"{run} was not trained by bertedge finetune"
+    return training
+
+
+def make(
+    recipe: Path, run: Path, test: Path, columns: dict[str, str], flags: Sequence[str]
+) -> dict[str, object]:
+    """Fine-tune a recipe of models/, export it, and score both on the test data."""
+    command = [*BERTEDGE, "finetune", f"--recipe={recipe}", f"--output={run}", "--overwrite"]
+    subprocess.run([*command, *flags], check=True, stdout=sys.stderr)
+    export(run, bundle_of(run))
+    row = score(run, bundle_of(run), test, columns)
+    return {**row, "training_seconds": round(training_of(run).seconds)}
+
+
+def score(
+    run: Path, bundle: Path, test: Path, columns: dict[str, str], task: Task | None = None
+) -> dict[str, object]:
+    """Score a checkpoint (fp32, PyTorch) and its bundle (int8, onnxruntime) on labelled data."""
+    checkpoint = open_checkpoint(str(run), task)
+    opened = open_bundle(bundle)
+    engine = bertedge.load(bundle, device="cpu").engine
+    problem_type = checkpoint.decision.problem_type
+    examples = open_examples(test, checkpoint.task, Columns(**columns), problem_type=problem_type)
+    torch_engine = TorchEngine(load_model(checkpoint))
+    reference = evaluation.run(
+        evaluation.Labeller.of(checkpoint, checkpoint.tokenizer_json, torch_engine), examples
+    )
+    int8 = evaluation.run(
+        evaluation.Labeller.of(opened.manifest, opened.tokenizer_json(), engine), examples
+    )
+    return {
+        "metric": reference.scores.metric,
+        "rows": reference.rows,
+        "checkpoint": round(reference.scores.value, 4),
+        "int8": round(int8.scores.value, 4),
+        "agreement": round(evaluation.agreement(reference, int8), 4),
+        "checkpoint_bytes": sum(p.stat().st_size for p in run.glob("*.safetensors")),
+        "bundle_bytes": sum(p.stat().st_size for p in bundle.iterdir()),
+        "checkpoint_rows_per_second": round(reference.rows / reference.seconds),
+        "int8_rows_per_second": round(int8.rows / int8.seconds),
+    }
+
+
+def read_rows(result: Path) -> dict[str, dict[str, object]]:
+    """Return the rows that a record has so far, by set."""
+    return json.loads(result.read_text())["sets"] if result.exists() else {}
+
+
+def write_rows(
+    result: Path,
+    program: str,
+    rows: dict[str, dict[str, object]],
+    *packages: str,
+    **more: object,
+) -> None:
+    """Write a record: where it comes from, and a row for each set."""
+    record = {**provenance(program, *(packages or PACKAGES)), **more, "sets": rows}
+    result.write_text(json.dumps(record, indent=2) + "\n")
