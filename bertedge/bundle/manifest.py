@@ -25,7 +25,7 @@ class Parity:
     """How far a variant's logits are from the checkpoint's, on padded batches of mixed lengths."""
 
     max_difference: float
-    """Largest absolute difference, divided by the spread (max - min) of the checkpoint's logits."""
+    """Largest absolute difference, as a share of the spread of the checkpoint's logits."""
     tolerance: float | None
     """The bound that was enforced, in the same unit; None where accuracy is what is enforced."""
     texts: int

@@ -10,6 +10,7 @@ from bertedge.bundle import Golden, Parity
 from bertedge.errors import VerificationError
 from bertedge.export.quiet import libraries
 from bertedge.runtime.batching import Batch
+from bertedge.runtime.decoding import spread
 from bertedge.runtime.masks import thin
 from bertedge.runtime.session import Engine
 
@@ -51,8 +52,8 @@ class Probe:
 
     @property
     def spread(self) -> float:
-        """Difference between the largest and the smallest logit."""
-        return float(self.logits.max() - self.logits.min())
+        """Of the checkpoint's logits."""
+        return spread(self.logits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,10 @@ from typing import Any
 
 import datasets
 import numpy as np
+from numpy.typing import NDArray
 
 from bertedge.examples import Example, ExampleFile, GoldAnswer, QuestionExample, TextExample
+from bertedge.finetune.recipe import Recipe
 from bertedge.runtime.tokenization import Encoded, Tokenizer
 from bertedge.tasks import ProblemType, Task
 
@@ -32,6 +34,16 @@ class Features:
     """Texts, or questions, whose end was cut off."""
     windowed: int
     """Texts, or contexts, read in several windows; nothing of them is lost."""
+
+
+def label_counts(features: Features, recipe: Recipe, classes: int) -> NDArray[np.int64]:
+    """Count how often each label is given, `(classes,)`; several of them may be a text's."""
+    column = features.data.with_format("arrow")["labels"][:].combine_chunks()
+    if recipe.problem_type is ProblemType.MULTI_LABEL:
+        has = column.flatten().to_numpy().reshape(-1, classes)
+        return np.asarray(has.sum(axis=0), dtype=np.int64)
+    values = (column.flatten() if recipe.task.tags_words else column).to_numpy()
+    return np.bincount(values[values != IGNORED], minlength=classes)
 
 
 def build(

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from bertedge.checkpoint import logits_of
-from bertedge.finetune.features import IGNORED, Features
+from bertedge.finetune.features import IGNORED, Features, label_counts
 from bertedge.finetune.recipe import ClassWeights, Recipe
 from bertedge.heads import split_heads
 from bertedge.tasks import ProblemType, Task
@@ -27,14 +27,10 @@ def weighted_loss(recipe: Recipe, features: Features, labels: tuple[str, ...]) -
     balanced = recipe.class_weights is not ClassWeights.NONE
     if not balanced and not joint:
         return None
-    classes = len(labels)
-    column = features.data.with_format("arrow")["labels"]
-    flat = column[:].combine_chunks()
+    counts = label_counts(features, recipe, len(labels))
     if recipe.problem_type is ProblemType.MULTI_LABEL:
-        return _binary(flat.flatten().to_numpy().reshape(-1, classes))
-    values = (flat.flatten() if recipe.task.tags_words else flat).to_numpy()
-    counts = np.bincount(values[values != IGNORED], minlength=classes)
-    blocks = [slice(0, classes)]
+        return _binary(counts, features.data.num_rows)
+    blocks = [slice(0, len(labels))]
     if joint:
         heads = split_heads(labels)
         blocks = [heads.intent_columns, heads.tag_columns]
@@ -89,10 +85,9 @@ def _cross_entropy(counts: NDArray[np.int64], blocks: Sequence[slice], *, balanc
     return loss
 
 
-def _binary(has: NDArray[np.float64]) -> Loss:
+def _binary(positives: NDArray[np.int64], texts: int) -> Loss:
     """Weight a label's positives as PyTorch's `pos_weight` advises: texts without it / with it."""
-    positives = has.sum(axis=0)
-    weights = torch.tensor((len(has) - positives) / np.maximum(positives, 1), dtype=torch.float32)
+    weights = torch.tensor((texts - positives) / np.maximum(positives, 1), dtype=torch.float32)
 
     def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
         logits = outputs["logits"].float()

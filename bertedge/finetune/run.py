@@ -24,6 +24,7 @@ from bertedge.finetune.decisions import Settled, settle, settle_questions
 from bertedge.finetune.distill import make_student
 from bertedge.finetune.inputs import Inputs, open_inputs
 from bertedge.finetune.recipe import Recipe
+from bertedge.finetune.start import set_bias
 from bertedge.progress import Progress
 from bertedge.runtime.tokenization import Tokenizer
 from bertedge.staging import check_output
@@ -97,7 +98,7 @@ def _run(
     transformers.set_seed(recipe.seed)
     teacher = checkpoints.load_model(inputs.teacher) if inputs.teacher else None
     material = training.Material(
-        model=_load_base(recipe, inputs, teacher),
+        model=_load_base(recipe, inputs, teacher, train),
         tokenizer=inputs.tokenizer,
         labels=inputs.labels,
         train=train,
@@ -146,7 +147,10 @@ def _say_lengths(task: Task, train: features.Features, max_length: int, progress
 
 
 def _load_base(
-    recipe: Recipe, inputs: Inputs, teacher: transformers.PreTrainedModel | None
+    recipe: Recipe,
+    inputs: Inputs,
+    teacher: transformers.PreTrainedModel | None,
+    train: features.Features,
 ) -> transformers.PreTrainedModel:
     config = inputs.config
     if teacher is not None:
@@ -157,16 +161,19 @@ def _load_base(
     texts = recipe.task is Task.TEXT_CLASSIFICATION
     config.problem_type = recipe.problem_type.value if texts else None
     try:
-        model = checkpoints.AUTO_MODELS[recipe.task].from_pretrained(
+        model, found = checkpoints.AUTO_MODELS[recipe.task].from_pretrained(
             inputs.base,
             config=config,
             use_safetensors=True,
             ignore_mismatched_sizes=True,
             dtype=torch.float32,
+            output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         line = str(error).splitlines()[0][:300]
         raise CheckpointError(f"{recipe.base} cannot be loaded: {line}") from error
+    new = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
+    set_bias(model, new, recipe, train)
     return model
 
 

@@ -57,6 +57,16 @@ class _Pieces:
     end: Ints
 
 
+def spread(logits: Floats) -> float:
+    """Give what differences of logits are shares of: the largest less the smallest.
+
+    Where that is less than a hundredth of the largest magnitude, the hundredth: values far from
+    zero and near each other, years say, have fewer digits to agree in. 0 where all are equal.
+    """
+    width = float(logits.max() - logits.min())
+    return max(width, float(np.abs(logits).max()) / 100) if width else 0.0
+
+
 def softmax(logits: NDArray[np.float32]) -> Floats:
     """Turn logits into probabilities over the last axis."""
     raised = np.exp(logits - logits.max(axis=-1, keepdims=True))

@@ -8,6 +8,7 @@ import numpy as np
 
 from bertedge.bundle import Bundle, File, Manifest, Variant
 from bertedge.errors import BundleError, DeviceError, SettingError, VerificationError
+from bertedge.runtime.decoding import spread
 from bertedge.runtime.graphs import Graphs
 from bertedge.runtime.masks import thin
 from bertedge.runtime.probe import int8_is_exact
@@ -155,8 +156,7 @@ def check_golden(
 ) -> float:
     """Run the golden inputs in one padded batch, or each alone; return how far they are off.
 
-    The difference is the largest of any logit, divided by the spread (max - min) of those
-    recorded. VerificationError where it is above the variant's tolerance.
+    The difference is the largest of any logit, divided by the spread of those recorded. VerificationError where it is above the variant's tolerance.
     """
     texts: list[Text] = [
         text[0] if len(text) == 1 else (text[0], text[1]) for text in manifest.golden.texts
@@ -178,8 +178,7 @@ def check_golden(
             f"{variant.model.file} gives logits {found.shape} for the golden inputs, the manifest "
             f"records {expected.shape}; export the model again"
         )
-    spread = float(expected.max() - expected.min()) or 1.0
-    difference = float(np.abs(found - expected).max()) / spread
+    difference = float(np.abs(found - expected).max()) / (spread(expected) or 1.0)
     if not difference <= variant.golden_tolerance:  # NaN must not pass
         raise _wrong_answers(manifest, variant, difference)
     return difference

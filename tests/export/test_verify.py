@@ -55,6 +55,16 @@ def test_the_difference_is_a_share_of_the_spread() -> None:
     assert (parity.tolerance, parity.texts) == (0.2, 2)
 
 
+def test_values_near_each_other_and_far_from_zero_may_differ_by_their_last_digit() -> None:
+    years = np.array([[2020.0], [2020.5]], np.float32)
+    asked = Probe(batches=(batch(2, 1),), logits=years)
+    other = Fixed(np.nextafter(years, np.float32(0)))
+    parity = check_parity("x", asked, other, float_bound(1e-4))
+    assert 0 < parity.max_difference < 1e-4
+    with pytest.raises(VerificationError):
+        check_parity("x", asked, Fixed(years + np.float32(0.25)), float_bound(1e-4))
+
+
 def test_more_than_the_tolerance_is_refused_with_both_figures() -> None:
     wrong = Fixed(np.array([[0, 4], [1, -3.2]]))
     with pytest.raises(VerificationError, match=r"cpu-fp32 .* by 0\.1 .* 0\.05 is tolerated, on 2"):

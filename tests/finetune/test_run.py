@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
+from transformers import AutoTokenizer
 
 from bertedge import evaluation
 from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
@@ -154,25 +155,26 @@ def test_more_frozen_layers_than_there_are_is_an_error(
 
 
 def test_balanced_class_weights_rescue_a_rare_class(base: Path, tmp_path: Path) -> None:
-    rows = [
-        "text,label",
-        *["see the old red here,common"] * 150,
-        *["see the old plum here,rare"] * 2,
-    ]
-    rows += ["see the old blue here,common", "see the old plum there,rare"] * 3
     train = tmp_path / "train.csv"
-    train.write_text("\n".join(rows) + "\n")
-    recalls = {}
+    rows = ["see the old red here,common"] * 152 + ["see the old plum here,rare"] * 8
+    train.write_text("\n".join(["text,label", *rows]) + "\n")
+    rare = {}
     for weights in ClassWeights:
-        files = {"train": train, "dev": train}
-        changes = {"class_weights": weights, "epochs": 3, "patience": None}
-        finished = finetune(
-            recipe(files, base, tmp_path / weights, learning_rate=5e-4, **changes), Silent()
+        plain = Recipe(
+            task=Task.TEXT_CLASSIFICATION,
+            train=train,
+            model=str(base),
+            output=tmp_path / weights,
+            epochs=3,
+            class_weights=weights,
         )
-        assert finished is not None and finished.dev is not None
-        recalls[weights] = finished.dev.scores.classes[1].recall
-    assert recalls[ClassWeights.NONE] == 0.0
-    assert recalls[ClassWeights.BALANCED] == 1.0
+        finetune(plain, Silent())
+        checkpoint = open_checkpoint(str(plain.output))
+        tokenizer = AutoTokenizer.from_pretrained(plain.output)
+        batch = tokenizer("see the old plum here", return_tensors="pt")
+        logits = load_model(checkpoint)(**batch).logits
+        rare[weights] = float(logits.softmax(-1)[0, checkpoint.labels.index("rare")])
+    assert rare[ClassWeights.NONE] < 0.2 and rare[ClassWeights.BALANCED] > 0.3
 
 
 def test_truncation_is_counted_and_said(base: Path, texts: dict[str, Path], tmp_path: Path) -> None:

@@ -1,0 +1,84 @@
+"""Where a new head starts: what it answers before a step was made."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from numpy.typing import NDArray
+
+from bertedge.checkpoint import load_model, open_checkpoint
+from bertedge.finetune.recipe import ClassWeights, Recipe
+from bertedge.finetune.run import finetune
+from bertedge.progress import Silent
+from bertedge.tasks import ProblemType, Task
+
+TINY_RATE = 1e-9
+"""Leaves the head where it started."""
+
+
+def write(path: Path, rows: list[dict[str, object]]) -> Path:
+    path.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+    return path
+
+
+def start(base: Path, train: Path, output: Path, **changes: object) -> transformers.PreTrainedModel:
+    settings = {"task": Task.TEXT_CLASSIFICATION, "train": train, "model": str(base)}
+    settings |= {"output": output, "epochs": 1, "learning_rate": TINY_RATE, **changes}
+    finished = finetune(Recipe(**settings), Silent())  # type: ignore[arg-type]
+    assert finished is not None
+    return load_model(open_checkpoint(str(output)))
+
+
+def bias(model: transformers.PreTrainedModel) -> NDArray[np.float32]:
+    head: torch.nn.Linear = model.classifier
+    return head.bias.detach().numpy()
+
+
+def test_classes_start_at_their_shares(base: Path, tmp_path: Path) -> None:
+    rows = [{"text": "red", "label": "often"}] * 30 + [{"text": "plum", "label": "seldom"}] * 10
+    train = write(tmp_path / "train.jsonl", rows)
+    found = bias(start(base, train, tmp_path / "run"))
+    assert found[0] - found[1] == pytest.approx(np.log(30.5 / 10.5), abs=1e-4)
+    balanced = {"class_weights": ClassWeights.BALANCED}
+    assert np.abs(bias(start(base, train, tmp_path / "even", **balanced))).max() < 1e-4
+
+
+def test_several_labels_start_at_their_odds_and_values_at_their_mean(
+    base: Path, tmp_path: Path
+) -> None:
+    labels = [["a"], ["a", "b"], ["a"], []] * 8
+    train = write(tmp_path / "several.jsonl", [{"text": "x", "labels": own} for own in labels])
+    found = bias(start(base, train, tmp_path / "1", problem_type=ProblemType.MULTI_LABEL))
+    assert found == pytest.approx([np.log(24.5 / 8.5), np.log(8.5 / 24.5)], abs=1e-4)
+    values = [{"text": "x", "label": 2010.0}, {"text": "y", "label": 2020.0}] * 4
+    train = write(tmp_path / "values.jsonl", values)
+    found = bias(start(base, train, tmp_path / "2", problem_type=ProblemType.REGRESSION))
+    assert found == pytest.approx([2015.0])
+
+
+def test_intents_and_tags_start_at_their_shares_of_their_own_kind(
+    base: Path, tmp_path: Path
+) -> None:
+    rows: list[dict[str, object]] = [
+        {"tokens": ["see", "the", "red"], "tags": ["O", "O", "B-color"], "intent": intent}
+        for intent in ["look", "look", "take"] * 10
+    ]
+    train = write(tmp_path / "train.jsonl", rows)
+    model = start(base, train, tmp_path / "run", task=Task.INTENT_SLOTS)
+    by_name = {name: bias(model)[i] for i, name in model.config.id2label.items()}
+    assert by_name["intent:look"] - by_name["intent:take"] == pytest.approx(
+        np.log(20.5 / 10.5), abs=1e-4
+    )
+    assert by_name["O"] - by_name["B-color"] == pytest.approx(np.log(60.5 / 30.5), abs=1e-4)
+    assert by_name["intent:look"] + by_name["intent:take"] == pytest.approx(0, abs=1e-4)
+
+
+def test_a_head_that_was_trained_stays_as_it_is(base: Path, tmp_path: Path) -> None:
+    rows = [{"text": "red", "label": "often"}] * 30 + [{"text": "plum", "label": "seldom"}] * 10
+    start(base, write(tmp_path / "one.jsonl", rows), tmp_path / "one")
+    other = write(tmp_path / "other.jsonl", rows[25:])
+    again = start(tmp_path / "one", other, tmp_path / "two")
+    assert bias(again)[0] - bias(again)[1] == pytest.approx(np.log(30.5 / 10.5), abs=1e-4)
