@@ -15,7 +15,6 @@ from bertedge.bench.peers import Peer, find_peers
 from bertedge.bench.process import Worker, WorkerError, python_command
 from bertedge.bundle import Bundle
 from bertedge.progress import Progress
-from bertedge.tasks import Task
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import Checkpoint
@@ -91,10 +90,8 @@ def sum_installed(specs: Sequence[EngineSpec]) -> dict[str, int]:
 def _onnx(wanted: Wanted, base: Open, progress: Progress) -> tuple[Exported, Lineup]:
     if wanted.quick:
         return NOTHING, rivals.leave_out_onnx(rivals.QUICK)
-    if base.task is Task.FEATURE_EXTRACTION:
-        return NOTHING, rivals.leave_out_onnx(rivals.NOT_POOLED)
-    if base.task is Task.INTENT_SLOTS:
-        return NOTHING, rivals.leave_out_onnx(rivals.ALONE)
+    if base.task in rivals.NO_ONNX_RIVALS:
+        return NOTHING, rivals.leave_out_onnx(rivals.NO_ONNX_RIVALS[base.task])
     if importlib.util.find_spec("optimum") is None:
         why = "Optimum is not installed"
         return NOTHING, rivals.leave_out_onnx(why, rivals.BRING_EXPORT)

@@ -123,7 +123,8 @@ def take_extra_rounds(course: Course, turn: Turns, deadline_s: float) -> None:
     """Go on until every ratio is known well enough, or until the time is up."""
     rounds = course.settings.rounds
     for number in range(rounds, rounds + course.settings.extra_rounds):
-        if not is_unsure(turn.run.workload, course) or time.perf_counter() > deadline_s:
+        # In this order: to tell what is unsure, every ratio is resampled.
+        if time.perf_counter() > deadline_s or not is_unsure(turn.run.workload, course):
             return
         take_round(course, turn, number)
 

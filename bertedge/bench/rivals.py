@@ -30,6 +30,8 @@ PIPELINE_BATCHING = "32 texts a batch, in their order"
 SENTENCES_BATCHING = "32 texts a batch, sorted by length"
 NOT_POOLED = "it gives every token a vector, and leaves it to the user to pool them"
 ALONE = "bench gives intents with slots to PyTorch and the bundle alone: no pipeline finds both"
+NO_ONNX_RIVALS = {Task.FEATURE_EXTRACTION: NOT_POOLED, Task.INTENT_SLOTS: ALONE}
+"""Why engines that run Optimum's export have nothing to say of these tasks."""
 QUICK = "--quick leaves out what takes long to start"
 BRING_EXPORT = "pip install 'bertedge[export]'"
 ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu")

@@ -16,7 +16,7 @@ class Settings:
     extra_rounds: int = 60
     """At most, of those workloads at which a ratio is not yet known well enough."""
     extra_s: float = 15.0
-    """For all extra rounds together, shared evenly by the workloads; each may have one."""
+    """For all extra rounds together, shared evenly by the workloads; one begun is ended."""
     within: float = 0.05
     """Half the width of a ratio's interval, as a share of the ratio, that is narrow enough, unless
     the interval leaves open whether there is a difference."""

@@ -82,11 +82,7 @@ def open_checkpoint(
     if task is not None and task != found:
         raise CheckpointError(f"{name} is a checkpoint for {found}, not for {task}")
     embeds = found is Task.FEATURE_EXTRACTION
-    labels = _labels_of(config)
-    if embeds or found is Task.FILL_MASK:  # whose labels are the vocabulary
-        labels = ()
-    if found is Task.QUESTION_ANSWERING:  # whose config has names for them as for any two
-        labels = SPAN_LABELS
+    labels = _labels_of(config, found)
     decision = training.decision if training else Decision(problem_type=_problem_of(config))
     _check_labels(name, found, labels, decision.problem_type)
     tokenizer = load_tokenizer(folder)
@@ -156,12 +152,18 @@ def _task_of(config: transformers.PretrainedConfig, folder: Path, asked: Task | 
             f"first: bertedge finetune --model {folder} …, or take its embeddings with --task "
             f"{Task.FEATURE_EXTRACTION}"
         )
-    joint = task is Task.TOKEN_CLASSIFICATION and has_intents(_labels_of(config))
+    joint = task is Task.TOKEN_CLASSIFICATION and has_intents(_labels_of(config, task))
     return Task.INTENT_SLOTS if joint else task
 
 
-def _labels_of(config: transformers.PretrainedConfig) -> tuple[str, ...]:
-    return tuple(str(config.id2label[i]) for i in range(config.num_labels))
+def _labels_of(config: transformers.PretrainedConfig, task: Task) -> tuple[str, ...]:
+    match task:
+        case Task.FEATURE_EXTRACTION | Task.FILL_MASK:  # whose labels are the vocabulary
+            return ()
+        case Task.QUESTION_ANSWERING:  # whose config has names for them as for any two
+            return SPAN_LABELS
+        case _:
+            return tuple(str(config.id2label[i]) for i in range(config.num_labels))
 
 
 def _longest(folder: Path, positions: int, *, embeds: bool) -> int:

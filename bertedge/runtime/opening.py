@@ -156,7 +156,8 @@ def check_golden(
 ) -> float:
     """Run the golden inputs in one padded batch, or each alone; return how far they are off.
 
-    The difference is the largest of any logit, divided by the spread of those recorded. VerificationError where it is above the variant's tolerance.
+    The difference is the largest of any logit, as a share of the spread of those recorded.
+    VerificationError where it is above the variant's tolerance.
     """
     texts: list[Text] = [
         text[0] if len(text) == 1 else (text[0], text[1]) for text in manifest.golden.texts
