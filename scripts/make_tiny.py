@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 from optimum.exporters.onnx import onnx_export_from_model
 from transformers import (
@@ -37,7 +38,9 @@ from bertedge.tasks import Task
 
 SEED = 22
 MAX_LENGTH = 64
+SPREAD = 0.4
 WORD_SPREAD = 3.0
+"""Words that differ this much from each other end up with different labels."""
 LABELS = {
     Task.TEXT_CLASSIFICATION: ("lights", "music", "heating", "other"),
     Task.TOKEN_CLASSIFICATION: ("O", "B-room", "I-room", "B-device", "I-device", "B-time"),
@@ -74,7 +77,6 @@ def make_checkpoint(task: Task, folder: Path) -> Path:
     words = folder / "vocab.txt"
     words.write_text("\n".join(vocabulary()) + "\n", encoding="utf-8")
     labels = LABELS[task]
-    torch.manual_seed(SEED)
     config = BertConfig(
         vocab_size=len(vocabulary()),
         hidden_size=16,
@@ -82,7 +84,6 @@ def make_checkpoint(task: Task, folder: Path) -> Path:
         num_attention_heads=2,
         intermediate_size=32,
         max_position_embeddings=MAX_LENGTH,
-        initializer_range=0.4,
         id2label=dict(enumerate(labels)),
         label2id={label: number for number, label in enumerate(labels)},
     )
@@ -92,11 +93,20 @@ def make_checkpoint(task: Task, folder: Path) -> Path:
         else BertForTokenClassification
     )
     model = kind(config).eval()
-    # Words that differ this much from each other end up with different labels.
-    torch.nn.init.normal_(model.bert.embeddings.word_embeddings.weight, std=WORD_SPREAD)
+    draw_weights(model)
     model.save_pretrained(folder)
     BertTokenizerFast(str(words), model_max_length=MAX_LENGTH).save_pretrained(folder)
     return folder
+
+
+def draw_weights(model: PreTrainedModel) -> None:
+    """Fill all matrices with numpy's numbers, which no processor draws otherwise."""
+    draw = np.random.default_rng(SEED)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.dim() > 1:
+                spread = WORD_SPREAD if name.endswith("word_embeddings.weight") else SPREAD
+                weight.copy_(torch.from_numpy(draw.normal(0.0, spread, tuple(weight.shape))))
 
 
 def load(task: Task, checkpoint: Path) -> PreTrainedModel:

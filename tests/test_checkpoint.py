@@ -168,6 +168,24 @@ def test_a_spoiled_checkpoint_is_one_clear_line(
     assert "\n" not in str(error.value)
 
 
+def test_a_pooler_that_embeddings_do_not_need_is_not_missed_aloud(
+    checkpoint: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = checkpoint.with_name("words")
+    model = transformers.AutoModelForTokenClassification.from_pretrained(checkpoint)
+    model.save_pretrained(folder)
+    for path in checkpoint.glob("*token*"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    transformers.utils.logging.set_verbosity_warning()
+    logger = transformers.utils.logging.get_logger()
+    logger.addHandler(caplog.handler)
+    caplog.clear()
+    load_model(open_checkpoint(str(folder), Task.FEATURE_EXTRACTION))
+    logger.removeHandler(caplog.handler)
+    assert caplog.records == []
+    assert transformers.utils.logging.get_verbosity() == transformers.utils.logging.WARNING
+
+
 def test_missing_tensors_are_an_error_and_not_random_weights(checkpoint: Path) -> None:
     from safetensors.torch import load_file, save_file
 

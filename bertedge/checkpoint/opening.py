@@ -1,11 +1,14 @@
 """A Hugging Face checkpoint: its task, labels and lengths, settled; and its model."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import transformers
 from safetensors import SafetensorError
+from transformers.utils import logging
 
 from bertedge.bundle import Source
 from bertedge.checkpoint.embedding import MODULES, add_pooling, read_length, read_pooling
@@ -115,12 +118,13 @@ def usual_length(task: Task, longest: int) -> int:
 def load_model(checkpoint: Checkpoint) -> transformers.PreTrainedModel:
     """Load the weights, fp32, in evaluation mode; CheckpointError where any are missing."""
     try:
-        model, info = AUTO_MODELS[checkpoint.task].from_pretrained(
-            checkpoint.folder,
-            use_safetensors=True,
-            output_loading_info=True,
-            dtype=torch.float32,
-        )
+        with _unsaid():
+            model, info = AUTO_MODELS[checkpoint.task].from_pretrained(
+                checkpoint.folder,
+                use_safetensors=True,
+                output_loading_info=True,
+                dtype=torch.float32,
+            )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
             f"{checkpoint.folder} cannot be loaded: {first_line(error)}"
@@ -135,6 +139,17 @@ def load_model(checkpoint: Checkpoint) -> transformers.PreTrainedModel:
             "the file is incomplete, or the model was never fine-tuned"
         )
     return model.eval()
+
+
+@contextlib.contextmanager
+def _unsaid() -> Iterator[None]:
+    """Keep off the screen what transformers says of missing tensors: it is looked at here."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _task_of(config: transformers.PretrainedConfig, folder: Path, asked: Task | None) -> Task:
