@@ -20,6 +20,7 @@ from bertedge.finetune.distill import Distiller, Lesson
 from bertedge.finetune.features import IGNORED, Features
 from bertedge.finetune.losses import weighted_loss
 from bertedge.finetune.recipe import Recipe
+from bertedge.finetune.rows import narrowed
 from bertedge.heads import best_labels, split_heads
 from bertedge.metrics import AnyScores
 from bertedge.progress import Progress
@@ -82,7 +83,7 @@ def train(recipe: Recipe, material: Material, work: Path, progress: Progress) ->
         trainer.lesson = lesson
         lesson.teacher.to(trainer.args.device)
     trainer.remove_callback(transformers.PrinterCallback)
-    with interruptible(watch):
+    with interruptible(watch), narrowed(model, [train_data, dev] if dev else [train_data]):
         result = trainer.train(resume_from_checkpoint=newest_state(work))
     # Without the bf16 that Trainer has put around the model, which what is to come does not want.
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)

@@ -1,0 +1,60 @@
+"""Training with the embeddings of those tokens alone that the data has."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+
+from bertedge.finetune.features import Features
+
+
+class UsedRows(torch.nn.Module):
+    """A word embedding of `used` tokens, which takes the ids of the whole vocabulary."""
+
+    def __init__(self, whole: torch.nn.Embedding, used: NDArray[np.int64]) -> None:
+        super().__init__()
+        rows = torch.from_numpy(used).to(whole.weight.device)
+        place = torch.zeros(whole.num_embeddings, dtype=torch.int64, device=rows.device)
+        place[rows] = torch.arange(len(used), device=rows.device)
+        self.register_buffer("place", place, persistent=False)
+        self.weight = torch.nn.Parameter(whole.weight.detach()[rows].clone())
+        self.weight.requires_grad_(whole.weight.requires_grad)
+        padding = whole.padding_idx
+        self._padding = None if padding is None else int(place[padding])
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Look up vectors `(…, hidden)`."""
+        return torch.nn.functional.embedding(self.place[ids], self.weight, self._padding)
+
+
+@contextlib.contextmanager
+def narrowed(model: transformers.PreTrainedModel, data: Sequence[Features]) -> Iterator[None]:
+    """Let the model hold the embeddings of the data's tokens alone, and then all of them again.
+
+    The others have no gradient. What an optimizer would do in each step to rows that nothing reads
+    is half of its work on a small model, and most of it on a multilingual one; left out, they are
+    also spared its decay.
+    """
+    whole = model.get_input_embeddings()
+    used = used_ids(data, whole.padding_idx)
+    narrow = UsedRows(whole, used)
+    model.set_input_embeddings(narrow)
+    try:
+        yield
+    finally:
+        whole.to(narrow.weight.device)
+        with torch.no_grad():
+            whole.weight[torch.from_numpy(used)] = narrow.weight
+        model.set_input_embeddings(whole)
+
+
+def used_ids(data: Sequence[Features], padding: int | None) -> NDArray[np.int64]:
+    """Give the ids `(tokens,)` that occur in any of the data, in order, and that of the padding."""
+    found = [np.array([0 if padding is None else padding])]
+    for features in data:
+        ids = features.data.with_format("arrow")["input_ids"][:]
+        found += [np.unique(chunk.flatten().to_numpy()) for chunk in ids.chunks]
+    return np.unique(np.concatenate(found)).astype(np.int64)
