@@ -3,8 +3,9 @@
 usage: python benchmarks/finetune_bars.py MINILM SHARED_DATA WORK [--only plain|ours] [SET …]
 
 Each run is a process of its own, the two of a set one after the other, nothing else beside them.
-`--only` repeats one of the two and keeps what the record has of the other.
-Writes benchmarks/finetune.json. The checkpoints stay in WORK for the other benchmarks.
+`--only` repeats one of the two and keeps what the record has of the other, or else describes the
+checkpoint that is in WORK already, trained on as many cores as this program has. Writes
+benchmarks/finetune.json. The checkpoints stay in WORK for the other benchmarks.
 """
 
 import json
@@ -12,7 +13,7 @@ import sys
 from pathlib import Path
 
 from data_sets import HERE, SETS, Set, find_base, find_files
-from steps import finetune, output_of, read_rows, write_rows
+from steps import describe, finetune, output_of, read_rows, write_rows
 
 from bertedge.runtime import machine
 
@@ -43,8 +44,11 @@ def main() -> None:
             row["plain_trainer"] = run_plain(SETS[name], files, base, work / f"{name}-plain")
         if only != "plain":
             row["bertedge"] = finetune(SETS[name], files, base, work / name)
+        elif "bertedge" not in row:
+            row["bertedge"] = describe(SETS[name], files, work / name)
         row |= {
             "base": base.name,
+            "cores": machine.cores(),
             "metric": METRICS[SETS[name].task, SETS[name].problem_type],
             "epochs": SETS[name].epochs,
             "learning_rate": SETS[name].learning_rate,

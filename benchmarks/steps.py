@@ -31,21 +31,28 @@ def columns_of(columns: dict[str, str]) -> list[str]:
 
 def finetune(data: Set, files: dict[str, Path], base: Path, output: Path) -> dict[str, float]:
     """Train on a set as it says, and score the checkpoint on its test data."""
-    command = [*BERTEDGE, "finetune", "--overwrite", "--json", *columns_of(data.columns)]
+    command = [*BERTEDGE, "finetune", "--overwrite", *columns_of(data.columns)]
     command += [f"--task={data.task}", f"--train={files['train']}", f"--dev={files['dev']}"]
     command += [f"--model={base}", f"--output={output}", f"--epochs={data.epochs}"]
     command += [f"--learning-rate={data.learning_rate}"]
     command += [f"--max-length={data.max_length}"] if data.max_length else []
     command += [f"--problem-type={data.problem_type}"] if "text" in data.task else []
     command += [f"--out-of-scope={data.out_of_scope}"] if data.out_of_scope else []
-    training = json.loads(output_of(command))
-    command = [*BERTEDGE, "evaluate", str(output), f"--data={files['test']}", "--json"]
+    subprocess.run(command, check=True, stdout=sys.stderr)
+    return describe(data, files, output)
+
+
+def describe(data: Set, files: dict[str, Path], run: Path) -> dict[str, float]:
+    """Score a checkpoint on its test data; the rest is what it says of its training."""
+    training = training_of(run)
+    command = [*BERTEDGE, "evaluate", str(run), f"--data={files['test']}", "--json"]
     scores = json.loads(output_of([*command, *columns_of(data.columns)]))["scores"]
+    assert training.dev_scores is not None and training.best_epoch is not None
     return {
-        "seconds": round(training["seconds"], 1),
+        "seconds": round(training.seconds, 1),
         "value": round(scores["value"], 4),
-        "dev": round(training["dev_scores"]["value"], 4),
-        "best_epoch": training["best_epoch"],
+        "dev": round(training.dev_scores.value, 4),
+        "best_epoch": training.best_epoch,
     }
 
 

@@ -49,12 +49,13 @@ def finetune(record: dict[str, Any]) -> str:
                 row["metric"].replace("_", " "),
                 row["epochs"],
                 f"{ours['value']:.3f}",
-                f"{ours['seconds']:.0f} s",
-                f"{plain['value']:.3f} in {plain['seconds']:.0f} s" if plain else "not measured",
+                seconds(ours, row),
+                f"{plain['value']:.3f} in {seconds(plain, row)}" if plain else "not measured",
             ]
         )
     head = ["set", "base", "metric on test", "epochs", "finetune", "", "plain Trainer script"]
-    return table(head, rows) + "\n\n" + provenance(record)
+    said = "The plain script only trains; finetune scores the dev file and saves after each epoch. "
+    return table(head, rows) + "\n\n" + said + provenance(record)
 
 
 def home_intents(record: dict[str, Any]) -> str:
@@ -72,6 +73,10 @@ def home_intents(record: dict[str, Any]) -> str:
     ]
     head = ["set", "metric on test", "rows", "checkpoint", "int8 bundle", "labels agree", "size"]
     return table(head, rows) + "\n\n" + provenance(record)
+
+
+def seconds(run: dict[str, Any], row: dict[str, Any]) -> str:
+    return f"{run['seconds']:.0f} s" + (" (1 core)" if row.get("cores") == 1 else "")
 
 
 def relation(record: dict[str, Any]) -> str:
