@@ -166,6 +166,7 @@ def test_balanced_class_weights_rescue_a_rare_class(base: Path, tmp_path: Path) 
             model=str(base),
             output=tmp_path / weights,
             epochs=3,
+            learning_rate=4e-3,
             class_weights=weights,
         )
         finetune(plain, Silent())
@@ -174,7 +175,7 @@ def test_balanced_class_weights_rescue_a_rare_class(base: Path, tmp_path: Path) 
         batch = tokenizer("see the old plum here", return_tensors="pt")
         logits = load_model(checkpoint)(**batch).logits
         rare[weights] = float(logits.softmax(-1)[0, checkpoint.labels.index("rare")])
-    assert rare[ClassWeights.NONE] < 0.2 and rare[ClassWeights.BALANCED] > 0.3
+    assert rare[ClassWeights.NONE] < 0.3 and rare[ClassWeights.BALANCED] > 0.4
 
 
 def test_truncation_is_counted_and_said(base: Path, texts: dict[str, Path], tmp_path: Path) -> None:
