@@ -1,13 +1,15 @@
 """Compare `bertedge finetune` with a plain Trainer script: same base, data, epochs, seed.
 
-usage: python benchmarks/finetune_bars.py MINILM SHARED_DATA WORK [--only plain|ours] [SET …]
+usage: python benchmarks/finetune_bars.py MINILM SHARED_DATA WORK [SET …] [--only plain|ours]
+    [--untimed]
 
 Each run is a process of its own, the two of a set one after the other, nothing else beside them.
-`--only` repeats one of the two and keeps what the record has of the other, or else describes the
-checkpoint that is in WORK already, trained on as many cores as this program has. Writes
-benchmarks/finetune.json. The checkpoints stay in WORK for the other benchmarks.
+`--only` repeats one of the two and keeps what the record has of the other, or else scores the
+checkpoint that is in WORK already. `--untimed` is for a machine that does other work too: seconds
+are left out. Writes benchmarks/finetune.json. The checkpoints stay in WORK for other benchmarks.
 """
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -31,24 +33,30 @@ COMPARED = [name for name, data in SETS.items() if data.epochs]
 
 
 def main() -> None:
-    model, shared, work = (Path(argument).absolute() for argument in sys.argv[1:4])
-    work.mkdir(parents=True, exist_ok=True)
+    parser = argparse.ArgumentParser()
+    for name in ("minilm", "shared", "work"):
+        parser.add_argument(name, type=lambda told: Path(told).absolute())
+    parser.add_argument("sets", nargs="*", default=COMPARED)
+    parser.add_argument("--only", choices=("plain", "ours"))
+    parser.add_argument("--untimed", action="store_true")
+    told = parser.parse_args()
+    told.work.mkdir(parents=True, exist_ok=True)
     rows = read_rows(RESULT)
-    arguments = sys.argv[4:]
-    only = arguments[1] if arguments[:1] == ["--only"] else None
-    for name in arguments[2 if only else 0 :] or COMPARED:
-        files = find_files(SETS[name], shared, work / name)
-        base = find_base(SETS[name], shared, model, work / f"{name}-base")
+    for name in told.sets:
+        files = find_files(SETS[name], told.shared, told.work / name)
+        base = find_base(SETS[name], told.shared, told.minilm, told.work / f"{name}-base")
         row = rows.setdefault(name, {})
-        if only != "ours":
-            row["plain_trainer"] = run_plain(SETS[name], files, base, work / f"{name}-plain")
-        if only != "plain":
-            row["bertedge"] = finetune(SETS[name], files, base, work / name)
+        output = told.work / f"{name}-plain"
+        if told.only != "ours":
+            row["plain_trainer"] = run_plain(SETS[name], files, base, output)
+        if told.only != "plain":
+            row["bertedge"] = finetune(SETS[name], files, base, told.work / name)
         elif "bertedge" not in row:
-            row["bertedge"] = describe(SETS[name], files, work / name)
+            row["bertedge"] = describe(SETS[name], files, told.work / name)
+        if told.untimed:
+            row["plain_trainer"]["seconds"] = row["bertedge"]["seconds"] = None
         row |= {
             "base": base.name,
-            "cores": machine.cores(),
             "metric": METRICS[SETS[name].task, SETS[name].problem_type],
             "epochs": SETS[name].epochs,
             "learning_rate": SETS[name].learning_rate,

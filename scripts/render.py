@@ -49,8 +49,8 @@ def finetune(record: dict[str, Any]) -> str:
                 row["metric"].replace("_", " "),
                 row["epochs"],
                 f"{ours['value']:.3f}",
-                seconds(ours, row),
-                f"{plain['value']:.3f} in {seconds(plain, row)}" if plain else "not measured",
+                seconds(ours),
+                f"{plain['value']:.3f} {seconds(plain)}" if plain else "not measured",
             ]
         )
     head = ["set", "base", "metric on test", "epochs", "finetune", "", "plain Trainer script"]
@@ -75,8 +75,8 @@ def home_intents(record: dict[str, Any]) -> str:
     return table(head, rows) + "\n\n" + provenance(record)
 
 
-def seconds(run: dict[str, Any], row: dict[str, Any]) -> str:
-    return f"{run['seconds']:.0f} s" + (" (1 core)" if row.get("cores") == 1 else "")
+def seconds(run: dict[str, Any]) -> str:
+    return "not timed" if run["seconds"] is None else f"in {run['seconds']:.0f} s"
 
 
 def relation(record: dict[str, Any]) -> str:
