@@ -125,8 +125,9 @@ def assert_recorded_scores_are_those_of_an_evaluation(finished: Finetuned, data:
     assert checkpoint.training is not None
     found, recorded = labelling.scores, checkpoint.training.dev_scores
     if isinstance(recorded, ValueScores) and isinstance(found, ValueScores):
+        # Texts of nearly one value may change ranks by the last digit of a sum.
         values = [found.value, found.pearson, found.rmse]
-        assert values == pytest.approx([recorded.value, recorded.pearson, recorded.rmse], rel=1e-6)
+        assert values == pytest.approx([recorded.value, recorded.pearson, recorded.rmse], rel=1e-4)
     else:
         assert found == recorded
 
