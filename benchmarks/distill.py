@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from data_sets import HERE, SETS, Set, find_files
-from steps import BERTEDGE, bundle_of, export, output_of, read_rows, write_rows
+from steps import BERTEDGE, bundle_of, export, read_rows, value_of, write_rows
 
 from bertedge.examples import Columns, open_examples
 from bertedge.runtime import machine
@@ -80,18 +80,14 @@ def train(data: Set, plan: Plan, files: dict[str, Path], teacher: Path) -> None:
 
 def measure(data: Set, files: dict[str, Path], teacher: Path) -> dict[str, object]:
     """Score teacher and student on the test data, and time their bundles."""
-
-    def score(model: Path) -> float:
-        said = output_of([*BERTEDGE, "evaluate", str(model), f"--data={files['test']}", "--json"])
-        return round(json.loads(said)["scores"]["value"], 4)
-
     student = student_of(teacher)
-    found = {
-        "teacher_fp32": score(teacher),
-        "teacher_int8": score(bundle_of(teacher)),
-        "student_fp32": score(student),
-        "student_int8": score(bundle_of(student)),
+    models = {
+        "teacher_fp32": teacher,
+        "teacher_int8": bundle_of(teacher),
+        "student_fp32": student,
+        "student_int8": bundle_of(student),
     }
+    found = {name: value_of(each, files["test"], data.columns) for name, each in models.items()}
     bundles = {"teacher": bundle_of(teacher), "student": bundle_of(student)}
     return {
         **found,

@@ -46,16 +46,17 @@ def main() -> None:
         files = find_files(SETS[name], told.shared, told.work / name)
         base = find_base(SETS[name], told.shared, told.minilm, told.work / f"{name}-base")
         row = rows.setdefault(name, {})
-        output = told.work / f"{name}-plain"
+        found = {}
         if told.only != "ours":
-            row["plain_trainer"] = run_plain(SETS[name], files, base, output)
+            output = told.work / f"{name}-plain"
+            found["plain_trainer"] = run_plain(SETS[name], files, base, output)
         if told.only != "plain":
-            row["bertedge"] = finetune(SETS[name], files, base, told.work / name)
+            found["bertedge"] = finetune(SETS[name], files, base, told.work / name)
         elif "bertedge" not in row:
-            row["bertedge"] = describe(SETS[name], files, told.work / name)
+            found["bertedge"] = describe(SETS[name], files, told.work / name)
         if told.untimed:
-            row["plain_trainer"]["seconds"] = row["bertedge"]["seconds"] = None
-        row |= {
+            found = {run: own | {"seconds": None} for run, own in found.items()}
+        row |= found | {
             "base": base.name,
             "metric": METRICS[SETS[name].task, SETS[name].problem_type],
             "epochs": SETS[name].epochs,

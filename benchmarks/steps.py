@@ -45,15 +45,19 @@ def finetune(data: Set, files: dict[str, Path], base: Path, output: Path) -> dic
 def describe(data: Set, files: dict[str, Path], run: Path) -> dict[str, float]:
     """Score a checkpoint on its test data; the rest is what it says of its training."""
     training = training_of(run)
-    command = [*BERTEDGE, "evaluate", str(run), f"--data={files['test']}", "--json"]
-    scores = json.loads(output_of([*command, *columns_of(data.columns)]))["scores"]
     assert training.dev_scores is not None and training.best_epoch is not None
     return {
         "seconds": round(training.seconds, 1),
-        "value": round(scores["value"], 4),
+        "value": value_of(run, files["test"], data.columns),
         "dev": round(training.dev_scores.value, 4),
         "best_epoch": training.best_epoch,
     }
+
+
+def value_of(model: Path, test: Path, columns: dict[str, str]) -> float:
+    """Score a checkpoint or a bundle on labelled data, as `bertedge evaluate` does."""
+    command = [*BERTEDGE, "evaluate", str(model), f"--data={test}", "--json"]
+    return round(json.loads(output_of([*command, *columns_of(columns)]))["scores"]["value"], 4)
 
 
 def export(run: Path, bundle: Path, *flags: str) -> None:

@@ -22,20 +22,20 @@ def set_bias(
     vector make up for it. (The prior of Lin et al. 2017, "Focal Loss for Dense Object Detection",
     3.3.)
     """
-    labels = tuple(model.config.id2label.values())
+    classes = model.config.num_labels
     last = [
         parameter
         for name, parameter in model.named_parameters()
-        if name in new and name.endswith(".bias") and parameter.shape == (len(labels),)
+        if name in new and name.endswith(".bias") and parameter.shape == (classes,)
     ]
-    start = first_guess(recipe, train, labels)
-    if last and start is not None:
+    start = first_guess(recipe, train, classes) if last else None
+    if start is not None:
         with torch.no_grad():
             last[-1].copy_(torch.from_numpy(start))
 
 
-def first_guess(recipe: Recipe, train: Features, labels: tuple[str, ...]) -> Floats | None:
-    """Give the logits `(labels,)` of least loss that a text unseen could have.
+def first_guess(recipe: Recipe, train: Features, classes: int) -> Floats | None:
+    """Give the logits `(classes,)` of least loss that a text unseen could have.
 
     None for classes: what counts there is how logits differ, and zero is a fair start (SNIPS'
     frames come out worse from the classes' log-odds). None too where labels are balanced.
@@ -46,7 +46,7 @@ def first_guess(recipe: Recipe, train: Features, labels: tuple[str, ...]) -> Flo
         case ProblemType.REGRESSION:
             return np.array([np.mean(train.data["labels"])])
         case ProblemType.MULTI_LABEL:
-            counts, texts = label_counts(train, recipe, len(labels)), train.data.num_rows
+            counts, texts = label_counts(train, recipe, classes), train.data.num_rows
             return np.asarray(np.log(counts + 0.5) - np.log(texts - counts + 0.5))
         case ProblemType.SINGLE_LABEL:
             return None
