@@ -1,5 +1,6 @@
 """Fine-tuned BERTs as verified int8 ONNX bundles: `bertedge.load(path).predict(texts)`."""
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +11,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = ["__version__", "load"]
+
+# onnxruntime's telemetry opens connections from every process that lives for a minute. It reads
+# this when it is first imported, and every module of this package is imported after this one.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def load(

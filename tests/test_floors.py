@@ -1,6 +1,7 @@
 """The house stands: imports point down, and heavy libraries stay on their floors."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -117,3 +118,34 @@ def test_importing_the_door_does_not_even_load_numpy(module: str) -> None:
 def test_help_imports_no_library_but_click(arguments: list[str]) -> None:
     program = f"from bertedge.cli import main\nmain({arguments!r}, standalone_mode=False)"
     assert (HEAVY | RUNTIME).isdisjoint(modules_loaded_by(program))
+
+
+DOOR = PACKAGE / "__init__.py"
+SWITCH = "ORT_DISABLE_TELEMETRY"
+
+
+def test_onnxruntimes_telemetry_is_turned_off_before_any_other_module_can_import_it() -> None:
+    """Python runs a package's door before its modules, and this one imports none at its top."""
+    top = ast.parse(DOOR.read_text(encoding="utf-8")).body
+    at_top = [node for node in top if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {getattr(node, "module", None) or node.names[0].name for node in at_top}
+    assert names <= sys.stdlib_module_names
+    assert any(SWITCH in ast.unparse(node) for node in top if isinstance(node, ast.Expr))
+    for path in MODULES:
+        assert SWITCH not in path.read_text(encoding="utf-8"), f"{short(path)} may turn it on"
+
+
+@pytest.mark.parametrize(("own", "left"), [(None, "1"), ("0", "0")])
+def test_importing_the_package_turns_the_telemetry_off_unless_the_user_said_otherwise(
+    own: str | None, left: str
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != SWITCH}
+    program = f"import os, bertedge; print(os.environ[{SWITCH!r}])"
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment if own is None else {**environment, SWITCH: own},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.strip() == left
