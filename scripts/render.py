@@ -17,6 +17,7 @@ from typing import Any
 from bertedge.bench import sentences
 from bertedge.bench.html.picture import picture
 from bertedge.bench.reading import read_report
+from bertedge.bench.reliability import unreliable
 from bertedge.bench.report import Difference, Report, Result
 
 ROOT = Path(__file__).parent.parent
@@ -157,6 +158,8 @@ def bench() -> str:
     """One table a model, and the picture of all."""
     parts = [PICTURE.strip()]
     for title, model, report in bench_reports():
+        if why := unreliable(report):
+            parts.append(f"**{title}: not reliable, {why}.** Measure again on a quiet machine.")
         parts += [bench_table(title, report), bench_words(model, report)]
     return "\n\n".join(parts)
 
@@ -468,6 +471,7 @@ def provenance(record: dict[str, Any]) -> str:
     return (
         f"`{record['program']}` on {record['created'][:10]}, {record['cpu']}, "
         f"{record['cores']} core{'s' if record['cores'] > 1 else ''}; {versions}."
+        + (f" **{record['note']}**" if record.get("note") else "")
     )
 
 

@@ -74,6 +74,30 @@ def test_each_recorded_bench_has_its_table_its_conditions_and_its_command(
     assert svg.count("MiniLM, ") and svg.count("BERT-base, ")
 
 
+def test_a_bench_that_is_not_reliable_carries_the_mark_beside_its_table(
+    render: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    assert "not reliable" not in (tmp_path / "README.md").read_text()
+    path = tmp_path / render.BENCHES[0][1]
+    data = json.loads(path.read_text())
+    data["environment"]["load"] = 9.5
+    path.write_text(json.dumps(data))
+    monkeypatch.setattr("sys.argv", ["render.py"])
+    render.main()
+    mark, _, rest = (tmp_path / "README.md").read_text().partition("\n\n| MiniLM |")
+    assert mark.splitlines()[-1].startswith("**MiniLM: not reliable, the load before was 9.50")
+    assert "\nNot reliable (" in rest
+    assert "(not reliable)" in (tmp_path / "bench.svg").read_text()
+
+
+def test_the_note_of_a_record_stands_beside_its_table(render: ModuleType):
+    record = {"program": "p", "created": "2026-01-02T03", "cpu": "c", "cores": 2, "versions": {}}
+    assert "busy" not in render.provenance(record)
+    assert render.provenance({**record, "note": "Measured on a busy machine."}).endswith(
+        "**Measured on a busy machine.**"
+    )
+
+
 def test_another_figure_in_the_record_fails_the_check(render: ModuleType, tmp_path: Path):
     path = tmp_path / render.BENCHES[0][1]
     data = json.loads(path.read_text())

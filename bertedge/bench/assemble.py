@@ -55,6 +55,8 @@ def build_report(
                 for graph, why in measurement.unprofiled.items()
             ),
         ),
+        cpu_use=tuple(measurement.cpu_use),
+        idle_wait=setting.idle_wait,
     )
 
 

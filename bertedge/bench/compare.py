@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bertedge.bench.reliability import unreliable
 from bertedge.bench.report import EngineReport, Report, Result
 from bertedge.bench.statistics import CONFIDENCE, MIN_ROUNDS, RESAMPLES, Difference, difference
 from bertedge.bench.wording import number
@@ -64,24 +65,33 @@ def compare_latencies(old: Report, new: Report) -> list[Change]:
 
 
 def comparison_lines(old: Report, new: Report, name: str) -> list[str]:
-    """Write what changed: the setting first, then figures beyond the noise."""
-    changes = compare_latencies(old, new)
+    """Write what changed: the setting first, then figures beyond the noise.
+
+    No time is compared where either bench is not reliable.
+    """
+    untimed = [
+        f"  times are not compared: {which} bench is not reliable ({why})"
+        for which, report in (("the earlier", old), ("this", new))
+        if (why := unreliable(report))
+    ]
+    changes = [] if untimed else compare_latencies(old, new)
     told = [change for change in changes if change.difference not in (None, Difference.NONE)]
     unsure = sum(change.difference is None for change in changes)
     same = len(changes) - len(told) - unsure
     lines = [f"Since {name} of {old.environment.created[:10]}:"]
     lines += [f"  not the same: {line}" for line in _settings(old, new)]
-    lines += [f"  {_sentence(change)}" for change in told]
+    lines += [*untimed, *(f"  {_sentence(change)}" for change in told)]
     if same:
         lines.append(f"  {same} latencies show no difference beyond the noise")
     if unsure:
         lines.append(f"  {unsure} latencies had fewer than {MIN_ROUNDS} rounds: not judged")
-    if not changes:
+    if not changes and not untimed:
         lines.append("  no engine was measured at the same workload in both")
     then = {engine.name: engine for engine in old.engines}
     for engine in new.engines:
         if engine.name in then:
-            lines += [f"  {engine.name}: {line}" for line in _other(then[engine.name], engine)]
+            other = _other(then[engine.name], engine, timed=not untimed)
+            lines += [f"  {engine.name}: {line}" for line in other]
     return lines
 
 
@@ -169,13 +179,14 @@ def _settings(old: Report, new: Report) -> list[str]:
     return lines
 
 
-def _other(then: EngineReport, now: EngineReport) -> list[str]:
+def _other(then: EngineReport, now: EngineReport, *, timed: bool) -> list[str]:
     """Say what else changed of an engine: start, sizes, labels, problems."""
     lines = []
     before = [start.total_s for start in then.cold_starts]
     after = [start.total_s for start in now.cold_starts]
     # Few starts give no interval; ranges that do not touch are as sure as these get.
-    if before and after and (max(before) < min(after) or max(after) < min(before)):
+    apart = before and after and (max(before) < min(after) or max(after) < min(before))
+    if timed and apart:
         lines.append(f"cold start {np.median(before):.2f} -> {np.median(after):.2f} s")
     sizes = (
         ("peak memory", then.peak_memory_bytes, now.peak_memory_bytes, MEMORY_SHARE),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from bertedge.bench.engines import LeftOut
 from bertedge.bench.environment import Environment
+from bertedge.bench.interference import IdleWait
 from bertedge.bench.labelled import LabelledTexts, Scored, score
 from bertedge.bench.logs import EngineLog, Workload
 from bertedge.bench.messages import Opened, TextWorkload
@@ -37,6 +38,7 @@ class Setting:
     labelled: LabelledTexts | None = None
     installed: dict[str, int] = field(default_factory=dict)
     """Bytes of installed packages, by engine."""
+    idle_wait: IdleWait | None = None
 
 
 def describe_engine(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import bertedge
+from bertedge.bench.interference import load_average
 from bertedge.runtime import machine
 
 ROOT = Path(bertedge.__file__).parent.parent
@@ -74,7 +75,7 @@ def describe_environment() -> Environment:
         cpu_flags=tuple(flag for flag in TELLING_FLAGS if flag in flags),
         governor=_governor(),
         memory_bytes=machine.memory_bytes(),
-        load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        load=load_average(),
         versions={"bertedge": bertedge.__version__, **_versions()},
         git_commit=git_commit(ROOT),
     )

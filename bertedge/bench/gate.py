@@ -7,9 +7,10 @@ workload, to an engine, or with two `@` to both: `p95_ms@cpu-int8@1x128<5`.
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bertedge.bench import sentences
+from bertedge.bench.reliability import unreliable
 from bertedge.bench.report import EngineReport, Report, Result
 from bertedge.bench.wording import number
 from bertedge.errors import SettingError
@@ -40,6 +41,8 @@ OF_AN_ENGINE: dict[str, Callable[[Report, EngineReport], float | None]] = {
         (load.knee_per_s for load in report.open_loads if load.engine == engine.name), None
     ),
 }
+OF_TIME = (*OF_A_WORKLOAD, "cold_start_s", "knee_per_s")
+"""Figures that decide nothing where the bench's times are not reliable."""
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _PATTERN = re.compile(r"(\w+)((?:@[^@<>=,]+)*)(<=|>=|<|>)(\d+(?:\.\d*)?|\.\d+)(%?)")
 
@@ -73,6 +76,13 @@ class Finding:
     holds: bool
     trouble: str | None = None
     """What else is wrong with the engine."""
+    unreliable: str | None = None
+    """Why the figure decides nothing; None where it decides."""
+
+    @property
+    def fails(self) -> bool:
+        """Tell whether the condition is not met, for sure."""
+        return not self.holds and self.unreliable is None
 
 
 def parse_gate(text: str) -> tuple[Condition, ...]:
@@ -81,8 +91,19 @@ def parse_gate(text: str) -> tuple[Condition, ...]:
 
 
 def judge(report: Report, conditions: tuple[Condition, ...]) -> list[Finding]:
-    """Hold a report against conditions; GateError where one is about an unknown place."""
-    return [finding for condition in conditions for finding in _judge(report, condition)]
+    """Hold a report against conditions; GateError where one is about an unknown place.
+
+    Where the bench's times are not reliable, conditions on time are inconclusive.
+    """
+    why = unreliable(report)
+    found = [finding for condition in conditions for finding in _judge(report, condition)]
+    # What is missing or of a broken engine fails on a quiet machine too.
+    return [
+        replace(each, holds=False, unreliable=why)
+        if why and each.name in OF_TIME and each.value is not None and not each.trouble
+        else each
+        for each in found
+    ]
 
 
 def gate_lines(findings: list[Finding]) -> list[str]:
@@ -91,10 +112,12 @@ def gate_lines(findings: list[Finding]) -> list[str]:
     for finding in findings:
         value = "not measured" if finding.value is None else f"{number(finding.value)}"
         trouble = f" ({finding.trouble})" if finding.trouble else ""
-        sign = "pass" if finding.holds else "FAIL"
+        sign = "pass" if finding.holds else "inconclusive" if finding.unreliable else "FAIL"
         lines.append(
             f"{sign}  {finding.condition}: {finding.name} is {value} for {finding.place}{trouble}"
         )
+    reasons = {finding.unreliable for finding in findings if finding.unreliable}
+    lines += [f"times decide nothing, they are not reliable: {reason}" for reason in reasons]
     return lines
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from bertedge.bench.engines import EngineSpec
+from bertedge.bench.interference import CpuUse
 from bertedge.bench.memory import MemoryPoint
 from bertedge.bench.messages import Opened, Ready, TextWorkload, TokenWorkload
 from bertedge.bench.open_load import OpenLoad
@@ -64,6 +65,7 @@ class Measurement:
     profiles: list[Profile] = field(default_factory=list)
     unprofiled: dict[str, str] = field(default_factory=dict)
     """Graphs that could not be profiled, and why."""
+    cpu_use: list[CpuUse] = field(default_factory=list)
     seconds: float = 0.0
     complete: bool = False
 

@@ -6,13 +6,14 @@ crashes, hangs or fails is noted and left out of the rest.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from bertedge.bench import afterwards
 from bertedge.bench.afterwards import After
 from bertedge.bench.course import Course, rotated
 from bertedge.bench.engines import EngineSpec
+from bertedge.bench.interference import Watch
 from bertedge.bench.logs import EngineLog, Measurement, Workload, ratio_of
 from bertedge.bench.messages import Run, TextWorkload
 from bertedge.bench.settings import (
@@ -53,20 +54,29 @@ def measure(
     settings: Settings,
     progress: Progress,
     after: After | None = None,
+    watch: Watch | None = None,
 ) -> Measurement:
-    """Run all engines at all workloads; Ctrl-C returns what is finished, `complete` False."""
+    """Run all engines at all workloads; Ctrl-C returns what is finished, `complete` False.
+
+    The `watch` may have begun earlier: its first note is of the time before.
+    """
     measurement = Measurement(engines=[EngineLog(spec=spec) for spec in specs])
-    after = after or After()
+    after, watch = after or After(), watch or Watch()
     whole = Whole(progress, plan(specs, workloads, settings, after))
     course = Course(measurement.engines, settings, whole)
     began = time.perf_counter()
+    note = measurement.cpu_use.append
+    note(watch.note("before"))
     try:
         start_all(course)
+        watch.restart()  # what processes took that were killed with their parent is not known
         warm_up_all(course, workloads)
-        take_turns(course, workloads)
+        note(watch.note("warm-up"))
+        take_turns(course, workloads, lambda where: note(watch.note(where)))
         afterwards.label_all(course, after)
         afterwards.offer_loads(course, after)
         afterwards.rest_all(course)
+        note(watch.note("after"))
         course.end_all()
         afterwards.profile_all(measurement, after, settings, whole)
         measurement.complete = True
@@ -102,10 +112,11 @@ def warm_up_all(course: Course, workloads: Sequence[Workload]) -> None:
                 course.whole.spend(WARM_UP_S, f"warm-up of {log.spec.name}, {workload.name}")
 
 
-def take_turns(course: Course, workloads: Sequence[Workload]) -> None:
+def take_turns(course: Course, workloads: Sequence[Workload], note: Callable[[str], None]) -> None:
     """Go round by round through all workloads, in each engine by engine.
 
-    Extra rounds follow at each workload where a ratio is not known well enough yet.
+    Extra rounds follow at each workload where a ratio is not known well enough yet. `note` is
+    called after each round.
     """
     settings = course.settings
     turns = [plan_turns(item, workloads, course.logs, settings) for item in workloads]
@@ -115,8 +126,11 @@ def take_turns(course: Course, workloads: Sequence[Workload]) -> None:
             take_round(course, turn, number)
         for log in course.logs:
             course.note_memory(log, f"round {number + 1}")
+        note(f"round {number + 1}")
     for turn in turns:
         take_extra_rounds(course, turn, time.perf_counter() + settings.extra_s / len(turns))
+    if settings.extra_rounds:
+        note("extra rounds")
 
 
 def take_extra_rounds(course: Course, turn: Turns, deadline_s: float) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from bertedge.bench.engines import LeftOut
 from bertedge.bench.environment import Environment
+from bertedge.bench.interference import CpuUse, IdleWait
 from bertedge.bench.memory import MemoryPoint
 from bertedge.bench.open_load import OpenLoad
 from bertedge.bench.profiling import Profile
@@ -182,3 +183,7 @@ class Report:
     open_loads: tuple[OpenLoad, ...]
     profiles: tuple[Profile, ...]
     left_out: tuple[LeftOut, ...]
+    cpu_use: tuple[CpuUse, ...] = ()
+    """What else the machine did, part by part; empty where not recorded."""
+    idle_wait: IdleWait | None = None
+    """None without --wait-idle."""

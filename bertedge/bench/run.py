@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from bertedge.bench.describe import Setting
 from bertedge.bench.environment import describe_environment
 from bertedge.bench.graphs import find_graphs
 from bertedge.bench.inputs import Asked, Inputs, make_inputs
+from bertedge.bench.interference import BEFORE_S, Watch, wait_until_idle
 from bertedge.bench.lineup import Wanted, line_up, sum_installed
 from bertedge.bench.measure import measure
 from bertedge.bench.messages import PROTOCOL, Open
@@ -45,6 +47,8 @@ class BenchConfig:
     device: str = "auto"
     peers: tuple[Path, ...] = ()
     """Files of other people's engines, or folders of such; see `bertedge.bench.peers`."""
+    wait_idle_s: float | None = None
+    """How long to wait for a quiet machine, at most; None: not at all."""
     command: str = "bertedge.bench.run.bench"
     """What was typed."""
 
@@ -66,9 +70,13 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
     asked = Asked(grid=config.grid, data=config.data, columns=config.columns)
     inputs = make_inputs(asked, bundle, checkpoint, config.settings, progress)
     wanted = _wanted(config, bundle, checkpoint)
-    environment = describe_environment()
     with tempfile.TemporaryDirectory(prefix="bertedge-bench-") as scratch:
         entrants = line_up(wanted, _base(config, wanted, inputs, Path(scratch)), progress)
+        idle_wait = None
+        if config.wait_idle_s is not None:
+            idle_wait = wait_until_idle(config.wait_idle_s, progress)
+        environment, watch = describe_environment(), Watch()
+        time.sleep(BEFORE_S)
         setting = Setting(
             command=config.command,
             environment=environment,
@@ -79,6 +87,7 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
             tokenizer_json=checkpoint.tokenizer_json,
             labelled=inputs.labelled,
             installed=sum_installed(entrants.lineup.specs),
+            idle_wait=idle_wait,
         )
         for item in setting.left_out:
             progress.say(f"{item.name} is left out: {item.why}")
@@ -88,7 +97,7 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
             graphs=find_graphs(bundle, entrants.exported, inputs.tokens, config.settings),
         )
         specs = engines.with_twins(entrants.lineup.specs)
-        measurement = measure(specs, inputs.workloads, config.settings, progress, after)
+        measurement = measure(specs, inputs.workloads, config.settings, progress, after, watch)
     return build_report(measurement, inputs.workloads, setting)
 
 

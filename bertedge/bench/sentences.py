@@ -3,6 +3,8 @@
 import math
 import statistics
 
+from bertedge.bench.interference import QUIET
+from bertedge.bench.reliability import host_cores, other_cores, unreliable
 from bertedge.bench.report import EngineReport, Labelled, Load, Report, Result
 from bertedge.bench.statistics import Difference, Ratio
 from bertedge.tasks import Task
@@ -25,12 +27,15 @@ def describe(load: Load) -> str:
 
 def summary(report: Report) -> list[str]:
     """Say how much faster, how much smaller, and how right; nothing where nothing can be said."""
-    best = best_variant(report)
+    best, why = best_variant(report), unreliable(report)
     if best is None:
-        return []
+        return [f"Not reliable ({why})."] if why else []
     baseline = next(engine for engine in report.engines if engine.name == best.baseline)
     right = _accuracy(best, baseline) or _labels(report, best)
-    return [_speed(report, best, baseline), _size(best, baseline), *([right] if right else [])]
+    speed = _speed(report, best, baseline)
+    if why:
+        speed = f"Not reliable ({why}): {speed}"
+    return [speed, _size(best, baseline), *([right] if right else [])]
 
 
 def best_variant(report: Report) -> EngineReport | None:
@@ -95,12 +100,7 @@ def notes(report: Report) -> list[str]:
             f"The baseline against itself: differences of {floor:.1%} or less are noise on this "
             "machine (that of the noisiest workload) and called none."
         )
-    where = report.environment
-    if where.load is not None and where.load > BUSY * where.cores:
-        said.append(
-            f"The machine was busy before (load {where.load:.2f} on {count(where.cores, 'core')}): "
-            "the figures are disturbed; measure again when it is idle."
-        )
+    said += _disturbed(report)
     unsettled = sorted({result.engine for result in report.results if not result.settled})
     if unsettled:
         said.append(
@@ -108,6 +108,28 @@ def notes(report: Report) -> list[str]:
         )
     if not report.comparison.same_source:
         said.append("The bundle was made from another checkpoint than this baseline.")
+    return said
+
+
+def _disturbed(report: Report) -> list[str]:
+    """Say what else the machine did; nothing where it was quiet or did not tell."""
+    load, taken = report.environment.load, other_cores(report)
+    cores, wait = host_cores(report), report.idle_wait
+    said = []
+    if unreliable(report):
+        said.append("The times are not reliable: measure again on a quiet machine (--wait-idle).")
+    elif taken is not None and taken > QUIET * cores:
+        said.append(
+            f"Other processes took {taken:.2f} of {count(cores, 'core')} during the rounds: "
+            "measure again when the machine is idle (--wait-idle)."
+        )
+    elif taken is None and load is not None and load > BUSY * cores:
+        said.append(
+            f"The machine was busy before (load {load:.2f} on {count(cores, 'core')}): "
+            "measure again when it is idle (--wait-idle)."
+        )
+    if wait and not wait.quiet:
+        said.append(f"The machine was not quiet within the {wait.limit_s:g} s of --wait-idle.")
     return said
 
 

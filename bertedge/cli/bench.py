@@ -1,5 +1,6 @@
 """`bertedge bench`."""
 
+import math
 import shlex
 import sys
 from pathlib import Path
@@ -18,10 +19,23 @@ if TYPE_CHECKING:
 _NUMBER = click.IntRange(1)
 _SECTIONS = {
     "Engines": ("baseline", "device", "threads", "peers"),
-    "Work": ("data", "text_column", "label_column", "grid", "quick"),
+    "Work": ("data", "text_column", "label_column", "grid", "quick", "wait_idle_s"),
     "Output": ("page", "details", "output", "overwrite", "as_json"),
     "Earlier benches": ("source", "compare", "gate"),
 }
+
+
+def seconds(value: str) -> float:
+    """Read a time limit; a usage error for anything else, negative, infinite and nan included."""
+    try:
+        read = float(value)
+    except ValueError:
+        read = math.nan
+    if not 0 <= read < math.inf:
+        raise click.BadParameter(
+            f"{value[:60]!r} is no number of seconds (without one, give the flag last)"
+        )
+    return read
 
 
 @click.command(cls=Sectioned, sections=_SECTIONS, short_help="Time a bundle against PyTorch.")
@@ -38,6 +52,15 @@ _SECTIONS = {
 @click.option("--repeats", type=_NUMBER, help="Timed runs a turn, at most [20].")
 @click.option("--texts", type=_NUMBER, help="Texts drawn from --data [128].")
 @click.option("--timeout", "timeout_s", type=float, help="Seconds for one answer [120].")
+@click.option(
+    "--wait-idle",
+    "wait_idle_s",
+    type=seconds,
+    is_flag=False,
+    flag_value="300",
+    metavar="[SECONDS]",
+    help="First wait for a quiet machine, at most [300].",
+)
 @click.option("--quick", is_flag=True, help="Fewer engines, rounds and texts: under a minute.")
 @click.option(
     "--peers",
@@ -107,6 +130,7 @@ def _measure(bundle: Path, baseline: str, flags: dict[str, Any]) -> "Report":
         peers=flags["peers"],
         columns=options.columns_of(flags),
         device=flags["device"],
+        wait_idle_s=flags["wait_idle_s"],
         command=shlex.join(["bertedge", *sys.argv[1:]]),
     )
     return bench(config, Terminal())

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from bertedge.bench.report import Report
 
 
+class Inconclusive(click.ClickException):
+    """No condition fails, but some on time decide nothing, as the times are not reliable."""
+
+    exit_code = 3
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What the flags ask for, checked before anything is measured."""
@@ -67,6 +73,8 @@ def prepare(  # noqa: PLR0913 (one a flag)
 def show(report: "Report", outcome: Outcome) -> None:
     """Print and write it; exit with 1 where a condition fails or the report is not whole.
 
+    The exit code is 3 where no condition fails, but some are inconclusive.
+
     With --json, standard output holds one object and the rest goes to standard error.
     """
     from bertedge import records
@@ -86,17 +94,19 @@ def show(report: "Report", outcome: Outcome) -> None:
             file.write(render_page(report))
     if outcome.old is not None:
         _say(comparison_lines(outcome.old, report, outcome.old_name), outcome)
-    failed = _hold(report, outcome)
+    failed, inconclusive = _hold(report, outcome)
     if not report.complete:
         raise click.ClickException("interrupted; what was finished is printed")
     if not report.results:
         raise click.ClickException("no engine could be measured; the report says why")
     if failed:
         raise click.ClickException(f"the gate is not met: {failed}")
+    if inconclusive:
+        raise Inconclusive(f"the gate is inconclusive: {inconclusive}")
 
 
-def _hold(report: "Report", outcome: Outcome) -> str | None:
-    """Print the gate's findings; return how many fail, in words."""
+def _hold(report: "Report", outcome: Outcome) -> tuple[str | None, str | None]:
+    """Print the gate's findings; return how many fail and how many are inconclusive, in words."""
     from bertedge.bench.gate import GateError, gate_lines, judge
 
     try:
@@ -105,8 +115,14 @@ def _hold(report: "Report", outcome: Outcome) -> str | None:
         raise click.UsageError(str(error)) from error
     if findings:
         _say(["Gate:", *(f"  {line}" for line in gate_lines(findings))], outcome)
-    failed = sum(not finding.holds for finding in findings)
-    return f"{failed} of {len(findings)} figures fail" if failed else None
+    failed = sum(finding.fails for finding in findings)
+    unclear = sum(finding.unreliable is not None for finding in findings)
+    return (
+        f"{failed} of {len(findings)} figures fail" if failed else None,
+        f"{unclear} of {len(findings)} figures are times of a bench that is not reliable"
+        if unclear
+        else None,
+    )
 
 
 def _say(lines: list[str], outcome: Outcome) -> None:

@@ -140,6 +140,16 @@ def test_colors_come_from_the_page_and_text_is_text(full: Report):
         assert "<text" in figure
 
 
+def test_a_bench_that_is_not_reliable_says_so_before_anything_else(full: Report):
+    assert "Not reliable" not in render_page(full)
+    text = render_page(replace(full, noise=(replace(full.noise[0], floor=4.02),)))
+    body = text.partition("<body>")[2].lstrip()
+    assert body.startswith('<p class="unreliable" role="alert"><strong>Not reliable:</strong> ')
+    assert "the baseline differs from itself by 402% on 1x16" in body.partition("</p>")[0]
+    tiles = body.partition('<ul class="tiles">')[2].partition("</ul>")[0]
+    assert tiles.count("(not reliable)") == 2  # latency and cold start, not size and memory
+
+
 def test_the_same_report_is_the_same_page(full: Report):
     assert render_page(full) == render_page(full)
 

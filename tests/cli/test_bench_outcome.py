@@ -36,6 +36,41 @@ def test_a_gate_that_holds_is_0_and_one_that_fails_is_1():
     assert failed.stderr.splitlines()[-1] == "Error: the gate is not met: 2 of 4 figures fail"
 
 
+@pytest.fixture
+def noisy(tmp_path: Path) -> Path:
+    """The record with the load of a busy machine."""
+    data = json.loads(RECORD.read_text())
+    data["environment"]["load"] = 9.5
+    path = tmp_path / "noisy.json"
+    path.write_text(json.dumps(data))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("gate", "code", "last"),
+    [
+        ("p95_ms@1x16<5", 3, "Error: the gate is inconclusive: 1 of 1 figures are times of a"),
+        ("p95_ms@1x16<0.1,agreement>=0.9", 3, "Error: the gate is inconclusive: 1 of 2 figures"),
+        ("p95_ms@1x16<5,disk_mib<1", 1, "Error: the gate is not met: 1 of 2 figures fail"),
+        ("agreement>=0.9,disk_mib<30", 0, ""),
+    ],
+)
+def test_on_a_noisy_machine_conditions_on_time_are_3_and_the_others_decide(
+    noisy: Path, gate: str, code: int, last: str
+):
+    result = CliRunner().invoke(main, ["bench", "--from", str(noisy), "--gate", gate])
+    assert result.exit_code == code
+    assert (result.stderr.splitlines() or [""])[-1].startswith(last)
+    assert "Not reliable (the load before was 9.50 on 2 cores): cpu-int8" in result.stdout
+
+
+@pytest.mark.parametrize("value", ["bundles/mine", "nan", "inf", "9" * 5000])
+def test_the_limit_of_the_wait_is_seconds(value: str):
+    result = CliRunner().invoke(main, ["bench", f"--wait-idle={value}", "--baseline", "x"])
+    assert result.exit_code == 2
+    assert "is no number of seconds" in result.stderr and len(result.stderr) < 400
+
+
 @pytest.mark.parametrize("gate", ["fast", "latency<5", "p95_ms<", "", "p95_ms@9x9<5"])
 def test_a_gate_that_says_nothing_is_2_and_names_what_there_is(gate: str):
     result = show("--gate", gate)

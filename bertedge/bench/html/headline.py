@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from bertedge.bench import sentences
 from bertedge.bench.html.view import MIB, View, accuracy_name, load_name
-from bertedge.bench.report import EngineReport
+from bertedge.bench.reliability import unreliable
+from bertedge.bench.report import EngineReport, Report
 from bertedge.bench.statistics import Difference
 from bertedge.bench.wording import number
 
@@ -26,7 +27,7 @@ def tiles(view: View) -> list[Tile]:
     if best is None:
         return []
     baseline = next(engine for engine in view.report.engines if engine.name == best.baseline)
-    made = (_speed(view, best, baseline), _start(best, baseline), _disk(best, baseline))
+    made = (_speed(view, best, baseline), _start(view, best, baseline), _disk(best, baseline))
     right = _right(best, baseline, embeds=sentences.embeds(view.report))
     return [tile for tile in (*made, _memory(best, baseline), right) if tile]
 
@@ -46,15 +47,22 @@ def _speed(view: View, best: EngineReport, baseline: EngineReport) -> Tile | Non
         return Tile(figure="no difference", what="in latency", detail=detail)
     if ratio.low is not None and ratio.high is not None:
         detail += f" ({ratio.low:.2f} to {ratio.high:.2f})"
-    return _times(ratio.median, "as fast", detail)
+    return _times(ratio.median, "as fast" + _mark(view.report), detail)
 
 
-def _start(best: EngineReport, baseline: EngineReport) -> Tile | None:
+def _mark(report: Report) -> str:
+    """Mark a figure of time that must not be believed."""
+    return " (not reliable)" if unreliable(report) else ""
+
+
+def _start(view: View, best: EngineReport, baseline: EngineReport) -> Tile | None:
     if best.cold_start is None or baseline.cold_start is None:
         return None
     ours, theirs = best.cold_start.total_s, baseline.cold_start.total_s
     return _times(
-        theirs / ours, "sooner at work", f"first label after {ours:.2f} s against {theirs:.2f} s"
+        theirs / ours,
+        "faster cold start" + _mark(view.report),
+        f"first label after {ours:.2f} s against {theirs:.2f} s",
     )
 
 

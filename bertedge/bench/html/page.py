@@ -10,6 +10,7 @@ from bertedge import records
 from bertedge.bench import sentences
 from bertedge.bench.html import accuracy, canvas, cost, headline, load, speed, tables, theme
 from bertedge.bench.html.view import Panel, View, view_of
+from bertedge.bench.reliability import unreliable
 from bertedge.bench.report import Report
 
 
@@ -22,6 +23,7 @@ def render_page(report: Report) -> str:
         style=theme.variables() + "\n" + _file("style.css"),
         script=_file("script.js"),
         where=escape(_where(report)),
+        banner=_banner(report),
         tiles=_tiles(view),
         sentences=_paragraphs(sentences.summary(report)),
         notes=_notes(report),
@@ -52,6 +54,18 @@ def _where(report: Report) -> str:
     return (
         f"{where.cpu}, {sentences.count(where.cores, 'core')}, "
         f"{sentences.count(report.settings.threads, 'thread')} an engine · {where.created[:10]}"
+    )
+
+
+def _banner(report: Report) -> str:
+    """Warn above everything where the times are not reliable."""
+    why = unreliable(report)
+    if why is None:
+        return ""
+    return (
+        f'<p class="unreliable" role="alert"><strong>Not reliable:</strong> {escape(why)}. Times '
+        "and speed-ups on this page are disturbed; measure again on a quiet machine "
+        "(<code>--wait-idle</code>).</p>"
     )
 
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from bertedge.bench import sentences
 from bertedge.bench.html import canvas, cost
 from bertedge.bench.html.view import View, load_name, view_of
+from bertedge.bench.reliability import unreliable
 from bertedge.bench.report import EngineReport, Report, Result
 from bertedge.bench.statistics import Difference
 from bertedge.bench.wording import number
@@ -37,7 +38,8 @@ def _panel(name: str, view: View) -> str | None:
     if load is None:
         return None
     rows = [(engine, result) for _, engine, result in view.of(load.name) if engine.problem is None]
-    heading = f"{name}, {load_name(load)}"
+    mark = " (not reliable)" if unreliable(view.report) else ""
+    heading = f"{name}, {load_name(load)}{mark}"
 
     def paint(axes: Axes) -> None:
         for row, (engine, result) in enumerate(rows):
