@@ -9,8 +9,8 @@ class Progress(Protocol):
     def say(self, line: str) -> None:
         """Take one finished line of information."""
 
-    def start(self, what: str, total: int | None, unit: str) -> None:
-        """Begin a bar of `total` units (None: not known), named `what`."""
+    def start(self, what: str, total: int | None, unit: str, done: int = 0) -> None:
+        """Begin a bar of `total` units (None: not known), `done` of them by an earlier run."""
 
     def advance(self, by: int, note: str = "") -> None:
         """Move the bar on by `by` units; `note` is what to show beside it (a loss, say)."""
@@ -25,7 +25,7 @@ class Silent:
     def say(self, line: str) -> None:
         """Drop the line."""
 
-    def start(self, what: str, total: int | None, unit: str) -> None:
+    def start(self, what: str, total: int | None, unit: str, done: int = 0) -> None:
         """Drop the bar."""
 
     def advance(self, by: int, note: str = "") -> None:

@@ -1,19 +1,32 @@
 """The command line: one file a verb; each imports its work when it is called."""
 
+import contextlib
+import difflib
 import errno
 import importlib
+from collections.abc import Iterator
+from typing import Any
 
 import click
 
 from bertedge import __version__
+from bertedge.cli.console import (
+    prepare,
+    say_click_error,
+    say_error,
+    unwritable,
+    writing_results,
+)
 from bertedge.cli.progress import end_line
 from bertedge.errors import BertedgeError
 
 VERBS = ("pretrain", "finetune", "export", "evaluate", "predict", "bench", "inspect", "doctor")
+_UNWRITABLE = (errno.ENOSPC, errno.EBADF, errno.EDQUOT)
+"""What standard output ends with: a full disk, a closed descriptor, a quota."""
 
 
 class Verbs(click.Group):
-    """A group that loads verbs when asked for, and shows our errors as one line, exit code 1."""
+    """A group that loads verbs when asked for, and shows every error as one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the verbs in the order of the work."""
@@ -27,23 +40,54 @@ class Verbs(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; where there is none, name what was meant."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], VERBS, n=1)
+            remedy = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(VERBS)}"
+            raise click.UsageError(f"no such command {args[0]!r}; {remedy}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command line and exit."""
+        prepare()
+        return super().main(*args, **extra)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the arguments that stand before the verb's name; print the help of all."""
+        with one_line_each(), writing_results():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> object:
-        """Run the verb; a BertedgeError or Ctrl-C becomes one line on stderr."""
-        try:
-            return super().invoke(ctx)
-        except BertedgeError as error:
-            end_line()
-            raise click.ClickException(str(error)) from error
-        except KeyboardInterrupt:
-            end_line()
-            raise click.ClickException("interrupted; nothing half-written was left") from None
-        except OSError as error:
-            if error.errno != errno.ENOSPC:  # a closed pipe is click's to handle
-                raise
-            end_line()
-            raise click.ClickException(
-                "standard output could not be written: no space is left on its device"
-            ) from error
+        """Run the verb."""
+        with one_line_each():
+            try:
+                return super().invoke(ctx)
+            except OSError as error:
+                if error.errno not in _UNWRITABLE:  # a closed pipe is click's to handle
+                    raise
+                raise unwritable(error) from error
+
+
+@contextlib.contextmanager
+def one_line_each() -> Iterator[None]:
+    """Make one line of a user's mistake and of Ctrl-C, below the bar where one is drawn."""
+    try:
+        yield
+    except click.ClickException as error:
+        end_line()
+        say_click_error(error)
+        raise click.exceptions.Exit(error.exit_code) from error
+    except BertedgeError as error:
+        end_line()
+        say_error(str(error))
+        raise click.exceptions.Exit(1) from error
+    except KeyboardInterrupt:
+        end_line()
+        say_error("interrupted; nothing half-written was left")
+        raise click.exceptions.Exit(1) from None
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Find out what can run on this machine.")
 @options.json_option
 def command(as_json: bool) -> None:
-    """Show versions, the CPU's int8 features, cores and providers, and how to mend what is wrong.
+    """Show versions, the CPU's int8 features, cores and providers, and how to fix what is wrong.
 
     The exit code is 1 where nothing can run.
 
@@ -21,10 +21,14 @@ def command(as_json: bool) -> None:
     bertedge doctor
     """
     from bertedge import records
+    from bertedge.cli.console import show, show_json
     from bertedge.runtime.diagnosis import diagnose
 
     found = diagnose()
-    click.echo(records.to_json(found) if as_json else _describe(found), nl=not as_json)
+    if as_json:
+        show_json(records.to_json(found))
+    else:
+        show(_describe(found))
     if not found.usable:
         raise click.exceptions.Exit(1)
 

@@ -34,6 +34,7 @@ def command(
     """
     from bertedge import evaluation, records
     from bertedge.bundle import MANIFEST
+    from bertedge.cli.console import show, show_json
     from bertedge.cli.progress import Terminal
     from bertedge.cli.report import render_calibration, render_scores
     from bertedge.examples import open_examples
@@ -58,14 +59,15 @@ def command(
             "scores": labelling.scores,
             "calibration": labelling.calibration,
         }
-        click.echo(records.to_json(facts), nl=False)
+        show_json(records.to_json(facts))
         return
-    click.echo(render_scores(labelling.scores, rows=labelling.rows))
+    parts = [render_scores(labelling.scores, rows=labelling.rows)]
     if labelling.calibration:
-        click.echo(f"\n{render_calibration(labelling.calibration)}")
+        parts.append(render_calibration(labelling.calibration))
     if labelling.truncated:
-        click.echo(f"\n{labelling.truncated:,} texts were longer than the model reads")
-    click.echo(f"\n{labelling.rows / labelling.seconds:,.0f} rows/s")
+        parts.append(f"{labelling.truncated:,} texts were longer than the model reads")
+    parts.append(f"{labelling.rows / labelling.seconds:,.0f} rows/s")
+    show("\n\n".join(parts))
 
 
 def _open_bundle(name: str, flags: dict[str, Any]) -> tuple["Labeller", bool]:

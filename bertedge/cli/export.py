@@ -81,6 +81,7 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
     need("export", "torch", "transformers", "optimum", "onnx", "sympy", "safetensors")
     from bertedge import records
     from bertedge.checkpoint import use_threads
+    from bertedge.cli.console import show, show_json
     from bertedge.cli.progress import Terminal
     from bertedge.export import ExportConfig, export
 
@@ -108,7 +109,10 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
         overwrite=flags["overwrite"],
     )
     report = export(config, Terminal())
-    click.echo(records.to_json(report) if as_json else render(report), nl=False)
+    if as_json:
+        show_json(records.to_json(report))
+    else:
+        show(render(report))
 
 
 def render(report: "ExportReport") -> str:

@@ -67,6 +67,7 @@ def command(
     """
     need("train", "torch", "transformers", "datasets", "accelerate", "safetensors")
     from bertedge import records
+    from bertedge.cli.console import show, show_json
     from bertedge.cli.progress import Terminal
     from bertedge.cli.report import render_decision, render_scores
     from bertedge.finetune.recipe import read_recipe
@@ -80,14 +81,13 @@ def command(
     if finished is None:  # another process of the same launch reports
         return
     if as_json:
-        click.echo(records.to_json(finished.training), nl=False)
+        show_json(records.to_json(finished.training))
         return
     record = finished.training
+    lines = []
     if finished.dev:
-        click.echo(render_scores(finished.dev.scores, rows=finished.dev.rows) + "\n")
-    for line in render_decision(record.task, record.decision, record.calibration):
-        click.echo(line)
+        lines += [render_scores(finished.dev.scores, rows=finished.dev.rows), ""]
+    lines += render_decision(record.task, record.decision, record.calibration)
     best = f", the best is epoch {record.best_epoch:.3g}" if record.best_epoch else ""
-    click.echo(
-        f"{record.epochs:.3g} epochs in {record.seconds:.0f} s{best}\ncheckpoint: {finished.output}"
-    )
+    lines.append(f"{record.epochs:.3g} epochs in {record.seconds:.0f} s{best}")
+    show("\n".join([*lines, f"checkpoint: {finished.output}"]))

@@ -29,9 +29,13 @@ def command(bundle: Path, as_json: bool) -> None:
     """
     from bertedge import records
     from bertedge.bundle import open_bundle
+    from bertedge.cli.console import show, show_json
 
     opened = open_bundle(bundle)
-    click.echo(records.to_json(opened.manifest) if as_json else _describe(opened), nl=not as_json)
+    if as_json:
+        show_json(records.to_json(opened.manifest))
+    else:
+        show(_describe(opened))
 
 
 def _describe(bundle: "Bundle") -> str:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bertedge.cli.console import say, show_json
+from bertedge.cli.console import show as show_results
 from bertedge.cli.extras import need
 
 if TYPE_CHECKING:
@@ -82,8 +84,10 @@ def show(report: "Report", outcome: Outcome) -> None:
     from bertedge.bench.table import render
     from bertedge.staging import staged_file
 
-    text = records.to_json(report) if outcome.as_json else render(report, details=outcome.details)
-    click.echo(text, nl=False)
+    if outcome.as_json:
+        show_json(records.to_json(report))
+    else:
+        show_results(render(report, details=outcome.details))
     if outcome.output is not None:
         with staged_file(outcome.output, overwrite=outcome.overwrite) as file:
             file.write(records.to_json(report))
@@ -126,4 +130,8 @@ def _hold(report: "Report", outcome: Outcome) -> tuple[str | None, str | None]:
 
 
 def _say(lines: list[str], outcome: Outcome) -> None:
-    click.echo("\n" + "\n".join(lines), err=outcome.as_json)
+    if outcome.as_json:
+        for line in ("", *lines):
+            say(line)
+    else:
+        show_results("\n".join(["", *lines]))

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from bertedge.cli import options
+from bertedge.cli.console import clean_json
 from bertedge.tasks import Aggregation, Embedding, Fill, Prediction, Text
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def command(
         bundle, device=flags["device"], threads=flags["threads"], variant=flags["variant"]
     )
     shares_terminal = output in (None, STANDARD) and sys.stdout.isatty()
-    progress = Silent() if text or shares_terminal else Terminal()
+    progress = Silent() if text else Terminal(bars=not shares_terminal, keep=True)
     pair, chunk = predictor.manifest.pair, flags["chunk"]
     texts = (
         iter(pair_up(text, pair=pair))
@@ -167,12 +168,7 @@ def _row(text: Text, prediction: "Prediction | _Ranking") -> str:
     if isinstance(text, tuple):
         row["pair"] = text[1]
     row |= _plain(prediction)
-    line = json.dumps(row, ensure_ascii=False)
-    try:
-        line.encode()
-    except UnicodeEncodeError:  # a lone surrogate, which only JSON's own escapes can carry
-        line = json.dumps(row)
-    return line + "\n"
+    return clean_json(json.dumps(row, ensure_ascii=False)) + "\n"
 
 
 def _plain(value: Any) -> Any:
@@ -206,4 +202,5 @@ def _sink(output: Path | None, *, overwrite: bool) -> Iterator[IO[str]]:
     try:
         yield stream
     finally:
-        stream.detach()
+        with contextlib.suppress(OSError):  # what could not be written cannot be written now
+            stream.detach()

@@ -67,6 +67,7 @@ def command(
     """
     need("train", "torch", "transformers", "datasets", "accelerate", "safetensors")
     from bertedge import records
+    from bertedge.cli.console import show, show_json
     from bertedge.cli.progress import Terminal
     from bertedge.pretrain.recipe import read_recipe
     from bertedge.pretrain.run import pretrain
@@ -78,9 +79,9 @@ def command(
     if finished is None:  # another process of the same launch reports
         return
     if as_json:
-        click.echo(records.to_json(finished.record), nl=False)
+        show_json(records.to_json(finished.record))
         return
-    click.echo(render(finished.record) + f"\nbase model: {finished.output}")
+    show(render(finished.record) + f"\nbase model: {finished.output}")
 
 
 def render(record: "Pretraining") -> str:

@@ -1,13 +1,15 @@
-"""Progress on stderr: a bar with rate and remaining time on a terminal, plain lines elsewhere."""
+"""Progress on stderr: a bar on a terminal that can redraw a line, plain lines elsewhere."""
 
+import os
 import sys
 import time
-from typing import Any
+from typing import Protocol
 
-import click
+from bertedge.cli.bar import Work, describe, lay_out
+from bertedge.cli.console import one_line, say
 
 SECONDS_BETWEEN_LINES = 10.0
-
+SECONDS_BETWEEN_DRAWINGS = 0.1
 
 _drawn: "list[Terminal]" = []
 """The one whose bar stands on the current line, if any."""
@@ -16,77 +18,112 @@ _drawn: "list[Terminal]" = []
 def end_line() -> None:
     """Leave a bar that an error has interrupted, so that the message gets a line of its own."""
     for terminal in tuple(_drawn):
-        terminal.finish()
+        terminal.interrupt()
 
 
 class Terminal:
     """The `Progress` of the command line."""
 
-    def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
-        self._bar: Any = None
-        self._what, self._unit = "", ""
-        self._total: int | None = None
-        self._done, self._note = 0, ""
-        self._began = self._last_line = 0.0
+    def __init__(self, *, bars: bool = True, keep: bool = False) -> None:
+        """Show no bars where results go to the same terminal; `keep` leaves their last state."""
+        self._bars, self._keep = bars, keep
+        self._live = bars and can_redraw(sys.stderr)
+        self._work: Work | None = None
+        self._began = self._shown = 0.0
 
     def say(self, line: str) -> None:
         """Print one line, above the bar where there is one."""
-        if self._live and self._bar is not None:
-            click.echo("\r\x1b[2K", err=True, nl=False)
-        click.echo(line, err=True)
+        if self in _drawn:
+            _write("\r\x1b[J")
+        say(line)
+        if self in _drawn:
+            self._draw()
 
-    def start(self, what: str, total: int | None, unit: str) -> None:
+    def start(self, what: str, total: int | None, unit: str, done: int = 0) -> None:
         """Begin a bar, ending the one before."""
         self.finish()
-        self._what, self._total, self._unit = what, total, unit
-        self._done, self._note = 0, ""
-        self._began = self._last_line = time.monotonic()
+        self._began = self._shown = time.monotonic()
+        self._work = Work(
+            what=one_line(what), unit=unit, total=total, done=done, before=done, seconds=0.0
+        )
         if self._live:
-            self._bar = click.progressbar(
-                length=total,
-                label=what,
-                file=sys.stderr,
-                show_pos=True,
-                item_show_func=lambda _: self._beside(),
-                width=24,
-            )
-            self._bar.__enter__()
             _drawn.append(self)
+            self._draw()
 
     def advance(self, by: int, note: str = "") -> None:
         """Move on; elsewhere than on a terminal a line appears every ten seconds."""
-        self._done += by
-        self._note = note or self._note
-        if self._bar is not None:
-            self._bar.update(by, self._note)
-        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
-            self._last_line = time.monotonic()
-            click.echo(self._line(), err=True)
+        if self._work is None:
+            return
+        done, note = self._work.done + by, one_line(note) or self._work.note
+        self._work = self._at(self._work, done, note)
+        wait = SECONDS_BETWEEN_DRAWINGS if self._live else SECONDS_BETWEEN_LINES
+        if time.monotonic() - self._shown >= wait:
+            self._shown = time.monotonic()
+            if self._live:
+                self._draw()
+            elif self._bars:
+                say(describe(self._work))
 
     def finish(self) -> None:
-        """End the bar; its last state stays on the screen."""
-        if self._bar is not None:
-            self._bar.__exit__(None, None, None)
-            self._bar = None
+        """End the bar, which leaves the screen; in a log its last state stays."""
+        if self._work is None:
+            return
+        last = describe(self._at(self._work, self._work.done, self._work.note))
+        self._work = None
+        if self in _drawn:
             _drawn.remove(self)
-        elif self._what:
-            click.echo(self._line(), err=True)
-        self._what = ""
+            _write("\r\x1b[J")
+            if self._keep:
+                say(last)
+        elif self._bars:
+            say(last)
 
-    def _rate(self) -> float:
-        return self._done / max(time.monotonic() - self._began, 1e-9)
+    def interrupt(self) -> None:
+        """Leave the bar where it stands, for something else to be printed below it."""
+        if self in _drawn:
+            self._draw()
+            _write("\n")
+            _drawn.remove(self)
+            self._work = None
 
-    def _beside(self) -> str:
-        rate = self._rate()
-        digits = ",.0f" if rate >= 100 else ".3g"
-        shown = f"{rate:{digits}} {self._unit}/s"
-        return f"{shown}  {self._note}" if self._note else shown
+    def _at(self, work: Work, done: int, note: str) -> Work:
+        return Work(
+            what=work.what,
+            unit=work.unit,
+            total=work.total,
+            done=done,
+            before=work.before,
+            seconds=time.monotonic() - self._began,
+            note=note,
+        )
 
-    def _line(self) -> str:
-        seconds = time.monotonic() - self._began
-        if self._total is None:
-            return f"{self._what}: {self._done:,} {self._unit}  {self._beside()}  {seconds:.0f} s"
-        left = (self._total - self._done) / max(self._rate(), 1e-9)
-        remaining = f"{seconds:.0f} s, {left:.0f} s left" if left >= 0.5 else f"{seconds:.0f} s"
-        return f"{self._what}: {self._done:,}/{self._total:,} {self._beside()}  {remaining}"
+    def _draw(self) -> None:
+        """Draw the line and go back to its beginning.
+
+        There the cursor is at the right place still after the terminal became narrower and has
+        broken the line in two; and no keystroke's echo ends it.
+        """
+        assert self._work is not None
+        # A character in the last column makes some terminals begin a new line.
+        _write(f"\r{lay_out(self._work, _columns() - 1)}\x1b[J\r")
+
+
+class _Stream(Protocol):
+    def isatty(self) -> bool: ...
+
+
+def can_redraw(stream: _Stream | None) -> bool:
+    """Tell whether a stream is a terminal that understands more than text."""
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
+def _write(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()

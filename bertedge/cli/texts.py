@@ -1,13 +1,14 @@
 """The texts that `bertedge predict` reads, one after the other, from a file or standard input."""
 
 import codecs
+import errno
 import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bertedge.errors import DataError, SettingError
+from bertedge.errors import DataError, SettingError, first_line
 from bertedge.examples import Columns, TokenExample, open_examples
 from bertedge.examples.lines import check_file, read_lines
 from bertedge.progress import Progress
@@ -136,7 +137,7 @@ def _starts_with_object(path: Path) -> bool:
 
 
 def _standard_input() -> Iterator[tuple[int, str]]:
-    for number, raw in enumerate(sys.stdin.buffer, 1):
+    for number, raw in enumerate(_raw_lines(), 1):
         line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
         try:
             yield number, line.decode("utf-8")
@@ -145,3 +146,11 @@ def _standard_input() -> Iterator[tuple[int, str]]:
                 f"standard input:{number}: byte 0x{line[error.start]:02x} is not UTF-8; "
                 "convert it with iconv"
             ) from None
+
+
+def _raw_lines() -> Iterator[bytes]:
+    try:
+        yield from sys.stdin.buffer
+    except OSError as error:
+        why = "it is closed" if error.errno == errno.EBADF else first_line(error)
+        raise DataError(f"standard input could not be read: {why}; give a file or a pipe") from None

@@ -159,10 +159,10 @@ class Pilot(Watch):
         if state.is_world_process_zero:
             timed = self._budget.steps == UNBOUNDED
             total = None if timed else self._budget.steps * self._tokens
-            self._progress.start("pretraining", total, "tokens")
             if state.global_step:
                 self._progress.say(f"resuming at step {state.global_step}")
-                self._progress.advance(state.global_step * self._tokens)
+            done = state.global_step * self._tokens
+            self._progress.start("pretraining", total, "tokens", done)
         self._share = self._budget.share(state.global_step)
 
     def on_step_begin(

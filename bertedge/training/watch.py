@@ -25,10 +25,9 @@ class Watch(transformers.TrainerCallback):
     ) -> None:
         """Open the bar, moved on to where a resumed run stands."""
         if state.is_world_process_zero:
-            self._progress.start("training", state.max_steps, "steps")
             if state.global_step:
                 self._progress.say(f"resuming at step {state.global_step}")
-                self._progress.advance(state.global_step)
+            self._progress.start("training", state.max_steps, "steps", state.global_step)
 
     def on_step_end(
         self, args: Any, state: TrainerState, control: TrainerControl, **_: Any

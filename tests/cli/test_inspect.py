@@ -63,5 +63,5 @@ def test_a_full_disk_is_one_line() -> None:
         found = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, check=False)
     assert found.returncode == 1
     assert found.stderr == (
-        b"Error: standard output could not be written: no space is left on its device\n"
+        b"Error: standard output could not be written: no space left on device\n"
     )
