@@ -22,14 +22,11 @@ from bertedge.bench.open_load import (
 from bertedge.bench.process import Worker, WorkerError, python_command
 from bertedge.bench.profiling import describe_profile
 from bertedge.bench.settings import Settings
-from bertedge.bench.whole import Whole
 
 LABELS, LOADS, PROFILES = "labelled data", "open load", "profiles"
 IDLE_S = 1.0
 WARM_UP_MS = 200.0
 """Before the first rate."""
-LABEL_S, PROFILE_S = 1.5, 2.0
-"""Planned for an engine, and for a graph."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,47 +50,42 @@ class After:
     graphs: tuple[GraphToProfile, ...] = ()
 
 
-def plan(specs: Sequence[EngineSpec], settings: Settings, after: After) -> dict[str, float]:
-    """Guess how many seconds each part takes, at most."""
-    labelling = sum(_labels(spec) for spec in specs)
-    loads = sum(spec.twin_of is None for spec in specs) * len(_shares(settings))
-    return {
-        LABELS: labelling * LABEL_S if after.labelled else 0.0,
-        LOADS: loads * settings.load_s if after.load else 0.0,
-        PROFILES: len(after.graphs) * PROFILE_S,
-    }
-
-
 def label_all(course: Course, after: After) -> None:
     """Have every engine label the texts whose labels are known."""
     if not after.labelled:
         return
-    course.whole.begin(LABELS, f"{len(after.labelled)} texts")
-    for log in course.logs:
-        if _labels(log.spec):
-            said = course.ask(log, Label(texts=after.labelled), Labels, "labelled data")
-            log.labelled = said.labels if said else None
-            course.whole.spend(LABEL_S, f"labelled data, {log.spec.name}")
+    due = [log for log in course.logs if _labels(log.spec)]
+    texts = len(after.labelled)
+    course.begin(LABELS, f"{texts} texts", texts * len(due), "texts")
+    for log in due:
+        said = course.ask(log, Label(texts=after.labelled), Labels, "labelled data")
+        log.labelled = said.labels if said else None
+        course.progress.advance(texts, log.spec.name)
 
 
 def offer_loads(course: Course, after: After) -> None:
     """Offer every engine rising rates of arrivals, until it is saturated."""
     if after.load is None or not course.settings.load_s:
         return
-    course.whole.begin(LOADS, after.load.name)
     samples_ms = {
         log.spec.name: [
             ms for turn in log.turns if turn.workload == after.load.name for ms in turn.samples_ms
         ]
         for log in course.logs
     }
-    for log in course.logs:
+    due = [
+        log
+        for log in course.logs
+        if log.spec.twin_of is None and samples_ms[log.spec.name] and not log.problem
+    ]
+    course.begin(LOADS, after.load.name, len(due), "engines")
+    for log in due:
         own_ms = samples_ms[log.spec.name]
-        if log.spec.twin_of is None and own_ms and not log.problem:
-            baseline_ms = samples_ms.get(log.spec.baseline or "") or own_ms
-            limit_ms = LIMIT * statistics.median(baseline_ms)
-            _offer_load(course, log, after.load.name, own_ms, limit_ms)
-            course.note_memory(log, "open load")
+        baseline_ms = samples_ms.get(log.spec.baseline or "") or own_ms
+        limit_ms = LIMIT * statistics.median(baseline_ms)
+        _offer_load(course, log, after.load.name, own_ms, limit_ms)
+        course.note_memory(log, "open load")
+        course.progress.advance(1)
 
 
 def rest_all(course: Course) -> None:
@@ -115,10 +107,11 @@ def rest_all(course: Course) -> None:
             log.idle_cpu = max(now_s - used_s, 0.0) / (time.perf_counter() - moment)
 
 
-def profile_all(measurement: Measurement, after: After, settings: Settings, whole: Whole) -> None:
+def profile_all(measurement: Measurement, after: After, course: Course) -> None:
     """Profile each graph in a process of its own; one that fails is noted."""
+    settings = course.settings
     if after.graphs:
-        whole.begin(PROFILES, f"{len(after.graphs)} graphs")
+        course.begin(PROFILES, f"{len(after.graphs)} graphs", len(after.graphs), "graphs")
     for each in after.graphs:
         try:
             command = python_command("bertedge.bench.worker")
@@ -128,7 +121,7 @@ def profile_all(measurement: Measurement, after: After, settings: Settings, whol
             measurement.unprofiled[each.graph] = str(error)
             continue
         finally:
-            whole.spend(PROFILE_S, f"profile of {each.graph}")
+            course.progress.advance(1, each.graph)
         if isinstance(answer, Profiled) and answer.operators:
             measurement.profiles.append(
                 describe_profile(
@@ -165,8 +158,8 @@ def _offer_load(
         rate = share * alone_per_s
         schedule = arrivals(rate, settings.load_s, seed=settings.seed + number)
         request = Serve(workload=workload, first=0, arrivals_s=schedule)
+        course.progress.advance(0, f"{log.spec.name}, {rate:.3g} texts/s")
         served = course.ask(log, request, Served, f"open load, {rate:.0f} texts/s")
-        course.whole.spend(settings.load_s, f"open load on {log.spec.name}")
         if served is None:
             break
         if len(served.latencies_ms) != len(schedule) or min(served.latencies_ms) <= 0:

@@ -11,7 +11,7 @@ from bertedge.bench.messages import Opened, Ran, Ready, Run
 from bertedge.bench.process import Worker, WorkerError
 from bertedge.bench.protocol import Answer, Request
 from bertedge.bench.settings import Settings
-from bertedge.bench.whole import Whole
+from bertedge.progress import Progress
 
 A = TypeVar("A", bound=Answer)
 
@@ -19,11 +19,16 @@ A = TypeVar("A", bound=Answer)
 class Course:
     """All engines of a bench, each with its process while it has one."""
 
-    def __init__(self, logs: Sequence[EngineLog], settings: Settings, whole: Whole) -> None:
+    def __init__(self, logs: Sequence[EngineLog], settings: Settings, progress: Progress) -> None:
         self.logs = logs
         self.settings = settings
-        self.whole = whole
+        self.progress = progress
         self._workers: dict[str, Worker] = {}
+
+    def begin(self, part: str, of: str, total: int | None, unit: str) -> None:
+        """Say that a part of the bench begins, and count its steps, which take much the same."""
+        self.progress.say(f"{part}: {of}")
+        self.progress.start(part, total, unit)
 
     def start(self, log: EngineLog) -> None:
         """Start an engine's process and have it label its first text."""
@@ -116,7 +121,7 @@ class Course:
     def leave_out(self, log: EngineLog, problem: str) -> None:
         """Note why an engine takes no further part, and end its process."""
         log.problem = problem
-        self.whole.say(f"{log.spec.name}: {problem}")
+        self.progress.say(f"{log.spec.name}: {problem}")
         self.end(log)
 
     def end(self, log: EngineLog) -> None:

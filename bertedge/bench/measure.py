@@ -26,14 +26,10 @@ from bertedge.bench.settings import (
     Settings,
 )
 from bertedge.bench.statistics import is_open
-from bertedge.bench.whole import Whole
 from bertedge.progress import Progress
 
 STARTS, WARM_UP, ROUNDS = "cold starts", "warm-up", "rounds"
 """The parts of a bench before those of `bertedge.bench.afterwards`."""
-START_S = 4.0
-"""Planned for a cold start; bundles take a tenth, what compiles ten times as long."""
-WARM_UP_S = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +58,7 @@ def measure(
     """
     measurement = Measurement(engines=[EngineLog(spec=spec) for spec in specs])
     after, watch = after or After(), watch or Watch()
-    whole = Whole(progress, plan(specs, workloads, settings, after))
-    course = Course(measurement.engines, settings, whole)
+    course = Course(measurement.engines, settings, progress)
     began = time.perf_counter()
     note = measurement.cpu_use.append
     note(watch.note("before"))
@@ -78,14 +73,13 @@ def measure(
         afterwards.rest_all(course)
         note(watch.note("after"))
         course.end_all()
-        afterwards.profile_all(measurement, after, settings, whole)
+        afterwards.profile_all(measurement, after, course)
         measurement.complete = True
-        whole.complete()
     except KeyboardInterrupt:
         pass
     finally:
         course.end_all()
-        whole.finish()
+        progress.finish()
     measurement.seconds = time.perf_counter() - began
     return measurement
 
@@ -93,23 +87,29 @@ def measure(
 def start_all(course: Course) -> None:
     """Start each engine several times, one at a time; the last of its processes stays."""
     starts = course.settings.starts
-    course.whole.begin(STARTS, f"{len(course.logs)} engines")
-    for number in range(starts):
-        for log in rotated(course.logs, number):
-            if not log.problem and number < (log.spec.starts or starts):
-                course.end(log)
-                course.start(log)
-                course.whole.spend(planned_start_s(log.spec), f"start of {log.spec.name}")
+    due = [
+        log
+        for number in range(starts)
+        for log in rotated(course.logs, number)
+        if number < (log.spec.starts or starts)
+    ]
+    course.begin(STARTS, f"{len(course.logs)} engines", len(due), "starts")
+    for log in due:
+        if not log.problem:
+            course.end(log)
+            course.start(log)
+        course.progress.advance(1, log.spec.name)
 
 
 def warm_up_all(course: Course, workloads: Sequence[Workload]) -> None:
     """Give every engine every workload that it takes."""
-    course.whole.begin(WARM_UP, f"{len(workloads)} workloads")
+    pairs = count_pairs(course, workloads)
+    course.begin(WARM_UP, f"{len(workloads)} workloads", pairs, "workloads")
     for workload in workloads:
         for log in course.logs:
             if takes(log.spec, workload):
                 course.warm_up(log, workload)
-                course.whole.spend(WARM_UP_S, f"warm-up of {log.spec.name}, {workload.name}")
+                course.progress.advance(1, f"{log.spec.name}, {workload.name}")
 
 
 def take_turns(course: Course, workloads: Sequence[Workload], note: Callable[[str], None]) -> None:
@@ -120,13 +120,16 @@ def take_turns(course: Course, workloads: Sequence[Workload], note: Callable[[st
     """
     settings = course.settings
     turns = [plan_turns(item, workloads, course.logs, settings) for item in workloads]
-    course.whole.begin(ROUNDS, f"{settings.rounds}")
+    turns_due = settings.rounds * count_pairs(course, workloads)
+    course.begin(ROUNDS, f"{settings.rounds}", turns_due, "turns")
     for number in range(settings.rounds):
         for turn in turns:
             take_round(course, turn, number)
         for log in course.logs:
             course.note_memory(log, f"round {number + 1}")
         note(f"round {number + 1}")
+    if settings.extra_rounds:
+        course.progress.start(f"further {ROUNDS}", None, "turns")
     for turn in turns:
         take_extra_rounds(course, turn, time.perf_counter() + settings.extra_s / len(turns))
     if settings.extra_rounds:
@@ -149,7 +152,7 @@ def take_round(course: Course, turn: Turns, number: int) -> None:
     for log in rotated(course.logs, number):
         if takes(log.spec, turn.workload):
             course.take_turn(log, run, number, limit_ms=turn.limit_ms, energy=turn.energy)
-            course.whole.spend(course.settings.turn_s, f"round {number + 1}, {run.workload}")
+            course.progress.advance(1, f"round {number + 1}, {run.workload}")
 
 
 def is_unsure(workload: str, course: Course) -> bool:
@@ -206,22 +209,6 @@ def takes(spec: EngineSpec, workload: Workload) -> bool:
     return ("texts" if isinstance(workload, TextWorkload) else "tokens") in spec.takes
 
 
-def plan(
-    specs: Sequence[EngineSpec], workloads: Sequence[Workload], settings: Settings, after: After
-) -> dict[str, float]:
-    """Guess how many seconds each part takes, at most: all extra rounds, all rates of a load."""
-    starts = sum(planned_start_s(spec) * (spec.starts or settings.starts) for spec in specs)
-    pairs = sum(takes(spec, workload) for spec in specs for workload in workloads)
-    extra_s = min(pairs * settings.extra_rounds * settings.turn_s, settings.extra_s)
-    return {
-        STARTS: starts,
-        WARM_UP: pairs * WARM_UP_S,
-        ROUNDS: pairs * settings.rounds * settings.turn_s + extra_s,
-        **afterwards.plan(specs, settings, after),
-    }
-
-
-def planned_start_s(spec: EngineSpec) -> float:
-    """Guess how long a cold start takes."""
-    factor = {"bundle": 0.1, "onnxruntime": 0.1, "compile": 10.0}.get(spec.open.engine, 1.0)
-    return START_S * factor
+def count_pairs(course: Course, workloads: Sequence[Workload]) -> int:
+    """Count the engines of each workload together."""
+    return sum(takes(log.spec, workload) for log in course.logs for workload in workloads)
