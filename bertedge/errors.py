@@ -50,10 +50,10 @@ class OutputError(BertedgeError):
 class MissingExtraError(BertedgeError):
     """A verb needs libraries that the installed extras do not bring."""
 
-    def __init__(self, extra: str, module: str) -> None:
+    def __init__(self, extra: str, module: str, instead: str = "") -> None:
         super().__init__(
             f"this needs the module {module!r}, which is not installed: "
-            f"pip install 'bertedge[{extra}]'"
+            f"pip install 'bertedge[{extra}]'" + (f", {instead}" if instead else "")
         )
 
 

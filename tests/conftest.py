@@ -5,7 +5,11 @@ import json
 import platform
 import random
 import signal
+import string
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from xml.sax.saxutils import escape, quoteattr
 
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -13,6 +17,11 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 LIBRARIES = ("numpy", "tokenizers", "onnxruntime", "onnxruntime-gpu", "torch", "transformers")
+
+WriteWorkbook = Callable[..., Path]
+_SHEETS = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+_OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006"
+_PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 
 COLORS = ["red", "blue", "green", "white"]
 FRUITS = ["apple", "pear", "plum", "grape"]
@@ -174,3 +183,59 @@ def _providers() -> list[str]:
     except ImportError:
         return []
     return onnxruntime.get_available_providers()
+
+
+@pytest.fixture
+def write_workbook(tmp_path: Path) -> WriteWorkbook:
+    """Make an .xlsx file: its sheets by name, each a list of rows, first in row `first`."""
+
+    def make(name: str, sheets: dict[str, list[list[object]]], first: int = 1) -> Path:
+        names = "".join(
+            f'<sheet name={quoteattr(title)} sheetId="{i}" r:id="rId{i}"/>'
+            for i, title in enumerate(sheets, 1)
+        )
+        relations = "".join(
+            f'<Relationship Id="rId{i}" Type="{_OFFICE}/relationships/worksheet" '
+            f'Target="worksheets/sheet{i}.xml"/>'
+            for i in range(1, len(sheets) + 1)
+        )
+        with zipfile.ZipFile(tmp_path / name, "w") as file:
+            file.writestr("[Content_Types].xml", f'<Types xmlns="{_PACKAGE}/content-types"/>')
+            file.writestr(
+                "_rels/.rels",
+                f'<Relationships xmlns="{_PACKAGE}/relationships"><Relationship Id="rId1" '
+                f'Type="{_OFFICE}/relationships/officeDocument" Target="xl/workbook.xml"/>'
+                "</Relationships>",
+            )
+            file.writestr(
+                "xl/workbook.xml",
+                f'<workbook xmlns="{_SHEETS}" xmlns:r="{_OFFICE}/relationships">'
+                f"<sheets>{names}</sheets></workbook>",
+            )
+            file.writestr(
+                "xl/_rels/workbook.xml.rels",
+                f'<Relationships xmlns="{_PACKAGE}/relationships">{relations}</Relationships>',
+            )
+            for i, rows in enumerate(sheets.values(), 1):
+                body = "".join(_sheet_row(number, row) for number, row in enumerate(rows, first))
+                file.writestr(
+                    f"xl/worksheets/sheet{i}.xml",
+                    f'<worksheet xmlns="{_SHEETS}"><sheetData>{body}</sheetData></worksheet>',
+                )
+        return tmp_path / name
+
+    return make
+
+
+def _sheet_row(number: int, row: list[object]) -> str:
+    cells = []
+    for letter, value in zip(string.ascii_uppercase, row, strict=False):
+        place = f'<c r="{letter}{number}"'
+        if isinstance(value, bool):
+            cells.append(f'{place} t="b"><v>{int(value)}</v></c>')
+        elif isinstance(value, int | float):
+            cells.append(f"{place}><v>{value}</v></c>")
+        elif value is not None:
+            text = f'<t xml:space="preserve">{escape(str(value))}</t>'
+            cells.append(f'{place} t="inlineStr"><is>{text}</is></c>')
+    return f'<row r="{number}">{"".join(cells)}</row>'

@@ -85,6 +85,7 @@ def _texts(asked: Asked, bundle: Bundle, settings: Settings) -> Sequence[Workloa
         pair=bundle.manifest.pair,
         count=settings.texts,
         seed=settings.seed,
+        trained=bundle.manifest.columns or Columns(),
     )
     return workload.text_workloads(texts)
 
@@ -109,6 +110,7 @@ def _labelled(
             bundle.manifest.labels,
             count=settings.labelled,
             seed=settings.seed,
+            trained=bundle.manifest.columns or Columns(),
         )
     except DataError as error:
         progress.say(f"nothing is scored on labels: {error}")

@@ -45,11 +45,20 @@ class Scored:
     the span of each answer."""
 
 
-def draw_labelled(
-    data: Path, task: Task, columns: Columns, labels: tuple[str, ...], *, count: int, seed: int
+def draw_labelled(  # noqa: PLR0913 (how the file is read, and what of it)
+    data: Path,
+    task: Task,
+    columns: Columns,
+    labels: tuple[str, ...],
+    *,
+    count: int,
+    seed: int,
+    trained: Columns = Columns(),  # noqa: B008 (frozen)
 ) -> LabelledTexts:
     """Draw `count` examples; DataError where the file has no labels, or none the model knows."""
-    examples = draw(data, task, columns, labelled=True, pair=None, count=count, seed=seed)
+    examples = draw(
+        data, task, columns, labelled=True, pair=None, count=count, seed=seed, trained=trained
+    )
     whole = [e for e in examples if not isinstance(e, TokenExample) or e.intent]
     unknown = {name for each in whole for name in each.names} - set(labels)
     if unknown:

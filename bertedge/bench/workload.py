@@ -103,11 +103,20 @@ def text_workloads(texts: Sequence[tuple[str, ...]]) -> tuple[TextWorkload, Text
     return one, many
 
 
-def draw_texts(
-    data: Path, task: Task, columns: Columns, *, pair: bool, count: int, seed: int
+def draw_texts(  # noqa: PLR0913 (how the file is read, and what of it)
+    data: Path,
+    task: Task,
+    columns: Columns,
+    *,
+    pair: bool,
+    count: int,
+    seed: int,
+    trained: Columns = Columns(),  # noqa: B008 (frozen)
 ) -> tuple[tuple[str, ...], ...]:
     """Draw `count` texts (or pairs) of a file, as `draw` does."""
-    examples = draw(data, task, columns, labelled=False, pair=pair, count=count, seed=seed)
+    examples = draw(
+        data, task, columns, labelled=False, pair=pair, count=count, seed=seed, trained=trained
+    )
     return tuple(text_of(example) for example in examples)
 
 
@@ -120,6 +129,7 @@ def draw(  # noqa: PLR0913 (how the file is read, and what of it)
     pair: bool | None,
     count: int,
     seed: int,
+    trained: Columns = Columns(),  # noqa: B008 (frozen)
 ) -> list[Example]:
     """Draw `count` examples of a file, all of a shorter one, in the file's order.
 
@@ -127,7 +137,7 @@ def draw(  # noqa: PLR0913 (how the file is read, and what of it)
     """
     if not labelled:  # a label's column that is named is not read: not all are one label a row
         columns = replace(columns, label=None, intent=None)
-    examples = open_examples(data, task, columns, labelled=labelled, pair=pair)
+    examples = open_examples(data, task, columns, labelled=labelled, pair=pair, trained=trained)
     generator = random.Random(seed)
     drawn: list[tuple[int, Example]] = []
     for number, example in enumerate(examples):

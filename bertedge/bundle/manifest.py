@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from bertedge.confidence import CalibrationError
+from bertedge.examples import Columns
 from bertedge.tasks import Decision, Pooling, Task
 
 FORMAT = 2
@@ -215,5 +216,8 @@ class Manifest:
     """UTC, ISO 8601."""
     trimming: Trimming | None = None
     """None where the vocabulary is the checkpoint's."""
+    columns: Columns | None = None
+    """Of the file that the model was trained on, where that is known: what a file of texts is read
+    with that has them too."""
     manifest_sha256: str = UNHASHED
     """Of this very file with these 64 digits replaced by zeros; filled in by `write_bundle`."""

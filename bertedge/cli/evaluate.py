@@ -10,6 +10,9 @@ from bertedge.cli.extras import need
 
 if TYPE_CHECKING:
     from bertedge.evaluation import Labeller
+    from bertedge.examples import Columns
+
+    _Opened = tuple[Labeller, bool, Columns | None]  # also: whether it reads pairs; what it learnt
 
 
 @click.command(short_help="Score a bundle or a checkpoint on a labelled file.")
@@ -37,16 +40,17 @@ def command(
     from bertedge.cli.console import show, show_json
     from bertedge.cli.progress import Terminal
     from bertedge.cli.report import render_calibration, render_scores
-    from bertedge.examples import open_examples
+    from bertedge.examples import Columns, open_examples
 
     opened = _open_bundle if (Path(model) / MANIFEST).exists() else _open_checkpoint
-    labeller, pair = opened(model, flags)
+    labeller, pair, trained = opened(model, flags)
     examples = open_examples(
         data,
         labeller.task,
         options.columns_of(flags),
         problem_type=labeller.decision.problem_type,
         pair=pair or None,
+        trained=trained or Columns(),
     )
     progress = Terminal()
     progress.say(examples.said)
@@ -70,7 +74,7 @@ def command(
     show("\n\n".join(parts))
 
 
-def _open_bundle(name: str, flags: dict[str, Any]) -> tuple["Labeller", bool]:
+def _open_bundle(name: str, flags: dict[str, Any]) -> "_Opened":
     from bertedge.errors import SettingError
     from bertedge.evaluation import Labeller
     from bertedge.runtime.predictor import Predictor
@@ -89,10 +93,10 @@ def _open_bundle(name: str, flags: dict[str, Any]) -> tuple["Labeller", bool]:
         pad_token_id=manifest.pad_token_id,
         decision=manifest.decision,
     )
-    return labeller, manifest.pair
+    return labeller, manifest.pair, manifest.columns
 
 
-def _open_checkpoint(name: str, flags: dict[str, Any]) -> tuple["Labeller", bool]:
+def _open_checkpoint(name: str, flags: dict[str, Any]) -> "_Opened":
     need("train", "torch", "transformers", "safetensors")
     from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint, use_threads
     from bertedge.errors import SettingError
@@ -103,4 +107,5 @@ def _open_checkpoint(name: str, flags: dict[str, Any]) -> tuple["Labeller", bool
     use_threads(flags["threads"])
     checkpoint = open_checkpoint(name, options.task_of(flags))
     engine = TorchEngine(load_model(checkpoint), device=flags["device"])
-    return Labeller.of(checkpoint, checkpoint.tokenizer_json, engine), checkpoint.pair
+    columns = checkpoint.training.train.columns if checkpoint.training else None
+    return Labeller.of(checkpoint, checkpoint.tokenizer_json, engine), checkpoint.pair, columns

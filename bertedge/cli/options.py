@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-FORMATS = ("csv", "tsv", "jsonl", "conll", "squad")
+FORMATS = ("csv", "tsv", "excel", "jsonl", "conll", "squad")
 _SEPARATORS = {"tab": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
 
 
@@ -28,8 +28,22 @@ def columns(function: F) -> F:
             click.option("--separator", callback=_separator, help="tab, comma, space … or itself."),
             click.option("--header/--no-header", default=None, help="First line names columns?"),
             click.option("--format", type=click.Choice(FORMATS), help="If the extension misleads."),
+            *_CODED,
         )
     ):
+        function = option(function)
+    return function
+
+
+_CODED = (
+    click.option("--encoding", metavar="NAME", help="Of a text file: cp1252, gb18030 … [utf-8]."),
+    click.option("--sheet", metavar="NAME", help="Of an Excel workbook [the first]."),
+)
+
+
+def coded(function: F) -> F:
+    """Add the options that say how a file of texts is coded."""
+    for option in reversed(_CODED):
         function = option(function)
     return function
 
@@ -47,6 +61,8 @@ def columns_of(flags: dict[str, Any]) -> "Columns":
         header=flags["header"],
         format=flags["format"],
         label_separator=flags["label_separator"],
+        encoding=flags["encoding"],
+        sheet=flags["sheet"],
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bertedge.runtime.predictor import Predictor
 
 STANDARD = Path("-")
-FORMATS = ("lines", "csv", "tsv", "jsonl")
+FORMATS = ("lines", "csv", "tsv", "excel", "jsonl")
 DIGITS = 6
 """Of scores; float32 has no more."""
 
@@ -31,13 +31,14 @@ DIGITS = 6
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("text", nargs=-1)
 @options.path_option("--input", "source", help="File of texts, or - for standard input.")
-@options.path_option("--output", help="File for the results  [default: standard output]")
+@options.path_option("--output", help="File for the results  [default: stdout]")
 @options.overwrite_option
 @click.option("--format", type=click.Choice(FORMATS), help="Of the input, if not as it is named.")
 @click.option("--text-column", metavar="NAME", help="Column or key of the text.")
-@click.option("--pair-column", metavar="NAME", help="Column or key of a pair's second text.")
-@click.option("--separator", help="Between columns: tab, comma, semicolon … or itself.")
+@click.option("--pair-column", metavar="NAME", help="Column or key of the second text.")
+@click.option("--separator", help="tab, comma, semicolon … or itself.")
 @click.option("--header/--no-header", default=None, help="First line names columns?")
+@options.coded
 @click.option(
     "--aggregation",
     type=click.Choice([each.value for each in Aggregation]),
@@ -70,10 +71,9 @@ def command(
 ) -> None:
     """Label TEXT, or the texts of --input, with the model in BUNDLE.
 
-    Results are JSON lines in the order of the input. Plain input has a text on each line, and an
-    empty line is one too; CSV, TSV and JSON lines are told by the file's name; each may be
-    gzipped. For a model of pairs TEXTs are taken two by two, and a TAB parts a plain line; for one
-    that answers questions a question and its context are such a pair.
+    Results are JSON lines in the order of the input. Plain input has a text on each line, empty
+    ones too; tables, Excel's too, and JSON lines are told by the file's name. For a model of pairs
+    TEXTs are taken two by two, and a TAB parts a plain line; a question and its context are a pair.
 
     \b
     bertedge predict bundles/home-intents "turn the hall lights off"
@@ -98,7 +98,14 @@ def command(
     texts = (
         iter(pair_up(text, pair=pair))
         if source is None
-        else read_texts(source, _columns(flags), progress, pair=pair, task=predictor.task)
+        else read_texts(
+            source,
+            _columns(flags),
+            Terminal(),
+            pair=pair,
+            task=predictor.task,
+            trained=predictor.manifest.columns,
+        )
     )
     shown, read = itertools.tee(texts)
     against = flags["against"]
@@ -160,6 +167,8 @@ def _columns(flags: dict[str, Any]) -> "Columns":
         separator=flags["separator"],
         header=flags["header"],
         format=flags["format"],
+        encoding=flags["encoding"],
+        sheet=flags["sheet"],
     )
 
 

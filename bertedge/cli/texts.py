@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bertedge.errors import DataError, SettingError, first_line
-from bertedge.examples import Columns, TokenExample, open_examples
-from bertedge.examples.lines import check_file, read_lines
+from bertedge.examples import Columns, TokenExample, open_examples, workbook
+from bertedge.examples.lines import check_encoding, check_file, read_lines
 from bertedge.progress import Progress
 from bertedge.tasks import Task, Text
 
@@ -22,6 +22,7 @@ _EXTENSIONS = {
     ".json": "jsonl",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    **dict.fromkeys(workbook.EXTENSIONS, workbook.FORMAT),
 }
 
 
@@ -53,25 +54,28 @@ def read_texts(
     *,
     pair: bool,
     task: Task = Task.TEXT_CLASSIFICATION,
+    trained: Columns | None = None,
 ) -> Iterator[Text]:
-    """Stream the texts of a file (`-`: standard input): lines, CSV, TSV or JSON lines.
+    """Stream the texts of a file (`-`: standard input): lines, a table or JSON lines.
 
     In plain lines an empty one is a text too, so that output line N belongs to input line N; a
-    TAB stands between the texts of a pair.
+    TAB stands between the texts of a pair. `trained` are the columns that the model was trained
+    on, which this file may have too.
     """
     kind = columns.format or _kind(path)
+    encoding = None if columns.encoding is None else check_encoding(columns.encoding)
     if path == STANDARD_INPUT:
-        if kind in ("csv", "tsv"):
+        if kind in ("csv", "tsv", workbook.FORMAT):
             raise SettingError(
                 f"--format {kind} is read twice, which standard input cannot be; save it to a file"
             )
-        source = _Source(name="standard input", lines=_standard_input(), pair=pair)
+        source = _Source(name="standard input", lines=_standard_input(encoding), pair=pair)
     else:
         check_file(path)
-        source = _Source(name=str(path), lines=read_lines(path), pair=pair)
+        source = _Source(name=str(path), lines=read_lines(path, encoding), pair=pair)
     if kind == "lines":
         return _lines(source)
-    if kind == "jsonl" and (path == STANDARD_INPUT or not _starts_with_object(path)):
+    if kind == "jsonl" and (path == STANDARD_INPUT or not _starts_with_object(path, encoding)):
         if task is Task.QUESTION_ANSWERING:
             question, context = columns.text or "question", columns.pair or "context"
             columns = replace(columns, text=question, pair=context)
@@ -79,7 +83,9 @@ def read_texts(
     # Whatever the model does with it, what stands in a column is a text; questions have JSON too.
     if task is not Task.QUESTION_ANSWERING or kind != "jsonl":
         task = Task.TEXT_CLASSIFICATION
-    examples = open_examples(path, task, columns, labelled=False, pair=pair)
+    examples = open_examples(
+        path, task, columns, labelled=False, pair=pair, trained=trained or Columns()
+    )
     progress.say(examples.said)
     return (example.input for example in examples if not isinstance(example, TokenExample))
 
@@ -131,20 +137,20 @@ def _json_lines(source: _Source, columns: Columns) -> Iterator[Text]:
         yield parts[0] if len(parts) == 1 else (parts[0], parts[1])
 
 
-def _starts_with_object(path: Path) -> bool:
-    first = next((line for _, line in read_lines(path) if line.strip()), "")
+def _starts_with_object(path: Path, encoding: str | None) -> bool:
+    first = next((line for _, line in read_lines(path, encoding) if line.strip()), "")
     return first.lstrip().startswith("{")
 
 
-def _standard_input() -> Iterator[tuple[int, str]]:
+def _standard_input(encoding: str | None) -> Iterator[tuple[int, str]]:
     for number, raw in enumerate(_raw_lines(), 1):
         line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
         try:
-            yield number, line.decode("utf-8")
+            yield number, line.decode(encoding or "utf-8")
         except UnicodeDecodeError as error:
             raise DataError(
-                f"standard input:{number}: byte 0x{line[error.start]:02x} is not UTF-8; "
-                "convert it with iconv"
+                f"standard input:{number}: byte 0x{line[error.start]:02x} is not "
+                f"{encoding or 'UTF-8'}; convert it with iconv, or say --encoding NAME"
             ) from None
 
 

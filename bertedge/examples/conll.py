@@ -21,8 +21,10 @@ def resolve(path: Path, columns: Columns, request: Request) -> Columns:
     """Fill in the separator and the columns: words first and tags last, or tags first."""
     if columns.header:
         raise SettingError("CoNLL files have no header; leave --header out, count columns from 0")
-    columns = replace(columns, separator=columns.separator or _guess_separator(path))
-    head = list(itertools.islice(_sentences(path, columns.separator), HEAD_SENTENCES))
+    columns = replace(
+        columns, separator=columns.separator or _guess_separator(path, columns.encoding)
+    )
+    head = list(itertools.islice(_sentences(path, columns), HEAD_SENTENCES))
     if not head:
         raise DataError(f"{path} has no sentences; write a word a line, its tag after it")
     first = head[0][0]
@@ -51,7 +53,7 @@ def read(path: Path, columns: Columns) -> Iterator[TokenExample]:
     """Yield the sentences; `columns` comes from `resolve`."""
     text = int(columns.text or 0)
     label = None if columns.label is None else int(columns.label)
-    for words in _sentences(path, columns.separator):
+    for words in _sentences(path, columns):
         tokens = tuple(word.cells[text] for word in words)
         tags = None if label is None else to_iob2(_tags(path, words, label))
         yield TokenExample(tokens=tokens, tags=tags, line=words[0].line)
@@ -68,10 +70,11 @@ def _tags(path: Path, words: list[Row], label: int) -> Iterator[str]:
         yield tag
 
 
-def _sentences(path: Path, separator: str | None) -> Iterator[list[Row]]:
+def _sentences(path: Path, columns: Columns) -> Iterator[list[Row]]:
+    separator = columns.separator
     words: list[Row] = []
     first: Row | None = None
-    for number, text in read_lines(path):
+    for number, text in read_lines(path, columns.encoding):
         line = text.rstrip("\r\n")
         # A line of nothing but white space ends a sentence, but an empty word has a tag beside it.
         if not line.strip() or line.startswith(DOCUMENT_MARK):
@@ -102,8 +105,8 @@ def _split(line: str, separator: str | None) -> list[str]:
     return line.split(separator)
 
 
-def _guess_separator(path: Path) -> str:
-    for _, line in read_lines(path):
+def _guess_separator(path: Path, encoding: str | None) -> str:
+    for _, line in read_lines(path, encoding):
         if line.strip() and not line.startswith(DOCUMENT_MARK):
             return "\t" if "\t" in line else " "
     return " "

@@ -25,9 +25,13 @@ class Columns:
     header: bool | None = None
     """Whether the first row of a CSV or TSV file names the columns."""
     format: str | None = None
-    """csv, tsv, jsonl, conll or squad, where the file's extension does not say it."""
+    """csv, tsv, excel, jsonl, conll or squad, where the file's extension does not say it."""
     label_separator: str | None = None
     """Between the labels of one cell, where a text may have several."""
+    encoding: str | None = None
+    """Of a text file without a byte order mark; None is UTF-8."""
+    sheet: str | None = None
+    """Of an Excel workbook; None is the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +129,9 @@ class Request:
     pair: bool | None
     """None: a pair is taken where the columns' names say so."""
     problem_type: ProblemType
+    trained: Columns = Columns()
+    """Those of the file that the model was trained on: taken where nothing else is told and this
+    file has them too."""
 
 
 def check_text(path: Path, line: int, text: str, what: str) -> str:

@@ -6,8 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bertedge.errors import DataError
-from bertedge.examples import conll, json_lines, parallel, plain, questions, tabular
-from bertedge.examples.example import Columns, Example, Request
+from bertedge.examples import (
+    conll,
+    guessing,
+    json_lines,
+    parallel,
+    plain,
+    questions,
+    separators,
+    tabular,
+)
+from bertedge.examples.example import Columns, Example, Request, shorten
 from bertedge.examples.formats import (
     check_columns,
     is_plain,
@@ -63,7 +72,7 @@ class ExampleFile:
                 return tabular.read(self.path, self.columns, self.problem_type)
 
 
-def open_examples(
+def open_examples(  # noqa: PLR0913 (what is read, and what of it)
     path: Path,
     task: Task,
     columns: Columns = Columns(),  # noqa: B008 (frozen)
@@ -71,12 +80,14 @@ def open_examples(
     problem_type: ProblemType = ProblemType.SINGLE_LABEL,
     labelled: bool = True,
     pair: bool | None = None,
+    trained: Columns = Columns(),  # noqa: B008 (frozen)
 ) -> ExampleFile:
     """Settle how to read `path` and check its head.
 
-    What `columns` leaves open is guessed from the extension and from known names, and said in
-    the result. With `labelled=False` a label is read only where `columns.label` names it. `pair`
-    says whether texts must be pairs (None: as the columns' names suggest).
+    What `columns` leaves open is as in `trained`, the columns that a model was trained on, where
+    this file has them; else guessed from the extension, known names and the first rows. It is
+    said in the result. With `labelled=False` a label is read only where `columns.label` names it.
+    `pair` says whether texts must be pairs (None: as the columns' names suggest).
 
     Raises DataError for a file that cannot be read so, SettingError for columns that contradict
     the task or the format.
@@ -90,17 +101,19 @@ def open_examples(
         # What can be right of embeddings is how alike two texts are.
         problem_type, pair = ProblemType.REGRESSION, True
     check_columns(task, columns, pair)
-    request = Request(task=task, labelled=labelled, pair=pair, problem_type=problem_type)
+    request = Request(
+        task=task, labelled=labelled, pair=pair, problem_type=problem_type, trained=trained
+    )
     if task is Task.QUESTION_ANSWERING:
         request = replace(request, pair=True)
-    columns = settle_label_separator(settle_format(path, task, columns), request)
-    columns = _resolve(path, columns, request)
+    columns = settle_label_separator(settle_format(path, task, columns, trained.format), request)
+    asked, columns = columns, _resolve(path, columns, request)
     file = ExampleFile(
         path=path,
         task=task,
         columns=columns,
         pair=columns.pair is not None or columns.format == questions.FORMAT,
-        said=_say(request, columns),
+        said="; ".join((_say(request, columns), *notes(asked, columns, request))),
         problem_type=problem_type,
     )
     next(iter(file))
@@ -145,6 +158,31 @@ def _resolve(path: Path, columns: Columns, request: Request) -> Columns:
             return questions.resolve(path, columns, request)
         case _:
             return tabular.resolve(path, columns, request)
+
+
+def notes(asked: Columns, settled: Columns, request: Request) -> list[str]:
+    """Say what was settled otherwise than as usual, or as in the training."""
+    found = []
+    usual = asked.separator or separators.USUAL.get(str(asked.format))
+    if settled.separator not in (None, usual) and settled.format in separators.USUAL:
+        found.append(f"columns are separated by {separators.name_of(str(settled.separator))}")
+    trained = request.trained
+    names = {
+        "text": (asked.text, trained.text, settled.text),
+        "second text": (asked.pair, trained.pair, settled.pair),
+        "label": (asked.label, trained.label, settled.label),
+    }
+    missing = [
+        f"{what} {shorten(before)}"
+        for what, (told, before, now) in names.items()
+        if told is None
+        and before is not None
+        and (now is not None or what == "text")
+        and not guessing.find((before,), now)
+    ]
+    if missing:
+        found.append(f"it has not the columns of the training ({', '.join(missing)})")
+    return found
 
 
 def _say(request: Request, columns: Columns) -> str:

@@ -4,11 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from bertedge.errors import SettingError
-from bertedge.examples import parallel, plain, questions, targets
+from bertedge.examples import parallel, plain, questions, targets, workbook
 from bertedge.examples.example import Columns, Request
+from bertedge.examples.lines import check_encoding
 from bertedge.tasks import ProblemType, Task
 
-FORMATS = ("csv", "tsv", "jsonl", "conll", questions.FORMAT)
+FORMATS = ("csv", "tsv", workbook.FORMAT, "jsonl", "conll", questions.FORMAT)
 _EXTENSIONS = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -21,7 +22,9 @@ _EXTENSIONS = {
     ".iob": "conll",
     ".iob2": "conll",
     ".bioes": "conll",
+    **dict.fromkeys(workbook.EXTENSIONS, workbook.FORMAT),
 }
+_UNREAD = (".numbers", ".gsheet", ".parquet", ".feather", ".pages", ".doc", ".docx", ".pdf")
 _SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
 
 
@@ -42,8 +45,11 @@ def check_columns(task: Task, columns: Columns, pair: bool | None) -> None:
         raise SettingError(f"the columns {', '.join(told)} are not all different; choose others")
 
 
-def settle_format(path: Path, task: Task, columns: Columns) -> Columns:
-    """Fill in the format, and write the separator out; SettingError where they do not fit."""
+def settle_format(path: Path, task: Task, columns: Columns, usual: str | None = None) -> Columns:
+    """Fill in the format, and write the separator out; SettingError where they do not fit.
+
+    `usual` is the format of a file whose extension names none.
+    """
     separator = columns.separator
     if separator is not None:
         separator = _SEPARATORS.get(separator, separator)
@@ -52,7 +58,7 @@ def settle_format(path: Path, task: Task, columns: Columns) -> Columns:
                 f"--separator {separator!r} cannot separate columns; give a character, or one of "
                 "tab, space, comma, semicolon, pipe"
             )
-    name = columns.format or _guess_format(path, task)
+    name = columns.format or _guess_format(path, task, usual)
     if name not in FORMATS:
         raise SettingError(f"--format {name!r} is unknown; choose one of {', '.join(FORMATS)}")
     if task is Task.INTENT_SLOTS and name != "jsonl":
@@ -63,10 +69,10 @@ def settle_format(path: Path, task: Task, columns: Columns) -> Columns:
     tokens = task.tags_words
     if tokens and name == "tsv":
         name, separator = "conll", separator or "\t"
-    if tokens and name == "csv":
+    if tokens and name in ("csv", workbook.FORMAT):
         raise SettingError(
-            f"{path} is CSV, but words with tags are read from CoNLL columns or JSON lines; "
-            "convert it, or say --format conll --separator comma if each line is a word"
+            f"{path} is {name.upper()}, but words with tags are read from CoNLL columns or JSON "
+            "lines; convert it, or say --format conll --separator comma if each line is a word"
         )
     if not tokens and name == "conll":
         raise SettingError(
@@ -80,7 +86,12 @@ def settle_format(path: Path, task: Task, columns: Columns) -> Columns:
         )
     if name == "jsonl" and (separator is not None or columns.header is not None):
         raise SettingError(f"{path} is JSON lines; leave --separator and --header out")
-    return replace(columns, format=name, separator=separator)
+    encoding = None if columns.encoding is None else check_encoding(columns.encoding)
+    if name == workbook.FORMAT and (separator is not None or encoding is not None):
+        raise SettingError(f"{path} is an Excel workbook; leave --separator and --encoding out")
+    if name != workbook.FORMAT and columns.sheet is not None:
+        raise SettingError(f"{path} is no Excel workbook ({name}); leave --sheet out")
+    return replace(columns, format=name, separator=separator, encoding=encoding)
 
 
 def settle_label_separator(columns: Columns, request: Request) -> Columns:
@@ -104,7 +115,7 @@ def is_plain(path: Path, columns: Columns) -> bool:
     return columns.format in (None, plain.FORMAT) and _extension(path) == ".txt"
 
 
-def _guess_format(path: Path, task: Task) -> str:
+def _guess_format(path: Path, task: Task, usual: str | None) -> str:
     extension = _extension(path)
     if extension == ".txt":
         return "conll" if task.tags_words else "tsv"
@@ -112,6 +123,10 @@ def _guess_format(path: Path, task: Task) -> str:
         return questions.FORMAT if questions.looks_like_document(path) else "jsonl"
     if extension in _EXTENSIONS:
         return _EXTENSIONS[extension]
+    if usual in FORMATS:
+        return usual
+    if extension in _UNREAD:
+        raise SettingError(f"{path} cannot be read; export the table from its program as CSV UTF-8")
     raise SettingError(
         f"the extension {extension!r} of {path} names no format; choose one with --format: "
         f"{', '.join(FORMATS)}"

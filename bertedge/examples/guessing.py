@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bertedge.errors import DataError
 from bertedge.examples.example import Columns, Request, shorten
@@ -99,6 +100,13 @@ def known(names: Sequence[str], tiers: Tiers) -> list[str]:
     return []
 
 
+def find(names: Sequence[str], name: str | None) -> str | None:
+    """Return the one of `names` that is `name`, whatever its case and the spaces around it."""
+    if name is None:
+        return None
+    return next((each for each in names if _fold(each) == _fold(name)), None)
+
+
 def label_names(request: Request) -> Tiers:
     """Give the names that a column of labels (or tags, or values) may have."""
     if request.task.tags_words:
@@ -116,6 +124,7 @@ def resolve_names(header: Header, columns: Columns, request: Request) -> Columns
         label=_named(header, columns.label),
         intent=_named(header, columns.intent),
     )
+    told = _as_trained(header, told, request)
     tokens = request.task.tags_words
     label = told.label
     if label is None and request.labelled:
@@ -135,6 +144,28 @@ def resolve_names(header: Header, columns: Columns, request: Request) -> Columns
     if pair is None and not tokens and request.pair is not False:
         pair = _second(header, replace(told, text=text), request, guessed=told.text is None)
     return replace(columns, text=text, pair=pair, label=label, intent=intent)
+
+
+def _as_trained(header: Header, told: Columns, request: Request) -> Columns:
+    """Fill in the names of the training's file that this one has too."""
+    trained = request.trained
+    found = {
+        "text": find(header.names, trained.text) if told.text is None else None,
+        "pair": find(header.names, trained.pair) if told.pair is None else None,
+        "label": find(header.names, trained.label) if told.label is None else None,
+        "intent": find(header.names, trained.intent) if told.intent is None else None,
+    }
+    if not request.labelled:
+        found |= {"label": None, "intent": None}
+    if request.pair is False or (told.text is not None and not request.pair):
+        found["pair"] = None
+    taken = (told.text, told.pair, told.label, told.intent)
+    unique: dict[str, Any] = {
+        field: name
+        for field, name in found.items()
+        if name is not None and name not in taken and header.names.count(name) == 1
+    }
+    return replace(told, **unique)
 
 
 def _named(header: Header, name: str | None) -> str | None:

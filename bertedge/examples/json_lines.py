@@ -29,7 +29,7 @@ _TYPES = {dict: "an object", list: "a list", str: "a string", bool: "a boolean",
 
 def resolve(path: Path, columns: Columns, request: Request) -> Columns:
     """Fill in the keys from the first object."""
-    for line, item in _objects(path):
+    for line, item in _objects(path, columns.encoding):
         header = guessing.Header(where=f"{path}:{line}", names=tuple(item), kind="key")
         return guessing.resolve_names(header, columns, request)
     raise DataError(f"{path} is empty; give a file with at least one labelled row")
@@ -37,7 +37,7 @@ def resolve(path: Path, columns: Columns, request: Request) -> Columns:
 
 def read(path: Path, columns: Columns, task: Task, problem_type: ProblemType) -> Iterator[Example]:
     """Yield the examples; `columns` comes from `resolve`."""
-    for line, item in _objects(path):
+    for line, item in _objects(path, columns.encoding):
         match task:
             case Task.TEXT_CLASSIFICATION:
                 place = Place(
@@ -55,8 +55,8 @@ def read(path: Path, columns: Columns, task: Task, problem_type: ProblemType) ->
                 yield _question_example(path, line, item, columns)
 
 
-def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for line, text in read_lines(path):
+def _objects(path: Path, encoding: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    for line, text in read_lines(path, encoding):
         if not text.strip():
             continue
         try:

@@ -1,16 +1,18 @@
-"""The lines of a UTF-8 file, gzipped or not, with an exact error for every byte that is wrong."""
+"""The lines of a text file, gzipped or not, with an exact error for every byte that is wrong."""
 
 import codecs
+import contextlib
 import difflib
 import gzip
+import io
 import json
 import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import IO, Any, NamedTuple, cast
 
-from bertedge.errors import DataError
+from bertedge.errors import DataError, SettingError
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -43,19 +45,37 @@ def unreadable(path: Path, error: Exception) -> DataError:
     return DataError(f"{str(path)!r} cannot be read: {reason}; check the path and its permissions")
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+def check_encoding(name: str) -> str:
+    """Return Python's name of a text encoding; SettingError where there is none of that name."""
+    with contextlib.suppress(LookupError, ValueError):
+        "a".encode(name)  # base64 and its like are codecs too, but of no text
+        return codecs.lookup(name).name
+    raise SettingError(
+        f"--encoding {name[:40]!r} is unknown; give utf-8, utf-16, cp1252 (Western Windows), "
+        "gb18030 (Chinese), shift_jis (Japanese) or another name that Python knows"
+    )
+
+
+def read_lines(path: Path, encoding: str | None = None) -> Iterator[tuple[int, str]]:
     r"""Yield the number and the text of each line, its line end included.
 
-    Only `\n` (so also `\r\n`) ends a line: U+2028 and its like are text. A byte order mark is
-    dropped. What is no UTF-8, holds NUL bytes or is damaged gzip raises DataError.
+    Only `\n` (so also `\r\n`) ends a line: U+2028 and its like are text. A byte order mark says
+    what encoding the file has and is dropped; without one it is `encoding`, or else UTF-8. What
+    is not in this encoding, holds NUL bytes or is damaged gzip raises DataError.
     """
     number = offset = 0
     try:
-        with _open(path) as file:
+        with _open(path) as packed:
+            file, told = _unmark(packed, encoding)
             for raw in file:
                 number += 1
-                yield number, _decode(raw, path, number, offset)
+                yield number, _decode(raw, path, number, offset, told)
                 offset += len(raw)
+    except UnicodeDecodeError as error:  # of an encoding whose lines are not cut as bytes
+        raise DataError(
+            f"{path}:{number + 1}: the bytes from here on are not {error.encoding} "
+            f"({error.reason}); give another --encoding, or save the file as UTF-8"
+        ) from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
             f"{path}:{number + 1}: the gzip data is cut short or damaged ({error}); "
@@ -87,34 +107,86 @@ def _open(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _decode(raw: bytes, path: Path, number: int, offset: int) -> str:
-    if offset == 0:
-        for mark, name in _FOREIGN_MARKS:
-            if raw.startswith(mark):
-                raise DataError(f"{path}:1: the file is {name}; {_recode(path, name)}")
-        raw = raw.removeprefix(codecs.BOM_UTF8)
+class _Recoded(io.RawIOBase):
+    """A binary stream in an encoding of two or more bytes a character, read as UTF-8."""
+
+    def __init__(self, file: IO[bytes], encoding: str) -> None:
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._ready = b""
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer`; return the number of bytes, 0 at the end."""
+        view = memoryview(buffer)
+        while not self._ready:
+            raw = self._file.read(len(view))
+            self._ready = self._decoder.decode(raw, final=not raw).encode("utf-8")
+            if not raw:
+                break
+        count = min(len(view), len(self._ready))
+        view[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+
+def _unmark(file: IO[bytes], encoding: str | None) -> tuple[IO[bytes], str]:
+    """Give the stream from behind its byte order mark, and the encoding that its lines have."""
+    mark, name = find_mark(file)
+    file.seek(len(mark))
+    name = name or encoding or "utf-8"
+    if _WIDE.match(name):
+        return io.BufferedReader(_Recoded(file, name)), "utf-8"
+    return file, name
+
+
+def find_mark(file: IO[bytes]) -> tuple[bytes, str | None]:
+    """Read the byte order mark at the start of a file, and name the encoding it stands for."""
+    head = file.read(4)
+    return next(
+        ((mark, name) for mark, name in _MARKS if head.startswith(mark)),
+        (b"", None),
+    )
+
+
+def _decode(raw: bytes, path: Path, number: int, offset: int, encoding: str) -> str:
     if b"\0" in raw:
-        guess = "UTF-16LE" if raw.count(0) > len(raw) // 4 else None
+        if number == 1 and raw.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+            raise DataError(
+                f"{path} is no text but looks like an Excel workbook; give it the extension .xlsx "
+                "(or .xls), or say --format excel"
+            )
+        guess = _guess_wide(raw)
         advice = f"it looks like {guess}; {_recode(path, guess)}" if guess else "is it a text file?"
         where = offset + raw.index(0)
         raise DataError(f"{path}:{number}: there is a NUL byte at offset {where}; {advice}")
     try:
-        return raw.decode("utf-8")
+        return raw.decode(encoding)
     except UnicodeDecodeError as error:
+        place = f"{path}:{number}: byte 0x{raw[error.start]:02x} at offset {offset + error.start}"
+        if encoding != "utf-8":
+            raise DataError(
+                f"{place} is not {encoding}; give another --encoding, or save the file as UTF-8"
+            ) from None
         guess = _guess_encoding(raw)
         raise DataError(
-            f"{path}:{number}: byte 0x{raw[error.start]:02x} at offset {offset + error.start} is "
-            f"not UTF-8; the line looks like {guess}; {_recode(path, guess)}"
+            f"{place} is not UTF-8; the line looks like {guess}; {_recode(path, guess)}"
         ) from None
 
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
-_FOREIGN_MARKS = (
-    (codecs.BOM_UTF32_LE, "UTF-32"),
-    (codecs.BOM_UTF32_BE, "UTF-32"),
-    (codecs.BOM_UTF16_LE, "UTF-16"),
-    (codecs.BOM_UTF16_BE, "UTF-16"),
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+    (codecs.BOM_UTF8, "utf-8"),
 )
+_WIDE = re.compile(r"utf[-_]?(16|32|7)|hz|iso2022|cp037|cp500|cp1140")
+"""Encodings in which a line feed is another byte than 10, or a part of what is no line feed."""
 
 
 def _guess_encoding(raw: bytes) -> str:
@@ -122,15 +194,27 @@ def _guess_encoding(raw: bytes) -> str:
     if re.search(rb"[\x80-\xff]{4}", raw):
         try:
             raw.decode("gb18030")
-            return "GB18030"
+            return "gb18030"
         except UnicodeDecodeError:
             pass
-    return "latin-1 (Windows-1252)"
+    return "cp1252"
+
+
+def _guess_wide(raw: bytes) -> str | None:
+    """Name UTF-16 where that many bytes are 0, as they are in text without a byte order mark."""
+    if raw.count(0) <= len(raw) // 4:
+        return None
+    return "utf-16-be" if raw[:1] == b"\0" else "utf-16-le"
 
 
 def _recode(path: Path, encoding: str) -> str:
-    name = "WINDOWS-1252" if encoding.startswith("latin-1") else encoding
-    return f"save it as UTF-8, such as by iconv -f {name} -t UTF-8 {path.name}"
+    return (
+        f"say --encoding {encoding}, or save it as UTF-8: "
+        f"iconv -f {_ICONV.get(encoding, encoding.upper())} -t UTF-8 {path.name[-60:]}"
+    )
+
+
+_ICONV = {"cp1252": "WINDOWS-1252"}
 
 
 def _near(path: Path) -> str:

@@ -1,12 +1,13 @@
-"""CSV (quoted as RFC 4180 says) and TSV (nothing is quoted: quotes are data)."""
+"""CSV (quoted as RFC 4180 says), TSV (nothing is quoted: quotes are data), and Excel's sheets."""
 
 import csv
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bertedge.errors import DataError, SettingError
-from bertedge.examples import guessing
+from bertedge.errors import DataError
+from bertedge.examples import contents, guessing, separators, workbook
 from bertedge.examples.example import (
     Columns,
     Request,
@@ -17,11 +18,6 @@ from bertedge.examples.example import (
 from bertedge.examples.lines import Row, read_lines
 from bertedge.examples.targets import Place, Target, of_cell
 from bertedge.tasks import ProblemType
-
-LONGEST_FIELD = 2**27
-"""In characters; a quote left open would otherwise read the rest of a large file into memory."""
-SEPARATORS = {"csv": ",", "tsv": "\t"}
-_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,16 +30,19 @@ class _Places:
 
 def resolve(path: Path, columns: Columns, request: Request) -> Columns:
     """Fill in the separator, whether there is a header, and the columns, from the first row."""
-    assert columns.format is not None
-    columns = replace(columns, separator=columns.separator or SEPARATORS[columns.format])
-    if columns.format == "csv" and (len(columns.separator or "") != 1 or columns.separator == '"'):
-        raise SettingError(
-            f"--separator {columns.separator!r} cannot separate CSV columns; give one character"
-        )
-    first = next(_rows(path, columns), None)
-    if first is None:
+    if columns.format != workbook.FORMAT:
+        columns = separators.settle(path, columns, request.trained)
+    head = list(itertools.islice(_rows(path, columns), contents.SAMPLE))
+    if not head:
         raise DataError(f"{path} is empty; give a file with at least one labelled row")
-    if _has_header(path, first, columns, request):
+    first = head[0]
+    known = _has_header(path, first, columns, request)
+    if not known:
+        guessed, columns = _guess(head, columns, request)
+        known = guessed if known is None else known
+    if known and len(first.cells) == 2:
+        columns = _guess_named(path, head, columns, request)
+    if known:
         columns = guessing.resolve_names(_header(path, first), columns, request)
         return replace(columns, header=True)
     return replace(_resolve_numbers(path, first, columns, request), header=False)
@@ -78,20 +77,27 @@ def read(path: Path, columns: Columns, problem_type: ProblemType) -> Iterator[Te
 
 
 def _rows(path: Path, columns: Columns) -> Iterator[Row]:
+    if columns.format == workbook.FORMAT:
+        yield from workbook.read_rows(path, columns.sheet)
+        return
     separator = columns.separator or ","
     if columns.format == "csv":
-        yield from _quoted_rows(path, separator)
+        yield from _quoted_rows(path, columns, separator)
         return
-    for number, text in read_lines(path):
+    for number, text in read_lines(path, columns.encoding):
         cells = text.rstrip("\r\n").split(separator)
         if not _blank(cells):
             yield Row(number, cells)
 
 
-def _quoted_rows(path: Path, separator: str) -> Iterator[Row]:
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
+def _quoted_rows(path: Path, columns: Columns, separator: str) -> Iterator[Row]:
+    csv.field_size_limit(max(csv.field_size_limit(), separators.LONGEST_FIELD))
+    lines = (text for _, text in read_lines(path, columns.encoding))
+    # A blank line stands in for Excel's statement of the separator: lines keep their numbers.
+    first = next(lines, "")
+    body = itertools.chain(["\n" if separators.stated(first) else first], lines)
     # strict: otherwise a quote that is never closed swallows the rest of the file unnoticed.
-    reader = csv.reader((text for _, text in read_lines(path)), delimiter=separator, strict=True)
+    reader = csv.reader(body, delimiter=separator, strict=True)
     while True:
         start = reader.line_num + 1
         try:
@@ -121,14 +127,20 @@ def _explain(error: csv.Error) -> str:
     return f"this is not CSV ({reason}); for a file without quoting say --format tsv"
 
 
-def _has_header(path: Path, first: Row, columns: Columns, request: Request) -> bool:
+def _has_header(path: Path, first: Row, columns: Columns, request: Request) -> bool | None:
+    """Tell whether the first row names columns: as told, by known names; None: it may or may not.
+
+    Known are also the names of the file that the model was trained on.
+    """
     if columns.header is not None:
         return columns.header
     texts = guessing.known(first.cells, guessing.TEXTS)
     labels = guessing.known(first.cells, guessing.label_names(request))
     told = [name for name in (columns.text, columns.pair, columns.label) if name is not None]
+    if request.trained.header and guessing.find(first.cells, request.trained.text) is not None:
+        return True
     if not told:
-        return bool(texts) and (bool(labels) or not request.labelled)
+        return True if texts and (labels or not request.labelled) else None
     if not all(guessing.is_number(name) for name in told):
         return True
     if texts and labels:
@@ -138,6 +150,50 @@ def _has_header(path: Path, first: Row, columns: Columns, request: Request) -> b
             "give them by name, or say --header or --no-header"
         )
     return False
+
+
+def _guess(head: list[Row], columns: Columns, request: Request) -> tuple[bool | None, Columns]:
+    """Tell a header, and two columns without names, by what the cells hold; where none is told."""
+    if any((columns.text, columns.pair, columns.label)):
+        return columns.header, columns
+    trained = request.trained
+    width = len(head[0].cells)
+    numbers = [name for name in (trained.text, trained.pair, trained.label) if name is not None]
+    if trained.header is False and all(int(name) < width for name in numbers):
+        label = trained.label if request.labelled else None
+        return False, replace(columns, text=trained.text, pair=trained.pair, label=label)
+    text = _tell_apart(head, request)
+    if text is None:
+        return None, columns
+    header = contents.has_header(head, 1 - text) if columns.header is None else columns.header
+    if header is False:
+        label = str(1 - text) if request.labelled else None
+        columns = replace(columns, text=str(text), label=label)
+    return header, columns
+
+
+def _guess_named(path: Path, head: list[Row], columns: Columns, request: Request) -> Columns:
+    """Choose between two columns where a name says nothing, by the other or by the cells."""
+    names = _header(path, head[0]).names
+    if any((columns.text, columns.pair, columns.label)) or len(set(names)) < 2 or request.pair:
+        return columns
+    trained = guessing.find(names, request.trained.text)
+    known = [trained] if trained else guessing.known(names, guessing.TEXTS)
+    label = guessing.known(names, guessing.label_names(request))
+    if len(known) == 1:
+        text: int | None = names.index(known[0])
+    elif len(label) == 1:
+        text = 1 - names.index(label[0])
+    else:
+        text = None if known else _tell_apart(head, request)
+    if text is None or len(known) + len(label) == 2:
+        return columns
+    return replace(columns, text=names[text], label=names[1 - text] if request.labelled else None)
+
+
+def _tell_apart(head: list[Row], request: Request) -> int | None:
+    even = all(len(row.cells) == 2 for row in head)
+    return contents.text_column(head) if even and len(head) > 1 and not request.pair else None
 
 
 def _resolve_numbers(path: Path, first: Row, columns: Columns, request: Request) -> Columns:
@@ -198,7 +254,7 @@ def _header(path: Path, first: Row) -> guessing.Header:
 
 def _uneven(path: Path, row: Row, width: int, columns: Columns) -> DataError:
     separator = columns.separator or ","
-    name = _NAMES.get(separator, repr(separator))
+    name = separators.name_of(separator)
     found = f"{len(row.cells)} column{'s' if len(row.cells) > 1 else ''}"
     if len(row.cells) < width:
         advice = f"add the missing ones, separated by {name}"
@@ -215,7 +271,7 @@ def _uneven(path: Path, row: Row, width: int, columns: Columns) -> DataError:
 def _other_separator(first: Row, columns: Columns) -> str:
     if len(first.cells) == 1:
         text = first.cells[0]
-        for character, name in _NAMES.items():
+        for character, name in separators.NAMES.items():
             # A space beside it makes it punctuation of a text.
             if character in text.replace(character + " ", "") and character != columns.separator:
                 return f" (there is a {name} in it: --separator {name}?)"

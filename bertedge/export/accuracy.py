@@ -11,7 +11,7 @@ from bertedge.bundle import Accuracy
 from bertedge.checkpoint import Checkpoint
 from bertedge.errors import DataError, VerificationError
 from bertedge.evaluation import Labelling
-from bertedge.examples import ExampleFile, hash_examples, open_examples
+from bertedge.examples import Columns, ExampleFile, hash_examples, open_examples
 from bertedge.export.config import ExportConfig
 from bertedge.export.texts import SENTENCES
 from bertedge.runtime.batching import Batch
@@ -79,6 +79,7 @@ def find_eval_data(config: ExportConfig, checkpoint: Checkpoint) -> EvalData:
             config.columns,
             problem_type=checkpoint.decision.problem_type,
             pair=pair,
+            trained=training.train.columns if training else Columns(),
         )
         return EvalData(examples=examples, note=f"{examples.path}: {examples.said}")
     if training is None or training.dev is None:

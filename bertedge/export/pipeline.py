@@ -181,6 +181,7 @@ def _describe(subject: Subject, variants: tuple[Variant, ...], tokenizer: Path) 
         golden=verify.golden(subject.golden, texts.golden_texts(pair=subject.pair)),
         source=checkpoint.source,
         trimming=subject.trimming,
+        columns=checkpoint.training.train.columns if checkpoint.training else None,
         versions={"bertedge": __version__, **library_versions()},
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )

@@ -42,6 +42,8 @@ class Recipe:
     header: bool | None = None
     format: str | None = None
     label_separator: str | None = None
+    encoding: str | None = None
+    sheet: str | None = None
     out_of_scope: str | None = None
     """The label, in the files, of texts that none of the labels fits: no row of it is trained
     on; a threshold chosen on the dev data gives it to texts of low scores."""
@@ -92,6 +94,8 @@ class Recipe:
             header=self.header,
             format=self.format,
             label_separator=self.label_separator,
+            encoding=self.encoding,
+            sheet=self.sheet,
         )
 
     def decision(self) -> Decision:

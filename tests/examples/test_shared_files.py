@@ -140,7 +140,19 @@ def test_the_empty_review_is_named(shared_data: Path) -> None:
         list(open_examples(path, Task.TEXT_CLASSIFICATION))
 
 
-def test_files_without_a_header_need_a_word(shared_data: Path) -> None:
-    for name in ("chnsenticorp/dev.tsv.gz", "sms_spam/dev.tsv", "ag_news/test.csv.gz"):
-        with pytest.raises(DataError, match="--text-column N --label-column N"):
-            open_examples(shared_data / name, Task.TEXT_CLASSIFICATION)
+def test_three_columns_without_a_header_need_a_word(shared_data: Path) -> None:
+    with pytest.raises(DataError, match="--text-column N --label-column N"):
+        open_examples(shared_data / "ag_news/test.csv.gz", Task.TEXT_CLASSIFICATION)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("chnsenticorp/dev.tsv.gz", 0), ("sms_spam/dev.tsv", 1)]
+)
+@pytest.mark.parametrize("labelled", [True, False])
+def test_of_two_columns_without_a_header_the_text_is_found(
+    shared_data: Path, name: str, text: int, labelled: bool
+) -> None:
+    file = open_examples(shared_data / name, Task.TEXT_CLASSIFICATION, labelled=labelled)
+    assert (file.columns.text, file.columns.header) == (str(text), False)
+    assert file.columns.label == (str(1 - text) if labelled else None)
+    assert f"text from column {text}" in file.said
