@@ -64,3 +64,10 @@ class StoppedError(BertedgeError):
 def first_line(error: BaseException) -> str:
     """Give the first line of what a library's error says, or its class where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+def shorten(text: str, most: int = 120) -> str:
+    """Cut the middle out of a value that a message shows, and write out what does not print."""
+    if len(text) > most:
+        text = f"{text[: most * 2 // 3]} … {text[-(most // 3) :]}"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -10,6 +10,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from bertedge.errors import shorten
+
 T = TypeVar("T")
 
 
@@ -69,13 +71,15 @@ def _build(kind: Any, data: object, where: str) -> object:
     if origin is dict:
         item = get_args(kind)[1]
         table = _expect(dict, data, where)
-        return {str(key): _build(item, value, f"{where}.{key}") for key, value in table.items()}
+        return {
+            str(key): _build(item, value, f"{where}.{_key(key)}") for key, value in table.items()
+        }
     if isinstance(kind, type) and issubclass(kind, Enum):
         try:
             return kind(data)
         except ValueError:
             choices = ", ".join(str(member.value) for member in kind)
-            raise RecordError(f"{where} is {data!r}; choose one of {choices}") from None
+            raise RecordError(f"{where} is {_show(data)}; choose one of {choices}") from None
     if kind is float:
         return _build_float(data, where)
     if kind is Path:
@@ -90,7 +94,8 @@ def _build_record(kind: type, data: object, where: str) -> object:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for name in table:
         if name not in fields:
-            raise RecordError(f"{prefix}{name} is unknown; known are {', '.join(fields)}")
+            known = shorten(", ".join(fields))
+            raise RecordError(f"{prefix}{_key(name)} is unknown; known are {known}")
     values = {}
     for name, field in fields.items():
         if name in table:
@@ -103,7 +108,7 @@ def _build_record(kind: type, data: object, where: str) -> object:
 def _build_union(kinds: tuple[Any, ...], data: object, where: str) -> object:
     if data is None and type(None) in kinds:
         return None
-    problem = RecordError(f"{where} is {data!r}")
+    problem = RecordError(f"{where} is {_show(data)}")
     for kind in kinds:
         if kind is not type(None):
             try:
@@ -119,7 +124,7 @@ def _build_float(data: object, where: str) -> float:
         with contextlib.suppress(OverflowError):
             if math.isfinite(data):
                 return float(data)
-    raise RecordError(f"{where} is {data!r}; it must be a finite number")
+    raise RecordError(f"{where} is {_show(data)}; it must be a finite number")
 
 
 def _expect(kind: type, data: object, where: str) -> Any:
@@ -127,6 +132,14 @@ def _expect(kind: type, data: object, where: str) -> Any:
         found = "null" if data is None else type(data).__name__
         raise RecordError(f"{where} must be {_NAMES.get(kind, kind.__name__)}, found {found}")
     return data
+
+
+def _show(data: object) -> str:
+    return shorten(repr(data))
+
+
+def _key(name: object) -> str:
+    return shorten(str(name), 60)
 
 
 _NAMES = {dict: "a table", list: "a list", str: "a string", int: "an integer", bool: "a boolean"}

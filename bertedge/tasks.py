@@ -25,6 +25,11 @@ class Task(StrEnum):
         """True where words have tags, and texts are read in windows, so that none is cut."""
         return self in (Task.TOKEN_CLASSIFICATION, Task.INTENT_SLOTS)
 
+    @property
+    def gives_a_row_a_token(self) -> bool:
+        """True where a text has logits for each of its tokens, not for itself."""
+        return self.tags_words or self in (Task.QUESTION_ANSWERING, Task.FILL_MASK)
+
 
 class ProblemType(StrEnum):
     """What the logits of a text classifier stand for, by the names in Hugging Face configs."""

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,16 @@ from bertedge.errors import BundleError, OutputError
 from bertedge.tasks import Task
 
 MODEL = "cpu-int8.onnx"
+
+
+def field(number: int, content: bytes) -> bytes:
+    """A protobuf field of a few bytes."""
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+NODE = field(1, b"input_ids") + field(2, b"logits") + field(4, b"Identity")
+GRAPH = field(7, field(1, NODE) + field(11, field(1, b"input_ids")) + field(12, b""))
+"""As much of an ONNX file as a bundle looks into: one node, its input and its output."""
 
 
 def make_variant(model: File) -> Variant:
@@ -82,11 +93,11 @@ def make_manifest(tokenizer: File, model: File) -> Manifest:
 
 @pytest.fixture
 def parts(tmp_path: Path) -> list[Path]:
-    """A tokenizer and a model; the bundle never looks into either."""
+    """A tokenizer, which the bundle never looks into, and a model."""
     folder = tmp_path / "parts"
     folder.mkdir()
     (folder / TOKENIZER).write_bytes(b'{"model": "not looked at"}\n')
-    (folder / MODEL).write_bytes(bytes(range(64)))
+    (folder / MODEL).write_bytes(GRAPH)
     return [folder / TOKENIZER, folder / MODEL]
 
 
@@ -119,8 +130,8 @@ def test_a_bundle_reads_back_as_it_was_written(bundle: Path, parts: list[Path]) 
     assert replace(opened.manifest, manifest_sha256=UNHASHED) == written
     assert opened.tokenizer_json() == '{"model": "not looked at"}\n'
     model = opened.variant("cpu-int8").model
-    assert opened.path(model).read_bytes() == bytes(range(64))
-    assert (model.bytes, model.sha256) == (64, hashlib.sha256(bytes(range(64))).hexdigest())
+    assert opened.path(model).read_bytes() == GRAPH
+    assert (model.bytes, model.sha256) == (len(GRAPH), hashlib.sha256(GRAPH).hexdigest())
     assert sorted(path.name for path in bundle.iterdir()) == sorted([MANIFEST, TOKENIZER, MODEL])
 
 
@@ -187,7 +198,7 @@ def test_a_directory_without_a_manifest_is_no_bundle(bundle: Path) -> None:
     with pytest.raises(BundleError, match="looks like a checkpoint: bertedge export"):
         open_bundle(bundle)
     (bundle / MANIFEST).mkdir()
-    with pytest.raises(BundleError, match="cannot be read"):
+    with pytest.raises(BundleError, match="is no plain file inside the bundle"):
         open_bundle(bundle)
 
 
@@ -250,11 +261,69 @@ def test_json_that_is_too_deep_is_damaged(bundle: Path) -> None:
         ({"extra": 1}, "extra is unknown"),
         ({"max_length": 1.5}, "max_length must be an integer"),
         ({"variants": []}, "lists no variants"),
+        ({"golden": {"texts": [], "logits": []}}, "there are 0 golden texts"),
+        ({"golden": {"texts": [[]], "logits": [[1, 2, 3]]}}, "a golden text has 0 parts"),
+        ({"golden": {"texts": [["a"]], "logits": []}}, "golden logits are empty or ragged"),
+        ({"golden": {"texts": [["a"]], "logits": [[]]}}, "golden logits are empty or ragged"),
+        ({"golden": {"texts": [["a"], ["b"]], "logits": [[1, 2, 3], [1]]}}, "or ragged"),
+        ({"golden": {"texts": [["a"]], "logits": [[1, 2]]}}, "2 columns for 3 labels"),
+        ({"golden": {"texts": [["a"]], "logits": [[1, 2, 1e300]]}}, r"a golden logit is 1e\+300"),
+        ({"golden": {"texts": [["a" * 10**6]], "logits": [[1, 2, 3]]}}, "100,000 characters"),
+        ({"pad_token_id": 2**63}, "pad_token_id is 9223372036854775808, not 0 to"),
+        ({"pad_token_id": -1}, "pad_token_id is -1"),
+        ({"max_length": int("7" * 4000)}, "max_length is 7+ … 7+, not 1 to"),
+        ({"labels": []}, "there are 0 labels"),
+        ({"labels": ["a", "b", "a"]}, "the label 'a' is there twice"),
+        ({"labels": ["a", "b", " "]}, "a label is empty"),
+        ({"labels": ["a", "b", "\ud800"]}, "there is a lone surrogate in"),
+        ({"versions": {"\ud800": "1"}}, "there is a lone surrogate in"),
+        ({"task": "intent-slots"}, "there are no labels that begin with 'intent:'"),
+        ({"task": "question-answering", "pair": True}, "there are 3 labels, not start and end"),
+        ({"task": "fill-mask"}, "there are 3 labels, but it does fill-mask"),
+        ({"task": "feature-extraction"}, "pooling is missing"),
+        ({"decision": {"temperature": 0}}, "decision.temperature is 0"),
+        ({"decision": {"problem_type": "regression"}}, "a value has one label, there are 3"),
+        ({"decision": {"out_of_scope": "an"}}, "decision.out_of_scope is 'an'"),
     ],
 )
 def test_a_malformed_field_is_named(bundle: Path, change: dict[str, object], message: str) -> None:
     rewrite(bundle, change)
-    with pytest.raises(BundleError, match=message):
+    with pytest.raises(BundleError, match=message) as caught:
+        open_bundle(bundle)
+    assert len(str(caught.value).removeprefix(str(bundle))) < 300
+
+
+def test_numbers_of_too_many_digits_are_one_line(bundle: Path) -> None:
+    (bundle / MANIFEST).write_text('{"format": ' + "9" * 5000 + "}")
+    with pytest.raises(BundleError, match="is damaged"):
+        open_bundle(bundle)
+    (bundle / MANIFEST).write_text('{"format": ' + "9" * 4000 + "}")
+    with pytest.raises(BundleError, match=r"has format 9+ … 9+, this bertedge") as caught:
+        open_bundle(bundle)
+    assert len(str(caught.value).removeprefix(str(bundle))) < 300
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "outside", "dangling", "huge"])
+def test_a_manifest_that_is_no_file_of_the_bundle_is_not_read(
+    bundle: Path, tmp_path: Path, kind: str
+) -> None:
+    manifest = bundle / MANIFEST
+    whole = manifest.read_bytes()
+    manifest.unlink()
+    match kind:
+        case "fifo":
+            os.mkfifo(manifest)  # reading it would wait for a writer
+        case "device":
+            manifest.symlink_to("/dev/zero")
+        case "outside":
+            (tmp_path / "elsewhere.json").write_bytes(whole)
+            manifest.symlink_to(tmp_path / "elsewhere.json")
+        case "dangling":
+            manifest.symlink_to("nowhere.json")
+        case "huge":
+            manifest.touch()
+            os.truncate(manifest, 2**40)
+    with pytest.raises(BundleError, match=r"is no plain file inside|has no bertedge|more than 16"):
         open_bundle(bundle)
 
 
@@ -296,9 +365,9 @@ def test_a_link_to_itself_and_an_endless_name_are_clear_errors(bundle: Path) -> 
     with pytest.raises(BundleError, match="is missing"):
         open_bundle(bundle)
     (bundle / MODEL).unlink()
-    (bundle / MODEL).write_bytes(bytes(range(64)))
+    (bundle / MODEL).write_bytes(GRAPH)
     rename_model(bundle, "x" * 5000)
-    with pytest.raises(BundleError, match="cannot be read"):
+    with pytest.raises(BundleError, match="which is not a plain file inside the bundle"):
         open_bundle(bundle)
 
 
@@ -313,12 +382,12 @@ def test_an_unreadable_file_is_a_clear_error(bundle: Path, name: str) -> None:
 def test_writing_refuses_an_existing_bundle_without_overwrite(
     bundle: Path, parts: list[Path]
 ) -> None:
-    manifest = replace(open_bundle(bundle).manifest, labels=("x", "y"))
+    manifest = replace(open_bundle(bundle).manifest, labels=("x", "y", "z"))
     with pytest.raises(OutputError, match="exists already"):
         write_bundle(bundle, manifest, parts, overwrite=False)
     assert open_bundle(bundle).manifest.labels == ("an", "aus", "grüßen")
     write_bundle(bundle, manifest, parts, overwrite=True)
-    assert open_bundle(bundle).manifest.labels == ("x", "y")
+    assert open_bundle(bundle).manifest.labels == ("x", "y", "z")
 
 
 def test_what_would_not_open_is_never_written(tmp_path: Path, parts: list[Path]) -> None:

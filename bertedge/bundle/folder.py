@@ -3,17 +3,23 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bertedge import records
+from bertedge.bundle.checks import check_manifest, check_text, is_plain_name
+from bertedge.bundle.graph import check_graph
 from bertedge.bundle.manifest import FORMAT, UNHASHED, File, Manifest, Variant
-from bertedge.errors import BundleError
+from bertedge.errors import BundleError, shorten
 from bertedge.staging import staged_folder
 
 MANIFEST = "bertedge.json"
 TOKENIZER = "tokenizer.json"
+LARGEST_MANIFEST = 2**24
+"""Bytes; golden answers for some thousand labels are a tenth of it."""
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,17 +38,25 @@ class Bundle:
         for file in variant.files:
             _check_file(self.folder, file)
 
+    def check_graph(self, variant: Variant, file: File) -> None:
+        """Check one of a variant's graphs, before onnxruntime parses it; BundleError."""
+        check_graph(self.path(file), variant.weights.file if variant.weights else None)
+
     def tokenizer_json(self) -> str:
         """The text of `tokenizer.json`."""
-        return self.path(self.manifest.tokenizer).read_text(encoding="utf-8")
+        path = self.path(self.manifest.tokenizer)
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BundleError(f"{path} cannot be read: {shorten(str(error))}") from None
 
     def variant(self, name: str) -> Variant:
         """The variant called `name`; BundleError names those there are."""
         for variant in self.manifest.variants:
             if variant.name == name:
                 return variant
-        names = ", ".join(variant.name for variant in self.manifest.variants)
-        raise BundleError(f"{self.folder} has no variant {name!r}; it has {names}")
+        names = shorten(", ".join(variant.name for variant in self.manifest.variants))
+        raise BundleError(f"{self.folder} has no variant {shorten(repr(name))}; it has {names}")
 
 
 def describe_file(path: Path) -> File:
@@ -64,7 +78,10 @@ def write_bundle(output: Path, manifest: Manifest, files: list[Path], *, overwri
         text = records.to_json(replace(manifest, manifest_sha256=UNHASHED))
         digest = hashlib.sha256(text.encode()).hexdigest()
         (folder / MANIFEST).write_bytes(_with_digest(text, UNHASHED, digest).encode())
-        open_bundle(folder)
+        written = open_bundle(folder)
+        for variant in manifest.variants:
+            for file in filter(None, (variant.model, variant.unpadded)):
+                written.check_graph(variant, file)
 
 
 def open_bundle(folder: Path) -> Bundle:
@@ -73,8 +90,6 @@ def open_bundle(folder: Path) -> Bundle:
     Raises BundleError for what is missing, altered, malformed, outside the bundle or newer.
     """
     manifest = _read_manifest(folder)
-    if not manifest.variants:
-        raise BundleError(f"{folder / MANIFEST} lists no variants; export the model again")
     bundle = Bundle(folder=folder, manifest=manifest)
     _check_file(folder, manifest.tokenizer)
     for variant in manifest.variants:
@@ -87,30 +102,48 @@ def _read_manifest(folder: Path) -> Manifest:
     if not folder.is_dir():
         raise BundleError(f"{folder} is not a directory; give the bundle that export wrote")
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = _read_text(path, folder)
         data = json.loads(text)
     except FileNotFoundError:
         raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}{_hint(folder)}") from None
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path} is damaged ({error}); export the model again") from None
+        why = shorten(str(error))
+        raise BundleError(f"{path} is damaged ({why}); export the model again") from None
     number = data.get("format") if isinstance(data, dict) else None
     if not isinstance(number, int):
         raise BundleError(f"{path} states no format; it was not written by bertedge")
     if number > FORMAT:
         raise BundleError(
-            f"{path} has format {number}, this bertedge reads up to {FORMAT}: "
+            f"{path} has format {shorten(str(number), 20)}, this bertedge reads up to {FORMAT}: "
             "upgrade with pip install -U bertedge"
         )
     try:
         manifest = records.from_plain(Manifest, data)
-    except records.RecordError as error:
+        if _SURROGATE_ESCAPE.search(text):
+            check_text(json.dumps(data, ensure_ascii=False))
+        check_manifest(manifest)
+    except (records.RecordError, RecursionError) as error:
         raise BundleError(f"{path} is damaged: {error}; export the model again") from None
     digest = manifest.manifest_sha256
     if hashlib.sha256(_with_digest(text, digest, UNHASHED).encode()).hexdigest() != digest:
         raise BundleError(f"{path} was changed after export; copy the bundle again")
     return manifest
+
+
+def _read_text(path: Path, folder: Path) -> str:
+    """Read the manifest where it is a file of the bundle, and no longer than one can be."""
+    if not _is_inside(path, folder) or (path.exists() and not path.is_file()):
+        raise BundleError(f"{path} is no plain file inside the bundle; do not use this bundle")
+    with path.open("rb") as file:
+        found = file.read(LARGEST_MANIFEST + 1)
+    if len(found) > LARGEST_MANIFEST:
+        raise BundleError(
+            f"{path} has more than {LARGEST_MANIFEST:,} bytes, which no manifest has; "
+            "export the model again"
+        )
+    return found.decode("utf-8")
 
 
 def _with_digest(text: str, old: str, new: str) -> str:
@@ -126,12 +159,11 @@ def _hint(folder: Path) -> str:
 
 def _check_file(folder: Path, file: File) -> None:
     path = folder / file.file
-    # Not Path.resolve: it raises on NUL characters and on links that lead to themselves.
-    plain = Path(file.file).name == file.file and file.file not in ("", ".", "..")
-    if not plain or "\0" in file.file or not _is_inside(path, folder):
+    # Not Path.resolve: it raises on links that lead to themselves.
+    if not is_plain_name(file.file) or file.file == MANIFEST or not _is_inside(path, folder):
         raise BundleError(
-            f"{folder / MANIFEST} names {file.file!r}, which is not a plain file inside the "
-            "bundle; do not use this bundle"
+            f"{folder / MANIFEST} names {shorten(repr(file.file))}, which is not a plain file "
+            "inside the bundle; do not use this bundle"
         )
     try:
         if not path.is_file():

@@ -103,8 +103,8 @@ _TRAFFIC = _Traffic()
 
 @functools.cache
 def _cores() -> threading.BoundedSemaphore:
-    """The cores of this process, of which a batch takes one."""
-    return threading.BoundedSemaphore(machine.cores())
+    """The cores that this process is to use, of which a batch takes one."""
+    return threading.BoundedSemaphore(machine.threads())
 
 
 class Dispatcher:

@@ -3,10 +3,16 @@
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from bertedge.errors import SettingError, shorten
+
+THREADS = "BERTEDGE_THREADS"
+"""The environment variable."""
 _PROC = Path("/proc")
 _CGROUPS = Path("/sys/fs/cgroup")
+_NO_LIMIT = 2**60
 
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """CPU flags (x86, then arm64) of hardware that multiplies bf16 faster than fp32."""
@@ -33,27 +39,53 @@ def cores() -> int:
     return max(min(usable), 1)
 
 
+def threads() -> int:
+    """Count the threads that a session gets where the caller names none.
+
+    `$BERTEDGE_THREADS`, else the cores of this process; SettingError where that is no number.
+    """
+    own = os.environ.get(THREADS, "").strip()
+    if not own:
+        return cores()
+    if not (own.isascii() and own.isdigit()) or len(own) > 9 or int(own) < 1:
+        raise SettingError(f"${THREADS} is {shorten(repr(own))}; give 1 or more, or unset it")
+    return int(own)
+
+
 def cgroup_quota(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> float | None:
     """Read the CPU quota of this process's control groups (v2 and v1), in cores; None if none.
 
     A group is bound by its parents too, and a container may see its own group as the root.
     """
-    quotas = []
+    quotas = [_quota(group) for group in _groups("cpu", proc, cgroups)]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def cgroup_memory(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int | None:
+    """Read the memory limit of this process's control groups (v2 and v1), in bytes."""
+    limits = []
+    for group in _groups("memory", proc, cgroups):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            text = _read(group / name).strip()
+            if text.isdigit() and int(text) < _NO_LIMIT:  # else "max", or v1's largest number
+                limits.append(int(text))
+    return min(limits, default=None)
+
+
+def _groups(controller: str, proc: Path, cgroups: Path) -> Iterator[Path]:
+    """Yield the folders of the groups that bind this process, as seen from here."""
     for line in _read(proc / "self" / "cgroup").splitlines():
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
         if not controllers:
             roots = [cgroups, cgroups / "unified"]
-        elif "cpu" in controllers.split(","):
-            roots = [cgroups / controllers, cgroups / "cpu", cgroups / "cpu,cpuacct"]
+        elif controller in controllers.split(","):
+            roots = [cgroups / controllers, cgroups / controller]
+            roots += [cgroups / "cpu,cpuacct"] if controller == "cpu" else []
         else:
             continue
         parts = [part for part in path.split("/") if part not in ("", "..")]
         for root in roots:
-            for depth in range(len(parts) + 1):
-                quota = _quota(root.joinpath(*parts[:depth]))
-                if quota is not None:
-                    quotas.append(quota)
-    return min(quotas, default=None)
+            yield from (root.joinpath(*parts[:depth]) for depth in range(len(parts) + 1))
 
 
 def cpu_model() -> str:
@@ -91,10 +123,9 @@ def memory_bytes() -> int | None:
     limits = []
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        text = _read(_CGROUPS / name).strip()
-        if text.isdigit():
-            limits.append(int(text))
+    group = cgroup_memory()
+    if group is not None:
+        limits.append(group)
     return min(limits, default=None)
 
 

@@ -2,8 +2,9 @@
 
 import contextlib
 import io
+import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,8 @@ from bertedge.errors import (
     DeviceError,
     MissingExtraError,
     SettingError,
+    first_line,
+    shorten,
 )
 from bertedge.runtime import machine
 from bertedge.runtime.batching import TOKEN_BUDGET, Batch, pad, plan
@@ -33,7 +36,9 @@ _WARNINGS = 2
 """What onnxruntime's default logger says where nobody has asked for less."""
 _INPUT_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _STDOUT = threading.Lock()
-
+_FLOATS = ("tensor(float)", "tensor(float16)", "tensor(double)")
+MOST_THREADS_PER_CORE = 4
+"""Threads beyond the cores only take turns; 2,000 of them took half a minute for one text."""
 
 Keep = Callable[[int, NDArray[np.float32]], NDArray[Any]]
 """Reduces the logits of a row, given its number."""
@@ -53,7 +58,9 @@ class Session:
         self._native = native
         self._name = name
         self._inputs = {each.name: _INPUT_TYPES.get(each.type) for each in native.get_inputs()}
-        self._outputs = [each.name for each in native.get_outputs()][:1]
+        outputs = native.get_outputs()[:1]
+        self._outputs = [each.name for each in outputs]
+        self._columns: int | None = None
         self.threads: int = native.get_session_options().intra_op_num_threads
         """Threads that share in a run."""
         self._turn = _ALL_CORES if self.threads > 1 else contextlib.nullcontext()
@@ -65,6 +72,8 @@ class Session:
                 f"{', '.join(self._inputs) or 'none'}; expected {', '.join(fields)} as integers; "
                 "export the model again"
             )
+        if outputs[0].type not in _FLOATS:
+            raise BundleError(f"{name} gives {outputs[0].type}, not logits; export the model again")
 
     @classmethod
     def open(
@@ -112,7 +121,19 @@ class Session:
                 logits = self._run(feed)
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
             raise _run_error(self._name, batch, error) from error
-        return np.asarray(logits, np.float32)
+        return self._checked(np.asarray(logits, np.float32), *batch.input_ids.shape)
+
+    def _checked(self, logits: NDArray[np.float32], rows: int, length: int) -> NDArray[np.float32]:
+        """Raise BundleError for logits of another shape than those of a classifier."""
+        shape = logits.shape
+        fits = len(shape) == 2 or (len(shape) == 3 and shape[1] == length)
+        if not fits or shape[0] != rows or shape[-1] != (self._columns or shape[-1] or None):
+            raise BundleError(
+                f"{self._name} gives logits {shape} for a batch of {rows}x{length} tokens; "
+                "export the model again"
+            )
+        self._columns = shape[-1]
+        return logits
 
     def _run(self, feed: dict[str, NDArray[np.integer]]) -> Any:
         return self._native.run(self._outputs, feed)[0]
@@ -154,13 +175,18 @@ def open_native(
     provider = PROVIDERS.get(device)
     if provider is None:
         raise SettingError(f"device is {device!r}; choose one of {', '.join(PROVIDERS)}")
-    if threads is not None and threads < 1:
-        raise SettingError(f"threads is {threads}; give 1 or more, or leave it out")
+    threads = machine.threads() if threads is None else threads
+    cores = os.cpu_count() or 1
+    if not 1 <= threads <= MOST_THREADS_PER_CORE * cores:
+        raise SettingError(
+            f"threads is {shorten(str(threads))}; this machine has {cores} cores: give 1 to "
+            f"{MOST_THREADS_PER_CORE * cores}, or leave it out"
+        )
     available = onnxruntime.get_available_providers()
     if provider not in available:
         raise DeviceError(_not_offered(device, available))
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or machine.cores()
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
     if optimized:
@@ -169,37 +195,42 @@ def open_native(
     options.add_session_config_entry("session.force_spinning_stop", "1")
     first = (provider, dict(provider_options or {}))
     providers = [first] if device == "cpu" else [first, (PROVIDERS["cpu"], {})]
-    said = io.StringIO()
+    why = ""
     try:
-        with _listening(said) if device == "cuda" else contextlib.nullcontext():
-            if device == "cuda":
-                onnxruntime.set_default_logger_severity(_FATAL_ONLY)  # the error below says it
-                onnxruntime.preload_dlls()
-            native = onnxruntime.InferenceSession(
-                model, options, providers=providers, disabled_optimizers=list(disabled_optimizers)
-            )
+        if device == "cuda":
+            onnxruntime.set_default_logger_severity(_FATAL_ONLY)  # the error below says it
+            why = _preload(onnxruntime)
+        native = onnxruntime.InferenceSession(
+            model,
+            options,
+            providers=providers,
+            disabled_optimizers=list(disabled_optimizers),
+            enable_fallback=0,  # it would print on standard output, and take the CPU instead
+        )
     except Exception as error:  # onnxruntime's own classes derive from Exception alone
+        if device == "cuda" and isinstance(error, ValueError | RuntimeError):
+            raise DeviceError(_not_loaded(provider, why or str(error))) from error
         raise BundleError(
             f"{_name(model)} cannot be loaded by onnxruntime {onnxruntime.__version__} "
-            f"({_first_line(str(error))}); export the model again, or upgrade onnxruntime"
+            f"({shorten(first_line(error))}); export the model again, or upgrade onnxruntime"
         ) from error
     finally:
         if device == "cuda":
             onnxruntime.set_default_logger_severity(_WARNINGS)
-    native.disable_fallback()
     if provider not in native.get_providers():
-        raise DeviceError(_not_loaded(provider, said.getvalue()))
+        raise DeviceError(_not_loaded(provider, why))
     return native
 
 
-@contextlib.contextmanager
-def _listening(said: io.StringIO) -> Iterator[None]:
-    """Catch what onnxruntime prints of why CUDA did not load.
+def _preload(onnxruntime: Any) -> str:
+    """Load the CUDA libraries of Python packages; return what onnxruntime prints if it cannot.
 
     One at a time: the stream is the process's, and threads would put back each other's.
     """
-    with _STDOUT, contextlib.redirect_stdout(said):
-        yield
+    heard = io.StringIO()
+    with _STDOUT, contextlib.redirect_stdout(heard):
+        onnxruntime.preload_dlls()
+    return heard.getvalue()
 
 
 def import_onnxruntime() -> Any:
@@ -226,14 +257,14 @@ def _not_offered(device: str, available: Sequence[str]) -> str:
 def _not_loaded(provider: str, said: str) -> str:
     why = next((line.strip(" *") for line in said.splitlines() if line.strip(" *")), "")
     return (
-        f"{provider} is installed but does not load ({_first_line(why) or 'no reason given'}); "
+        f"{provider} is installed but does not load ({shorten(why) or 'no reason given'}); "
         "check the driver with nvidia-smi and the CUDA and cuDNN libraries with "
         "pip install 'bertedge[gpu]', or use device cpu"
     )
 
 
 def _run_error(name: str, batch: Batch, error: Exception) -> BertedgeError:
-    why = _first_line(str(error))
+    why = shorten(first_line(error))
     rows, length = batch.input_ids.shape
     if "alloc" in why:
         return DeviceError(
@@ -247,7 +278,3 @@ def _run_error(name: str, batch: Batch, error: Exception) -> BertedgeError:
 
 def _name(model: str | bytes) -> str:
     return "the model" if isinstance(model, bytes) else Path(model).name
-
-
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0]

@@ -11,6 +11,7 @@ import tokenizers  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from bertedge.errors import BundleError, SettingError
+from bertedge.runtime.tokenizer_json import broken, no_panic, parse
 from bertedge.runtime.windows import longest_first, overlapping, window_starts
 from bertedge.tasks import Text
 
@@ -67,7 +68,7 @@ class Tokenizer:
     """
 
     def __init__(self, json: str, *, max_length: int, stride: int | None = None) -> None:
-        native = _parse(json)
+        native = parse(json)
         self._native = native
         self._max_length = max_length
         specials = native.num_special_tokens_to_add(False)
@@ -113,6 +114,16 @@ class Tokenizer:
         return [w for pair, encoding in enumerate(encodings) for w in self._asked(pair, encoding)]
 
     @property
+    def specials(self) -> int:
+        """How many special tokens a text gets."""
+        return int(self._before + self._after)
+
+    @property
+    def size(self) -> int:
+        """How many tokens there are, added ones included."""
+        return len(self._token_lengths)
+
+    @property
     def mask(self) -> int:
         """The id of the mask token; BundleError where there is none."""
         ids = (self._native.token_to_id(name) for name in _MASK_TOKENS)
@@ -126,7 +137,11 @@ class Tokenizer:
 
     def token(self, token_id: int) -> str:
         """Write one token as text, `##` included."""
-        return str(self._native.decode([token_id], skip_special_tokens=False))
+        try:
+            with no_panic():
+                return str(self._native.decode([token_id], skip_special_tokens=False))
+        except Exception as error:  # tokenizers raises bare Exception
+            raise broken(error) from error
 
     def continues_word(self, text: str, ids: Ints, offsets: Ints) -> NDArray[np.bool_]:
         """Tell which tokens continue the word of the token before, as transformers' pipeline does.
@@ -201,6 +216,10 @@ class Tokenizer:
 
     def _lengths(self, ids: Ints) -> Ints:
         # Filled as tokens are met: asking for the whole vocabulary would slow the first answer.
+        # A vocabulary with gaps has ids beyond its size; the model has seen that it knows them.
+        missing = int(ids.max(initial=0)) + 1 - len(self._token_lengths)
+        if missing > 0:
+            self._token_lengths = np.pad(self._token_lengths, (0, missing), constant_values=-1)
         unseen = np.unique(ids[self._token_lengths[ids] < 0])
         for token in unseen.tolist():
             self._token_lengths[token] = len(self._native.id_to_token(token) or "")
@@ -241,19 +260,6 @@ def _or_minus_one(numbers: Sequence[int | None]) -> Ints:
     return np.where(np.isnan(given), -1, given).astype(np.int64)
 
 
-def _parse(json: str) -> tokenizers.Tokenizer:
-    try:
-        native = tokenizers.Tokenizer.from_str(json)
-    except Exception as error:  # tokenizers raises bare Exception
-        raise BundleError(
-            f"the tokenizer cannot be read by tokenizers {tokenizers.__version__} ({error}); "
-            "upgrade with pip install -U tokenizers, or export the model again"
-        ) from error
-    native.no_padding()
-    native.no_truncation()
-    return native
-
-
 def _unknown_token(native: tokenizers.Tokenizer) -> int:
     names = (getattr(native.model, "unk_token", None), *_UNKNOWN_TOKENS)
     known = (native.token_to_id(name) for name in names if name)
@@ -262,9 +268,13 @@ def _unknown_token(native: tokenizers.Tokenizer) -> int:
 
 def _encode(encode: Callable[[Any], list[Any]], texts: Sequence[Any]) -> list[Any]:
     try:
-        return encode(list(texts))
-    except (TypeError, UnicodeError):  # what tokenizers says of a lone surrogate
-        return encode([_without_surrogates(text) for text in texts])
+        with no_panic():
+            try:
+                return encode(list(texts))
+            except (TypeError, UnicodeError):  # what tokenizers says of a lone surrogate
+                return encode([_without_surrogates(text) for text in texts])
+    except Exception as error:  # tokenizers raises bare Exception
+        raise broken(error) from error
 
 
 def _without_surrogates(text: Any) -> Any:

@@ -14,8 +14,8 @@ from bertedge.bundle import open_bundle
 from bertedge.errors import VerificationError
 from bertedge.export import ExportConfig, Target, export
 from bertedge.runtime.batching import Batch
-from bertedge.runtime.opening import check_golden
 from bertedge.runtime.tokenization import Tokenizer
+from bertedge.runtime.verification import check_golden
 
 
 def erf(x: NDArray[np.float32]) -> NDArray[np.float32]:

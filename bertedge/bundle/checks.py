@@ -1,0 +1,186 @@
+"""What a manifest must say to be true of any bundle, beyond the types of its fields."""
+
+import re
+from collections.abc import Sequence
+
+from bertedge.bundle.manifest import File, Golden, Manifest, Variant
+from bertedge.errors import shorten
+from bertedge.heads import split_heads
+from bertedge.records import RecordError
+from bertedge.tasks import Decision, ProblemType, Task
+
+MOST_LABELS = 100_000
+MOST_GOLDEN = 64
+"""Golden inputs; `export` writes a handful."""
+LONGEST_GOLDEN = 100_000
+"""Characters of all golden inputs together."""
+LONGEST_INPUT = 2**16
+"""Tokens; BERTs read 512, some thousand where their positions are relative."""
+LARGEST_LOGIT = 1e30
+"""Differences and spreads stay finite in float32."""
+LARGEST_TOKENIZER = 2**26
+LARGEST_FILE = 2**33
+PRECISIONS = ("fp32", "fp16", "int8")
+
+_LARGEST_NUMBER = 2**31 - 1
+_MOST_FILES = 64
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_WITHOUT_LABELS = (Task.FILL_MASK, Task.FEATURE_EXTRACTION)
+_SINGLE_TEXTS = (Task.TOKEN_CLASSIFICATION, Task.INTENT_SLOTS, Task.FEATURE_EXTRACTION)
+
+
+def check_text(text: str) -> None:
+    """Raise RecordError where JSON's escapes make what no encoding can carry."""
+    if found := _SURROGATE.search(text):
+        around = text[max(found.start() - 20, 0) : found.end() + 20]
+        raise RecordError(f"there is a lone surrogate in {around!a}")
+
+
+def check_manifest(manifest: Manifest) -> None:
+    """Raise RecordError for fields that contradict each other or that nothing could have."""
+    _check_numbers(manifest)
+    _check_labels(manifest)
+    _check_decision(manifest.decision, manifest)
+    _check_golden(manifest.golden, manifest)
+    _expect(
+        0 < len(manifest.variants) <= _MOST_FILES,
+        f"it lists {len(manifest.variants) or 'no'} variants",
+    )
+    names = [variant.name for variant in manifest.variants]
+    _expect(len(set(names)) == len(names), "two variants have one name")
+    _check_file(manifest.tokenizer, LARGEST_TOKENIZER)
+    for variant in manifest.variants:
+        _check_variant(variant)
+
+
+def _check_numbers(manifest: Manifest) -> None:
+    source = manifest.source
+    numbers = {
+        "max_length": (manifest.max_length, 1, LONGEST_INPUT),
+        "pad_token_id": (manifest.pad_token_id, 0, _LARGEST_NUMBER),
+        "source.layers": (source.layers, 0, 10_000),
+        "source.hidden_size": (source.hidden_size, 1, 2**20),
+        "source.heads": (source.heads, 0, 2**20),
+        "source.vocabulary": (source.vocabulary, 1, _LARGEST_NUMBER),
+        "source.parameters": (source.parameters, 0, 2**53),
+    }
+    for name, (value, least, most) in numbers.items():
+        if not least <= value <= most:
+            raise RecordError(f"{name} is {shorten(str(value), 40)}, not {least} to {most}")
+
+
+def _check_labels(manifest: Manifest) -> None:
+    task, labels = manifest.task, manifest.labels
+    pair = manifest.pair
+    _expect(pair or task is not Task.QUESTION_ANSWERING, f"pair is false, but it does {task}")
+    _expect(not pair or task not in _SINGLE_TEXTS, f"pair is true, but it does {task}")
+    _expect(
+        (manifest.pooling is None) == (task is not Task.FEATURE_EXTRACTION),
+        f"pooling is {'there' if manifest.pooling else 'missing'}, but it does {task}",
+    )
+    if task in _WITHOUT_LABELS:
+        _expect(not labels, f"there are {len(labels)} labels, but it does {task}")
+        return
+    _expect(0 < len(labels) <= MOST_LABELS, f"there are {len(labels)} labels")
+    _expect(all(label.strip() for label in labels), "a label is empty")
+    twice = _repeated(labels)
+    _expect(twice is None, f"the label {shorten(repr(twice))} is there twice")
+    if task is Task.QUESTION_ANSWERING:
+        _expect(len(labels) == 2, f"there are {len(labels)} labels, not start and end")
+    if task is Task.INTENT_SLOTS:
+        try:
+            split_heads(labels)
+        except ValueError as error:
+            raise RecordError(shorten(str(error))) from None
+
+
+def _check_decision(decision: Decision, manifest: Manifest) -> None:
+    _expect(1e-6 <= decision.temperature <= 1e6, f"decision.temperature is {decision.temperature}")
+    least = decision.threshold
+    _expect(least is None or abs(least) <= LARGEST_LOGIT, f"decision.threshold is {least}")
+    plain = decision.problem_type is ProblemType.SINGLE_LABEL
+    _expect(
+        plain or manifest.task is Task.TEXT_CLASSIFICATION,
+        f"decision.problem_type is {decision.problem_type}, but it does {manifest.task}",
+    )
+    _expect(
+        decision.problem_type is not ProblemType.REGRESSION or len(manifest.labels) == 1,
+        f"a value has one label, there are {len(manifest.labels)}",
+    )
+    outside = decision.out_of_scope
+    _expect(
+        outside is None or (bool(outside.strip()) and outside not in manifest.labels),
+        f"decision.out_of_scope is {shorten(repr(outside))}, which is empty or a label",
+    )
+
+
+def _check_golden(golden: Golden, manifest: Manifest) -> None:
+    texts, logits = golden.texts, golden.logits
+    _expect(
+        0 < len(texts) <= MOST_GOLDEN,
+        f"there are {len(texts)} golden texts, not 1 to {MOST_GOLDEN}",
+    )
+    odd = next((len(text) for text in texts if len(text) not in (1, 2)), None)
+    _expect(odd is None, f"a golden text has {odd} parts, neither one nor two")
+    _expect(
+        sum(len(part) for text in texts for part in text) <= LONGEST_GOLDEN,
+        f"the golden texts have more than {LONGEST_GOLDEN:,} characters",
+    )
+    widths = {len(row) for row in logits}
+    _expect(len(widths) == 1 and widths != {0}, "the golden logits are empty or ragged")
+    (width,) = widths
+    _expect(
+        not manifest.labels or width == len(manifest.labels),
+        f"the golden logits have {width} columns for {len(manifest.labels)} labels",
+    )
+    by_token = manifest.task.gives_a_row_a_token
+    _expect(
+        len(logits) >= len(texts) if by_token else len(logits) == len(texts),
+        f"there are {len(logits)} rows of golden logits for {len(texts)} texts",
+    )
+    largest = max(abs(value) for row in logits for value in row)
+    _expect(largest <= LARGEST_LOGIT, f"a golden logit is {largest:.3g}")
+
+
+def _check_variant(variant: Variant) -> None:
+    where = f"variant {shorten(repr(variant.name))}"
+    _expect(variant.name.isprintable() and 0 < len(variant.name) <= 128, f"{where} has no fit name")
+    _expect(
+        variant.precision in PRECISIONS,
+        f"{where} has the precision {shorten(repr(variant.precision))}",
+    )
+    for names in (variant.providers, variant.disabled_optimizers):
+        known = len(names) <= _MOST_FILES and all(_PLAIN_NAME.fullmatch(name) for name in names)
+        _expect(known, f"{where} names providers or optimizers that there are none of")
+    _expect(variant.golden_tolerance >= 0, f"{where} has a golden tolerance below 0")
+    for file in variant.files:
+        _check_file(file, LARGEST_FILE)
+
+
+def _check_file(file: File, most: int) -> None:
+    _expect(0 <= file.bytes <= most, f"{shorten(repr(file.file))} has an impossible size")
+    _expect(
+        _SHA256.fullmatch(file.sha256) is not None,
+        f"{shorten(repr(file.file))} has a SHA-256 that is none",
+    )
+
+
+def is_plain_name(name: str) -> bool:
+    """Tell whether a file of this name can lie in a bundle: no path, nothing to be quoted."""
+    return _PLAIN_NAME.fullmatch(name) is not None
+
+
+def _repeated(labels: Sequence[str]) -> str | None:
+    seen: set[str] = set()
+    for label in labels:
+        if label in seen:
+            return label
+        seen.add(label)
+    return None
+
+
+def _expect(holds: bool, problem: str) -> None:
+    if not holds:
+        raise RecordError(problem)
