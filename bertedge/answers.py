@@ -1,12 +1,11 @@
 """Exact match and F1 of answers to questions, as SQuAD's own evaluation has them, and thresholds.
 
-Texts in Han characters or kana, which no spaces part, are compared by character, as MLQA's
-evaluation does it for Chinese (Lewis et al., "MLQA", 2020), and lose Unicode's punctuation too.
+Two things go beyond SQuAD's script, which is for English. Punctuation is what Unicode calls so,
+not ASCII's alone. Scripts without spaces between words (Han, kana, Thai and others) are compared by
+character, the words between them by word, as CMRC 2018's evaluation does it (Cui et al., 2019).
 """
 
 import re
-import string
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bertedge.unspaced import UNSPACED, is_punctuation
 
 SPAN = np.dtype([("start", np.int64), ("end", np.int64)])
 """Of an answer, in characters; (-1, -1) where there is none."""
@@ -27,10 +28,6 @@ FOUND = np.dtype(
 """Of a question: the best answer and what it is worth; how far the score of there being none is
 above its score; whether there is none."""
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_PUNCTUATION = str.maketrans("", "", string.punctuation)
-_UNSPACED = re.compile(
-    "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002ffff]"
-)
 
 Records = NDArray[Any]
 
@@ -114,8 +111,7 @@ def _f1(text: list[str], gold: list[str]) -> float:
 
 def _tokens(text: str) -> list[str]:
     """Split normalised text into words, or characters where no spaces part words."""
-    text = text.lower().translate(_PUNCTUATION)
-    if not _UNSPACED.search(text):
-        return _ARTICLES.sub(" ", text).split()
-    text = "".join(" " if unicodedata.category(c)[0] == "P" else c for c in text)
-    return _UNSPACED.sub(r" \g<0> ", _ARTICLES.sub(" ", text)).split()
+    text = "".join(c for c in text.lower() if not is_punctuation(c))
+    if UNSPACED.search(text):  # in such a text "a" is a letter, as in 维生素 A, no article
+        return UNSPACED.sub(r" \g<0> ", text).split()
+    return _ARTICLES.sub(" ", text).split()

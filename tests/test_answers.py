@@ -29,17 +29,40 @@ from bertedge.answers import (
         ("Denver", [], 0.0, 0.0),
         ("", ["Denver"], 0.0, 0.0),
         ("a-b", ["ab"], 1.0, 1.0),
-        ("«Denver»", ["Denver"], 0.0, 0.0),
-        # By MLQA's evaluation of Chinese: characters, without any punctuation.
+        # Punctuation is Unicode's, whatever the script.
+        ("«Denver»", ["Denver"], 1.0, 1.0),
+        ("《Docking48》", ["Docking48"], 1.0, 1.0),
+        ("“no”—yes…", ["noyes"], 1.0, 1.0),
+        ("5 €", ["5"], 0.0, 2 / 3),
+        # By CMRC 2018's evaluation: characters of Han, words between them, no punctuation.
         ("臺北市", ["臺北"], 0.0, 0.8),
         ("《臺北》。", ["臺北"], 1.0, 1.0),
         ("1990年10月", ["1990年"], 0.0, 2 / 3),
         ("Windows 95 系統", ["windows 95系統"], 1.0, 1.0),
+        ("使用Windows系統", ["Windows"], 0.0, 1 / 3),
+        ("カタカナ", ["カタ"], 0.0, 2 / 3),
+        ("ｶﾀ々", ["々"], 0.0, 1 / 2),
+        ("ภาษาไทย", ["ภาษา"], 0.0, 2 * 4 / (7 + 4)),
+        ("한국 말", ["한국"], 0.0, 2 / 3),
+        # "a" is an article between English words, a letter in Chinese.
+        ("維生素 A", ["維生素"], 0.0, 6 / 7),
+        ("the a B", ["B"], 1.0, 1.0),
     ],
 )
 def test_exact_match_and_f1(text: str, gold: list[str], exact: float, overlap: float) -> None:
     assert exact_match(text, gold) == exact
     assert f1(text, gold) == pytest.approx(overlap)
+
+
+def test_ascii_is_scored_as_the_official_script_does() -> None:
+    from transformers.data.metrics import squad_metrics
+
+    random = np.random.default_rng(0)
+    parts = ["the", "The", "a", "an", "A-b", "b", "c.", "$5", "C", " ", "  ", "-", "'s", "(", "1,0"]
+    for _ in range(2000):
+        text, gold = ("".join(random.choice(parts, random.integers(1, 7))) for _ in range(2))
+        assert exact_match(text, [gold]) == squad_metrics.compute_exact(gold, text)
+        assert f1(text, [gold]) == pytest.approx(squad_metrics.compute_f1(gold, text))
 
 
 def found(*rows: tuple[float, float, float, bool]) -> Records:

@@ -26,6 +26,7 @@ FLOORS = [
         "examples",
         "heads",
         "metrics",
+        "unspaced",
     },
     {"runtime"},
     {"checkpoint", "evaluation", "training"},

@@ -1,7 +1,7 @@
 """What a bench gives the engines: the workloads, and texts whose labels are known."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from bertedge.bench.messages import TextWorkload
 from bertedge.bench.settings import Settings
 from bertedge.bundle import Bundle
 from bertedge.errors import DataError
-from bertedge.examples import Columns
+from bertedge.examples import BadRows, Columns, open_examples
 from bertedge.progress import Progress
 from bertedge.tasks import ProblemType
 
@@ -68,16 +68,23 @@ def make_inputs(
     )
     grid = [workload.token_workload(cell, tokens, seed=settings.seed) for cell in cells]
     return Inputs(
-        workloads=(*grid, *_texts(asked, bundle, settings)),
+        workloads=(*grid, *_texts(asked, bundle, settings, progress)),
         labelled=_labelled(asked, bundle, settings, progress),
         tokens=tuple(tokens),
         max_length=longest,
     )
 
 
-def _texts(asked: Asked, bundle: Bundle, settings: Settings) -> Sequence[Workload]:
+def _texts(
+    asked: Asked, bundle: Bundle, settings: Settings, progress: Progress
+) -> Sequence[Workload]:
     if asked.data is None:
         return ()
+    if asked.columns.bad_rows is BadRows.SKIP:
+        task, pair = bundle.manifest.task, bundle.manifest.pair
+        columns = replace(asked.columns, label=None, intent=None)
+        found = open_examples(asked.data, task, columns, labelled=False, pair=pair).findings
+        progress.say(f"{asked.data.name}: {found or 'no bad rows'}")
     texts = workload.draw_texts(
         asked.data,
         bundle.manifest.task,

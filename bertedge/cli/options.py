@@ -12,8 +12,14 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+BAD_ROWS = ("error", "skip")
 FORMATS = ("csv", "tsv", "excel", "jsonl", "conll", "squad")
 _SEPARATORS = {"tab": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
+
+
+bad_rows_option = click.option(
+    "--bad-rows", type=click.Choice(BAD_ROWS), help="skip: leave them out and count them [error]."
+)
 
 
 def columns(function: F) -> F:
@@ -29,6 +35,7 @@ def columns(function: F) -> F:
             click.option("--header/--no-header", default=None, help="First line names columns?"),
             click.option("--format", type=click.Choice(FORMATS), help="If the extension misleads."),
             *_CODED,
+            bad_rows_option,
         )
     ):
         function = option(function)
@@ -50,7 +57,7 @@ def coded(function: F) -> F:
 
 def columns_of(flags: dict[str, Any]) -> "Columns":
     """Gather the values of the options that `columns` added."""
-    from bertedge.examples import Columns
+    from bertedge.examples import BadRows, Columns
 
     return Columns(
         text=flags["text_column"],
@@ -63,6 +70,7 @@ def columns_of(flags: dict[str, Any]) -> "Columns":
         label_separator=flags["label_separator"],
         encoding=flags["encoding"],
         sheet=flags["sheet"],
+        bad_rows=BadRows(flags["bad_rows"] or BadRows.ERROR),
     )
 
 

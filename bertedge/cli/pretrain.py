@@ -31,6 +31,7 @@ _SECTIONS = {
     type=click.Path(path_type=Path),
     help="Plain text, .gz alike; may be repeated.",
 )
+@options.bad_rows_option
 @click.option("--model", metavar="DIR|HUB-ID", help="Base model to continue.")
 @click.option("--config", metavar="SIZE", help="New model: tiny, mini, small … or 3x192x3.")
 @click.option("--vocabulary-size", type=int, help="Word pieces of a new model [8000].")

@@ -10,8 +10,10 @@ from bertedge.examples.example import (
 )
 from bertedge.examples.files import ExampleFile, open_examples
 from bertedge.examples.hashing import hash_examples
+from bertedge.examples.report import BadRows
 
 __all__ = [
+    "BadRows",
     "Columns",
     "Example",
     "ExampleFile",

@@ -10,6 +10,7 @@ from bertedge.errors import DataError, SettingError
 from bertedge.examples import guessing
 from bertedge.examples.example import Columns, Request, TokenExample, shorten
 from bertedge.examples.lines import Row, read_lines
+from bertedge.examples.report import BadRows, RowReport
 from bertedge.examples.tags import TagError, looks_like_tag, split_tag, to_iob2
 
 DOCUMENT_MARK = "-DOCSTART-"
@@ -24,7 +25,8 @@ def resolve(path: Path, columns: Columns, request: Request) -> Columns:
     columns = replace(
         columns, separator=columns.separator or _guess_separator(path, columns.encoding)
     )
-    head = list(itertools.islice(_sentences(path, columns), HEAD_SENTENCES))
+    report = RowReport(policy=columns.bad_rows)
+    head = list(itertools.islice(_sentences(path, columns, report), HEAD_SENTENCES))
     if not head:
         raise DataError(f"{path} has no sentences; write a word a line, its tag after it")
     first = head[0][0]
@@ -49,13 +51,17 @@ def resolve(path: Path, columns: Columns, request: Request) -> Columns:
     return replace(columns, text=str(text), label=str(label) if wants_label else None)
 
 
-def read(path: Path, columns: Columns) -> Iterator[TokenExample]:
-    """Yield the sentences; `columns` comes from `resolve`."""
+def read(path: Path, columns: Columns, report: RowReport) -> Iterator[TokenExample]:
+    """Yield the sentences; `columns` comes from `resolve`. A bad line makes its sentence bad."""
     text = int(columns.text or 0)
     label = None if columns.label is None else int(columns.label)
-    for words in _sentences(path, columns):
+    for words in _sentences(path, columns, report):
         tokens = tuple(word.cells[text] for word in words)
-        tags = None if label is None else to_iob2(_tags(path, words, label))
+        try:
+            tags = None if label is None else to_iob2(_tags(path, words, label))
+        except DataError as error:
+            report.skip(error)
+            continue
         yield TokenExample(tokens=tokens, tags=tags, line=words[0].line)
 
 
@@ -70,17 +76,20 @@ def _tags(path: Path, words: list[Row], label: int) -> Iterator[str]:
         yield tag
 
 
-def _sentences(path: Path, columns: Columns) -> Iterator[list[Row]]:
+def _sentences(path: Path, columns: Columns, report: RowReport) -> Iterator[list[Row]]:
     separator = columns.separator
     words: list[Row] = []
     first: Row | None = None
+    bad: DataError | None = None
     for number, text in read_lines(path, columns.encoding):
         line = text.rstrip("\r\n")
         # A line of nothing but white space ends a sentence, but an empty word has a tag beside it.
         if not line.strip() or line.startswith(DOCUMENT_MARK):
-            if words:
+            if bad:
+                report.skip(bad)
+            elif words:
                 yield words
-            words = []
+            words, bad = [], None
             continue
         word = Row(number, _split(line, separator))
         if first is None:
@@ -89,12 +98,16 @@ def _sentences(path: Path, columns: Columns) -> Iterator[list[Row]]:
             # A real corpus has single lines where spaces stand for the tab.
             word = Row(number, _split(line, " "))
         if len(word.cells) != len(first.cells):
-            raise DataError(
+            bad = bad or DataError(
                 f"{path}:{number}: {len(word.cells)} columns in {shorten(line)}, but "
                 f"{len(first.cells)} in line {first.line}; give every line the same columns"
             )
+            if report.policy is BadRows.ERROR:
+                raise bad
         words.append(word)
-    if words:
+    if bad:
+        report.skip(bad)
+    elif words:
         yield words
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertedge.errors import DataError
+from bertedge.examples.report import BadRows
 from bertedge.heads import intent_label
 from bertedge.tasks import ProblemType, Task, Text
 
@@ -32,6 +33,8 @@ class Columns:
     """Of a text file without a byte order mark; None is UTF-8."""
     sheet: str | None = None
     """Of an Excel workbook; None is the first."""
+    bad_rows: BadRows = BadRows.ERROR
+    """Whether a row that cannot be read is an error, or is left out and counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +87,8 @@ class GoldAnswer:
     """A right answer to a question."""
 
     text: str
-    start: int
-    """First character in the context, where the text stands."""
+    start: int | None
+    """First character in the context, where the text stands; None where it is not in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +96,7 @@ class QuestionExample:
     """A question about a context, with its answers where the file has them."""
 
     question: str
-    """May be blank, as some are in real files."""
+    """Never blank where answers are read."""
     context: str
     answers: tuple[GoldAnswer, ...] | None
     """All that are right, none where the context holds none; None where they are not read."""
@@ -104,6 +107,11 @@ class QuestionExample:
     def gold(self) -> list[str]:
         """The words of the right answers."""
         return [each.text for each in self.answers or ()]
+
+    @property
+    def placed(self) -> GoldAnswer | None:
+        """The first answer that stands in the context."""
+        return next((each for each in self.answers or () if each.start is not None), None)
 
     @property
     def input(self) -> tuple[str, str]:

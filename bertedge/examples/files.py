@@ -25,6 +25,7 @@ from bertedge.examples.formats import (
 )
 from bertedge.examples.hashing import hash_examples
 from bertedge.examples.lines import check_file
+from bertedge.examples.report import BadRows, RowReport
 from bertedge.tasks import ProblemType, Task
 
 
@@ -41,35 +42,44 @@ class ExampleFile:
     """What was settled, for people."""
     problem_type: ProblemType = ProblemType.SINGLE_LABEL
     """Of the labels of texts."""
+    findings: str = ""
+    """What is left out or read otherwise than written, counted; part of `said` too."""
 
     def __iter__(self) -> Iterator[Example]:
         """Stream the examples; DataError names the file and the line."""
+        return self.read(RowReport(policy=self.columns.bad_rows))
+
+    def read(self, report: RowReport) -> Iterator[Example]:
+        """Stream the examples and count in `report` what is left out or read otherwise."""
         some = False
-        for example in self._read():
+        for example in self._read(report):
             some = True
             yield example
         if not some:
             what = "a header but no rows" if self.columns.header else "no rows"
+            if left_out := report.summary():
+                raise DataError(f"{self.path} has no row that can be used: {left_out}")
             raise DataError(f"{self.path} has {what}; give at least one labelled row")
 
     def sha256(self) -> str:
         """Hash the file's bytes; see `hash_examples`."""
         return hash_examples(self.path)
 
-    def _read(self) -> Iterator[Example]:
+    def _read(self, report: RowReport) -> Iterator[Example]:
         match self.columns.format:
             case "jsonl":
-                return json_lines.read(self.path, self.columns, self.task, self.problem_type)
+                kind = json_lines.Kind(task=self.task, problem_type=self.problem_type)
+                return json_lines.read(self.path, self.columns, kind, report)
             case "conll":
-                return conll.read(self.path, self.columns)
+                return conll.read(self.path, self.columns, report)
             case plain.FORMAT:
-                return plain.read(self.path)
+                return plain.read(self.path, self.columns, report)
             case questions.FORMAT:
-                return questions.read(self.path, labelled=self.columns.label is not None)
+                return questions.read(self.path, self.columns, report)
             case parallel.FORMAT:
-                return parallel.read(self.path, self.columns)
+                return parallel.read(self.path, self.columns, report)
             case _:
-                return tabular.read(self.path, self.columns, self.problem_type)
+                return tabular.read(self.path, self.columns, self.problem_type, report)
 
 
 def open_examples(  # noqa: PLR0913 (what is read, and what of it)
@@ -116,8 +126,19 @@ def open_examples(  # noqa: PLR0913 (what is read, and what of it)
         said="; ".join((_say(request, columns), *notes(asked, columns, request))),
         problem_type=problem_type,
     )
-    next(iter(file))
-    return file
+    return _check(file)
+
+
+def _check(file: ExampleFile) -> ExampleFile:
+    """Read the head; all of a file of which something may be left out, which is then said."""
+    if file.columns.bad_rows is BadRows.ERROR and file.task is not Task.QUESTION_ANSWERING:
+        next(iter(file))
+        return file
+    report = RowReport(policy=file.columns.bad_rows)
+    for _ in file.read(report):
+        pass
+    found = report.summary()
+    return replace(file, said=f"{file.said}; {found}", findings=found) if found else file
 
 
 def _open_folder(path: Path, columns: Columns, *, labelled: bool) -> ExampleFile:
@@ -132,8 +153,7 @@ def _open_folder(path: Path, columns: Columns, *, labelled: bool) -> ExampleFile
         pair=False,
         said=", ".join(f"{word} from {name}" for word, name in words),
     )
-    next(iter(file))
-    return file
+    return _check(file)
 
 
 def _open_plain(path: Path, task: Task, columns: Columns) -> ExampleFile:
@@ -144,8 +164,7 @@ def _open_plain(path: Path, task: Task, columns: Columns) -> ExampleFile:
         pair=False,
         said="plain text, a text a line",
     )
-    next(iter(file))
-    return file
+    return _check(file)
 
 
 def _resolve(path: Path, columns: Columns, request: Request) -> Columns:

@@ -58,7 +58,7 @@ def settle_format(path: Path, task: Task, columns: Columns, usual: str | None = 
                 f"--separator {separator!r} cannot separate columns; give a character, or one of "
                 "tab, space, comma, semicolon, pipe"
             )
-    name = columns.format or _guess_format(path, task, usual)
+    name = columns.format or _guess_format(path, task, columns.encoding, usual)
     if name not in FORMATS:
         raise SettingError(f"--format {name!r} is unknown; choose one of {', '.join(FORMATS)}")
     if task is Task.INTENT_SLOTS and name != "jsonl":
@@ -115,12 +115,12 @@ def is_plain(path: Path, columns: Columns) -> bool:
     return columns.format in (None, plain.FORMAT) and _extension(path) == ".txt"
 
 
-def _guess_format(path: Path, task: Task, usual: str | None) -> str:
+def _guess_format(path: Path, task: Task, encoding: str | None, usual: str | None) -> str:
     extension = _extension(path)
     if extension == ".txt":
         return "conll" if task.tags_words else "tsv"
     if task is Task.QUESTION_ANSWERING and extension == ".json":
-        return questions.FORMAT if questions.looks_like_document(path) else "jsonl"
+        return questions.FORMAT if questions.looks_like_document(path, encoding) else "jsonl"
     if extension in _EXTENSIONS:
         return _EXTENSIONS[extension]
     if usual in FORMATS:

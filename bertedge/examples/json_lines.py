@@ -1,13 +1,12 @@
-"""JSON lines: one object a line."""
+"""JSON: one object a line, or a list of objects."""
 
-import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bertedge.errors import DataError
-from bertedge.examples import guessing
+from bertedge.examples import guessing, spans
 from bertedge.examples.example import (
     Columns,
     Example,
@@ -16,72 +15,108 @@ from bertedge.examples.example import (
     TextExample,
     TokenExample,
     check_text,
-    shorten,
 )
-from bertedge.examples.lines import check_surrogates, read_lines
+from bertedge.examples.json_rows import describe, read_rows
 from bertedge.examples.questions import question_example
+from bertedge.examples.report import RowReport
 from bertedge.examples.tags import TagError, to_iob2
 from bertedge.examples.targets import Place, Target, of_json
 from bertedge.tasks import ProblemType, Task
 
-_TYPES = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What the objects are examples of."""
+
+    task: Task
+    problem_type: ProblemType
 
 
 def resolve(path: Path, columns: Columns, request: Request) -> Columns:
     """Fill in the keys from the first object."""
-    for line, item in _objects(path, columns.encoding):
+    report = RowReport(policy=columns.bad_rows)
+    for line, value in read_rows(path, columns.encoding, report):
+        try:
+            item = _object(path, line, value)
+        except DataError as error:
+            report.skip(error)
+            continue
+        if request.task is Task.TOKEN_CLASSIFICATION:
+            item = spans.unwrap(item)
+            columns = _resolve_spans(item, columns, request)
         header = guessing.Header(where=f"{path}:{line}", names=tuple(item), kind="key")
         return guessing.resolve_names(header, columns, request)
     raise DataError(f"{path} is empty; give a file with at least one labelled row")
 
 
-def read(path: Path, columns: Columns, task: Task, problem_type: ProblemType) -> Iterator[Example]:
-    """Yield the examples; `columns` comes from `resolve`."""
-    for line, item in _objects(path, columns.encoding):
-        match task:
-            case Task.TEXT_CLASSIFICATION:
-                place = Place(
-                    path=path,
-                    line=line,
-                    problem_type=problem_type,
-                    separator=columns.label_separator,
-                )
-                yield _text_example(place, item, columns)
-            case Task.TOKEN_CLASSIFICATION:
-                yield _token_example(path, line, item, columns)
-            case Task.INTENT_SLOTS:
-                yield _intent_example(path, line, item, columns)
-            case Task.QUESTION_ANSWERING:
-                yield _question_example(path, line, item, columns)
-
-
-def _objects(path: Path, encoding: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
-    for line, text in read_lines(path, encoding):
-        if not text.strip():
-            continue
+def read(path: Path, columns: Columns, kind: Kind, report: RowReport) -> Iterator[Example]:
+    """Yield the examples; `columns` comes from `resolve`. Bad rows are left to `report`."""
+    for line, value in read_rows(path, columns.encoding, report):
         try:
-            item = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{path}:{line}: this line is not JSON ({error.msg} at character {error.pos + 1})"
-                f"{_hint(line, text)}"
-            ) from None
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}:{line}: this line cannot be read as JSON ({error})") from None
-        if not isinstance(item, dict):
-            raise DataError(
-                f"{path}:{line}: this line is {_kind(item)}; write one object a line, "
-                'such as {"text": "…", "label": "…"}'
-            )
-        if "\\u" in text:
-            check_surrogates(f"{path}:{line}", item)
-        yield line, item
+            example = _example(path, line, value, columns, kind, report)
+        except DataError as error:
+            report.skip(error)
+            continue
+        if example is not None:
+            yield example
 
 
-def _hint(line: int, text: str) -> str:
-    if line == 1 and text.strip() in ("[", "{", "[{"):
-        return "; the file looks like one JSON document: write one object a line"
-    return "; write one object a line"
+def _example(
+    path: Path, line: int, value: object, columns: Columns, kind: Kind, report: RowReport
+) -> Example | None:
+    item = _object(path, line, value)
+    match kind.task:
+        case Task.TOKEN_CLASSIFICATION:
+            item = spans.unwrap(item)
+            if columns.label is not None and not spans.is_accepted(item):
+                report.note(spans.REJECTED)
+                return None
+            tagged = spans.is_words(item.get(str(columns.label)))
+            if isinstance(item.get(str(columns.text)), str) and not tagged:
+                return _span_example(path, line, item, columns, report)
+            return _token_example(path, line, item, columns)
+        case Task.INTENT_SLOTS:
+            return _intent_example(path, line, item, columns)
+        case Task.QUESTION_ANSWERING:
+            return _question_example(path, line, item, columns, report)
+        case _:
+            separator = columns.label_separator
+            place = Place(path=path, line=line, problem_type=kind.problem_type, separator=separator)
+            return _text_example(place, item, columns)
+
+
+def _object(path: Path, line: int, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise DataError(
+            f"{path}:{line}: this line is {describe(value)}; write one object a line, "
+            'such as {"text": "…", "label": "…"}'
+        )
+    return value
+
+
+def _resolve_spans(item: dict[str, Any], columns: Columns, request: Request) -> Columns:
+    """Fill in the keys of a text and its spans, where the row has no list of words."""
+    words = [name for name in item if name in guessing.known(tuple(item), guessing.TOKENS)]
+    if columns.text is None and words:
+        return columns
+    if columns.text is not None and not isinstance(item.get(columns.text), str):
+        return columns
+    texts, labels = (guessing.known(tuple(item), names) for names in (spans.TEXTS, spans.LABELS))
+    if columns.text is None and len(texts) == 1:
+        columns = replace(columns, text=texts[0])
+    if columns.label is None and request.labelled and len(labels) == 1:
+        columns = replace(columns, label=labels[0])
+    return columns
+
+
+def _span_example(
+    path: Path, line: int, item: dict[str, Any], columns: Columns, report: RowReport
+) -> TokenExample:
+    where = f"{path}:{line}"
+    text = check_text(path, line, item[str(columns.text)], "text")
+    given = None if columns.label is None else _value(path, line, item, columns.label)
+    words, tags = spans.to_words(where, text, given, report)
+    return TokenExample(tokens=words, tags=None if columns.label is None else tags, line=line)
 
 
 def _text_example(place: Place, item: dict[str, Any], columns: Columns) -> TextExample:
@@ -90,7 +125,7 @@ def _text_example(place: Place, item: dict[str, Any], columns: Columns) -> TextE
     def text(key: str | None, what: str) -> str:
         value = _value(path, line, item, key)
         if not isinstance(value, str):
-            raise DataError(f"{path}:{line}: {key!r} is {_kind(value)}; the {what} is a string")
+            raise DataError(f"{path}:{line}: {key!r} is {describe(value)}; the {what} is a string")
         return check_text(path, line, value, what)
 
     target = Target()
@@ -137,8 +172,8 @@ def _intent_example(path: Path, line: int, item: dict[str, Any], columns: Column
 
 
 def _question_example(
-    path: Path, line: int, item: dict[str, Any], columns: Columns
-) -> QuestionExample:
+    path: Path, line: int, item: dict[str, Any], columns: Columns, report: RowReport
+) -> QuestionExample | None:
     where = f"{path}:{line}"
     given = None if columns.label is None else _value(path, line, item, columns.label)
     return question_example(
@@ -146,19 +181,19 @@ def _question_example(
         question=_value(path, line, item, columns.text),
         context=_value(path, line, item, columns.pair),
         answers=given,
-        labelled=columns.label is not None,
+        report=None if columns.label is None else report,
     )
 
 
 def _strings(path: Path, line: int, item: dict[str, Any], key: str | None) -> tuple[str, ...]:
     value = _value(path, line, item, key)
     if not isinstance(value, list):
-        raise DataError(f"{path}:{line}: {key!r} is {_kind(value)}; write a list of strings")
+        raise DataError(f"{path}:{line}: {key!r} is {describe(value)}; write a list of strings")
     for entry in value:
         if not isinstance(entry, str):
             number = isinstance(entry, int) and not isinstance(entry, bool)
             advice = "write the tags' names, such as B-PER" if number else "write strings"
-            raise DataError(f"{path}:{line}: {key!r} holds {_kind(entry)}; {advice}")
+            raise DataError(f"{path}:{line}: {key!r} holds {describe(entry)}; {advice}")
     return tuple(value)
 
 
@@ -167,7 +202,3 @@ def _value(path: Path, line: int, item: dict[str, Any], key: str | None) -> Any:
         names = tuple(item)
         guessing.Header(where=f"{path}:{line}", names=names, kind="key").position(str(key))
     return item[str(key)]
-
-
-def _kind(value: object) -> str:
-    return _TYPES.get(type(value)) or f"the number {shorten(str(value))[1:-1]}"

@@ -4,17 +4,22 @@ import codecs
 import contextlib
 import difflib
 import gzip
-import io
 import json
 import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple, cast
+from typing import NamedTuple
 
 from bertedge.errors import DataError, SettingError
+from bertedge.examples.report import RowReport
+from bertedge.examples.streams import opened, raw_lines
 
-GZIP_MAGIC = b"\x1f\x8b"
+LONGEST_LINE = 2**24
+"""In bytes, 16 MiB: five times War and Peace. One line is held in memory, several times over."""
+LONGEST_DOCUMENT = 2**28
+"""In bytes, 256 MiB: six times SQuAD 2.0. A JSON document is parsed whole, to about five times
+its size."""
 
 
 class Row(NamedTuple):
@@ -56,20 +61,33 @@ def check_encoding(name: str) -> str:
     )
 
 
-def read_lines(path: Path, encoding: str | None = None) -> Iterator[tuple[int, str]]:
+def read_lines(
+    path: Path,
+    encoding: str | None = None,
+    report: RowReport | None = None,
+    *,
+    longest: int = LONGEST_LINE,
+) -> Iterator[tuple[int, str]]:
     r"""Yield the number and the text of each line, its line end included.
 
     Only `\n` (so also `\r\n`) ends a line: U+2028 and its like are text. A byte order mark says
-    what encoding the file has and is dropped; without one it is `encoding`, or else UTF-8. What
-    is not in this encoding, holds NUL bytes or is damaged gzip raises DataError.
+    what encoding the file has and is dropped; without one it is `encoding`, or else UTF-8. A line
+    that is not in this encoding, holds NUL bytes or has more than `longest` bytes is left to
+    `report`; without one it raises DataError, as damaged gzip always does.
     """
+    report = report or RowReport()
     number = offset = 0
     try:
-        with _open(path) as packed:
-            file, told = _unmark(packed, encoding)
-            for raw in file:
+        with opened(path, encoding) as stream:
+            for raw in raw_lines(stream, longest):
                 number += 1
-                yield number, _decode(raw, path, number, offset, told)
+                try:
+                    check_length(f"{path}:{number}", raw, longest)
+                    text = _decode(raw, path, number, offset, stream.encoding)
+                except DataError as error:
+                    report.skip(error)
+                else:
+                    yield number, text
                 offset += len(raw)
     except UnicodeDecodeError as error:  # of an encoding whose lines are not cut as bytes
         raise DataError(
@@ -85,71 +103,41 @@ def read_lines(path: Path, encoding: str | None = None) -> Iterator[tuple[int, s
         raise unreadable(path, error) from None
 
 
+def read_document(path: Path, encoding: str | None = None) -> str:
+    """Give all text of a file; DataError where it has more than LONGEST_DOCUMENT characters."""
+    parts, size = [], 0
+    for _, text in read_lines(path, encoding, longest=LONGEST_DOCUMENT):
+        parts.append(text)
+        size += len(text)
+        if size > LONGEST_DOCUMENT:
+            raise DataError(
+                f"{path} is one JSON document of more than {LONGEST_DOCUMENT >> 20} MiB; write "
+                "one object a line instead"
+            )
+    return "".join(parts)
+
+
+def check_length(where: str, raw: bytes, longest: int = LONGEST_LINE) -> None:
+    """Raise DataError for a line that is longer than what is held in memory."""
+    if len(raw) > longest:
+        raise DataError(
+            f"{where}: the line has more than {longest >> 20} MiB; write one example a line, and "
+            "cut its text: no model reads that much"
+        )
+
+
 def check_surrogates(where: str, item: object) -> None:
     """Raise DataError for half of a surrogate pair in any text of what JSON gave."""
     try:
         json.dumps(item, ensure_ascii=False).encode("utf-8")
+    except RecursionError:
+        raise DataError(f"{where}: this JSON is nested too deep to be read") from None
     except UnicodeEncodeError as error:
         half = f"\\u{ord(error.object[error.start]):04x}"
         raise DataError(
             f"{where}: {half} is half of a surrogate pair, no character; "
             "write the other half beside it, or delete it"
         ) from None
-
-
-def _open(path: Path) -> IO[bytes]:
-    with path.open("rb") as file:
-        packed = file.read(2) == GZIP_MAGIC
-    if packed:
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    if path.suffix.lower() == ".gz":
-        raise DataError(f"{path} is named .gz but holds no gzip data; rename it, or pack it again")
-    return path.open("rb")
-
-
-class _Recoded(io.RawIOBase):
-    """A binary stream in an encoding of two or more bytes a character, read as UTF-8."""
-
-    def __init__(self, file: IO[bytes], encoding: str) -> None:
-        self._file = file
-        self._decoder = codecs.getincrementaldecoder(encoding)()
-        self._ready = b""
-
-    def readable(self) -> bool:
-        """Say that it can be read."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill `buffer`; return the number of bytes, 0 at the end."""
-        view = memoryview(buffer)
-        while not self._ready:
-            raw = self._file.read(len(view))
-            self._ready = self._decoder.decode(raw, final=not raw).encode("utf-8")
-            if not raw:
-                break
-        count = min(len(view), len(self._ready))
-        view[:count] = self._ready[:count]
-        self._ready = self._ready[count:]
-        return count
-
-
-def _unmark(file: IO[bytes], encoding: str | None) -> tuple[IO[bytes], str]:
-    """Give the stream from behind its byte order mark, and the encoding that its lines have."""
-    mark, name = find_mark(file)
-    file.seek(len(mark))
-    name = name or encoding or "utf-8"
-    if _WIDE.match(name):
-        return io.BufferedReader(_Recoded(file, name)), "utf-8"
-    return file, name
-
-
-def find_mark(file: IO[bytes]) -> tuple[bytes, str | None]:
-    """Read the byte order mark at the start of a file, and name the encoding it stands for."""
-    head = file.read(4)
-    return next(
-        ((mark, name) for mark, name in _MARKS if head.startswith(mark)),
-        (b"", None),
-    )
 
 
 def _decode(raw: bytes, path: Path, number: int, offset: int, encoding: str) -> str:
@@ -175,18 +163,6 @@ def _decode(raw: bytes, path: Path, number: int, offset: int, encoding: str) -> 
         raise DataError(
             f"{place} is not UTF-8; the line looks like {guess}; {_recode(path, guess)}"
         ) from None
-
-
-# UTF-32 first: its little-endian mark begins with that of UTF-16.
-_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-    (codecs.BOM_UTF8, "utf-8"),
-)
-_WIDE = re.compile(r"utf[-_]?(16|32|7)|hz|iso2022|cp037|cp500|cp1140")
-"""Encodings in which a line feed is another byte than 10, or a part of what is no line feed."""
 
 
 def _guess_encoding(raw: bytes) -> str:

@@ -6,11 +6,13 @@ As ATIS and SNIPS are passed around: `seq.in`, `seq.out` and `label`, each of th
 import itertools
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bertedge.errors import DataError, SettingError
 from bertedge.examples.example import Columns, TokenExample, check_label, check_text
 from bertedge.examples.lines import check_file, read_lines
+from bertedge.examples.report import RowReport
 from bertedge.examples.tags import TagError, to_iob2
 
 FORMAT = "parallel"
@@ -21,12 +23,14 @@ _UNLABELLED = Columns(format=FORMAT, text=WORDS)
 
 def resolve(folder: Path, columns: Columns, *, labelled: bool) -> Columns:
     """Name the files that are read; SettingError where columns are asked for."""
-    if columns not in (Columns(), Columns(format=FORMAT), _LABELLED, _UNLABELLED):
+    policy = columns.bad_rows
+    known = (Columns(), Columns(format=FORMAT), _LABELLED, _UNLABELLED)
+    if columns not in [replace(each, bad_rows=policy) for each in known]:
         raise SettingError(
             f"{folder} is read as three parallel files, which have no columns and no format to "
             "choose; leave these options out"
         )
-    resolved = _LABELLED if labelled else _UNLABELLED
+    resolved = replace(_LABELLED if labelled else _UNLABELLED, bad_rows=policy)
     files(folder, resolved)
     return resolved
 
@@ -37,7 +41,7 @@ def files(folder: Path, columns: Columns = _LABELLED) -> list[Path]:
     return [_find(folder, name) for name in names if name is not None]
 
 
-def read(folder: Path, columns: Columns) -> Iterator[TokenExample]:
+def read(folder: Path, columns: Columns, report: RowReport) -> Iterator[TokenExample]:
     """Yield the examples; `columns` comes from `resolve`. Lines that are blank in all are none."""
     paths = files(folder, columns)
     for lines in itertools.zip_longest(*map(read_lines, paths)):
@@ -45,8 +49,14 @@ def read(folder: Path, columns: Columns) -> Iterator[TokenExample]:
             raise _uneven(paths, lines)
         number = lines[0][0]
         texts = [text.strip(" \t\r\n") for _, text in lines]
-        if any(texts):
-            yield _example(paths, number, texts)
+        if not any(texts):
+            continue
+        try:
+            example = _example(paths, number, texts)
+        except DataError as error:
+            report.skip(error)
+            continue
+        yield example
 
 
 def _example(paths: list[Path], line: int, texts: list[str]) -> TokenExample:

@@ -10,6 +10,7 @@ from pathlib import Path
 from bertedge.errors import SettingError
 from bertedge.examples.example import Columns
 from bertedge.examples.lines import read_lines
+from bertedge.examples.report import RowReport
 
 NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe"}
 USUAL = {"csv": ",", "tsv": "\t"}
@@ -45,7 +46,8 @@ def settle(path: Path, columns: Columns, trained: Columns) -> Columns:
                 f"--separator {separator!r} cannot separate CSV columns; give one character"
             )
         return columns
-    lines = [line for _, line in itertools.islice(read_lines(path, columns.encoding), _HEAD)]
+    text = read_lines(path, columns.encoding, RowReport(policy=columns.bad_rows))
+    lines = [line for _, line in itertools.islice(text, _HEAD)]
     if lines and (told := stated(lines[0])):
         return replace(columns, format="csv", separator=told)
     usual = replace(columns, separator=USUAL[columns.format])

@@ -16,6 +16,7 @@ from bertedge.examples.example import (
     shorten,
 )
 from bertedge.examples.lines import Row, read_lines
+from bertedge.examples.report import RowReport
 from bertedge.examples.targets import Place, Target, of_cell
 from bertedge.tasks import ProblemType
 
@@ -32,7 +33,8 @@ def resolve(path: Path, columns: Columns, request: Request) -> Columns:
     """Fill in the separator, whether there is a header, and the columns, from the first row."""
     if columns.format != workbook.FORMAT:
         columns = separators.settle(path, columns, request.trained)
-    head = list(itertools.islice(_rows(path, columns), contents.SAMPLE))
+    report = RowReport(policy=columns.bad_rows)
+    head = list(itertools.islice(_rows(path, columns, report), contents.SAMPLE))
     if not head:
         raise DataError(f"{path} is empty; give a file with at least one labelled row")
     first = head[0]
@@ -48,35 +50,47 @@ def resolve(path: Path, columns: Columns, request: Request) -> Columns:
     return replace(_resolve_numbers(path, first, columns, request), header=False)
 
 
-def read(path: Path, columns: Columns, problem_type: ProblemType) -> Iterator[TextExample]:
-    """Yield the examples; `columns` comes from `resolve`."""
+def read(
+    path: Path, columns: Columns, problem_type: ProblemType, report: RowReport
+) -> Iterator[TextExample]:
+    """Yield the examples; `columns` comes from `resolve`. Bad rows are left to `report`."""
     places: _Places | None = None
-    for row in _rows(path, columns):
+    for row in _rows(path, columns, report):
         if places is None:
             places = _locate(path, row, columns)
             if columns.header:
                 continue
-        if len(row.cells) != places.width:
-            raise _uneven(path, row, places.width, columns)
-        pair = None if places.pair is None else row.cells[places.pair]
         place = Place(
             path=path,
             line=row.line,
             problem_type=problem_type,
             separator=columns.label_separator,
         )
-        target = Target() if places.label is None else of_cell(place, row.cells[places.label])
-        yield TextExample(
-            text=check_text(path, row.line, row.cells[places.text], "text"),
-            pair=pair if pair is None else check_text(path, row.line, pair, "second text"),
-            label=target.label,
-            line=row.line,
-            labels=target.labels,
-            value=target.value,
-        )
+        try:
+            if len(row.cells) != places.width:
+                raise _uneven(path, row, places.width, columns)
+            example = _example(row, places, place)
+        except DataError as error:
+            report.skip(error)
+            continue
+        yield example
 
 
-def _rows(path: Path, columns: Columns) -> Iterator[Row]:
+def _example(row: Row, places: _Places, place: Place) -> TextExample:
+    path = place.path
+    pair = None if places.pair is None else row.cells[places.pair]
+    target = Target() if places.label is None else of_cell(place, row.cells[places.label])
+    return TextExample(
+        text=check_text(path, row.line, row.cells[places.text], "text"),
+        pair=pair if pair is None else check_text(path, row.line, pair, "second text"),
+        label=target.label,
+        line=row.line,
+        labels=target.labels,
+        value=target.value,
+    )
+
+
+def _rows(path: Path, columns: Columns, report: RowReport) -> Iterator[Row]:
     if columns.format == workbook.FORMAT:
         yield from workbook.read_rows(path, columns.sheet)
         return
@@ -84,7 +98,7 @@ def _rows(path: Path, columns: Columns) -> Iterator[Row]:
     if columns.format == "csv":
         yield from _quoted_rows(path, columns, separator)
         return
-    for number, text in read_lines(path, columns.encoding):
+    for number, text in read_lines(path, columns.encoding, report):
         cells = text.rstrip("\r\n").split(separator)
         if not _blank(cells):
             yield Row(number, cells)

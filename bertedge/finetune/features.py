@@ -9,7 +9,7 @@ import datasets
 import numpy as np
 from numpy.typing import NDArray
 
-from bertedge.examples import Example, ExampleFile, GoldAnswer, QuestionExample, TextExample
+from bertedge.examples import ExampleFile, QuestionExample, TextExample
 from bertedge.finetune.recipe import Recipe
 from bertedge.runtime.tokenization import Encoded, Tokenizer
 from bertedge.tasks import ProblemType, Task
@@ -47,14 +47,22 @@ def label_counts(features: Features, recipe: Recipe, classes: int) -> NDArray[np
 
 
 def build(
-    examples: ExampleFile, labels: tuple[str, ...], tokenizer: Tokenizer, cache: Path
+    examples: ExampleFile,
+    labels: tuple[str, ...],
+    tokenizer: Tokenizer,
+    cache: Path,
+    *,
+    scored: bool = False,
 ) -> Features:
     """Stream `examples` into Arrow files below `cache` and tokenize them in all threads.
 
     Rows without any of the labels are left out, where each must have one: they are out of scope.
+    So are questions whose answers are not in their contexts, unless they are to be `scored`.
     """
     rows = datasets.Dataset.from_generator(
-        _rows, gen_kwargs={"examples": examples, "labels": labels}, cache_dir=str(cache)
+        _rows,
+        gen_kwargs={"examples": examples, "labels": labels, "scored": scored},
+        cache_dir=str(cache),
     )
 
     def tokenize(batch: dict[str, list[Any]], numbers: list[int]) -> dict[str, list[Any]]:
@@ -80,15 +88,16 @@ def build(
     )
 
 
-def _rows(examples: ExampleFile, labels: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def _rows(examples: ExampleFile, labels: tuple[str, ...], scored: bool) -> Iterator[dict[str, Any]]:
     number = {label: i for i, label in enumerate(labels)}
     for example in examples:
         if isinstance(example, QuestionExample):
-            answer = _answer(example)
-            start = answer.start if answer else -1
-            end = start + len(answer.text) if answer else -1
             row = {"question": example.question, "context": example.context}
-            yield row | {"start": start, "end": end}
+            answer = example.placed  # a model is trained on one answer a question
+            if answer is not None and answer.start is not None:
+                yield row | {"start": answer.start, "end": answer.start + len(answer.text)}
+            elif scored or not example.answers:
+                yield row | {"start": -1, "end": -1}
         elif isinstance(example, TextExample):
             if examples.problem_type is not ProblemType.SINGLE_LABEL or example.label in number:
                 target = _target(example, examples.problem_type, number)
@@ -192,9 +201,3 @@ def _piece_labels(item: Encoded, names: np.ndarray, *, joint: bool) -> np.ndarra
     skip = 1 if continued else 0
     labels[pieces[first][skip:]] = tags[words[skip:]]
     return labels
-
-
-def _answer(example: Example) -> GoldAnswer | None:
-    """Take the first answer, where there is one: a model is trained on one a question."""
-    answers = example.answers if isinstance(example, QuestionExample) else None
-    return answers[0] if answers else None

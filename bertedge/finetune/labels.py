@@ -2,11 +2,13 @@
 
 from bertedge.checkpoint import SPAN_LABELS
 from bertedge.errors import DataError
-from bertedge.examples import ExampleFile, QuestionExample, TextExample
+from bertedge.examples import BadRows, ExampleFile, QuestionExample, TextExample
 from bertedge.heads import PREFIX, has_intents, intent_label
 from bertedge.tasks import OUTSIDE, Decision, ProblemType, Task
 
 PLAIN = Decision()
+MOST_LOST = 0.01
+"""Share of questions without an answer in their context that is left out without being asked."""
 VALUE = "value"
 """The name of what regression gives a text."""
 
@@ -35,10 +37,7 @@ def find_labels(examples: ExampleFile, decision: Decision = PLAIN) -> tuple[str,
         case Task.INTENT_SLOTS:
             return (*_intents(examples, found), *_slots(examples, found))
         case Task.QUESTION_ANSWERING:
-            if not any(isinstance(each, QuestionExample) and each.answers for each in examples):
-                raise DataError(
-                    f"{examples.path} has no question with an answer; training needs some"
-                )
+            _check_answers(examples)
             return SPAN_LABELS
     if len(labels) < least:
         only = f"only the label {labels[0]!r}" if labels else "no label in any row"
@@ -72,6 +71,28 @@ def check_labels(
         raise DataError(
             f"{examples.path} has {'only' if True in scopes else 'no'} rows with the label "
             f"{decision.out_of_scope!r}; a threshold is chosen between such and others: add some"
+        )
+
+
+def _check_answers(examples: ExampleFile) -> None:
+    """Check that answers stand in their contexts; some may not, which are not trained on."""
+    rows = placed = lost = 0
+    first = ""
+    for each in examples:
+        assert isinstance(each, QuestionExample)
+        rows += 1
+        placed += each.placed is not None
+        if each.answers and not each.placed:
+            lost += 1
+            first = first or each.where
+    if not placed:
+        raise DataError(
+            f"{examples.path} has no question with an answer in its context; training needs some"
+        )
+    if examples.columns.bad_rows is BadRows.ERROR and lost > MOST_LOST * rows:
+        raise DataError(
+            f"{first}: no answer stands in the context, as in {lost:,} of {rows:,} questions "
+            f"({lost / rows:.1%}); fix them, or leave them out with --bad-rows skip"
         )
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from bertedge.errors import SettingError
-from bertedge.examples import Columns
+from bertedge.examples import BadRows, Columns
 from bertedge.tasks import Decision, ProblemType, Task
 from bertedge.training.precision import Precision
 from bertedge.training.recipe import OPTIMIZER, Limits, read
@@ -44,6 +44,8 @@ class Recipe:
     label_separator: str | None = None
     encoding: str | None = None
     sheet: str | None = None
+    bad_rows: BadRows = BadRows.ERROR
+    """Whether rows that cannot be read are an error, or are left out and counted."""
     out_of_scope: str | None = None
     """The label, in the files, of texts that none of the labels fits: no row of it is trained
     on; a threshold chosen on the dev data gives it to texts of low scores."""
@@ -96,6 +98,7 @@ class Recipe:
             label_separator=self.label_separator,
             encoding=self.encoding,
             sheet=self.sheet,
+            bad_rows=self.bad_rows,
         )
 
     def decision(self) -> Decision:

@@ -67,6 +67,8 @@ def finetune(
         with launch.main_process_first():
             if first:
                 progress.say(f"{inputs.train.said}; {len(inputs.labels)} labels")
+                if inputs.dev and inputs.dev.findings:
+                    progress.say(f"{inputs.dev.path.name}: {inputs.dev.findings}")
                 settings = _settings(recipe, inputs)
                 prepare(recipe.output, settings, overwrite=overwrite, resume=resume)
         with working(recipe.output, first=first) as work:
@@ -92,7 +94,9 @@ def _run(
     train = features.build(inputs.train, inputs.labels, tokenizer, work / _cache("train"))
     dev = None
     if inputs.dev:
-        dev = features.build(inputs.dev, inputs.labels, tokenizer, work / _cache("dev"))
+        dev = features.build(
+            inputs.dev, inputs.labels, tokenizer, work / _cache("dev"), scored=True
+        )
     if first:
         _say_lengths(recipe.task, train, inputs.max_length, progress)
     transformers.set_seed(recipe.seed)

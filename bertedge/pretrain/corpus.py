@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bertedge.errors import DataError
 from bertedge.examples.lines import check_file, read_lines
+from bertedge.examples.report import RowReport
 from bertedge.progress import Progress
 
 LINES = 2000
@@ -31,19 +32,22 @@ class Corpus:
     """The first line of each document, and at last the number of lines."""
 
 
-def read_text(files: Iterable[Path]) -> Iterator[str]:
-    """Yield the lines of all files, stripped; a blank line, and the end of a file, as ""."""
+def read_text(files: Iterable[Path], report: RowReport | None = None) -> Iterator[str]:
+    """Yield the lines of all files, stripped; a blank line, and the end of a file, as "".
+
+    Lines that are no text are left to `report`; without one they raise DataError.
+    """
     for path in files:
         check_file(path)
-        for _, line in read_lines(path):
+        for _, line in read_lines(path, report=report):
             yield line.strip()
         yield ""
 
 
 def tokenize(
-    files: Iterable[Path], native: tokenizers.Tokenizer, folder: Path, progress: Progress
+    text: Iterator[str], native: tokenizers.Tokenizer, folder: Path, progress: Progress
 ) -> None:
-    """Stream the text into the files in `folder` that `open_corpus` maps.
+    """Stream the lines of `read_text` into the files in `folder` that `open_corpus` maps.
 
     Raises DataError where there is no token in the text.
     """
@@ -51,7 +55,6 @@ def tokenize(
     ends, documents, blank = [0], [0], False
     progress.start("tokenizing", None, "lines")
     with (folder / "tokens").open("wb") as tokens, (folder / "begins").open("wb") as begins:
-        text = read_text(files)
         while lines := list(itertools.islice(text, LINES)):
             encodings = iter(native.encode_batch([x for x in lines if x], add_special_tokens=False))
             for line in lines:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertedge.errors import SettingError
+from bertedge.examples import BadRows
 from bertedge.training.precision import Precision
 from bertedge.training.recipe import OPTIMIZER, Limits, read
 
@@ -36,6 +37,8 @@ class Recipe:
     text: tuple[Path, ...]
     """Plain text, a sentence or paragraph a line; a blank line ends a document."""
     output: Path
+    bad_rows: BadRows = BadRows.ERROR
+    """Whether lines that are no text are an error, or are left out and counted."""
     model: str | None = None
     """The base to continue; else `config` says what to start from nothing."""
     config: str | None = None

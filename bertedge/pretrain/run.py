@@ -16,6 +16,7 @@ from bertedge.bundle import hash_file
 from bertedge.checkpoint import Setting
 from bertedge.errors import CheckpointError, SettingError
 from bertedge.examples.lines import check_file
+from bertedge.examples.report import RowReport
 from bertedge.pretrain import corpus as corpora
 from bertedge.pretrain import training
 from bertedge.pretrain.batches import Frame, hold_out, split
@@ -78,7 +79,11 @@ def pretrain(
                 start = base or _new(recipe, work, progress)
                 if first and not (work / "corpus" / "documents.npy").exists():
                     native = start.tokenizer.backend_tokenizer
-                    corpora.tokenize(recipe.text, native, work / "corpus", progress)
+                    report = RowReport(policy=recipe.bad_rows)
+                    text = corpora.read_text(recipe.text, report)
+                    corpora.tokenize(text, native, work / "corpus", progress)
+                    if found := report.summary():
+                        progress.say(found)
             return _run(recipe, start, work, progress, first=first)
 
 
@@ -112,7 +117,7 @@ def _new(recipe: Recipe, work: Path, progress: Progress) -> Start:
     if not (folder / "tokenizer_config.json").exists():
         progress.say(f"training a vocabulary of {recipe.vocabulary_size:,} word pieces")
         train_tokenizer(
-            lambda: filter(None, corpora.read_text(recipe.text)),
+            lambda: filter(None, corpora.read_text(recipe.text, RowReport(policy=recipe.bad_rows))),
             folder,
             size=recipe.vocabulary_size,
             cased=recipe.cased,

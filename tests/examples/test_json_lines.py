@@ -89,10 +89,40 @@ def test_whole_surrogate_pairs_are_characters(write) -> None:
     assert example.text == "😀"
 
 
-@pytest.mark.parametrize("document", ["[\n{}\n]\n", '{\n"text": "a"\n}\n'])
-def test_a_json_document_is_told_from_json_lines(write, document: str) -> None:
+def test_one_object_over_several_lines_is_told_from_json_lines(write) -> None:
     with pytest.raises(DataError, match=r"1: .* looks like one JSON document: write one object"):
-        open_texts(write("a.json", document))
+        open_texts(write("a.json", '{\n"text": "a"\n}\n'))
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.json.gz"])
+def test_a_list_of_objects_is_read_with_the_lines_they_begin_on(
+    write, name: str, indent: int | None
+) -> None:
+    rows = [{"text": "a\\n", "label": "x"}, {"text": "b", "label": "y"}]
+    examples = list(open_texts(write(name, json.dumps(rows, indent=indent))))
+    assert [(each.text, each.label) for each in examples] == [("a\\n", "x"), ("b", "y")]
+    assert [each.line for each in examples] == ([1, 1] if indent is None else [2, 6])
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ("[\n{}\n]\n", "2: no key has a known name for the label"),
+        ('[{"text": "a", "label": "x"},\n{"text": }]', r"2: the list cannot be read .*Expecting"),
+        ('[{"text": "a", "label": "x"},\n', "2: the list cannot be read as JSON from here on"),
+        ('[{"text": "a", "label": "x"},\n3]', "2: this line is the number 3"),
+        ('[{"text": "a", "label": "x"},\n' + "[" * 10**5 + "]" * 10**5 + "]", "2: the list cannot"),
+        ('[{"text": "a", "label": "x"},\n{"text": ' + "9" * 5000 + "}]", "2: the list cannot"),
+        ("[]", "1: this line is a list"),
+    ],
+)
+def test_a_list_that_cannot_be_read_is_named_with_the_line(
+    write, document: str, message: str
+) -> None:
+    with pytest.raises(DataError, match=rf"a\.json:{message}") as caught:
+        list(open_texts(write("a.json", document)))
+    assert "\n" not in str(caught.value)
 
 
 def test_keys_that_are_not_known_are_listed(write) -> None:

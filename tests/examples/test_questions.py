@@ -2,13 +2,21 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bertedge.errors import DataError, SettingError
-from bertedge.examples import Columns, ExampleFile, GoldAnswer, QuestionExample, open_examples
+from bertedge.examples import (
+    BadRows,
+    Columns,
+    ExampleFile,
+    GoldAnswer,
+    QuestionExample,
+    open_examples,
+)
 from bertedge.tasks import Task
 
 CONTEXT = "Anna 🙂 lives in Berlin. 安娜住在柏林。"
@@ -104,14 +112,15 @@ def test_unlabelled_questions_need_no_answers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"answers": [{"text": "Berlin", "answer_start": 3}]}, "answer_start 3 does not point"),
-        ({"answers": [{"text": "Berlin", "answer_start": -6}]}, "answer_start -6 does not point"),
-        ({"answers": [{"text": "Berlin", "answer_start": 9999}]}, "there stands ''"),
-        ({"answers": [{"text": "", "answer_start": 0}]}, "does not point at the answer ''"),
+        ({"answers": [{"text": " ", "answer_start": 0}]}, "the answer at 0 is empty"),
         ({"answers": [{"text": 5, "answer_start": 0}]}, "'text' must be a string, found 5"),
-        ({"answers": [{"text": "Anna"}]}, "'answer_start' must be a whole number, found missing"),
+        ({"answers": [{"text": "Anna", "answer_start": "0"}]}, "must be a whole number, found"),
+        ({"answers": [{"text": "Anna", "answer_start": True}]}, "must be a whole number, found t"),
+        ({"answers": [{"text": "Anna", "answer_start": 1.0}]}, "must be a whole number, found 1"),
+        ({"answers": {"text": ["Anna"], "answer_start": 3}}, "1 answers, but 3 of answer_start"),
+        ({"answers": [["Anna"]]}, "'text' must be a string, found a list"),
+        ({"answers": 7}, "the answers are 7; give a list"),
         ({"answers": {"text": ["Anna"], "answer_start": []}}, "1 answers, but 0 of answer_start"),
-        ({"answers": "Berlin"}, 'the answers are "Berlin"; give a list'),
         ({"question": None}, "'question' must be a string, found missing"),
     ],
 )
@@ -130,9 +139,14 @@ def test_what_is_wrong_with_a_question_is_one_line_with_its_place(
     [
         ('{"data": [}', ":1: this is not JSON"),
         ('{"version": 2}\n', "there is no key 'question'|no key has a known name"),
-        ("[]", "'data' must be a list, found missing"),
+        ("[]", "has no rows"),
+        ("[3]", "article 1: 3 is no JSON object"),
         ('{"data": [{"paragraphs": 3}]}', "article 1: 'paragraphs' must be a list"),
-        ('{"data": [{"paragraphs": [{"qas": []}]}]}', "paragraph 1: 'context' must be a string"),
+        (
+            '{"data": [{"paragraphs": [{"qas": [{"question": "Who?"}]}]}]}',
+            "paragraph 1, question 1: 'context' must be a string",
+        ),
+        ('{"data": [{"paragraphs": [{"context": "a"}]}]}', "1: 'question' must be a string"),
         ('{"data": []}', "has no rows"),
         ('{"data": [' + "[" * 100_000, "cannot be read as JSON|not JSON"),
     ],
@@ -182,3 +196,108 @@ def test_every_answer_of_the_shared_files_stands_where_it_says(
         assert isinstance(example, QuestionExample) and example.answers
         for answer in example.answers:
             assert example.context[answer.start :].startswith(answer.text)
+
+
+def answers_of(file: ExampleFile) -> list[list[tuple[str, int | None]]]:
+    return [
+        [(answer.text, answer.start) for answer in example.answers or ()]
+        for example in file
+        if isinstance(example, QuestionExample)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [(0, 0), (1, 0), (5, 6), (3, 0), (4, 6), (6, 6), (7, 6), (99, 12), (-5, 0), (None, 0)],
+)
+def test_an_answer_is_moved_to_the_nearest_place_where_it_stands(
+    tmp_path: Path, told: int | None, found: int
+) -> None:
+    answer = {"text": "Bonn", "answer_start": told}
+    path = save(tmp_path / "a.json", qa(answers=[answer]), context="Bonn, Bonn, Bonn")
+    file = ask(path)
+    assert answers_of(file) == [[("Bonn", found)]]
+    moved = "1 answers moved to the nearest place" in file.said
+    assert moved == (told is not None and told != found)
+    assert ("1 answers without answer_start" in file.said) == (told is None)
+
+
+def test_an_answer_that_is_nowhere_in_its_context_is_kept_for_scoring_and_counted(
+    tmp_path: Path,
+) -> None:
+    two = [{"text": "Rome", "answer_start": 3}, {"text": "Anna", "answer_start": 0}]
+    file = ask(save(tmp_path / "a.json", qa(answers=two[:1]), qa(answers=two)))
+    assert answers_of(file) == [[("Rome", None)], [("Rome", None), ("Anna", 0)]]
+    assert "2 answers that do not stand in their context" in file.said
+    first, second = file
+    assert isinstance(first, QuestionExample) and isinstance(second, QuestionExample)
+    assert first.placed is None and first.gold == ["Rome"]
+    assert second.placed == GoldAnswer(text="Anna", start=0)
+
+
+def test_empty_questions_are_counted_and_left_out_but_kept_for_prediction(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.json", qa(" \n"), qa(), qa(""))
+    file = ask(path)
+    assert len(list(file)) == 1 and "2 empty questions left out" in file.said
+    assert len(list(ask(path, labelled=False))) == 3
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [],
+        {"text": [], "answer_start": []},
+        [{"text": "", "answer_start": -1}],
+        {"text": [""], "answer_start": [-1]},
+        [{"text": ""}],
+    ],
+)
+def test_all_ways_to_write_no_answer_are_read(tmp_path: Path, answers: object) -> None:
+    assert answers_of(ask(save(tmp_path / "a.json", qa(answers=answers)))) == [[]]
+
+
+BERLIN = {"text": "Berlin", "answer_start": CONTEXT.index("Berlin")}
+QUESTION = {"question": "Where?", "answers": [BERLIN]}
+TEXTS_ALONE = {"query_text": "Where?", "query_id": 3, "answers": ["Berlin"]}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        # DRCD, KorQuAD: numeric ids, more keys; no title and no id at all.
+        {"data": [{"paragraphs": [{"context": CONTEXT, "qas": [QUESTION | {"id": 7, "x": {}}]}]}]},
+        {"data": [{"paragraphs": [{"context": CONTEXT, "qas": [QUESTION]}]}]},
+        # CMRC 2018 as it was first published.
+        [{"context_id": "T0", "context_text": CONTEXT, "title": "t", "qas": [TEXTS_ALONE]}],
+        # A list of articles, of paragraphs (as simpletransformers takes them), of questions.
+        [{"title": "t", "paragraphs": [{"context": CONTEXT, "qas": [QUESTION]}]}],
+        [{"context": CONTEXT, "qas": [QUESTION]}],
+        [QUESTION | {"context": CONTEXT}],
+        {"data": [QUESTION | {"context": CONTEXT}]},
+        {"context": CONTEXT, "qas": [QUESTION]},
+        # The hub's columns, and one answer alone.
+        [{"context": CONTEXT, "question": "Where?", "answers": {"text": ["Berlin"]}}],
+        [{"context": CONTEXT, "question": "Where?", "answer": "Berlin"}],
+        [{"context": CONTEXT, "question": "Where?", "answer": BERLIN}],
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 1])
+def test_the_files_of_other_publishers_are_read(
+    tmp_path: Path, document: object, indent: int | None
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(document, ensure_ascii=False, indent=indent), encoding="utf-8")
+    (example,) = ask(path)
+    assert isinstance(example, QuestionExample)
+    assert example.input == ("Where?", CONTEXT)
+    assert example.answers == (GoldAnswer(text="Berlin", start=CONTEXT.index("Berlin")),)
+
+
+def test_bad_questions_are_left_out_where_that_is_wanted(tmp_path: Path) -> None:
+    bad = [qa(question=3), qa(answers=[5]), "no question"]
+    path = save(tmp_path / "a.json", qa(), *bad, qa())
+    with pytest.raises(DataError, match="question q1: 'question' must be a string"):
+        ask(path)
+    file = ask(path, columns=Columns(bad_rows=BadRows.SKIP))
+    assert len(list(file)) == 2
+    assert re.search("; 3 bad rows left out, the first: .*'question' must be a string", file.said)

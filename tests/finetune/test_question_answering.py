@@ -15,7 +15,7 @@ from bertedge import evaluation
 from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
 from bertedge.cli import main
 from bertedge.errors import CheckpointError, DataError, SettingError
-from bertedge.examples import QuestionExample, open_examples
+from bertedge.examples import BadRows, QuestionExample, open_examples
 from bertedge.finetune.distill import make_student
 from bertedge.finetune.features import build, find_span
 from bertedge.finetune.labels import find_labels
@@ -244,11 +244,65 @@ def test_data_without_impossible_questions_needs_no_threshold(base: Path, tmp_pa
     assert finished.training.train.columns.format == "squad"
 
 
+def spoil(path: Path, output: Path, *, every: int) -> Path:
+    """Write the questions again, each `every`-th with an answer that no context has."""
+    document = json.loads(path.read_text())
+    for number, paragraph in enumerate(document["data"][0]["paragraphs"]):
+        if number % every == 0:
+            paragraph["qas"][0]["answers"] = [{"text": "nowhere", "answer_start": 0}]
+    output.write_text(json.dumps(document))
+    return output
+
+
+def test_answers_that_are_not_in_their_context_are_left_out_up_to_one_percent(
+    base: Path, tmp_path: Path
+) -> None:
+    good = write(tmp_path / "good.json", 200, seed=3)
+    few = spoil(good, tmp_path / "few.json", every=100)
+    many = spoil(good, tmp_path / "many.json", every=50)
+    said: list[str] = []
+    notes = Silent()
+    notes.say = said.append  # type: ignore[method-assign]
+    settings = recipe({"train": few, "dev": many}, tmp_path / "run", model=str(base), epochs=1)
+    finished = finetune(settings, notes)
+    assert finished is not None and finished.dev is not None
+    assert finished.training.train.rows == 198 and finished.dev.rows == 200
+    assert "2 answers that do not stand in their context" in said[0]
+    assert said[1].startswith("many.json: 4 answers that do not stand in their context")
+    with pytest.raises(DataError, match=r"question 0: no answer .* in 4 of 200 .*\(2\.0%\); fix"):
+        finetune(dataclasses.replace(settings, train=many, output=tmp_path / "2"), Silent())
+    skipped = dataclasses.replace(
+        settings, train=many, output=tmp_path / "3", bad_rows=BadRows.SKIP
+    )
+    finished = finetune(skipped, Silent())
+    assert finished is not None and finished.training.train.rows == 196
+    assert finished.training.train.columns.bad_rows is BadRows.SKIP
+
+
+def test_a_file_of_answers_without_places_is_scored(base: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "good.json", 40, seed=3)
+    finetune(
+        recipe({"train": path, "dev": path}, tmp_path / "run", model=str(base), epochs=1), Silent()
+    )
+    document = json.loads(path.read_text())
+    for paragraph in document["data"][0]["paragraphs"]:
+        paragraph["qas"][0]["answers"] = [paragraph["qas"][0]["answers"][0]["text"]]
+    texts = tmp_path / "texts.json"
+    texts.write_text(json.dumps(document))
+    scores = []
+    for data in (path, texts):
+        command = ["evaluate", str(tmp_path / "run"), "--data", str(data), "--json"]
+        result = CliRunner().invoke(main, [*command, "--device", "cpu"])
+        assert result.exit_code == 0, result.stderr
+        scores.append(json.loads(result.stdout)["scores"])
+    assert scores[0] == scores[1]
+
+
 def test_mistakes_are_one_clear_line(
     base: Path, questions: dict[str, Path], texts: dict[str, Path], tmp_path: Path
 ) -> None:
     nothing = write(tmp_path / "nothing.json", 5, seed=0, impossible=1.0)
-    with pytest.raises(DataError, match="no question with an answer"):
+    with pytest.raises(DataError, match="no question with an answer in its context"):
         finetune(recipe(questions, tmp_path / "out", model=str(base), train=nothing), Silent())
     with pytest.raises(SettingError, match="questions with answers are read from"):
         finetune(recipe(texts, tmp_path / "out", model=str(base)), Silent())

@@ -20,7 +20,7 @@ def corpus_of(text: str, base: Path, folder: Path) -> Corpus:
     path = folder / "text.txt"
     path.write_text(text, encoding="utf-8")
     tokenizer = AutoTokenizer.from_pretrained(base)
-    tokenize([path], tokenizer.backend_tokenizer, folder / "corpus", Silent())
+    tokenize(read_text([path]), tokenizer.backend_tokenizer, folder / "corpus", Silent())
     return open_corpus(folder / "corpus")
 
 
