@@ -82,6 +82,9 @@ class Labelled:
     """Of the file, drawn as the workloads' texts are."""
     agreement: float | None
     """Share of labels (of texts, or of words) that are the baseline's too; None for a baseline."""
+    low: float | None = None
+    """Lower end of the 95 % interval of `value`; None where not known."""
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Percentiles of latencies, and speed-ups paired by round with a bootstrap interval."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -82,6 +83,15 @@ def summarize(samples_ms: Sequence[float]) -> Summary:
         min_ms=float(values.min()),
         max_ms=float(values.max()),
     )
+
+
+def share_interval(share: float, count: int) -> tuple[float, float]:
+    """Give the 95 % interval of a share of `count` independent cases (Wilson 1927)."""
+    z = 1.96
+    scale = 1 + z * z / count
+    middle = (share + z * z / (2 * count)) / scale
+    half = z / scale * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def paired_ratio(

@@ -19,6 +19,7 @@ from selenium.webdriver.common.by import By
 
 from bertedge import records
 from bertedge.bench.html.page import render_page
+from bertedge.bench.reading import read_report
 from bertedge.bench.report import Report
 
 FLAGS = (
@@ -29,7 +30,7 @@ FLAGS = (
 WIDTHS = (390, 1280)
 BOXES = """
 return [...document.querySelectorAll("figure:not(.missing)")].filter(f => f.offsetParent).map(f => {
-  const svg = f.querySelector("svg").getBoundingClientRect();
+  const svg = f.querySelector(":scope > svg").getBoundingClientRect();
   const texts = [...f.querySelectorAll("svg text")].map(t => t.getBoundingClientRect());
   const shapes = [...f.querySelectorAll("svg path, svg use")].filter(s => {
     const box = s.getBoundingClientRect();
@@ -101,6 +102,133 @@ def test_every_figure_shows_and_fits(
         assert box["left"] <= box["textLeft"] and box["textRight"] <= box["right"], box
         assert box["textHeight"] >= 10, box  # readable
     assert browser.get_log("browser") == []
+
+
+OVERLAPS = """
+const found = [];
+document.querySelectorAll("figure:not(.missing)").forEach(f => {
+  const texts = [...f.querySelectorAll("svg text")].map(t => [t.textContent.trim(),
+    t.getBoundingClientRect()]).filter(([t, b]) => t && b.width);
+  texts.forEach(([one, a], i) => texts.slice(i + 1).forEach(([other, b]) => {
+    const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+    const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+    if (across > 2 && down > 4) found.push([f.id, one, other, across, down]);
+  }));
+});
+return found;
+"""
+OUTSIDE = """
+const width = document.documentElement.clientWidth;
+return [...document.querySelectorAll("h1, h3, p, li, dt, dd, figure, figcaption, svg text, button")]
+  .filter(e => e.offsetParent !== null || e.closest("svg"))
+  .filter(e => !e.closest(".scroll") && !e.closest("details:not([open])"))
+  .map(e => [e.textContent.trim().slice(0, 30), e.getBoundingClientRect()])
+  .filter(([_, b]) => b.width && (b.left < 0 || b.right > width + 0.5))
+  .map(([t, b]) => [t, b.left, b.right]);
+"""
+
+
+def crowded(report: Report) -> Report:
+    """The report with engines of wide names, whose figures lie close together."""
+    names = ["W" * 40, "mmmmmmmmmmmmmmmm-int8", "\u7f16\u7801\u5668" * 6, "a b " * 12, "x"]
+    peer = report.engines[1]
+    engines, results, loads = list(report.engines), list(report.results), list(report.open_loads)
+    for i, name in enumerate(names):
+        engines.insert(-1, replace(peer, name=name))
+        results += [
+            replace(
+                result,
+                engine=name,
+                rounds_ms=tuple(tuple(ms * (1 + i / 50) for ms in t) for t in result.rounds_ms),
+            )
+            for result in report.results
+            if result.engine == peer.name
+        ]
+        loads += [replace(load, engine=name) for load in loads if load.engine == peer.name]
+    return replace(report, engines=tuple(engines), results=tuple(results), open_loads=tuple(loads))
+
+
+@pytest.fixture(scope="module", params=["full", "crowded", "recorded"])
+def written(
+    request: pytest.FixtureRequest, full: Report, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The page of a record with all figures, of one with wide names, of the README's bench."""
+    record = Path(__file__).parents[2] / "benchmarks" / "bench_home_intents.json"
+    recorded = read_report(record)
+    report = {"full": full, "crowded": crowded(recorded), "recorded": recorded}
+    path = tmp_path_factory.mktemp("pages") / f"{request.param}.html"
+    path.write_text(render_page(report[request.param]), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_cut_off_and_no_two_texts_of_a_figure_overlap(
+    browser: webdriver.Chrome, written: Path, width: int
+):
+    look(browser, written, width, "light")
+    browser.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert browser.execute_script(OUTSIDE) == []
+    assert browser.execute_script(OVERLAPS) == []
+
+
+def test_the_engines_table_fits_a_desk_and_visibly_scrolls_on_a_phone(
+    browser: webdriver.Chrome, written: Path
+):
+    box = "const box = document.querySelector('details[open] .scroll');"
+    hidden = f"{box} return box.scrollWidth - box.clientWidth"
+    hint = "return document.querySelector('details[open] .hint').offsetHeight"
+    look(browser, written, 1280, "light")
+    assert browser.execute_script(hidden) <= 0
+    assert browser.execute_script(hint) == 0
+    look(browser, written, 390, "light")
+    assert browser.execute_script(hidden) > 0
+    assert browser.execute_script(hint) > 0
+    shown = f"{box} return getComputedStyle(box).overflowX"
+    assert browser.execute_script(shown) == "scroll"
+
+
+def test_the_title_names_the_bundle_and_the_engines_and_terms_are_explained(
+    browser: webdriver.Chrome, page: Path
+):
+    look(browser, page, 390, "light")
+    title = "intents-bundle: cpu-int8 against torch-fp32 and 1 other engine"
+    assert browser.title == f"{title} - bertedge bench"
+    assert browser.find_element(By.TAG_NAME, "h1").text == title
+    terms = {e.text for e in browser.find_elements(By.CSS_SELECTOR, "#glossary dt")}
+    assert {"baseline", "speed-up", "noise", "max. rate within the latency limit"} <= terms
+    meanings = browser.find_elements(By.CSS_SELECTOR, "#glossary dd")
+    assert len(meanings) == len(terms) and all(e.text.endswith(".") for e in meanings)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_bench_that_is_not_reliable_is_marked_above_everything(
+    browser: webdriver.Chrome, tmp_path: Path, full: Report, width: int
+):
+    path = tmp_path / "report.html"
+    noisy = replace(full, noise=(replace(full.noise[0], floor=4.02),))
+    path.write_text(render_page(noisy), encoding="utf-8")
+    look(browser, path, width, "dark")
+    banner = browser.find_element(By.CLASS_NAME, "unreliable")
+    assert banner.text.startswith("Not reliable: the baseline differs from itself by 402%")
+    bottom = banner.rect["y"] + banner.rect["height"]
+    for other in browser.find_elements(By.CSS_SELECTOR, "h1, .eyebrow, .tiles, figure"):
+        assert other.rect["y"] >= bottom
+
+
+def test_only_the_bundle_its_baseline_and_the_best_rival_have_colour_under_load(
+    browser: webdriver.Chrome, tmp_path: Path, full: Report
+):
+    path = tmp_path / "report.html"
+    path.write_text(render_page(crowded(full)), encoding="utf-8")
+    look(browser, path, 1280, "light")
+    strokes = """return [...document.querySelectorAll('#under-load [data-engine]')].map(p => [
+      p.querySelector('title').textContent, p.querySelector('path')?.style.stroke]);"""
+    colours: dict[str, set[str]] = {}
+    for name, stroke in browser.execute_script(strokes):
+        colours.setdefault(name, set()).add(stroke)
+    grey = {name for name, seen in colours.items() if "var(--part-8)" in seen}
+    assert set(colours) - grey == {"cpu-int8", "torch-fp32", "torch-bf16"}
 
 
 @pytest.mark.parametrize("knees", [(0, 0), (0, 1), (1, 0), (1, 1)])

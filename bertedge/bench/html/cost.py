@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from matplotlib.axes import Axes
 
-from bertedge.bench.html import canvas
+from bertedge.bench.html import canvas, labels
 from bertedge.bench.html.theme import PARTS
 from bertedge.bench.html.view import (
     MIB,
@@ -134,16 +134,30 @@ def memory(view: View) -> Panel:
         canvas.grid(axes, "y")
         canvas.title(axes, "resident, MiB")
         canvas.below(axes, "seconds since the process was started")
+        labels.at_ends(axes, [_end(view, i, engine) for i, engine in series])
 
     return Panel(
         name="memory",
         title="Memory over time",
         caption="After loading and after each workload, of the process that was timed.",
-        svg=canvas.draw(paint, label="Resident memory over time, by engine", height=250)
+        svg=canvas.draw(
+            paint,
+            label="Resident memory over time, by engine",
+            height=270,
+            margins=canvas.Margins(right=labels.ROOM),
+        )
         if series
         else None,
         missing="Not recorded; measure again with this version.",
     )
+
+
+def _end(view: View, number: int, engine: EngineReport) -> labels.Label:
+    last, look = engine.memory[-1], view.looks[engine.name]
+    return labels.Label(
+        engine=number, text=engine.name, x=last.at_s, y=last.resident_bytes / MIB,
+        color=look.color, strong=look.strong,
+    )  # fmt: skip
 
 
 def _size(
@@ -229,6 +243,9 @@ def label(axes: Axes, y: float, name: str, value: str, *, strong: bool) -> None:
     """Write a name and a figure above the bar whose row begins at `y`."""
     across = axes.get_yaxis_transform()
     weight = "bold" if strong else "normal"
+    taken = labels.width(value, strong=strong) + 8
+    room = (axes.bbox.width - taken * canvas.TEXT / canvas.SMALL) * canvas.SMALL / canvas.TEXT
+    name = labels.fit(name, room, strong=strong)
     axes.text(
         0, y + 12, name, transform=across, fontsize=canvas.TEXT, color=canvas.ink("ink"),
         fontweight=weight,

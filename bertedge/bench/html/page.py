@@ -9,7 +9,7 @@ from string import Template
 from bertedge import records
 from bertedge.bench import sentences
 from bertedge.bench.html import accuracy, canvas, cost, headline, load, speed, tables, theme
-from bertedge.bench.html.view import Panel, View, view_of
+from bertedge.bench.html.view import Key, Panel, View, view_of
 from bertedge.bench.reliability import unreliable
 from bertedge.bench.report import Report
 
@@ -19,7 +19,7 @@ def render_page(report: Report) -> str:
     view = view_of(report)
     what = report.comparison
     return Template(_file("page.html")).substitute(
-        title=escape(f"{what.bundle} against {what.baseline}"),
+        title=escape(_title(report)),
         style=theme.variables() + "\n" + _file("style.css"),
         script=_file("script.js"),
         where=escape(_where(report)),
@@ -49,10 +49,20 @@ def _file(name: str) -> str:
     return (importlib.resources.files(__package__) / name).read_text(encoding="utf-8")
 
 
+def _title(report: Report) -> str:
+    """Name the bundle and the engines: the best variant, its baseline, how many others."""
+    best, names = sentences.best_variant(report), [engine.name for engine in report.engines]
+    if best is None:
+        return f"{report.comparison.bundle}: {', '.join(names)}"
+    others = len(names) - 2
+    more = f" and {sentences.count(others, 'other engine')}" if others > 0 else ""
+    return f"{report.comparison.bundle}: {best.name} against {best.baseline}{more}"
+
+
 def _where(report: Report) -> str:
-    where = report.environment
+    where, what = report.environment, report.comparison
     return (
-        f"{where.cpu}, {sentences.count(where.cores, 'core')}, "
+        f"checkpoint {what.baseline} · {where.cpu}, {sentences.count(where.cores, 'core')}, "
         f"{sentences.count(report.settings.threads, 'thread')} an engine · {where.created[:10]}"
     )
 
@@ -122,8 +132,8 @@ def _panel(view: View, panel: Panel) -> str:
         )
     engines = [engine.name for engine in view.report.engines]
     legend = "".join(
-        f'<li><i style="background:var(--{key.color})"></i>{escape(key.text)}</li>'
-        for key in panel.legend
+        f"<li>{_swatch(key, f'{panel.name}-key-{i}')}{escape(key.text)}</li>"
+        for i, key in enumerate(panel.legend)
     )
     return (
         f'<figure id="{panel.name}"><h3>{escape(panel.title)}</h3>'
@@ -131,6 +141,12 @@ def _panel(view: View, panel: Panel) -> str:
         + canvas.for_page(panel.svg, panel.name, engines)
         + f"<figcaption>{escape(panel.caption)}</figcaption></figure>"
     )
+
+
+def _swatch(key: Key, name: str) -> str:
+    if key.look is None:
+        return f'<i style="background:var(--{key.color})"></i>'
+    return canvas.for_page(canvas.swatch(key.look), name, ())
 
 
 def _others(view: View) -> str:

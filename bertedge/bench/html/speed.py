@@ -7,8 +7,16 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bertedge.bench import sentences
-from bertedge.bench.html import canvas
-from bertedge.bench.html.view import Panel, View, load_name, median_interval
+from bertedge.bench.html import canvas, labels
+from bertedge.bench.html.view import (
+    GREY,
+    Panel,
+    View,
+    chosen_keys,
+    keys,
+    load_name,
+    median_interval,
+)
 from bertedge.bench.report import Load, Result
 
 _TALL = 270.0
@@ -55,6 +63,7 @@ def distribution(view: View, load: Load) -> Panel:
         "engine; its upper end is the tail.",
         svg=_cdf(view, load),
         missing="No engine was measured at this workload.",
+        legend=chosen_keys(view),
     )
 
 
@@ -71,6 +80,7 @@ def speedups(view: View) -> Panel:
         + (f", {floor}." if floor else "."),
         svg=_ratios(view, loads) if loads else None,
         missing="No engine was measured beside its baseline.",
+        legend=keys(view),
     )
 
 
@@ -121,8 +131,20 @@ def _curves(view: View, where: Mapping[str, float], what: str) -> str | None:
         canvas.grid(axes, "y")
         canvas.title(axes, "median latency, ms")
         canvas.below(axes, what)
+        labels.at_ends(axes, [_end(view, i, points) for i, points in series.items()])
 
-    return canvas.draw(paint, label=f"Latency in ms against {what}, by engine", height=_TALL)
+    label = f"Latency in ms against {what}, by engine"
+    return canvas.draw(paint, label=label, height=_TALL, margins=canvas.Margins(right=labels.ROOM))
+
+
+def _end(view: View, number: int, points: list[tuple[float, Result]]) -> labels.Label:
+    """Name a line at its last point."""
+    x, result = max(points, key=lambda point: point[0])
+    name = view.report.engines[number].name
+    return labels.Label(
+        engine=number, text=name, x=x, y=median_interval(result.rounds_ms).median,
+        color=view.looks[name].color, strong=view.looks[name].strong,
+    )  # fmt: skip
 
 
 def _cdf(view: View, load: Load) -> str | None:
@@ -142,9 +164,9 @@ def _cdf(view: View, load: Load) -> str | None:
                 np.append(times[0], times[kept]),
                 np.append(0, shares[kept]),
                 where="post",
-                color=canvas.ink(look.color),
-                linewidth=2.6 if look.strong else 1.5,
-                zorder=4 if look.strong else 3,
+                color=canvas.ink(look.color if engine.name in view.chosen else GREY),
+                linewidth=2.4 if engine.name in view.chosen else 1,
+                zorder=4 if engine.name in view.chosen else 3,
             )
             canvas.mark(line, i)
             ends += [float(times[0]), float(times[-1])]

@@ -1,6 +1,6 @@
 """The figures in numbers, the machine, the noise, and what was left out, as HTML."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 
 from bertedge.bench import sentences
@@ -8,6 +8,9 @@ from bertedge.bench.html.view import MIB, View, accuracy_name, load_name
 from bertedge.bench.report import EngineReport, Report, Result
 from bertedge.bench.statistics import Ratio
 from bertedge.bench.wording import number
+
+FEW = 4
+"""Columns that fit a phone, their cells wrapped."""
 
 
 def latencies(view: View) -> str:
@@ -57,11 +60,13 @@ def engines(report: Report) -> str:
                 "baseline" if engine.baseline is None else "-" if seen is None else f"{seen:.1%}",
                 escape(engine.kind),
                 escape(engine.precision),
-                escape(engine.runs_on or "-"),
-                escape(engine.batching or "-"),
+                f"<span class=long>{escape(engine.runs_on or '-')}</span>",
+                f"<span class=long>{escape(engine.batching or '-')}</span>",
             ]
         )
-    return _table(head, rows)
+    # What no engine has, such as energy where there is no counter, needs no column.
+    kept = [i for i in range(len(head)) if any(row[i] != "-" for row in rows)]
+    return _table([head[i] for i in kept], [[row[i] for i in kept] for row in rows])
 
 
 def noise(report: Report) -> str:
@@ -165,14 +170,16 @@ def _mib(size: int | None) -> str:
     return "-" if size is None else number(size / MIB)
 
 
-def _table(head: Iterable[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Write a table of cells that are HTML already; wide ones scroll within their own box."""
     top = "".join(f"<th scope=col>{cell}</th>" for cell in head)
     body = "".join(
         f"<tr><th scope=row>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>"
         for row in rows
     )
+    hint = f'<p class="hint">Scroll the table sideways for all {len(head)} columns.</p>'
+    few = len(head) <= FEW
     return (
-        f'<div class="scroll" tabindex="0"><table><thead><tr>{top}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f'{"" if few else hint}<div class="scroll{" few" if few else ""}" tabindex="0"><table>'
+        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
     )

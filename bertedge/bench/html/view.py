@@ -11,6 +11,7 @@ from bertedge.bench.report import EngineReport, Load, Report, Result
 from bertedge.bench.statistics import CONFIDENCE, RESAMPLES
 
 MIB = 2**20
+GREY = "part-8"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,8 @@ class Key:
     color: str
     """A name in `theme.SHADES`."""
     text: str
+    look: Look | None = None
+    """Of an engine, whose marker is shown then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,9 @@ class View:
     looks: dict[str, Look]
     results: dict[tuple[str, str], Result]
     """By engine and workload."""
+    chosen: tuple[str, ...]
+    """Engines that a crowded figure points out: the bundle's best variant, its baseline, the best
+    of all others; the rest is grey."""
 
     def of(self, workload: str) -> list[tuple[int, EngineReport, Result]]:
         """List who has figures at a workload, with the numbers of the engines."""
@@ -66,11 +72,43 @@ class View:
 
 def view_of(report: Report) -> View:
     """Prepare a report."""
+    results = {(result.engine, result.workload): result for result in report.results}
     return View(
         report=report,
         looks=looks(report.engines),
-        results={(result.engine, result.workload): result for result in report.results},
+        results=results,
+        chosen=_chosen(report, results),
     )
+
+
+def keys(view: View) -> tuple[Key, ...]:
+    """Make a legend of all engines."""
+    return tuple(
+        Key(color=view.looks[engine.name].color, text=engine.name, look=view.looks[engine.name])
+        for engine in view.report.engines
+        if any(name == engine.name for name, _ in view.results)
+    )
+
+
+def chosen_keys(view: View) -> tuple[Key, ...]:
+    """Make a legend of the engines that a crowded figure points out."""
+    rest = {name for name, _ in view.results} - set(view.chosen)
+    named = [Key(color=view.looks[name].color, text=name) for name in view.chosen]
+    return (*named, *([Key(color=GREY, text=sentences.count(len(rest), "other"))] if rest else []))
+
+
+def _chosen(report: Report, results: dict[tuple[str, str], Result]) -> tuple[str, ...]:
+    load, best = sentences.main_load(report), sentences.best_variant(report)
+    baselines = [engine.name for engine in report.engines if engine.baseline is None]
+    base = best.baseline if best and best.baseline else next(iter(baselines), None)
+    rivals = {
+        engine.name: results[engine.name, load.name].latency.p50_ms
+        for engine in report.engines
+        if load and not engine.problem and engine.kind != "bundle" and engine.name != base
+        if (engine.name, load.name) in results
+    }
+    rival = min(rivals, key=lambda name: rivals[name], default=None)
+    return tuple(name for name in (best.name if best else None, base, rival) if name)
 
 
 def load_name(load: Load) -> str:
