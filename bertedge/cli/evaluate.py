@@ -7,6 +7,7 @@ import click
 
 from bertedge.cli import options
 from bertedge.cli.extras import need
+from bertedge.cli.sections import Sectioned
 
 if TYPE_CHECKING:
     from bertedge.evaluation import Labeller
@@ -14,8 +15,18 @@ if TYPE_CHECKING:
 
     _Opened = tuple[Labeller, bool, Columns | None]  # also: whether it reads pairs; what it learnt
 
+_SECTIONS = {
+    "Data": ("data", "text_column", "pair_column", "label_column"),
+    "Model": ("device", "variant", "threads"),
+    "Output": ("as_json",),
+}
 
-@click.command(short_help="Score a bundle or a checkpoint on a labelled file.")
+
+@click.command(
+    cls=Sectioned,
+    sections=_SECTIONS,
+    short_help="Score a bundle or a checkpoint on a labelled file.",
+)
 @click.argument("model", metavar="BUNDLE|CHECKPOINT")
 @options.path_option("--data", required=True, help="Labelled file, as finetune reads them.")
 @options.columns
@@ -37,13 +48,14 @@ def command(
     """
     from bertedge import evaluation, records
     from bertedge.bundle import MANIFEST
-    from bertedge.cli.console import show, show_json
+    from bertedge.cli.console import say_next, show, show_json
+    from bertedge.cli.next_step import after_export, after_training
     from bertedge.cli.progress import Terminal
     from bertedge.cli.report import render_calibration, render_scores
     from bertedge.examples import Columns, open_examples
 
-    opened = _open_bundle if (Path(model) / MANIFEST).exists() else _open_checkpoint
-    labeller, pair, trained = opened(model, flags)
+    bundled = (Path(model) / MANIFEST).exists()
+    labeller, pair, trained = (_open_bundle if bundled else _open_checkpoint)(model, flags)
     examples = open_examples(
         data,
         labeller.task,
@@ -72,6 +84,7 @@ def command(
         parts.append(f"{labelling.truncated:,} texts were longer than the model reads")
     parts.append(f"{labelling.rows / labelling.seconds:,.0f} rows/s")
     show("\n\n".join(parts))
+    say_next(after_export(model, labeller.task, pair=pair) if bundled else after_training(model))
 
 
 def _open_bundle(name: str, flags: dict[str, Any]) -> "_Opened":

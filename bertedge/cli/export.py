@@ -81,7 +81,8 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
     need("export", "torch", "transformers", "optimum", "onnx", "sympy", "safetensors")
     from bertedge import records
     from bertedge.checkpoint import use_threads
-    from bertedge.cli.console import show, show_json
+    from bertedge.cli.console import say_next, show, show_json
+    from bertedge.cli.next_step import after_export
     from bertedge.cli.progress import Terminal
     from bertedge.export import ExportConfig, export
 
@@ -113,6 +114,7 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
         show_json(records.to_json(report))
     else:
         show(render(report))
+        say_next(after_export(str(output), report.manifest.task, pair=report.manifest.pair))
 
 
 def render(report: "ExportReport") -> str:

@@ -67,7 +67,8 @@ def command(
     """
     need("train", "torch", "transformers", "datasets", "accelerate", "safetensors")
     from bertedge import records
-    from bertedge.cli.console import show, show_json
+    from bertedge.cli.console import say_next, show, show_json
+    from bertedge.cli.next_step import after_training
     from bertedge.cli.progress import Terminal
     from bertedge.cli.report import render_decision, render_scores
     from bertedge.finetune.recipe import read_recipe
@@ -91,3 +92,4 @@ def command(
     best = f", the best is epoch {record.best_epoch:.3g}" if record.best_epoch else ""
     lines.append(f"{record.epochs:.3g} epochs in {record.seconds:.0f} s{best}")
     show("\n".join([*lines, f"checkpoint: {finished.output}"]))
+    say_next(after_training(str(finished.output)))

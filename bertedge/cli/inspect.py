@@ -29,13 +29,16 @@ def command(bundle: Path, as_json: bool) -> None:
     """
     from bertedge import records
     from bertedge.bundle import open_bundle
-    from bertedge.cli.console import show, show_json
+    from bertedge.cli.console import say_next, show, show_json
+    from bertedge.cli.next_step import after_export
 
     opened = open_bundle(bundle)
     if as_json:
         show_json(records.to_json(opened.manifest))
     else:
         show(_describe(opened))
+        manifest = opened.manifest
+        say_next(after_export(str(bundle), manifest.task, pair=manifest.pair))
 
 
 def _describe(bundle: "Bundle") -> str:

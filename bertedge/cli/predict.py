@@ -15,6 +15,7 @@ import click
 
 from bertedge.cli import options
 from bertedge.cli.console import clean_json
+from bertedge.cli.sections import Sectioned
 from bertedge.tasks import Aggregation, Embedding, Fill, Prediction, Text
 
 if TYPE_CHECKING:
@@ -27,7 +28,15 @@ DIGITS = 6
 """Of scores; float32 has no more."""
 
 
-@click.command(short_help="Label texts with a bundle.")
+_SECTIONS = {
+    "Input": ("source", "format", "text_column", "pair_column"),
+    "Labels": ("aggregation", "top_k", "against"),
+    "Model": ("device", "variant", "threads"),
+    "Output": ("output", "overwrite"),
+}
+
+
+@click.command(cls=Sectioned, sections=_SECTIONS, short_help="Label texts with a bundle.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("text", nargs=-1)
 @options.path_option("--input", "source", help="File of texts, or - for standard input.")
@@ -107,6 +116,11 @@ def command(
             trained=predictor.manifest.columns,
         )
     )
+    total = None
+    live = isinstance(progress, Terminal) and progress.live
+    if live and source is not None and source.is_file():  # a pipe is read once
+        counted = read_texts(source, _columns(flags), Silent(), pair=pair, task=predictor.task)
+        total = sum(1 for _ in counted)  # quick beside predicting them
     shown, read = itertools.tee(texts)
     against = flags["against"]
     predictions = predictor.predict_iter(
@@ -119,7 +133,7 @@ def command(
     found = _rank(predictor, predictions, against, flags["top_k"]) if against else predictions
     rows = map(_row, shown, found)
     with _sink(output, overwrite=overwrite) as sink:
-        progress.start("predicting", None, "texts")
+        progress.start("predicting", total, "texts")
         while lines := list(itertools.islice(rows, chunk)):
             sink.writelines(lines)
             sink.flush()

@@ -68,7 +68,8 @@ def command(
     """
     need("train", "torch", "transformers", "datasets", "accelerate", "safetensors")
     from bertedge import records
-    from bertedge.cli.console import show, show_json
+    from bertedge.cli.console import say_next, show, show_json
+    from bertedge.cli.next_step import after_pretraining
     from bertedge.cli.progress import Terminal
     from bertedge.pretrain.recipe import read_recipe
     from bertedge.pretrain.run import pretrain
@@ -83,6 +84,7 @@ def command(
         show_json(records.to_json(finished.record))
         return
     show(render(finished.record) + f"\nbase model: {finished.output}")
+    say_next(after_pretraining(finished.output))
 
 
 def render(record: "Pretraining") -> str:

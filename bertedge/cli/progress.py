@@ -27,7 +27,7 @@ class Terminal:
     def __init__(self, *, bars: bool = True, keep: bool = False) -> None:
         """Show no bars where results go to the same terminal; `keep` leaves their last state."""
         self._bars, self._keep = bars, keep
-        self._live = bars and can_redraw(sys.stderr)
+        self.live = bars and can_redraw(sys.stderr)
         self._work: Work | None = None
         self._began = self._shown = 0.0
 
@@ -46,7 +46,7 @@ class Terminal:
         self._work = Work(
             what=one_line(what), unit=unit, total=total, done=done, before=done, seconds=0.0
         )
-        if self._live:
+        if self.live:
             _drawn.append(self)
             self._draw()
 
@@ -56,10 +56,10 @@ class Terminal:
             return
         done, note = self._work.done + by, one_line(note) or self._work.note
         self._work = self._at(self._work, done, note)
-        wait = SECONDS_BETWEEN_DRAWINGS if self._live else SECONDS_BETWEEN_LINES
+        wait = SECONDS_BETWEEN_DRAWINGS if self.live else SECONDS_BETWEEN_LINES
         if time.monotonic() - self._shown >= wait:
             self._shown = time.monotonic()
-            if self._live:
+            if self.live:
                 self._draw()
             elif self._bars:
                 say(describe(self._work))

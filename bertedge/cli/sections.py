@@ -26,6 +26,24 @@ class Sectioned(click.Command):
         if any(isinstance(p, click.Option) and p.name not in named for p in self.params):
             self.params.append(_help_all())
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; where several are missing, name them all."""
+        given = list(args)  # click takes them out of its list
+        try:
+            return super().parse_args(ctx, args)
+        except click.MissingParameter:
+            found, _, _ = self.make_parser(ctx).parse_args(given)
+            required = (each for each in self.get_params(ctx) if each.required)
+            # Where nothing was given, the parser has nothing or a mark of its own.
+            missing = [p for p in required if not isinstance(found.get(p.name), str | tuple | list)]
+            if len(missing) < 2:
+                raise
+            names = [
+                f"--{each.name}" if isinstance(each, click.Option) else each.make_metavar(ctx)
+                for each in missing
+            ]
+            raise click.UsageError(f"{' and '.join(names)} are missing", ctx) from None
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections; then, under MORE, all the rest where it was asked for, and help."""
         options = {p.name: p for p in self.get_params(ctx) if isinstance(p, click.Option)}

@@ -97,7 +97,8 @@ def agreement(one: Labelling, other: Labelling) -> float:
 
 
 def _chunks(examples: Iterable[Example], progress: Progress) -> Iterator[list[Example]]:
-    progress.start("evaluating", None, "rows")
+    # Reading is quick beside labelling.
+    progress.start("evaluating", sum(1 for _ in examples), "rows")
     iterator = iter(examples)
     while chunk := list(itertools.islice(iterator, CHUNK)):
         yield chunk

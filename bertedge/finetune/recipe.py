@@ -108,6 +108,7 @@ class Recipe:
 
 _LIMITS = Limits(
     paths=("train", "dev", "output"),
+    either=("model", "teacher"),
     bounds=OPTIMIZER
     | {
         "epochs": (0.0, 10_000.0),
@@ -132,8 +133,6 @@ def read_recipe(path: Path | None, flags: Mapping[str, object]) -> Recipe:
             "task is feature-extraction, which needs no training: export any encoder with "
             "bertedge export BASE --task feature-extraction"
         )
-    if recipe.model is None and recipe.teacher is None:
-        raise SettingError("--model is missing; give the flag, or model in a --recipe")
     if recipe.model is not None and recipe.teacher is not None:
         raise SettingError("a student is made of its teacher's layers; leave --model out")
     if recipe.layers is not None and recipe.teacher is None:

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +22,8 @@ class Limits:
     """Least and largest value of a number."""
     above: tuple[str, ...] = ()
     """Numbers that must be above their least value."""
+    either: tuple[str, ...] = ()
+    """Fields with a default of which one must be given; the first is the usual one."""
 
 
 OPTIMIZER = {
@@ -45,10 +47,13 @@ def read(kind: type[T], path: Path | None, flags: Mapping[str, object], limits: 
     table = _read_toml(path, limits.paths) if path else {}
     given = {name: value for name, value in flags.items() if value is not None}
     where = f"{path}: " if path else ""
+    merged = table | given
+    if missing := _missing(kind, merged, limits.either):
+        raise SettingError(where + missing)
     try:
-        recipe = records.from_plain(kind, table | given)
+        recipe = records.from_plain(kind, merged)
     except records.RecordError as error:
-        raise SettingError(where + _as_flag(str(error))) from None
+        raise SettingError(f"{where}{error}") from None
     _check(recipe, limits)
     return recipe
 
@@ -72,12 +77,22 @@ def _read_toml(path: Path, names: tuple[str, ...]) -> dict[str, object]:
     return table
 
 
-def _as_flag(message: str) -> str:
-    """Turn "train is missing" into words that name the flag."""
-    name, _, rest = message.partition(" ")
-    if rest == "is missing":
-        return f"--{name.replace('_', '-')} is missing; give the flag, or {name} in a --recipe"
-    return message
+def _missing(kind: type[T], given: Mapping[str, object], either: tuple[str, ...]) -> str:
+    """Name all the fields that must be given and are not; "" where there are none."""
+    names = [
+        each.name
+        for each in fields(kind)  # type: ignore[arg-type]
+        if each.default is MISSING and each.default_factory is MISSING and each.name not in given
+    ]
+    if either and not any(name in given for name in either):
+        names.append(either[0])
+    if not names:
+        return ""
+    flags = [f"--{name.replace('_', '-')}" for name in names]
+    if len(names) == 1:
+        return f"{flags[0]} is missing; give the flag, or {names[0]} in a --recipe"
+    listed = f"{', '.join(flags[:-1])} and {flags[-1]}"
+    return f"{listed} are missing; give the flags, or set them in a --recipe"
 
 
 def _check(recipe: object, limits: Limits) -> None:

@@ -14,7 +14,7 @@ from bertedge.finetune.recipe import Recipe as Finetuning
 from bertedge.pretrain.recipe import Recipe as Pretraining
 
 LINES, COLUMNS = 40, 80
-SECTIONED = ("pretrain", "finetune", "export", "bench")
+SECTIONED = ("pretrain", "finetune", "export", "evaluate", "predict", "bench")
 
 
 def shown(*arguments: str) -> str:
@@ -45,7 +45,8 @@ def test_every_option_is_shown_where_all_are_asked_for(verb: str):
     short, full = shown(verb, "--help"), shown(verb, "--help-all")
     every = {each.opts[0] for each in options_of(verb)}
     assert names_in(full) == every | {"--help"}
-    assert {"--help-all", "--help", "--output", "--json"} <= names_in(short) < names_in(full)
+    assert {"--help-all", "--help"} <= names_in(short) < names_in(full)
+    assert {"--output", "--json"} & names_in(short)
     for text in (short, full):
         listed = re.findall(r"^  (?:-\w, )?(--[\w-]+)", text, flags=re.MULTILINE)
         assert len(listed) == len(set(listed))
@@ -55,6 +56,41 @@ def test_every_option_is_shown_where_all_are_asked_for(verb: str):
 def test_help_all_wins_over_what_is_missing():
     assert "--tolerance" in shown("export", "--help-all")
     assert CliRunner().invoke(main, ["export"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (("export",), "CHECKPOINT and --output are missing"),
+        (("evaluate",), "BUNDLE|CHECKPOINT and --data are missing"),
+        (("evaluate", "m"), "Missing option '--data'"),
+        (("export", "--output", "b"), "Missing argument 'CHECKPOINT'"),
+        (("finetune",), "--train, --output and --model are missing"),
+        (("finetune", "--teacher", "t", "--train", "a.csv"), "--output"),
+        (("pretrain",), "--text and --output are missing"),
+    ],
+)
+def test_all_that_is_missing_is_named_at_once(arguments: tuple[str, ...], missing: str):
+    result = CliRunner().invoke(main, list(arguments))
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1 and missing in errors[0]
+    assert result.exit_code in {1, 2} and result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (("exprot",), "did you mean 'export'?"),
+        (("evalute", "m"), "did you mean 'evaluate'?"),
+        (("serve",), "there are pretrain, finetune, export"),
+        (("export", "--outptu", "x"), "--output"),
+        (("predict", "b", "--topk", "3"), "--top-k"),
+    ],
+)
+def test_what_was_meant_is_named(arguments: tuple[str, ...], meant: str):
+    result = CliRunner().invoke(main, list(arguments))
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert result.exit_code == 2 and meant in line
 
 
 @pytest.mark.parametrize(("verb", "recipe"), [("finetune", Finetuning), ("pretrain", Pretraining)])

@@ -58,7 +58,8 @@ def test_evaluate(run_on_terminal: Run, terminal: dict[str, Any], data: Path):
     text = read(screen, terminal)
     assert "accuracy " in text and "macro average" in text and "rows/s" in text
     if terminal["name"] == "usual":
-        assert "evaluating  2,048 rows" in screen.sent.decode() or "2,048/3,000" in str(screen.sent)
+        assert "2,048/3,000 rows" in screen.sent.decode()
+        assert screen.lines[-1] == f'next: bertedge predict {TINY} "a text"'
 
 
 def test_predict_of_a_file(run_on_terminal: Run, terminal: dict[str, Any], data: Path):
