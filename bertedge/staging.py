@@ -1,42 +1,57 @@
 """Outputs that appear whole or not at all."""
 
 import contextlib
+import ctypes
 import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import stat
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
 from bertedge.errors import BertedgeError, OutputError
+from bertedge.overwriting import (
+    check_apart,
+    check_file_replaceable,
+    check_folder_replaceable,
+    is_stream,
+    write_list,
+)
 
-MARKS = ("bertedge.json", "training.json", "config.json")
-"""A directory with one of these files in it is a bundle or a checkpoint."""
 
+def check_folder(
+    output: Path, *, overwrite: bool, inputs: Iterable[Path | str | None] = ()
+) -> None:
+    """Raise OutputError where the directory `output` cannot be created or may not be replaced.
 
-def check_output(output: Path, *, overwrite: bool) -> None:
-    """Raise OutputError where `output` exists (unless `overwrite`) or cannot be created.
-
-    Of directories, `overwrite` gives up only bundles, checkpoints and empty ones.
+    `overwrite` gives up an empty directory, and one that we wrote and that holds nothing else.
+    An output is, holds and lies in none of the `inputs`.
     """
-    if output.name in ("", ".."):
-        raise OutputError(f"{output} is no name for an output; give a new file or directory")
+    _check_name(output)
     with writing(output):
+        check_apart(output, inputs)
         remove_leftovers(output)
-        if os.path.lexists(output) and not overwrite:
-            raise OutputError(f"{output} exists already; choose another output, or add --overwrite")
-        if _is_foreign(output):
-            raise OutputError(
-                f"{output} is neither a bundle nor a checkpoint (it holds "
-                f"{min(output.iterdir()).name}, and none of {', '.join(MARKS)}), so --overwrite "
-                "does not touch it; choose another output, or delete it yourself"
-            )
-        parent = _existing(output.absolute().parent)
-    if not parent.is_dir():
-        raise OutputError(f"{output} cannot be created: {parent} is not a directory")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise OutputError(f"{output} cannot be created: {parent} is read-only for this user")
+        check_folder_replaceable(output, overwrite=overwrite)
+        _check_parent(output)
+
+
+def check_file(output: Path, *, overwrite: bool, inputs: Iterable[Path | str | None] = ()) -> None:
+    """Raise OutputError where the file `output` cannot be created or may not be replaced.
+
+    `overwrite` gives up a regular file, or that to which a link leads. A pipe, a terminal and
+    the null device are no files to replace but streams to write into.
+    """
+    _check_name(output)
+    with writing(output):
+        if is_stream(output):
+            return
+        check_apart(output, inputs)
+        check_file_replaceable(output, overwrite=overwrite)
+        remove_leftovers(output)
+        _check_parent(output)
 
 
 @contextlib.contextmanager
@@ -44,15 +59,15 @@ def staged_folder(output: Path, *, overwrite: bool) -> Iterator[Path]:
     """Yield an empty sibling of `output` that takes its name when the block ends well.
 
     An error or an interrupt in the block removes the sibling and leaves `output` as it was.
-    Siblings that a killed process left behind are removed first. Raises OutputError for an
-    existing output without `overwrite`, and for a place that is read-only or full.
+    Siblings that a killed process left behind are removed first. Raises OutputError as
+    `check_folder` does, and for a place that is read-only or full.
     """
-    check_output(output, overwrite=overwrite)
+    check_folder(output, overwrite=overwrite)
     with writing(output), _parents(output):
         folder = _make_sibling(output, "staging")
         try:
             yield folder
-            replace_folder(folder, output)
+            publish(folder, output, overwrite=overwrite)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -61,23 +76,24 @@ def staged_folder(output: Path, *, overwrite: bool) -> Iterator[Path]:
 def staged_file(output: Path, *, overwrite: bool = True) -> Iterator[IO[str]]:
     """Yield a UTF-8 text file that takes the name `output` when the block ends well.
 
-    What is no regular file (a pipe, /dev/stdout) is written to directly; the file that a link
-    points to is replaced, the link stays.
+    A stream (a pipe, /dev/stdout) is written to directly; the file that a link points to is
+    replaced, the link stays. Raises OutputError as `check_file` does.
     """
-    if _is_stream(output):
+    check_file(output, overwrite=overwrite)
+    if is_stream(output):
         # "a": /dev/stdout may be a log that >> leads to, which "w" would empty.
         with writing(output), output.open("a", encoding="utf-8", newline="\n") as file:
             yield file
         return
-    if output.is_dir():
-        raise OutputError(f"{output} is a directory; give the name of a file")
     output = Path(os.path.realpath(output)) if output.is_symlink() else output
-    check_output(output, overwrite=overwrite)
     with writing(output), _parents(output):
         part = _sibling(output, "staging")
+        _remove(part)
         try:
-            with part.open("w", encoding="utf-8", newline="\n") as file:
+            with part.open("x", encoding="utf-8", newline="\n") as file:
                 yield file
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(part, output)
         finally:
             part.unlink(missing_ok=True)
@@ -95,23 +111,34 @@ def work_folder(output: Path) -> Iterator[Path]:
             _remove(folder)
 
 
-def replace_folder(folder: Path, output: Path) -> None:
-    """Give `folder` the name `output`; what had that name before is removed afterwards.
+def publish(folder: Path, output: Path, *, overwrite: bool) -> None:
+    """Give the finished `folder` the name `output`, and remove what had that name before.
 
-    A process killed between the two renames leaves the old folder under another name: the next
-    `remove_leftovers` gives it its name back.
+    Its files get the mode that a new file has, and a list of them that lets a later command
+    replace the directory. Raises OutputError where `output` may not be replaced by now.
     """
-    if not os.path.lexists(output):
-        os.rename(folder, output)
-        return
-    old = _sibling(output, "replaced")
-    os.rename(output, old)
+    mode = stat.S_IMODE(folder.stat().st_mode) & 0o666  # the folder was made under the umask
+    write_list(folder)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(mode)
+        sync(path)
+    sync(folder)
+    check_folder_replaceable(output, overwrite=overwrite)
+    replace_folder(folder, output)
+    sync(output.absolute().parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's bytes, or a directory's names, are on the disk."""
+    number = os.open(path, os.O_RDONLY)
     try:
-        os.rename(folder, output)
-    except BaseException:
-        os.rename(old, output)
-        raise
-    _remove(old)
+        os.fsync(number)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system without such a promise
+            raise
+    finally:
+        os.close(number)
 
 
 @contextlib.contextmanager
@@ -152,8 +179,7 @@ def _refusal(error: Exception, output: Path) -> str | None:
 def remove_leftovers(output: Path) -> None:
     """Tidy up beside `output` after processes that are gone (`kill -9`).
 
-    What they had staged is removed. What they were about to replace gets its name back if
-    nothing has it, else it is removed.
+    What they had staged is removed. What they were about to replace gets its name back.
     """
     parent = output.absolute().parent
     if not os.access(parent, os.R_OK | os.W_OK | os.X_OK) or not parent.is_dir():
@@ -161,16 +187,56 @@ def remove_leftovers(output: Path) -> None:
     for path in _siblings(output, "staging") + _siblings(output, "work"):
         if not _alive(path):
             _remove(path)
-    for path in _siblings(output, "replaced"):
-        if path == _sibling(output, "replaced") or not _alive(path):
-            if os.path.lexists(output):
-                _remove(path)
-            else:
-                os.rename(path, output)
+    aside = _aside(output)
+    if aside.exists() and not os.path.lexists(output):
+        os.rename(aside, output)
+    _remove(aside)
+
+
+def way_back(output: Path) -> str:
+    """Name what a killed process has set aside of a missing `output`, to end a message with."""
+    aside = _aside(output)
+    if os.path.lexists(output) or not aside.exists():
+        return ""
+    return f"; it was being replaced when a process was killed: mv {aside} {output}"
+
+
+def replace_folder(folder: Path, output: Path) -> None:
+    """Give `folder` the name `output`, in one call where the system can; remove the old one."""
+    if not os.path.lexists(output):
+        os.rename(folder, output)
+        return
+    if not _exchange(folder, output):
+        # A process killed in here leaves no output: `remove_leftovers` and `way_back` know it.
+        aside = _aside(output)
+        os.rename(output, aside)
+        try:
+            os.rename(folder, output)
+        except BaseException:
+            os.rename(aside, output)
+            raise
+        os.rename(aside, folder)
+    _remove(folder)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two directories swap names in one call; False where the system cannot."""
+    names = os.fsencode(one), os.fsencode(other)
+    library = ctypes.CDLL(None)
+    here, swap = -100, 2  # AT_FDCWD; RENAME_EXCHANGE, and macOS's RENAME_SWAP
+    if hasattr(library, "renameat2"):
+        return bool(library.renameat2(here, names[0], here, names[1], swap) == 0)
+    if sys.platform == "darwin":
+        return bool(library.renamex_np(*names, swap) == 0)
+    return False
 
 
 def _sibling(output: Path, purpose: str) -> Path:
     return output.absolute().parent / f".{output.name}.{purpose}-{os.getpid()}"
+
+
+def _aside(output: Path) -> Path:
+    return output.absolute().parent / f".{output.name}.replaced"
 
 
 def _siblings(output: Path, purpose: str) -> list[Path]:
@@ -201,17 +267,17 @@ def _parents(output: Path) -> Iterator[None]:
         raise
 
 
-def _is_foreign(output: Path) -> bool:
-    """Tell a directory that none of our commands wrote: a home, a project, a disk."""
-    inside = output.is_dir() and not output.is_symlink()
-    names = {path.name for path in output.iterdir()} if inside else set()
-    return bool(names) and names.isdisjoint(MARKS)
+def _check_name(output: Path) -> None:
+    if output.name in ("", ".."):
+        raise OutputError(f"{output} is no name for an output; give a new file or directory")
 
 
-def _is_stream(output: Path) -> bool:
-    # /dev/stdout may lead to a regular file, and even then /dev is no place to stage in.
-    device = output.absolute().parts[:2] in (("/", "dev"), ("/", "proc"))
-    return device or (output.exists() and not output.is_file() and not output.is_dir())
+def _check_parent(output: Path) -> None:
+    parent = _existing(output.absolute().parent)
+    if not parent.is_dir():
+        raise OutputError(f"{output} cannot be created: {parent} is not a directory")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{output} cannot be created: {parent} is read-only for this user")
 
 
 def _remove(path: Path) -> None:

@@ -2,12 +2,15 @@
 
 import importlib.metadata
 import json
+import os
 import platform
 import random
 import signal
 import string
+import tempfile
+import traceback
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
@@ -16,6 +19,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+NOBODY = 65534
 LIBRARIES = ("numpy", "tokenizers", "onnxruntime", "onnxruntime-gpu", "torch", "transformers")
 
 WriteWorkbook = Callable[..., Path]
@@ -61,16 +65,42 @@ def shared_data() -> Path:
 
 
 @pytest.fixture
-def permissions_hold(tmp_path: Path) -> None:
-    """Skip where file permissions do not bind this process, as they do not bind root."""
-    probe = tmp_path / "probe"
-    probe.touch(mode=0)
-    try:
-        probe.read_bytes()
-    except PermissionError:
-        probe.unlink()
-    else:
-        pytest.skip("this user may read and write whatever the permissions say")
+def anyones_folder() -> Iterator[Path]:
+    """An empty folder that every user may write to; `tmp_path` is for its owner alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def as_ordinary_user() -> Callable[[Callable[[], None]], None]:
+    """What runs a function as a user whom file permissions bind."""
+    return run_as_ordinary_user
+
+
+def run_as_ordinary_user(function: Callable[[], None]) -> None:
+    """Run a function as a user whom file permissions bind: where this is root, in a child."""
+    if os.getuid() != 0:
+        function()
+        return
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            function()
+        except BaseException:  # pytest's own failures are no Exception
+            os.write(write, traceback.format_exc().encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as said:
+        failure = said.read()
+    os.waitpid(child, 0)
+    if failure:
+        pytest.fail(failure)
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ FLOORS = [
         "tasks",
         "answers",
         "records",
+        "overwriting",
         "staging",
         "bundle",
         "confidence",

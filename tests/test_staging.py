@@ -1,7 +1,9 @@
 import contextlib
 import errno
 import os
+import re
 import resource
+import shutil
 import stat
 import subprocess
 import sys
@@ -11,13 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from bertedge.errors import OutputError
+from bertedge import staging
+from bertedge.bundle import open_bundle
+from bertedge.errors import BundleError, OutputError
+from bertedge.overwriting import MARKER
 from bertedge.staging import (
-    check_output,
+    check_file,
+    check_folder,
     remove_leftovers,
     replace_folder,
     staged_file,
     staged_folder,
+    way_back,
     work_folder,
     writing,
 )
@@ -29,6 +36,13 @@ class BrokenError(Exception):
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def ours(folder: Path) -> Path:
+    """Write a directory as our commands do."""
+    with staged_folder(folder, overwrite=False) as staged:
+        (staged / "config.json").write_text("old")
+    return folder
 
 
 @pytest.fixture
@@ -43,7 +57,7 @@ def test_a_folder_appears_whole_with_its_parents(tmp_path: Path) -> None:
     with staged_folder(output, overwrite=False) as folder:
         (folder / "a").write_text("1")
         assert not output.exists()
-    assert names(output) == ["a"]
+    assert names(output) == [MARKER, "a"]
     assert names(output.parent) == ["x"]
 
 
@@ -68,78 +82,50 @@ def test_an_error_keeps_parents_that_others_filled_meanwhile(tmp_path: Path) -> 
 def test_an_error_in_the_block_leaves_the_old_folder(
     tmp_path: Path, error: type[BaseException]
 ) -> None:
-    output = tmp_path / "x"
-    output.mkdir()
-    (output / "config.json").write_text("old")
+    output = ours(tmp_path / "x")
     with pytest.raises(error), staged_folder(output, overwrite=True) as folder:
         (folder / "new").write_text("new")
         raise error
     assert names(tmp_path) == ["x"]
-    assert names(output) == ["config.json"]
+    assert names(output) == [MARKER, "config.json"]
 
 
 def test_overwriting_replaces_all_of_the_old_folder(tmp_path: Path) -> None:
-    output = tmp_path / "x"
-    output.mkdir()
-    (output / "config.json").write_text("old")
+    output = ours(tmp_path / "x")
     with staged_folder(output, overwrite=True) as folder:
         (folder / "new").write_text("new")
-    assert names(output) == ["new"]
+    assert names(output) == [MARKER, "new"]
     assert names(tmp_path) == ["x"]
-
-
-def test_overwriting_gives_up_no_directory_that_is_none_of_ours(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(OutputError, match=r"thesis\.tex.*--overwrite does not touch it"):
-        check_output(tmp_path, overwrite=True)
-    (tmp_path / "empty").mkdir()
-    check_output(tmp_path / "empty", overwrite=True)
-
-
-def test_overwriting_a_link_leaves_what_it_points_to(tmp_path: Path) -> None:
-    (tmp_path / "target").mkdir()
-    (tmp_path / "target" / "kept").write_text("")
-    (tmp_path / "x").symlink_to("target")
-    with staged_folder(tmp_path / "x", overwrite=True) as folder:
-        (folder / "new").write_text("")
-    assert names(tmp_path / "target") == ["kept"]
-    assert not (tmp_path / "x").is_symlink()
-
-
-def test_an_existing_output_is_refused_without_overwrite(tmp_path: Path) -> None:
-    for kind in ("folder", "file", "link"):
-        (tmp_path / "folder").mkdir(exist_ok=True)
-        (tmp_path / "file").touch()
-        if kind == "link":
-            (tmp_path / "link").symlink_to("nowhere")
-        with pytest.raises(OutputError, match=r"exists already; .* --overwrite"):
-            check_output(tmp_path / kind, overwrite=False)
 
 
 @pytest.mark.parametrize("name", [".", "..", "/", ""])
 def test_a_path_without_a_name_is_no_output(name: str) -> None:
     with pytest.raises(OutputError, match="is no name for an output"):
-        check_output(Path(name), overwrite=True)
+        check_folder(Path(name), overwrite=True)
 
 
 def test_a_file_as_parent_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for output in (tmp_path / "file" / "x", tmp_path / "file" / "y" / "x"):
         with pytest.raises(OutputError, match="file is not a directory"):
-            check_output(output, overwrite=False)
+            check_folder(output, overwrite=False)
     assert names(tmp_path) == ["file"]
 
 
-@pytest.mark.usefixtures("permissions_hold")
-def test_a_read_only_parent_is_one_clear_error(tmp_path: Path) -> None:
-    parent = tmp_path / "locked"
-    parent.mkdir()
-    parent.chmod(0o500)
-    with pytest.raises(OutputError, match="read-only for this user"):
-        check_output(parent / "x", overwrite=False)
-    parent.chmod(0)
-    with pytest.raises(OutputError):
-        check_output(parent / "x", overwrite=False)
+def test_a_read_only_parent_is_one_clear_error(anyones_folder: Path, as_ordinary_user) -> None:
+    def check() -> None:
+        parent = anyones_folder / "locked"
+        parent.mkdir()
+        for check in (check_folder, check_file):
+            parent.chmod(0o500)
+            with pytest.raises(OutputError, match="read-only for this user"):
+                check(parent / "x", overwrite=False)
+            parent.chmod(0)
+            with pytest.raises(OutputError):
+                check(parent / "x", overwrite=False)
+        parent.chmod(0o700)
+
+    as_ordinary_user(check)
 
 
 @pytest.mark.skipif(not Path("/sys/kernel").exists(), reason="needs /sys")
@@ -245,9 +231,7 @@ def small_files() -> Iterator[None]:
 
 
 def test_running_out_of_space_leaves_the_old_state(tmp_path: Path) -> None:
-    output = tmp_path / "x"
-    output.mkdir()
-    (output / "config.json").write_text("old")
+    output = ours(tmp_path / "x")
     with (
         pytest.raises(OutputError, match="larger than this user may write"),
         small_files(),
@@ -260,7 +244,7 @@ def test_running_out_of_space_leaves_the_old_state(tmp_path: Path) -> None:
         staged_file(tmp_path / "y") as file,
     ):
         file.write("x" * 3 * LIMIT)
-    assert names(output) == ["config.json"]
+    assert names(output) == [MARKER, "config.json"]
     assert names(tmp_path) == ["x"]
 
 
@@ -329,38 +313,104 @@ def test_a_work_folder_outlives_the_staging_within_and_is_gone_afterwards(tmp_pa
     assert names(tmp_path) == ["x"]
 
 
-@pytest.mark.parametrize("own", [True, False])
-def test_a_kill_between_the_two_renames_is_made_good(
-    tmp_path: Path, dead_process: int, own: bool
+def test_a_replacement_is_one_call_that_leaves_no_moment_without_an_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = tmp_path / f".x.replaced-{os.getpid() if own else dead_process}"
-    old.mkdir()
-    (old / "old").write_text("old")
+    output = ours(tmp_path / "x")
+
+    def renamed(*_: object) -> None:
+        raise AssertionError
+
+    with staged_folder(output, overwrite=True) as folder:
+        (folder / "new").touch()
+        monkeypatch.setattr(os, "rename", renamed)
+    assert names(output) == [MARKER, "new"]
+    assert names(tmp_path) == ["x"]
+
+
+KILLED_BETWEEN = """
+import os, signal, sys
+from pathlib import Path
+from bertedge import staging
+staging._exchange = lambda *_: False  # a system that cannot
+rename = os.rename
+def once(*names):
+    rename(*names)
+    os.kill(os.getpid(), signal.SIGKILL)
+os.rename = once
+with staging.staged_folder(Path(sys.argv[1]), overwrite=True) as folder:
+    (folder / "new").touch()
+"""
+
+
+def test_a_kill_between_two_renames_is_told_to_readers_and_undone_by_the_next_writer(
+    tmp_path: Path,
+) -> None:
+    output = ours(tmp_path / "x")
+    subprocess.run([sys.executable, "-c", KILLED_BETWEEN, str(output)], check=False)
+    assert not output.exists()
+    aside = tmp_path / ".x.replaced"
+    with pytest.raises(BundleError, match=f"was killed: mv {re.escape(f'{aside} {output}')}$"):
+        open_bundle(output)
     with pytest.raises(OutputError, match="exists already"):
-        check_output(tmp_path / "x", overwrite=False)
-    assert names(tmp_path / "x") == ["old"]
+        check_folder(output, overwrite=False)
+    assert names(output) == [MARKER, "config.json"]
+    assert names(tmp_path) == ["x"]
+    assert way_back(output) == ""
 
 
-def test_a_kill_after_the_two_renames_is_made_good(tmp_path: Path, dead_process: int) -> None:
-    (tmp_path / f".x.replaced-{dead_process}").mkdir()
-    (tmp_path / "x").mkdir()
-    check_output(tmp_path / "x", overwrite=True)
+def test_a_system_without_an_exchange_replaces_by_renaming(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "_exchange", lambda *_: False)
+    output = ours(tmp_path / "x")
+    with staged_folder(output, overwrite=True) as folder:
+        (folder / "new").touch()
+    assert names(output) == [MARKER, "new"]
     assert names(tmp_path) == ["x"]
 
 
 def test_a_replacement_that_fails_puts_the_old_folder_back(tmp_path: Path) -> None:
-    (tmp_path / "x").mkdir()
-    (tmp_path / "x" / "old").touch()
+    output = ours(tmp_path / "x")
     with pytest.raises(FileNotFoundError):
-        replace_folder(tmp_path / "missing", tmp_path / "x")
+        replace_folder(tmp_path / "missing", output)
     assert names(tmp_path) == ["x"]
-    assert names(tmp_path / "x") == ["old"]
+    assert names(output) == [MARKER, "config.json"]
+
+
+def test_what_appeared_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    for before in (False, True):
+        output = ours(tmp_path / "x") if before else tmp_path / "x"
+        with (
+            pytest.raises(OutputError, match=r"notes\.txt"),
+            staged_folder(output, overwrite=True) as folder,
+        ):
+            (folder / "new").touch()
+            output.mkdir(exist_ok=True)
+            (output / "notes.txt").write_text("mine")
+        assert (output / "notes.txt").read_text() == "mine"
+        assert names(tmp_path) == ["x"]
+        shutil.rmtree(output)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_files_get_the_mode_of_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        with staged_folder(tmp_path / "x", overwrite=False) as folder:
+            (folder / "deep").mkdir()
+            for path in (folder / "weights", folder / "deep" / "more"):
+                path.touch(mode=0o600)
+        with staged_file(tmp_path / "y") as file:
+            file.write("y")
+    finally:
+        os.umask(before)
+    for name in ("x/weights", "x/deep/more", f"x/{MARKER}", "y"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o666 & ~umask, name
 
 
 def test_kill_9_leaves_the_old_state_and_the_next_run_tidies_up(tmp_path: Path) -> None:
-    output = tmp_path / "x"
-    output.mkdir()
-    (output / "config.json").touch()
+    output = ours(tmp_path / "x")
     program = (
         "import sys, time; from pathlib import Path; from bertedge.staging import staged_folder\n"
         "with staged_folder(Path(sys.argv[1]), overwrite=True) as folder:\n"
@@ -374,9 +424,9 @@ def test_kill_9_leaves_the_old_state_and_the_next_run_tidies_up(tmp_path: Path) 
     process.kill()
     process.wait()
     process.stdout.close()
-    assert names(output) == ["config.json"]
+    assert names(output) == [MARKER, "config.json"]
     assert len(names(tmp_path)) == 2
     with staged_folder(output, overwrite=True) as folder:
         (folder / "new").touch()
     assert names(tmp_path) == ["x"]
-    assert names(output) == ["new"]
+    assert names(output) == [MARKER, "new"]

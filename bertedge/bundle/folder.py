@@ -13,7 +13,7 @@ from bertedge.bundle.checks import check_manifest, check_text, is_plain_name
 from bertedge.bundle.graph import check_graph
 from bertedge.bundle.manifest import FORMAT, UNHASHED, File, Manifest, Variant
 from bertedge.errors import BundleError, shorten
-from bertedge.staging import staged_folder
+from bertedge.staging import staged_folder, way_back
 
 MANIFEST = "bertedge.json"
 TOKENIZER = "tokenizer.json"
@@ -100,7 +100,9 @@ def open_bundle(folder: Path) -> Bundle:
 def _read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise BundleError(f"{folder} is not a directory; give the bundle that export wrote")
+        raise BundleError(
+            f"{folder} is not a directory; give the bundle that export wrote{way_back(folder)}"
+        )
     try:
         text = _read_text(path, folder)
         data = json.loads(text)

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from bertedge.bundle import Source, hash_file
 from bertedge.errors import CheckpointError, first_line
+from bertedge.staging import way_back
 
 ARCHITECTURES = ("bert", "roberta", "distilbert", "electra")
 """`model_type` of the checkpoints that are supported; MiniLM is a bert."""
@@ -25,6 +26,8 @@ def fetch(name: str) -> Path:
     """
     folder = Path(name)
     if not folder.exists():
+        if hint := way_back(folder):
+            raise CheckpointError(f"{name} does not exist{hint}")
         folder = _download(name)
     if not folder.is_dir():
         raise CheckpointError(f"{name} is a file; give the checkpoint's directory")

@@ -73,11 +73,13 @@ def command(
     from bertedge.cli.report import render_decision, render_scores
     from bertedge.finetune.recipe import read_recipe
     from bertedge.finetune.run import finetune
+    from bertedge.overwriting import check_apart
 
     if flags["freeze"] and flags["freeze"].isdigit():
         flags["freeze"] = int(flags["freeze"])
     plain = {key: str(v) if isinstance(v, Path) else v for key, v in flags.items()}
     settings = read_recipe(recipe, plain)
+    check_apart(settings.output, (recipe,))
     finished = finetune(settings, Terminal(), overwrite=overwrite, resume=resume)
     if finished is None:  # another process of the same launch reports
         return

@@ -1,5 +1,6 @@
 """What `bertedge bench` does with a report: show it, keep it, hold it against others."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,15 +46,21 @@ def prepare(  # noqa: PLR0913 (one a flag)
     page: Path | None,
     compare: Path | None,
     gate: str | None,
+    inputs: Iterable[Path | str | None] = (),
 ) -> Outcome:
-    """Refuse now what would be refused after minutes of measuring."""
+    """Refuse now what would be refused after minutes of measuring.
+
+    `inputs` are what an output may not replace.
+    """
     from bertedge.bench.gate import GateError, parse_gate
     from bertedge.bench.reading import read_report
-    from bertedge.staging import check_output
+    from bertedge.overwriting import check_distinct
+    from bertedge.staging import check_file
 
-    for path in (output, page):
-        if path is not None:
-            check_output(path, overwrite=overwrite)
+    outputs = [path for path in (output, page) if path is not None]
+    for path in outputs:
+        check_file(path, overwrite=overwrite, inputs=inputs)
+    check_distinct(outputs)
     if page is not None:
         need("bench", "matplotlib")
     try:

@@ -92,12 +92,12 @@ def command(
     from bertedge.cli.texts import pair_up, read_texts
     from bertedge.progress import Silent
     from bertedge.runtime.predictor import Predictor
-    from bertedge.staging import check_output
+    from bertedge.staging import check_file
 
     if bool(text) == (source is not None):
         raise click.UsageError("give either texts or --input FILE (- for standard input)")
-    if output is not None and output != STANDARD and (output.is_file() or not output.exists()):
-        check_output(output, overwrite=overwrite)
+    if output is not None and output != STANDARD:
+        check_file(output, overwrite=overwrite, inputs=(bundle, source, flags["against"]))
     predictor = Predictor.open(
         bundle, device=flags["device"], threads=flags["threads"], variant=flags["variant"]
     )

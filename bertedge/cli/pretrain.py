@@ -71,12 +71,14 @@ def command(
     from bertedge.cli.console import say_next, show, show_json
     from bertedge.cli.next_step import after_pretraining
     from bertedge.cli.progress import Terminal
+    from bertedge.overwriting import check_apart
     from bertedge.pretrain.recipe import read_recipe
     from bertedge.pretrain.run import pretrain
 
     flags["text"] = [str(path) for path in flags["text"]] or None
     plain = {key: str(v) if isinstance(v, Path) else v for key, v in flags.items()}
     settings = read_recipe(recipe, plain)
+    check_apart(settings.output, (recipe,))
     finished = pretrain(settings, Terminal(), overwrite=overwrite, resume=resume)
     if finished is None:  # another process of the same launch reports
         return

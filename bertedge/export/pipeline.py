@@ -27,7 +27,7 @@ from bertedge.export.quiet import library_versions, quietly
 from bertedge.export.recipes import Workshop
 from bertedge.export.target import this_machine
 from bertedge.progress import Progress, Silent
-from bertedge.staging import check_output, work_folder
+from bertedge.staging import check_folder, work_folder
 from bertedge.tasks import Task
 
 
@@ -59,7 +59,8 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportRepo
     """
     began = time.perf_counter()
     progress = progress or Silent()
-    check_output(config.output, overwrite=config.overwrite)
+    inputs = (config.checkpoint, config.eval_data, config.trim_vocab)
+    check_folder(config.output, overwrite=config.overwrite, inputs=inputs)
     with work_folder(config.output) as work:
         checkpoint = _open(config)
         check_size(checkpoint.source)

@@ -27,10 +27,9 @@ from bertedge.finetune.recipe import Recipe
 from bertedge.finetune.start import set_bias
 from bertedge.progress import Progress
 from bertedge.runtime.tokenization import Tokenizer
-from bertedge.staging import check_output
 from bertedge.tasks import Task
 from bertedge.training.quiet import quiet
-from bertedge.training.work import finishing, prepare, working
+from bertedge.training.work import Work, check_place, finishing, prepare, working
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +58,8 @@ def finetune(
     until it is finished; `resume` continues one that was interrupted. In a distributed launch
     the processes other than the first return None. Raises a BertedgeError for each mistake.
     """
-    check_output(recipe.output, overwrite=overwrite)
+    sources = (recipe.train, recipe.dev, recipe.model, recipe.teacher)
+    check_place(recipe.output, sources, overwrite=overwrite)
     with quiet():
         inputs = open_inputs(recipe)
         launch = accelerate.PartialState(cpu=not torch.cuda.is_available())
@@ -71,7 +71,7 @@ def finetune(
                     progress.say(f"{inputs.dev.path.name}: {inputs.dev.findings}")
                 settings = _settings(recipe, inputs)
                 prepare(recipe.output, settings, overwrite=overwrite, resume=resume)
-        with working(recipe.output, first=first) as work:
+        with working(recipe.output, first=first, overwrite=overwrite) as work:
             return _run(recipe, inputs, work, progress, first=first)
 
 
@@ -87,15 +87,15 @@ def _settings(recipe: Recipe, inputs: Inputs) -> dict[str, Setting]:
 
 
 def _run(
-    recipe: Recipe, inputs: Inputs, work: Path, progress: Progress, *, first: bool
+    recipe: Recipe, inputs: Inputs, work: Work, progress: Progress, *, first: bool
 ) -> Finetuned | None:
     checkpoints.use_threads()
     tokenizer = Tokenizer(_tokenizer_json(inputs), max_length=inputs.max_length)
-    train = features.build(inputs.train, inputs.labels, tokenizer, work / _cache("train"))
+    train = features.build(inputs.train, inputs.labels, tokenizer, work.folder / _cache("train"))
     dev = None
     if inputs.dev:
         dev = features.build(
-            inputs.dev, inputs.labels, tokenizer, work / _cache("dev"), scored=True
+            inputs.dev, inputs.labels, tokenizer, work.folder / _cache("dev"), scored=True
         )
     if first:
         _say_lengths(recipe.task, train, inputs.max_length, progress)
@@ -110,13 +110,13 @@ def _run(
         teacher=teacher,
         grade=partial(evaluation.grade_file, tokenizer, inputs.dev) if inputs.dev else None,
     )
-    trained = training.train(recipe, material, work, progress)
-    accelerate.PartialState().wait_for_everyone()  # all have read the best weights from `work`
+    trained = training.train(recipe, material, work.folder, progress)
+    accelerate.PartialState().wait_for_everyone()  # all have read the best weights from there
     if not first:
         return None
     judged = _judge(recipe, material.model, inputs, tokenizer, progress)
     record = _record(recipe, inputs, material, trained, judged)
-    _write(material.model, inputs, record, work, recipe.output)
+    _write(material.model, inputs, record, work)
     return Finetuned(output=recipe.output, training=record, dev=judged.dev)
 
 
@@ -271,10 +271,9 @@ def _write(
     model: transformers.PreTrainedModel,
     inputs: Inputs,
     record: Training,
-    work: Path,
-    output: Path,
+    work: Work,
 ) -> None:
-    with finishing(work, output) as done:
+    with finishing(work) as done:
         model.save_pretrained(done, safe_serialization=True)
         inputs.tokenizer.model_max_length = inputs.max_length
         inputs.tokenizer.save_pretrained(done)

@@ -27,9 +27,8 @@ from bertedge.pretrain.record import PRETRAINING, Pretraining, TextFile
 from bertedge.pretrain.rows import cut
 from bertedge.pretrain.vocabulary import train_tokenizer
 from bertedge.progress import Progress
-from bertedge.staging import check_output
 from bertedge.training.quiet import quiet
-from bertedge.training.work import finishing, prepare, working
+from bertedge.training.work import Work, check_place, finishing, prepare, working
 
 MOST_HELD_OUT = 500
 """Rows; measuring takes a share of the run's time."""
@@ -63,7 +62,7 @@ def pretrain(
     was interrupted. In a distributed launch the processes other than the first return None.
     Raises a BertedgeError for each mistake.
     """
-    check_output(recipe.output, overwrite=overwrite)
+    check_place(recipe.output, (*recipe.text, recipe.model), overwrite=overwrite)
     with quiet():
         launch = accelerate.PartialState(cpu=not torch.cuda.is_available())
         first = launch.is_main_process
@@ -74,14 +73,15 @@ def pretrain(
             settings = _settings(recipe)
             prepare(recipe.output, settings, overwrite=overwrite, resume=resume)
         launch.wait_for_everyone()
-        with working(recipe.output, first=first) as work:
+        with working(recipe.output, first=first, overwrite=overwrite) as work:
             with launch.main_process_first():
-                start = base or _new(recipe, work, progress)
-                if first and not (work / "corpus" / "documents.npy").exists():
+                start = base or _new(recipe, work.folder, progress)
+                corpus = work.folder / "corpus"
+                if first and not (corpus / "documents.npy").exists():
                     native = start.tokenizer.backend_tokenizer
                     report = RowReport(policy=recipe.bad_rows)
                     text = corpora.read_text(recipe.text, report)
-                    corpora.tokenize(text, native, work / "corpus", progress)
+                    corpora.tokenize(text, native, corpus, progress)
                     if found := report.summary():
                         progress.say(found)
             return _run(recipe, start, work, progress, first=first)
@@ -135,10 +135,10 @@ def _settings(recipe: Recipe) -> dict[str, object]:
 
 
 def _run(
-    recipe: Recipe, start: Start, work: Path, progress: Progress, *, first: bool
+    recipe: Recipe, start: Start, work: Work, progress: Progress, *, first: bool
 ) -> Pretrained | None:
     checkpoints.use_threads()
-    corpus = corpora.open_corpus(work / "corpus")
+    corpus = corpora.open_corpus(work.folder / "corpus")
     rows = cut(
         corpus,
         max_length=recipe.max_length,
@@ -159,12 +159,12 @@ def _run(
         frame=frame,
         held_out=hold_out(rows, parts.held_out, frame, seed=recipe.seed),
     )
-    trained = training.train(recipe, material, work, progress)
+    trained = training.train(recipe, material, work.folder, progress)
     accelerate.PartialState().wait_for_everyone()
     if not first:
         return None
     record = _record(recipe, start, corpus, material, trained)
-    _write(model, start.tokenizer, record, work, recipe.output)
+    _write(model, start.tokenizer, record, work)
     return Pretrained(output=recipe.output, record=record)
 
 
@@ -220,10 +220,9 @@ def _write(
     model: transformers.PreTrainedModel,
     tokenizer: transformers.PreTrainedTokenizerFast,
     record: Pretraining,
-    work: Path,
-    output: Path,
+    work: Work,
 ) -> None:
-    with finishing(work, output) as done:
+    with finishing(work) as done:
         model.save_pretrained(done, safe_serialization=True)
         tokenizer.save_pretrained(done)
         (done / PRETRAINING).write_text(records.to_json(record), encoding="utf-8")

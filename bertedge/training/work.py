@@ -3,16 +3,34 @@
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from bertedge import records
 from bertedge.errors import OutputError, SettingError
-from bertedge.staging import replace_folder, writing
+from bertedge.overwriting import check_apart
+from bertedge.staging import check_folder, publish, writing
 
 SETTINGS = "settings.json"
 STATE = "trainer_state.json"
 """What Trainer writes last into a checkpoint: with it, the checkpoint is whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Where a run lives until it is finished, and what becomes of it then."""
+
+    folder: Path
+    output: Path
+    overwrite: bool
+
+
+def check_place(output: Path, inputs: Iterable[Path | str | None], *, overwrite: bool) -> None:
+    """Raise OutputError where a run cannot be written to `output`, or would cost an input."""
+    inputs = tuple(inputs)
+    check_folder(output, overwrite=overwrite, inputs=inputs)
+    check_apart(work_folder(output), inputs)
 
 
 def work_folder(output: Path) -> Path:
@@ -50,15 +68,15 @@ def prepare(output: Path, settings: Mapping[str, object], *, overwrite: bool, re
 
 
 @contextlib.contextmanager
-def working(output: Path, *, first: bool) -> Iterator[Path]:
-    """Yield the work folder; a block that fails leaves it only where it can be resumed from.
+def working(output: Path, *, first: bool, overwrite: bool) -> Iterator[Work]:
+    """Yield the place to work in; a block that fails leaves it only where it can be resumed from.
 
     `first`: of the processes of a launch, the one that tidies up.
     """
     work = work_folder(output)
     try:
         with writing(output):
-            yield work
+            yield Work(folder=work, output=output, overwrite=overwrite)
     except BaseException as error:
         resumable = newest_state(work) is not None
         if first and not resumable:
@@ -69,16 +87,16 @@ def working(output: Path, *, first: bool) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def finishing(work: Path, output: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the name `output` when the block ends well.
+def finishing(work: Work) -> Iterator[Path]:
+    """Yield the path of a folder to make, which becomes the output when the block ends well.
 
-    The work folder is given up then.
+    The work folder is given up then. Raises OutputError as `publish` does.
     """
-    done = work / "done"
+    done = work.folder / "done"
     shutil.rmtree(done, ignore_errors=True)
     yield done
-    replace_folder(done, output)
-    shutil.rmtree(work)
+    publish(done, work.output, overwrite=work.overwrite)
+    shutil.rmtree(work.folder)
 
 
 def newest_state(work: Path) -> str | None:

@@ -115,9 +115,15 @@ def test_what_is_no_file_with_content_is_refused(write, tmp_path: Path) -> None:
         check_file(tmp_path / ("x" * 300))
 
 
-@pytest.mark.usefixtures("permissions_hold")
-def test_a_file_that_may_not_be_read_is_a_clear_error(write) -> None:
-    path = write("a.txt", "x")
+def test_a_file_that_may_not_be_read_is_a_clear_error(
+    anyones_folder: Path, as_ordinary_user
+) -> None:
+    path = anyones_folder / "a.txt"
+    path.write_text("x")
     path.chmod(0)
-    with pytest.raises(DataError, match="cannot be read: Permission denied"):
-        list(read_lines(path))
+
+    def read() -> None:
+        with pytest.raises(DataError, match="cannot be read: Permission denied"):
+            list(read_lines(path))
+
+    as_ordinary_user(read)

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -193,14 +194,18 @@ def test_an_existing_output_is_refused_and_replaced_on_demand(
     base: Path, texts: dict[str, Path], tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
-    output.mkdir()
-    (output / "config.json").write_text("mine")
-    (output / "more").touch()
+    finetune(recipe(texts, base, output, epochs=1), Silent())
+    before = (output / "training.json").read_text()
     with pytest.raises(OutputError, match="exists already"):
-        finetune(recipe(texts, base, output, epochs=1), Silent())
-    assert (output / "config.json").read_text() == "mine"
-    finetune(recipe(texts, base, output, epochs=1), Silent(), overwrite=True)
-    assert not (output / "more").exists() and (output / "model.safetensors").exists()
+        finetune(recipe(texts, base, output, epochs=1, seed=1), Silent())
+    assert (output / "training.json").read_text() == before
+    finetune(recipe(texts, base, output, epochs=1, seed=1), Silent(), overwrite=True)
+    assert '"seed": 1' in (output / "training.json").read_text()
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in output.iterdir()}
+    assert modes == {stat.S_IMODE(output.stat().st_mode) & 0o666}
+    (output / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"holds 'notes\.txt'"):
+        finetune(recipe(texts, base, output, epochs=1), Silent(), overwrite=True)
 
 
 def command(files: dict[str, Path], base: Path, output: Path, *more: str) -> list[str]:
