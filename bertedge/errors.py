@@ -12,7 +12,16 @@
     └── StoppedError        Ctrl-C in work that can be resumed
 
 Messages say what is wrong with the value, what was found, and what to do next, in one line.
+
+What a library raises becomes one of these at one border, `library_errors`.
 """
+
+import contextlib
+import errno
+from collections.abc import Iterator
+
+LONGEST = 300
+"""Characters of a message, whatever the input was."""
 
 
 class BertedgeError(Exception):
@@ -29,6 +38,9 @@ class DataError(BertedgeError):
 
 class CheckpointError(BertedgeError):
     """A checkpoint is missing, incomplete or of a kind that is not supported."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shorten(message, LONGEST))
 
 
 class BundleError(BertedgeError):
@@ -61,13 +73,54 @@ class StoppedError(BertedgeError):
     """The user stopped work that was saved and can be resumed."""
 
 
-def first_line(error: BaseException) -> str:
-    """Give the first line of what a library's error says, or its class where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-
-
 def shorten(text: str, most: int = 120) -> str:
-    """Cut the middle out of a value that a message shows, and write out what does not print."""
-    if len(text) > most:
-        text = f"{text[: most * 2 // 3]} … {text[-(most // 3) :]}"
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    """Cut the middle out of a value that a message shows, and write out what does not print.
+
+    The end of a message says what to do, so it stays; control characters could move a
+    terminal's cursor. The result has at most `most` characters.
+    """
+    # Cut first: the text may be a file's content. No escape is longer than ten characters.
+    text = _cut(text, 10 * most)
+    return _cut("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text), most)
+
+
+def first_line(error: BaseException | str, most: int = 120) -> str:
+    """Return the first line of a library's error, or its class where it says nothing."""
+    text = str(error).strip()
+    return shorten(text.splitlines()[0] if text else type(error).__name__, most)
+
+
+@contextlib.contextmanager
+def library_errors(what: str, remedy: str = "") -> Iterator[None]:
+    """Turn what a library raises in the block into "`what`: its first line; `remedy`".
+
+    Raises CheckpointError. Ours pass, and so does a lack of memory or disk, which is no fault
+    of the checkpoint. A panic of a library in Rust is a BaseException that only its name tells.
+    """
+    try:
+        yield
+    except (BertedgeError, MemoryError):
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE):
+            raise
+        raise CheckpointError(_told(what, error, remedy)) from error
+    except Exception as error:
+        raise CheckpointError(_told(what, error, remedy)) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise CheckpointError(_told(what, error, remedy)) from error
+
+
+def _told(what: str, error: BaseException, remedy: str) -> str:
+    # The name of a key says nothing alone.
+    line = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else error
+    return f"{what}: {first_line(line)}" + (f"; {remedy}" if remedy else "")
+
+
+def _cut(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    end = most // 3
+    return f"{text[: most - end - 3]} … {text[len(text) - end :]}"

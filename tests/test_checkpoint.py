@@ -59,6 +59,8 @@ def test_the_problem_type_is_what_transformers_takes_it_for(
     names = {i: f"L{i}" for i in range(labels)}
     ids = {name: i for i, name in names.items()}
     change(checkpoint / "config.json", id2label=names, label2id=ids, problem_type=said)
+    config = transformers.AutoConfig.from_pretrained(checkpoint)
+    transformers.BertForSequenceClassification(config).save_pretrained(checkpoint)
     assert open_checkpoint(str(checkpoint)).decision == Decision(problem_type=expected)
 
 
@@ -150,8 +152,8 @@ def spoil_training(folder: Path) -> None:
         (spoil_head, "is a BertModel without a head for a task; fine-tune it first"),
         (spoil_lone_label, "has the one label 'score' for every text; set problem_type"),
         (spoil_values, "gives 3 values to a text; regression to one is supported"),
-        (spoil_problem, "config.json cannot be read: The config parameter `problem_type`"),
-        (spoil_tokenizer, "has no tokenizer that can be loaded"),
+        (spoil_problem, "config.json: problem_type is 'ranking'; it must be one of single_label"),
+        (spoil_tokenizer, "has no tokenizer: vocab.txt and tokenizer.json are missing"),
         (spoil_tokenizer_json, "has no tokenizer that can be loaded"),
         (spoil_cut, "model.safetensors is damaged"),
         (spoil_training, "training.json is damaged"),
@@ -213,7 +215,7 @@ def test_a_hub_id_without_a_hub_says_so(monkeypatch: pytest.MonkeyPatch) -> None
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(CheckpointError, match="no directory here, and the model hub did not give"):
+    with pytest.raises(CheckpointError, match="no directory here and is not in the hub's cache"):
         fetch("bertedge-no-such-owner/no-such-model")
 
 

@@ -49,9 +49,10 @@ def optimum_model(task: Task) -> Any:
 def _export(request: Export, folder: Path) -> Path:
     import transformers
 
-    model = optimum_model(request.task).from_pretrained(request.checkpoint, export=True)
+    own = {"local_files_only": True, "trust_remote_code": False}
+    model = optimum_model(request.task).from_pretrained(request.checkpoint, export=True, **own)
     model.save_pretrained(folder)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(request.checkpoint)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(request.checkpoint, **own)
     for place in (folder, folder.with_name(INT8)):  # the engines read it beside their graph
         tokenizer.save_pretrained(place)
     return folder / "model.onnx"
@@ -94,7 +95,7 @@ def _try(what: str, problems: list[str], make: Callable[[], Path]) -> Path | Non
     try:
         return make()
     except Exception as error:  # whatever Optimum raises: the other graphs are made all the same
-        problems.append(f"{what}: {first_line(error)[:200]}")
+        problems.append(f"{what}: {first_line(error, 200)}")
         return None
 
 

@@ -183,6 +183,8 @@ def _engine(request: Open, *, compiled: bool) -> "TorchEngine":
     model = AUTO_MODELS[request.task].from_pretrained(
         request.path,
         use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
         dtype=getattr(torch, TORCH_DTYPES[request.precision]),
     )
     if request.pooling is not None:

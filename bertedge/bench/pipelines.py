@@ -109,6 +109,8 @@ def load_transformers(request: Open) -> Piped:
         request.path,
         tokenizer=tokenizer,
         device=0 if request.device == "cuda" else "cpu",
+        trust_remote_code=False,
+        model_kwargs={"use_safetensors": True, "local_files_only": True},
         **_options(request.task),
     )
     return _piped(request, pipeline, model=None, runs_on="PyTorch, by transformers' pipeline")
@@ -126,10 +128,16 @@ def load_optimum(request: Open) -> Piped:
         file_name=request.variant,
         session_options=options,
         provider=_PROVIDERS[request.device],
+        local_files_only=True,
+        trust_remote_code=False,
     )
     tokenizer = _tokenizer(request)
     pipeline = transformers.pipeline(
-        request.task.value, model, tokenizer=tokenizer, **_options(request.task)
+        request.task.value,
+        model,
+        tokenizer=tokenizer,
+        trust_remote_code=False,
+        **_options(request.task),
     )
     return _piped(request, pipeline, model=model, runs_on=_PROVIDERS[request.device])
 
@@ -149,7 +157,10 @@ def _tokenizer(request: Open) -> Any:
     import transformers
 
     return transformers.AutoTokenizer.from_pretrained(
-        Path(request.path), model_max_length=request.max_length
+        Path(request.path),
+        model_max_length=request.max_length,
+        local_files_only=True,
+        trust_remote_code=False,
     )
 
 

@@ -16,6 +16,8 @@ from bertedge.bench.protocol import Answer, ProtocolError, Request, decode_answe
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 """Of OpenMP and MKL (PyTorch) and rayon (tokenizers); onnxruntime is told by its session."""
+OFFLINE = {"HF_HUB_OFFLINE": "1"}
+"""What is measured lies here: the checkpoint was opened before."""
 GRACE_S = 2.0
 FLUSH_S = 0.1
 """After a process has ended, for what it said last to be read."""
@@ -45,7 +47,7 @@ class Worker:
                 text=True,
                 encoding="utf-8",
                 errors="replace",
-                env=os.environ | thread_variables(threads),
+                env=os.environ | thread_variables(threads) | OFFLINE,
                 start_new_session=True,  # Ctrl-C reaches bench alone, which then ends the group
             )
         except OSError as error:

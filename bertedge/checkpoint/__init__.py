@@ -1,19 +1,17 @@
 """A Hugging Face checkpoint: what it is, how it was trained, and its logits from PyTorch."""
 
+from bertedge.checkpoint.config import ARCHITECTURES
 from bertedge.checkpoint.embedding import add_pooling
 from bertedge.checkpoint.engine import TorchEngine, logits_of, use_threads
-from bertedge.checkpoint.folder import (
-    ARCHITECTURES,
-    fetch,
-    load_tokenizer,
-    longest_input,
-    read_config,
-)
+from bertedge.checkpoint.folder import fetch
 from bertedge.checkpoint.opening import (
     AUTO_MODELS,
     SPAN_LABELS,
+    Base,
     Checkpoint,
+    load_base,
     load_model,
+    open_base,
     open_checkpoint,
     usual_length,
 )
@@ -24,6 +22,7 @@ __all__ = [
     "AUTO_MODELS",
     "SPAN_LABELS",
     "TRAINING",
+    "Base",
     "Checkpoint",
     "DataFile",
     "Setting",
@@ -31,12 +30,11 @@ __all__ = [
     "Training",
     "add_pooling",
     "fetch",
+    "load_base",
     "load_model",
-    "load_tokenizer",
     "logits_of",
-    "longest_input",
+    "open_base",
     "open_checkpoint",
-    "read_config",
     "read_training",
     "use_threads",
     "usual_length",

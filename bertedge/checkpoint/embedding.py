@@ -1,14 +1,14 @@
 """An encoder whose logits are the embeddings of texts: hidden states, pooled and normalized."""
 
-import json
+import reprlib
 from pathlib import Path
-from typing import Any
 
 import torch
 import transformers
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from bertedge.errors import CheckpointError
+from bertedge.checkpoint.files import read_json, read_object, shown
+from bertedge.errors import CheckpointError, shorten
 from bertedge.tasks import Pooling, PoolingMode
 
 MODULES = "modules.json"
@@ -19,6 +19,8 @@ _MODES = {
     "pooling_mode_cls_token": PoolingMode.CLS,
 }
 _MODE = "pooling_mode"
+_LEAST = 3
+"""Tokens of a text: a piece between [CLS] and [SEP]."""
 
 
 class Embedder(transformers.PreTrainedModel):
@@ -59,26 +61,61 @@ def read_pooling(folder: Path) -> Pooling:
 
     CheckpointError where it does something that is not done here.
     """
-    if not (folder / MODULES).exists():
+    path = folder / MODULES
+    if not path.exists():
         return Pooling()
-    modules = {str(each["type"]).rpartition(".")[2]: each for each in _read(folder / MODULES)}
+    modules = _modules(path)
     strange = sorted(set(modules) - {"Transformer", "Pooling", "Normalize"})
     if strange:
         raise CheckpointError(
-            f"{folder / MODULES} puts {', '.join(strange)} behind the encoder, which is not "
-            "supported; choose a model that ends with Pooling and Normalize"
+            f"{shown(path)} puts {shorten(', '.join(strange), 60)} behind the encoder, which is "
+            "not supported; choose a model that ends with Pooling and Normalize"
         )
     mode = PoolingMode.MEAN
     if "Pooling" in modules:
-        mode = _mode(folder / str(modules["Pooling"]["path"]) / "config.json")
+        mode = _mode(_inside(folder, modules["Pooling"]) / "config.json")
     return Pooling(mode=mode, normalized="Normalize" in modules)
 
 
 def read_length(folder: Path) -> int | None:
     """Read at how many tokens sentence-transformers cuts texts; None where it does not say."""
     path = folder / LENGTH
-    length = _read(path).get("max_seq_length") if path.exists() else None
-    return None if length is None else int(length)
+    length = read_object(path).get("max_seq_length") if path.exists() else None
+    if length is None:
+        return None
+    if not isinstance(length, int) or isinstance(length, bool) or length < _LEAST:
+        raise CheckpointError(
+            f"{shown(path)}: max_seq_length is {reprlib.repr(length)}; it must be a whole number "
+            f"from {_LEAST} up"
+        )
+    return length
+
+
+def _modules(path: Path) -> dict[str, str]:
+    """Read the folder of each kind of module."""
+    rows = read_json(path)
+    known = isinstance(rows, list) and all(
+        isinstance(row, dict)
+        and isinstance(row.get("type"), str)
+        and isinstance(row.get("path"), str)
+        for row in rows
+    )
+    if not known:
+        raise CheckpointError(
+            f"{shown(path)} is no list of modules with type and path; copy the model again"
+        )
+    assert isinstance(rows, list)
+    return {row["type"].rpartition(".")[2]: row["path"] for row in rows}
+
+
+def _inside(folder: Path, name: str) -> Path:
+    plain = Path(name).name == name and name not in ("", ".", "..") and "\0" not in name
+    if not plain:
+        raise CheckpointError(
+            f"{shown(folder / MODULES)} names {shown(name)}, which is not a folder beside it; "
+            "copy the model again"
+        )
+    return folder / name
 
 
 def _pool(hidden: torch.Tensor, mask: torch.Tensor, mode: PoolingMode) -> torch.Tensor:
@@ -91,20 +128,14 @@ def _pool(hidden: torch.Tensor, mask: torch.Tensor, mode: PoolingMode) -> torch.
 
 
 def _mode(path: Path) -> PoolingMode:
-    data = _read(path)
+    data = read_object(path)
     told = [name for name, on in data.items() if name.startswith(_MODE) and on is True]
-    if data.get(_MODE) in tuple(PoolingMode):
-        return PoolingMode(data[_MODE])
+    asked = data.get(_MODE)
+    if isinstance(asked, str) and asked in tuple(PoolingMode):
+        return PoolingMode(asked)
     if len(told) != 1 or told[0] not in _MODES:
-        asked = data.get(_MODE) or ", ".join(told) or "nothing"
+        what = reprlib.repr(asked) if asked else shorten(", ".join(told), 60) or "nothing"
         raise CheckpointError(
-            f"{path} asks for {asked}; mean or cls alone is supported: choose with --pooling"
+            f"{shown(path)} asks for {what}; mean or cls alone is supported: choose with --pooling"
         )
     return _MODES[told[0]]
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); copy the model again") from None

@@ -1,102 +1,82 @@
-"""What lies in a checkpoint's directory: config, tokenizer and weights, found and read."""
+"""What a checkpoint's directory is: a model that can be read, or what must be done first."""
 
 import hashlib
-import json
-import re
 from pathlib import Path
 
-import numpy as np
 import transformers
-from safetensors import SafetensorError, safe_open
 
 from bertedge.bundle import Source, hash_file
-from bertedge.errors import CheckpointError, first_line
-from bertedge.staging import way_back
+from bertedge.checkpoint.files import check_files, shown
+from bertedge.checkpoint.hub import locate
+from bertedge.checkpoint.weights import INDEX, WEIGHTS, count_parameters, weight_files
+from bertedge.errors import CheckpointError
 
-ARCHITECTURES = ("bert", "roberta", "distilbert", "electra")
-"""`model_type` of the checkpoints that are supported; MiniLM is a bert."""
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth")
+_OTHERS = (
+    (
+        ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth"),
+        "as a pickle ({}), which can run any code when loaded; save it as safetensors: "
+        "model.save_pretrained(directory)",
+    ),
+    (
+        ("tf_model.h5", "flax_model.msgpack", "*.ckpt.index", "saved_model.pb"),
+        "for TensorFlow or Flax ({}); convert them: AutoModel.from_pretrained(directory, "
+        "from_tf=True or from_flax=True), then save_pretrained(directory)",
+    ),
+    (("*.gguf",), "as GGUF ({}); give the checkpoint that it was made from"),
+    (
+        ("*.onnx", "onnx/*.onnx"),
+        "as an ONNX graph ({}); give the checkpoint that it was exported from",
+    ),
+)
+"""Weights that are not read, and the way to some that are."""
+_ADAPTER = "adapter_config.json"
 
 
 def fetch(name: str) -> Path:
-    """Return the directory of a checkpoint, downloading it where `name` is a hub id.
+    """Return the directory of a checkpoint, downloading it where `name` is a model of the hub.
 
-    Its config and safetensors weights are there; CheckpointError says what is missing.
+    Its config and safetensors weights are there, and every file of it that is read is a plain
+    one; CheckpointError says what is missing.
     """
-    folder = Path(name)
-    if not folder.exists():
-        if hint := way_back(folder):
-            raise CheckpointError(f"{name} does not exist{hint}")
-        folder = _download(name)
+    folder = locate(name)
+    told = shown(name)
     if not folder.is_dir():
-        raise CheckpointError(f"{name} is a file; give the checkpoint's directory")
+        raise CheckpointError(f"{told} is a file; give the checkpoint's directory")
     if (folder / "bertedge.json").exists():
-        raise CheckpointError(f"{name} is a bundle; give the checkpoint that it was made from")
+        raise CheckpointError(f"{told} is a bundle; give the checkpoint that it was made from")
+    if (folder / _ADAPTER).exists():
+        raise CheckpointError(
+            f"{told} is an adapter (LoRA), not a whole model; merge it first with peft: "
+            "AutoPeftModelForSequenceClassification.from_pretrained(directory)"
+            ".merge_and_unload().save_pretrained(merged)"
+        )
+    weights = any((folder / each).exists() for each in (WEIGHTS, INDEX))
+    if not weights:
+        _refuse_others(folder, told)
     if not (folder / "config.json").exists():
-        raise CheckpointError(f"{name} is no checkpoint: it has no config.json")
-    if not any((folder / weights).exists() for weights in _WEIGHTS):
-        pickled = [pickle for pickle in _PICKLES if (folder / pickle).exists()]
-        if pickled:
-            raise CheckpointError(
-                f"{name} holds its weights as a pickle ({pickled[0]}), which can run any code "
-                "when loaded; save it as safetensors: model.save_pretrained(directory)"
-            )
-        raise CheckpointError(f"{name} has no weights: model.safetensors is missing")
+        raise CheckpointError(f"{told} is no checkpoint: it has no config.json{_inside(folder)}")
+    if not weights:
+        raise CheckpointError(f"{told} has no weights: {WEIGHTS} is missing")
+    check_files(folder)
     return folder
 
 
-def read_config(folder: Path) -> transformers.PretrainedConfig:
-    """Read `config.json`; CheckpointError where it is damaged or of another architecture."""
-    try:
-        data = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        kind = data.get("model_type") if isinstance(data, dict) else None
-        if kind not in ARCHITECTURES:
-            raise CheckpointError(
-                f"{folder} has the architecture {kind!r}; supported are {', '.join(ARCHITECTURES)}"
-            )
-        return transformers.AutoConfig.from_pretrained(folder)
-    except (ValueError, TypeError, KeyError, OSError) as error:
-        raise CheckpointError(
-            f"{folder}/config.json cannot be read: {first_line(error)}"
-        ) from error
+def _refuse_others(folder: Path, told: str) -> None:
+    for patterns, how in _OTHERS:
+        found = next((path for each in patterns for path in sorted(folder.glob(each))), None)
+        if found is not None:
+            raise CheckpointError(f"{told} holds its weights {how.format(shown(found.name))}")
 
 
-def load_tokenizer(folder: Path, *, words: bool = False) -> transformers.PreTrainedTokenizerFast:
-    """Load the checkpoint's fast tokenizer; `words` prepares byte-level ones for split words."""
-    try:
-        if words:
-            kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
-            if kind == "roberta":
-                return transformers.AutoTokenizer.from_pretrained(folder, add_prefix_space=True)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    except Exception as error:  # tokenizers raises bare Exception for a damaged file
-        raise CheckpointError(
-            f"{folder} has no tokenizer that can be loaded: {first_line(error)}"
-        ) from error
-    if not tokenizer.is_fast or tokenizer.pad_token_id is None:
-        raise CheckpointError(f"{folder} needs a fast tokenizer (tokenizer.json) with a pad token")
-    return tokenizer
-
-
-def longest_input(
-    config: transformers.PretrainedConfig, tokenizer: transformers.PreTrainedTokenizerFast
-) -> int:
-    """Count the tokens that the architecture has positions for."""
-    positions = int(config.max_position_embeddings)
-    if config.model_type == "roberta":  # its positions start after the padding index
-        positions -= int(config.pad_token_id) + 1
-    return min(positions, int(tokenizer.model_max_length))
+def _inside(folder: Path) -> str:
+    """Name a checkpoint in the directory, where someone gave the directory of several."""
+    found = next((path.parent for path in sorted(folder.glob("*/config.json"))), None)
+    return f"; did you mean {shown(found)}?" if found else ""
 
 
 def read_source(folder: Path, config: transformers.PretrainedConfig, name: str) -> Source:
-    """Describe the model: its sizes and the hash of its weights; CheckpointError if damaged."""
-    files = sorted(folder.glob("model*.safetensors"))
-    try:
-        parameters = sum(_count_parameters(path) for path in files)
-    except SafetensorError as error:
-        raise CheckpointError(f"{files[0]} is damaged: {first_line(error)}") from error
-    hashes = [hash_file(path) for path in files]
+    """Describe the model: its sizes and the hash of its weights."""
+    hashes = [hash_file(path) for path in weight_files(folder)]
     return Source(
         name=plain_name(name),
         architecture=config.model_type,
@@ -104,7 +84,7 @@ def read_source(folder: Path, config: transformers.PretrainedConfig, name: str) 
         hidden_size=int(config.hidden_size),
         heads=int(config.num_attention_heads),
         vocabulary=int(config.vocab_size),
-        parameters=parameters,
+        parameters=count_parameters(folder),
         sha256=hashes[0]
         if len(hashes) == 1
         else hashlib.sha256("".join(hashes).encode()).hexdigest(),
@@ -114,24 +94,3 @@ def read_source(folder: Path, config: transformers.PretrainedConfig, name: str) 
 def plain_name(name: str) -> str:
     """Shorten the path of a directory to its own name; a hub id stays as it is."""
     return Path(name).resolve().name if Path(name).is_dir() else name
-
-
-def _download(name: str) -> Path:
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
-        raise CheckpointError(f"{name} does not exist; give a checkpoint's directory or a hub id")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(
-            snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"])
-        )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{name} is no directory here, and the model hub did not give it: {first_line(error)}"
-        ) from error
-
-
-def _count_parameters(path: Path) -> int:
-    with safe_open(path, "numpy") as tensors:
-        return sum(int(np.prod(tensors.get_slice(key).get_shape())) for key in tensors.keys())  # noqa: SIM118

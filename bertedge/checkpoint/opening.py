@@ -1,27 +1,25 @@
 """A Hugging Face checkpoint: its task, labels and lengths, settled; and its model."""
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from transformers.utils import logging
 
 from bertedge.bundle import Source
+from bertedge.checkpoint.config import read_config
 from bertedge.checkpoint.embedding import MODULES, add_pooling, read_length, read_pooling
-from bertedge.checkpoint.folder import (
-    fetch,
-    load_tokenizer,
-    longest_input,
-    plain_name,
-    read_config,
-    read_source,
-)
-from bertedge.checkpoint.training import Training, read_training
-from bertedge.errors import CheckpointError, first_line
+from bertedge.checkpoint.files import shown
+from bertedge.checkpoint.folder import fetch, plain_name, read_source
+from bertedge.checkpoint.tokenizer import load_tokenizer, longest_input
+from bertedge.checkpoint.training import TRAINING, Training, read_training
+from bertedge.checkpoint.weights import check_weights
+from bertedge.errors import CheckpointError, library_errors, shorten
 from bertedge.heads import has_intents, split_heads
 from bertedge.tasks import Decision, Pooling, PoolingMode, ProblemType, Task
 
@@ -68,6 +66,17 @@ class Checkpoint:
     source: Source
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """An opened model to train from; its weights are not loaded yet."""
+
+    folder: Path
+    config: transformers.PretrainedConfig
+    tokenizer: transformers.PreTrainedTokenizerFast
+    longest: int
+    """Tokens that it reads at most."""
+
+
 def open_checkpoint(
     name: str, task: Task | None = None, *, pooling: PoolingMode | None = None
 ) -> Checkpoint:
@@ -75,7 +84,7 @@ def open_checkpoint(
 
     `task` settles what the config leaves open; `pooling` wins over what the folder says of it.
     Raises CheckpointError for a checkpoint that is missing, incomplete, pickled, without a head
-    for the task, or of an unsupported architecture.
+    for the task, of an unsupported architecture, or with a value or a weight that cannot be.
     """
     folder = fetch(name)
     config = read_config(folder)
@@ -83,12 +92,16 @@ def open_checkpoint(
     training = None if task is Task.FEATURE_EXTRACTION else read_training(folder)
     found = training.task if training else _task_of(config, folder, task)
     if task is not None and task != found:
-        raise CheckpointError(f"{name} is a checkpoint for {found}, not for {task}")
+        raise CheckpointError(f"{shown(name)} is a checkpoint for {found}, not for {task}")
     embeds = found is Task.FEATURE_EXTRACTION
     labels = _labels_of(config, found)
     decision = training.decision if training else Decision(problem_type=_problem_of(config))
-    _check_labels(name, found, labels, decision.problem_type)
-    tokenizer = load_tokenizer(folder)
+    _check_labels(shown(name), found, labels, decision.problem_type)
+    tokenizer = load_tokenizer(folder, config)
+    longest = longest_input(config, tokenizer)
+    if training:
+        _check_training(folder, training, labels, longest)
+    check_weights(folder, config, AUTO_MODELS[found], whole=True)
     backend = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.no_truncation()
@@ -100,7 +113,7 @@ def open_checkpoint(
         pair=training.pair if training else found is Task.QUESTION_ANSWERING,
         max_length=training.max_length
         if training
-        else usual_length(found, _longest(folder, longest_input(config, tokenizer), embeds=embeds)),
+        else usual_length(found, _longest(folder, longest, embeds=embeds)),
         pad_token_id=int(tokenizer.pad_token_id),
         decision=decision,
         pooling=_pooling(folder, pooling) if embeds else None,
@@ -115,30 +128,58 @@ def usual_length(task: Task, longest: int) -> int:
     return min(longest, LONGEST_WINDOW) if task is Task.QUESTION_ANSWERING else longest
 
 
+def open_base(name: str, *, words: bool = False) -> Base:
+    """Read a model to train from, of a directory or hub id; `words` as for `load_tokenizer`.
+
+    Raises CheckpointError as `open_checkpoint`, but asks for no head and no task.
+    """
+    folder = fetch(name)
+    config = read_config(folder)
+    tokenizer = load_tokenizer(folder, config, words=words)
+    longest = longest_input(config, tokenizer)
+    check_weights(folder, config, transformers.AutoModel, whole=False)
+    return Base(folder=folder, config=config, tokenizer=tokenizer, longest=longest)
+
+
+def load_base(
+    folder: Path, config: transformers.PretrainedConfig, kind: Any
+) -> tuple[transformers.PreTrainedModel, set[str]]:
+    """Load weights to train on, fp32, by an Auto class; give the names of what is made new."""
+    model, info = _load(folder, config, kind, ignore_mismatched_sizes=True)
+    return model, {*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])}
+
+
 def load_model(checkpoint: Checkpoint) -> transformers.PreTrainedModel:
     """Load the weights, fp32, in evaluation mode; CheckpointError where any are missing."""
-    try:
-        with _unsaid():
-            model, info = AUTO_MODELS[checkpoint.task].from_pretrained(
-                checkpoint.folder,
-                use_safetensors=True,
-                output_loading_info=True,
-                dtype=torch.float32,
-            )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{checkpoint.folder} cannot be loaded: {first_line(error)}"
-        ) from error
+    config = read_config(checkpoint.folder)
+    model, info = _load(checkpoint.folder, config, AUTO_MODELS[checkpoint.task])
     missing = sorted(info["missing_keys"])
     if checkpoint.pooling is not None:
         model = add_pooling(model, checkpoint.pooling)
         missing = [name for name in missing if not name.startswith("pooler.")]
     if missing:
         raise CheckpointError(
-            f"{checkpoint.folder} lacks {len(missing)} of its tensors, such as {missing[0]}; "
-            "the file is incomplete, or the model was never fine-tuned"
+            f"{shown(checkpoint.folder)} lacks {len(missing)} of its tensors, such as "
+            f"{missing[0]}; the file is incomplete, or the model was never fine-tuned"
         )
     return model.eval()
+
+
+def _load(
+    folder: Path, config: transformers.PretrainedConfig, kind: Any, **options: bool
+) -> tuple[transformers.PreTrainedModel, dict[str, Any]]:
+    with library_errors(f"{shown(folder)} cannot be loaded"), _unsaid():
+        model, info = kind.from_pretrained(
+            folder,
+            config=config,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            dtype=torch.float32,
+            **options,
+        )
+    return model, info
 
 
 @contextlib.contextmanager
@@ -163,9 +204,9 @@ def _task_of(config: transformers.PretrainedConfig, folder: Path, asked: Task | 
         return Task.FEATURE_EXTRACTION
     if task is None:
         raise CheckpointError(
-            f"{folder} is a {', '.join(names) or 'model'} without a head for a task; fine-tune it "
-            f"first: bertedge finetune --model {folder} …, or take its embeddings with --task "
-            f"{Task.FEATURE_EXTRACTION}"
+            f"{shown(folder)} is a {shorten(', '.join(names), 60) or 'model'} without a head for "
+            "a task; fine-tune it first: bertedge finetune --model DIRECTORY …, or take its "
+            f"embeddings with --task {Task.FEATURE_EXTRACTION}"
         )
     joint = task is Task.TOKEN_CLASSIFICATION and has_intents(_labels_of(config, task))
     return Task.INTENT_SLOTS if joint else task
@@ -197,14 +238,40 @@ def _problem_of(config: transformers.PretrainedConfig) -> ProblemType:
     return ProblemType.REGRESSION if config.num_labels == 1 else ProblemType.SINGLE_LABEL
 
 
+def _check_training(
+    folder: Path, training: Training, labels: tuple[str, ...], longest: int
+) -> None:
+    """Hold training.json against the model beside it."""
+    path = shown(folder / TRAINING)
+    if training.labels != labels and training.task is not Task.QUESTION_ANSWERING:
+        odd = next(iter(set(labels) ^ set(training.labels)), "another order")
+        raise CheckpointError(
+            f"{path} has other labels than config.json (see {shorten(odd, 40)!r}); copy the "
+            "checkpoint again"
+        )
+    if not 1 <= training.max_length <= longest:
+        raise CheckpointError(
+            f"{path}: max_length is {training.max_length:,}; it must be from 1 to {longest:,}"
+        )
+    if not training.decision.temperature > 0:
+        raise CheckpointError(
+            f"{path}: temperature is {training.decision.temperature:g}; it must be above 0"
+        )
+
+
 def _check_labels(
     name: str, task: Task, labels: tuple[str, ...], problem_type: ProblemType
 ) -> None:
+    double = next((label for label, count in Counter(labels).items() if count > 1), None)
+    if double is not None:
+        raise CheckpointError(
+            f"{name}/config.json names two labels {shorten(double, 40)!r}; fix its id2label"
+        )
     if task is Task.INTENT_SLOTS:
         try:
             split_heads(labels)
         except ValueError as error:
-            raise CheckpointError(f"{name}/config.json: {error}; mend its id2label") from None
+            raise CheckpointError(f"{name}/config.json: {error}; fix its id2label") from None
     if task is not Task.TEXT_CLASSIFICATION:
         return
     one, regression = len(labels) == 1, problem_type is ProblemType.REGRESSION

@@ -1,12 +1,12 @@
 """`training.json`: what `finetune` records beside the weights."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from bertedge import records
+from bertedge.checkpoint.files import read_json, shown
 from bertedge.confidence import CalibrationError
-from bertedge.errors import CheckpointError
+from bertedge.errors import CheckpointError, first_line
 from bertedge.examples import Columns
 from bertedge.metrics import AnyScores
 from bertedge.tasks import Decision, Task
@@ -60,9 +60,11 @@ def read_training(folder: Path) -> Training | None:
     path = folder / TRAINING
     if not path.exists():
         return None
+    data = read_json(path)
     try:
-        return records.from_plain(Training, json.loads(path.read_text(encoding="utf-8")))
+        return records.from_plain(Training, data)
     except ValueError as error:
         raise CheckpointError(
-            f"{path} is damaged ({error}); remove it to use the checkpoint without it"
+            f"{shown(path)} is damaged ({first_line(error)}); remove it to use the checkpoint "
+            "without it"
         ) from error

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from bertedge.errors import BertedgeError, CheckpointError, first_line
+from bertedge.errors import library_errors
 
 _LIBRARIES = ("torch", "transformers", "optimum-onnx", "onnx", "onnxruntime", "onnxruntime-gpu")
 
@@ -41,18 +41,12 @@ def quietly(temporary: Path | None = None) -> Iterator[None]:
 def stage(what: str, temporary: Path) -> Iterator[None]:
     """Run a block of library calls quietly; what fails in it becomes one CheckpointError.
 
-    Errors of the operating system pass as they are: a full disk is not the checkpoint's fault.
+    A lack of memory or disk passes as it is: that is not the checkpoint's fault.
     """
-    try:
-        with quietly(temporary):
-            yield
-    except (BertedgeError, OSError, MemoryError):
-        raise
-    except Exception as error:  # whatever torch, Optimum and onnxruntime may raise
-        raise CheckpointError(
-            f"{what} failed: {first_line(error)}; met with {', '.join(libraries())}; "
-            "install the versions in constraints.txt, or try another checkpoint"
-        ) from error
+    remedy = "install the versions in constraints.txt, or try another checkpoint"
+    met = f"met with {', '.join(libraries())}"
+    with library_errors(f"{what} failed", f"{met}; {remedy}"), quietly(temporary):
+        yield
 
 
 def libraries() -> tuple[str, ...]:

@@ -36,23 +36,21 @@ def open_inputs(recipe: Recipe) -> Inputs:
         dev = _open(recipe, recipe.dev, pair=train.pair)
         check_labels(dev, labels, decision)
     teacher = _open_teacher(recipe, train, labels) if recipe.teacher else None
-    base = checkpoints.fetch(recipe.base)
-    config = checkpoints.read_config(base)
-    tokenizer = checkpoints.load_tokenizer(base, words=recipe.task.tags_words)
-    longest = checkpoints.longest_input(config, tokenizer)
+    base = checkpoints.open_base(recipe.base, words=recipe.task.tags_words)
+    longest = base.longest
     if recipe.max_length and recipe.max_length > longest:
         raise SettingError(
             f"max_length is {recipe.max_length}, but {recipe.base} reads {longest} tokens at most"
         )
-    layers = int(config.num_hidden_layers)
+    layers = int(base.config.num_hidden_layers)
     if recipe.layers is not None and recipe.layers > layers:
         raise SettingError(f"layers is {recipe.layers}, but the teacher has {layers}")
     if isinstance(recipe.freeze, int) and recipe.freeze > layers:
         raise SettingError(f"freeze is {recipe.freeze}, but the model has {layers} layers")
     return Inputs(
-        base=base,
-        config=config,
-        tokenizer=tokenizer,
+        base=base.folder,
+        config=base.config,
+        tokenizer=base.tokenizer,
         train=train,
         dev=dev,
         labels=labels,

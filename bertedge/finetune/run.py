@@ -11,13 +11,11 @@ from pathlib import Path
 import accelerate
 import torch
 import transformers
-from safetensors import SafetensorError
 
 import bertedge
 from bertedge import checkpoint as checkpoints
 from bertedge import evaluation, records
 from bertedge.checkpoint import DataFile, Setting, Training
-from bertedge.errors import CheckpointError
 from bertedge.examples import ExampleFile
 from bertedge.finetune import features, training
 from bertedge.finetune.decisions import Settled, settle, settle_questions
@@ -164,19 +162,7 @@ def _load_base(
     config.label2id = {label: i for i, label in enumerate(inputs.labels)}
     texts = recipe.task is Task.TEXT_CLASSIFICATION
     config.problem_type = recipe.problem_type.value if texts else None
-    try:
-        model, found = checkpoints.AUTO_MODELS[recipe.task].from_pretrained(
-            inputs.base,
-            config=config,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        line = str(error).splitlines()[0][:300]
-        raise CheckpointError(f"{recipe.base} cannot be loaded: {line}") from error
-    new = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
+    model, new = checkpoints.load_base(inputs.base, config, checkpoints.AUTO_MODELS[recipe.task])
     set_bias(model, new, recipe, train)
     return model
 

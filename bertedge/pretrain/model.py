@@ -7,10 +7,9 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from torch.nn.functional import cross_entropy
 
-from bertedge.errors import CheckpointError
+from bertedge.checkpoint import load_base
 from bertedge.pretrain.masking import IGNORED
 from bertedge.pretrain.recipe import Size
 
@@ -116,11 +115,8 @@ def make_model(
         kind = transformers.AutoModelForPreTraining
     if base is None:
         return kind.from_config(config)
-    try:
-        return kind.from_pretrained(base, config=config, use_safetensors=True, dtype=torch.float32)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        line = str(error).splitlines()[0][:300]
-        raise CheckpointError(f"{base} cannot be loaded: {line}") from error
+    model, _ = load_base(base, config, kind)
+    return model
 
 
 def set_dropout(model: transformers.PreTrainedModel, share: float) -> None:

@@ -89,13 +89,12 @@ def pretrain(
 
 def _open_base(recipe: Recipe) -> Start:
     assert recipe.model is not None
-    folder = checkpoints.fetch(recipe.model)
-    config = checkpoints.read_config(folder)
-    tokenizer = checkpoints.load_tokenizer(folder)
-    longest = checkpoints.longest_input(config, tokenizer)
-    if recipe.max_length > longest:
+    base = checkpoints.open_base(recipe.model)
+    config, tokenizer = base.config, base.tokenizer
+    if recipe.max_length > base.longest:
         raise SettingError(
-            f"max_length is {recipe.max_length}, but {recipe.model} reads {longest} tokens at most"
+            f"max_length is {recipe.max_length}, but {recipe.model} reads {base.longest} tokens "
+            "at most"
         )
     if None in (tokenizer.mask_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id):
         raise CheckpointError(
@@ -107,7 +106,7 @@ def _open_base(recipe: Recipe) -> Start:
             f"--next-sentence needs a bert, and {recipe.model} is a {config.model_type}; "
             "leave it out"
         )
-    return Start(folder=folder, config=config, tokenizer=tokenizer)
+    return Start(folder=base.folder, config=config, tokenizer=tokenizer)
 
 
 def _new(recipe: Recipe, work: Path, progress: Progress) -> Start:
@@ -123,7 +122,9 @@ def _new(recipe: Recipe, work: Path, progress: Progress) -> Start:
             cased=recipe.cased,
             max_length=recipe.max_length,
         )
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
     config = new_config(read_size(recipe.config), tokenizer, recipe.max_length)
     return Start(folder=None, config=config, tokenizer=tokenizer)
 

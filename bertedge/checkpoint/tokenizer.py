@@ -1,0 +1,127 @@
+"""A checkpoint's fast tokenizer, loaded from its own files and by transformers' own classes."""
+
+import reprlib
+from pathlib import Path
+from typing import Any
+
+import transformers
+from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING, tokenizer_class_from_name
+
+from bertedge.checkpoint.config import refuse_code
+from bertedge.checkpoint.files import read_object, shown
+from bertedge.errors import CheckpointError, library_errors
+
+SETTINGS = "tokenizer_config.json"
+MOST_ADDED = 10_000
+_STEERING = (
+    "fast_tokenizer_files",
+    "from_slow",
+    "gguf_file",
+    "init_inputs",
+    "tokenizer_object",
+    "__slow_tokenizer",
+)
+"""Keys that make transformers read other files, or pass what only a program can."""
+_LEAST = 3
+"""Tokens of a text: a piece between [CLS] and [SEP]."""
+
+
+def load_tokenizer(
+    folder: Path, config: transformers.PretrainedConfig, *, words: bool = False
+) -> transformers.PreTrainedTokenizerFast:
+    """Load the checkpoint's fast tokenizer; `words` prepares byte-level ones for split words.
+
+    It runs no code of the checkpoint's and opens no connection. CheckpointError where there is
+    none, or none that fits the model.
+    """
+    settings = _settings(folder)
+    kind = _kind(folder, config, settings)
+    options: dict[str, object] = {
+        key: str(folder / name) if (folder / name).exists() else None
+        for key, name in _files_of(kind).items()
+        if key in settings  # a path of another machine, or of another's choice
+    }
+    if words and config.model_type == "roberta":
+        options["add_prefix_space"] = True
+    with library_errors(f"{shown(folder)} has no tokenizer that can be loaded"):
+        tokenizer = kind.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, **options
+        )
+        largest = max((*tokenizer.get_vocab().values(), *tokenizer("a", "b")["input_ids"]))
+        pad = tokenizer.pad_token_id
+    if pad is None:
+        raise CheckpointError(f"{shown(folder)} needs a tokenizer with a pad token")
+    if largest >= config.vocab_size:
+        raise CheckpointError(
+            f"{shown(folder)} has a tokenizer with ids up to {largest:,}, and a model of "
+            f"{config.vocab_size:,} token embeddings; they do not belong together"
+        )
+    return tokenizer
+
+
+def longest_input(
+    config: transformers.PretrainedConfig, tokenizer: transformers.PreTrainedTokenizerFast
+) -> int:
+    """Count the tokens that the architecture has positions for; CheckpointError for too few."""
+    positions = int(config.max_position_embeddings)
+    if config.model_type == "roberta":  # its positions start after the padding index
+        positions -= int(config.pad_token_id or 0) + 1
+    longest = min(positions, int(tokenizer.model_max_length))
+    if longest < _LEAST:
+        raise CheckpointError(
+            f"{shown(tokenizer.name_or_path)} reads {longest} tokens at most, too few for a text; "
+            f"set max_position_embeddings, or model_max_length in its {SETTINGS}, right"
+        )
+    return longest
+
+
+def _settings(folder: Path) -> dict[str, object]:
+    path = folder / SETTINGS
+    settings = read_object(path) if path.exists() else {}
+    refuse_code(path, settings)
+    steering = next((key for key in _STEERING if settings.get(key)), None)
+    if steering:
+        raise CheckpointError(f"{shown(path)} sets {steering}, which is not supported; remove it")
+    longest = settings.get("model_max_length", 1)
+    if not isinstance(longest, int | float) or longest != longest or longest < 1:  # noqa: PLR0124
+        raise CheckpointError(
+            f"{shown(path)}: model_max_length is {reprlib.repr(longest)}; it must be a number of "
+            "tokens"
+        )
+    added = settings.get("added_tokens_decoder")
+    if isinstance(added, dict) and len(added) > MOST_ADDED:
+        raise CheckpointError(
+            f"{shown(path)} adds {len(added):,} tokens; at most {MOST_ADDED:,} are supported"
+        )
+    return settings
+
+
+def _kind(folder: Path, config: transformers.PretrainedConfig, settings: dict[str, object]) -> Any:
+    """Choose the class: what the folder names, else that of the architecture."""
+    name = settings.get("tokenizer_class") or config.tokenizer_class
+    kind: Any = TOKENIZER_MAPPING[type(config)][1]
+    if name is not None:
+        if not isinstance(name, str) or not name.isidentifier():
+            raise CheckpointError(
+                f"{shown(folder / SETTINGS)}: tokenizer_class is {reprlib.repr(name)}; it must be "
+                "the name of a class of transformers"
+            )
+        with library_errors(f"{shown(folder)} has no tokenizer that can be loaded"):
+            kind = tokenizer_class_from_name(name.removesuffix("Fast") + "Fast")
+    if not isinstance(kind, type) or not issubclass(kind, transformers.PreTrainedTokenizerFast):
+        raise CheckpointError(
+            f"{shown(folder)} needs a fast tokenizer (tokenizer.json), and transformers has none "
+            f"for {reprlib.repr(name)}"
+        )
+    files = _files_of(kind).values()
+    if not any((folder / name).exists() for name in files):
+        raise CheckpointError(
+            f"{shown(folder)} has no tokenizer: {' and '.join(files)} are missing; save it too: "
+            "tokenizer.save_pretrained(directory)"
+        )
+    return kind
+
+
+def _files_of(kind: Any) -> dict[str, str]:
+    names: dict[str, str] = kind.vocab_files_names
+    return names
