@@ -1,14 +1,19 @@
 """Every recipe of int8: agreement with the checkpoint and metric on test data, against time.
 
 usage: python benchmarks/int8_frontier.py label CHECKPOINTS SHARED_DATA WORK [SET …]
+       python benchmarks/int8_frontier.py batches CHECKPOINTS SHARED_DATA WORK [SET …]
+       python benchmarks/int8_frontier.py choose
        python benchmarks/int8_frontier.py time WORK [SET]
 
 CHECKPOINTS holds the folders that benchmarks/finetune_bars.py leaves, one a set, and those trained
 with `--quantization-aware` as SET-aware. `label` needs no quiet machine: it leaves the graphs in
 WORK, one folder a set, tells which recipe `export --quantize` takes by the dev file, and reports
-every recipe on the test file. `time` compares the graphs that it left of one set (the recipes are
+every recipe on the test file. `batches` counts the test texts whose answer changes between one by
+one and batches of several token budgets, with the recipe that is taken by default and with the one
+that `--batch-effects allow` takes; it needs no quiet machine either. `choose` repeats the choice on
+the recorded figures. `time` compares the graphs that it left of one set (the recipes are
 alike in all of them): one process an engine, taking turns, medians of rounds, ratios to plain
-dynamic int8. Both write benchmarks/int8.json.
+dynamic int8. All write benchmarks/int8.json.
 """
 
 import json
@@ -20,6 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bertedge.export import BatchEffects
+
 HERE = Path(__file__).parent
 RESULT = HERE / "int8.json"
 NAMES = ("sst2", "banking77", "mrpc", "conll2003_en")
@@ -27,7 +34,8 @@ GRID = ((1, 16), (1, 128), (8, 128))
 ROUNDS = 9
 TURN_S = 0.3
 FP32 = "fp32"
-CHOSEN, INVARIANT = "chosen", "chosen, --invariant"
+CHOSEN, ALLOWED = "chosen", "chosen, batch effects allowed"
+TOKEN_BUDGETS = (128, 256, 512, 2048)
 
 
 def label_set(name: str, folder: Path, shared: Path, work: Path) -> dict:
@@ -61,10 +69,66 @@ def label_set(name: str, folder: Path, shared: Path, work: Path) -> dict:
             print(name, split, recipe, recipes[recipe][split], flush=True)
     rows = sum(1 for _ in files["dev"])
     row = {"metric": labelling.scores.metric, "dev_rows": rows, "recipes": recipes}
-    row[CHOSEN] = choose_from(recipes, rows, invariant=False)
-    row[INVARIANT] = choose_from(recipes, rows, invariant=True)
-    print(name, row[CHOSEN], row[INVARIANT], flush=True)
+    row |= choose_both(row)
+    print(name, row[CHOSEN], row[ALLOWED], flush=True)
     return row
+
+
+def choose_both(row: dict) -> dict[str, str]:
+    return {
+        name: choose_from(row["recipes"], row["dev_rows"], effects)
+        for name, effects in ((CHOSEN, BatchEffects.AVOID), (ALLOWED, BatchEffects.ALLOW))
+    }
+
+
+def count_changes(name: str, folder: Path, shared: Path, work: Path, recipe: str) -> dict:
+    """Count the test texts whose answer is another one in batches than alone."""
+    from data_sets import SETS, find_files
+
+    import bertedge
+    from bertedge import evaluation
+    from bertedge.checkpoint import open_checkpoint
+    from bertedge.examples import Columns, open_examples
+
+    bundle = work / f"{name}-{recipe}"
+    if not bundle.exists():
+        command = [sys.executable, "-m", "bertedge", "export", folder, f"--output={bundle}"]
+        flags = ["--quantize", f"--recipe-int8={recipe}", "--max-drop=100", "--min-agreement=0"]
+        subprocess.run([*command, *flags], check=True, stdout=sys.stderr)
+    checkpoint = open_checkpoint(str(folder))
+    data = SETS[name]
+    test = find_files(data, shared, work / name)["test"]
+    examples = open_examples(test, checkpoint.task, Columns(**data.columns), pair=checkpoint.pair)
+    predictor = bertedge.load(bundle, device="cpu")
+    found = {
+        budget: evaluation.run(
+            evaluation.Labeller(
+                engine=predictor.engine,
+                tokenizer=predictor.tokenizer,
+                task=predictor.manifest.task,
+                labels=predictor.manifest.labels,
+                pad_token_id=predictor.manifest.pad_token_id,
+                decision=predictor.manifest.decision,
+                token_budget=budget,
+            ),
+            examples,
+        )
+        for budget in (1, *TOKEN_BUDGETS)
+    }
+    alone = found[1].answers
+    changed = {
+        str(budget): [
+            not np.array_equal(*pair) for pair in zip(alone, found[budget].answers, strict=True)
+        ]
+        for budget in TOKEN_BUDGETS
+    }
+    return {
+        "recipe": recipe,
+        "texts": found[1].rows,
+        "changed": {budget: sum(each) for budget, each in changed.items()},
+        "changed_in_any": int(np.any(list(changed.values()), axis=0).sum()),
+        "metric_alone": round(found[1].scores.value, 5),
+    }
 
 
 def make_graphs(checkpoint, examples, work: Path):
@@ -128,34 +192,36 @@ def compare(labelling, logits, exact_labelling, exact_logits) -> dict[str, float
     }
 
 
-def choose_from(recipes: dict[str, dict], rows: int, *, invariant: bool) -> str:
-    """Walk the ladder as `export --quantize` does, on the figures of the dev file."""
+def choose_from(recipes: dict[str, dict], rows: int, effects: BatchEffects) -> str:
+    """Search the recipes as `export --quantize` does, by the figures of the dev file."""
     from bertedge.bundle import Rung
-    from bertedge.export.config import ExportConfig
-    from bertedge.export.ladder import INVARIANCE, agrees, choose, plan
+    from bertedge.export import ExportConfig
+    from bertedge.export.batch_effect import TOLERANCE
+    from bertedge.export.bounds import agrees
+    from bertedge.export.config import INDEPENDENT_RECIPES
+    from bertedge.export.ladder import plan, search
 
-    budget = ExportConfig(checkpoint="", output=Path(), quantize=True, invariant=invariant)
-    rungs: list[Rung] = []
-    for recipe in plan(budget, labelled=True):
+    config = ExportConfig(checkpoint="", output=Path(), quantize=True, batch_effects=effects)
+
+    def attempt(recipe: str) -> Rung | None:
+        if recipe not in recipes:
+            return None
         dev, moves = recipes[recipe]["dev"], recipes[recipe]["moves"]
         lost = 100 * (recipes[FP32]["dev"]["metric"] - dev["metric"])
-        kept = lost <= budget.max_drop and agrees(budget, dev["agreement"], rows)
-        rungs.append(
-            Rung(
-                recipe=recipe,
-                relative_time=1.0,
-                max_difference=dev["rms"],
-                rms_difference=dev["rms"],
-                metric=dev["metric"],
-                agreement=dev["agreement"],
-                invariance=moves if invariant else None,
-                passed=kept and (not invariant or moves <= INVARIANCE),
-            )
+        kept = lost <= config.max_drop and agrees(config, dev["agreement"], rows)
+        return Rung(
+            recipe=recipe,
+            relative_time=None,
+            max_difference=dev["rms"],
+            rms_difference=dev["rms"],
+            metric=dev["metric"],
+            agreement=dev["agreement"],
+            invariance=moves,
+            passed=kept and (recipe not in INDEPENDENT_RECIPES or moves <= TOLERANCE),
         )
-        taken = choose(budget, rungs, rows=rows)
-        if taken is not None:
-            return rungs[taken].recipe
-    sys.exit("no rung passes")
+
+    taken = search(config, plan(config, labelled=True), attempt, rows=rows)
+    return taken or sys.exit("no recipe passes")
 
 
 def measure_times(work: Path) -> dict[str, dict[str, float]]:
@@ -218,7 +284,12 @@ def child(path: str) -> None:
 def summarize(sets: dict[str, dict]) -> dict[str, dict]:
     """Average each recipe, and what was chosen, over the sets."""
     summary = {}
-    for recipe in (*next(iter(sets.values()))["recipes"], CHOSEN, INVARIANT):
+    names = [
+        n
+        for n in next(iter(sets.values()))["recipes"]
+        if all(n in r["recipes"] for r in sets.values())
+    ]
+    for recipe in (*names, CHOSEN, ALLOWED):
         rows = [row["recipes"][row.get(recipe, recipe)] for row in sets.values()]
         floats = [row["recipes"][FP32]["test"]["metric"] for row in sets.values()]
         drops = [
@@ -241,13 +312,30 @@ def main(what: str, *arguments: str) -> None:
         times = {"set": name, "ratios": measure_times(work / name)}
         write(read() | {"times": times} | provenance(__file__, "onnxruntime", "optimum-onnx"))
         return
+    if what == "choose":
+        record = read()
+        for row in (*record["sets"].values(), *record["aware"].values()):
+            row.update(choose_both(row))
+        write(record | summaries(record))
+        return
     checkpoints, shared, work = (Path(argument).absolute() for argument in arguments[:3])
     for name in arguments[3:] or NAMES:
-        row = label_set(name, checkpoints / name, shared, work / name)
         record = read()
-        record["aware" if name.endswith("-aware") else "sets"][name] = row
-        record["summary"] = {k: summarize(record[k]) for k in ("sets", "aware") if record[k]}
-        write(record | provenance(__file__, "onnxruntime", "optimum-onnx"))
+        rows = record["aware" if name.endswith("-aware") else "sets"]
+        if what == "batches":
+            taken = {which: rows[name][which] for which in (CHOSEN, ALLOWED)}
+            rows[name]["batches"] = {
+                which: count_changes(name, checkpoints / name, shared, work, recipe)
+                for which, recipe in taken.items()
+            }
+            print(name, rows[name]["batches"], flush=True)
+        else:
+            rows[name] = label_set(name, checkpoints / name, shared, work / name)
+        write(record | summaries(record) | provenance(__file__, "onnxruntime", "optimum-onnx"))
+
+
+def summaries(record: dict) -> dict:
+    return {"summary": {k: summarize(record[k]) for k in ("sets", "aware") if record[k]}}
 
 
 def read() -> dict:

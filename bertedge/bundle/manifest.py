@@ -54,13 +54,33 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchEffect:
+    """How much a text's answer depends on its padding and on what else is in its batch.
+
+    Texts alone are compared with the same texts in batches of several sizes.
+    """
+
+    independent: bool
+    """True where no logit moves by more than `tolerance` and no answer changes."""
+    max_difference: float
+    """Largest change of a logit, in Parity's unit."""
+    tolerance: float
+    texts: int
+    answers_changed: int | None
+    """Texts whose answer is not the same in each batch; None for values and embeddings, and where
+    there is no labelled data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
     """A way to make int8 that `export` tried, and what it measured."""
 
     recipe: str
-    """"dynamic", "static", "outliers", "outliers-static", "float-nodes" or "fp32"."""
-    relative_time: float
-    """Against plain dynamic int8, a quick mean over 1x16, 1x128 and 8x128 tokens."""
+    """"static", "outliers-static" or "float-nodes-static", whose answers do not depend on the
+    batch; "dynamic", "outliers" or "float-nodes", whose answers do; or "fp32"."""
+    relative_time: float | None
+    """Against the fp32 graph, a quick mean over 1x16, 1x128 and 8x128 tokens; None where the
+    machine was too busy to tell."""
     max_difference: float
     """In Parity's unit, on the same texts."""
     rms_difference: float
@@ -69,8 +89,8 @@ class Rung:
     """None where there is no labelled data."""
     agreement: float | None
     invariance: float | None
-    """How far a text's logits move with what else is in the batch, in Parity's unit; None where
-    that was not asked for."""
+    """How far a text's logits move with padding and with what else is in the batch, in Parity's
+    unit, on the same texts; None in bundles of version 0.1.0."""
     passed: bool
 
 
@@ -132,6 +152,8 @@ class Variant:
     """The graph for batches without padding: it takes no mask."""
     weights: File | None = None
     """What the graphs read their weights from; None where they hold them."""
+    batch_effect: BatchEffect | None = None
+    """None where it was not measured: for CUDA, and in bundles of version 0.1.0."""
     checked_on: str | None = None
     """Execution provider that parity and accuracy were measured on, where that may not be the one
     it was made for: a CUDA variant exported without CUDA. None: the first of `providers`."""

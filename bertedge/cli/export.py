@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SECTIONS = {
     "Variants": ("quantize", "keep_fp32", "gpu", "target", "trim_vocab"),
     "Data": ("eval_data", "text_column", "pair_column", "label_column"),
-    "What int8 may cost": ("max_drop", "min_agreement", "invariant"),
+    "What int8 may cost": ("max_drop", "min_agreement", "batch_effects"),
     "Output": ("output", "overwrite", "as_json"),
 }
 
@@ -42,14 +42,20 @@ _SECTIONS = {
 @click.option(
     "--min-agreement",
     type=float,
-    help="Share of labels kept [the nearest cheap rung].",
+    help="Share of labels kept  [the nearest fast recipe].",
 )
 @click.option(
     "--recipe-int8",
     metavar="NAME",
-    help="One way alone: dynamic, static, outliers, outliers-static or float-nodes.",
+    help="One recipe alone: static, outliers-static, dynamic, …",
 )
-@click.option("--invariant", is_flag=True, help="int8 answers may not depend on the batch.")
+@click.option(
+    "--batch-effects",
+    type=click.Choice(["avoid", "allow", "refuse"]),
+    default="avoid",
+    show_default=True,
+    help="May answers depend on the batch?",
+)
 @click.option(
     "--target",
     metavar="NAME",
@@ -84,7 +90,7 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
     from bertedge.cli.console import say_next, show, show_json
     from bertedge.cli.next_step import after_export
     from bertedge.cli.progress import Terminal
-    from bertedge.export import ExportConfig, export
+    from bertedge.export import BatchEffects, ExportConfig, export
 
     use_threads()
     config = ExportConfig(
@@ -102,7 +108,7 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
         max_drop=flags["max_drop"],
         min_agreement=flags["min_agreement"],
         recipe=flags["recipe_int8"],
-        invariant=flags["invariant"],
+        batch_effects=BatchEffects(flags["batch_effects"]),
         target=_target(flags["target"]),
         trim_vocab=flags["trim_vocab"],
         tolerance=flags["tolerance"],
@@ -119,11 +125,11 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
 
 def render(report: "ExportReport") -> str:
     """Lay out what was made and measured."""
-    from bertedge.cli.report import render_calibration
+    from bertedge.cli.report import render_batch_effect, render_calibration
 
     manifest = report.manifest
     rows = [_row(variant) for variant in manifest.variants]
-    head = ("variant", "MB", "logits off by", "checkpoint → variant", "agreement")
+    head = ("variant", "MB", "max. logit difference", "checkpoint → variant", "agreement")
     table = _layout((head, *rows))
     quantization = manifest.variants[0].quantization
     if quantization is not None:
@@ -136,6 +142,8 @@ def render(report: "ExportReport") -> str:
         table += ["", f"vocabulary: {trimming.after:,} of {trimming.before:,} pieces"]
     lines = [*table, "", f"nodes: {passes}", f"data: {on}", f"bundle: {report.output}"]
     for variant in manifest.variants:
+        if variant.batch_effect is not None:
+            lines.insert(-1, f"{variant.name}: {render_batch_effect(variant.batch_effect)}")
         if variant.checked_on not in (None, variant.providers[0]):
             lines.insert(-1, f"{variant.name}: measured on {variant.checked_on}, for lack of CUDA")
     if measured and measured.calibration:

@@ -71,6 +71,8 @@ def _describe(bundle: "Bundle") -> str:
 
 
 def _describe_variant(variant: "Variant") -> list[str]:
+    from bertedge.cli.report import render_batch_effect
+
     parity, accuracy = variant.parity, variant.accuracy
     bound = "" if parity.tolerance is None else f" (allowed: {parity.tolerance:.2g})"
     facts = {
@@ -90,6 +92,8 @@ def _describe_variant(variant: "Variant") -> list[str]:
             f"{accuracy.metric} {accuracy.variant:.4f} (checkpoint {accuracy.checkpoint:.4f}), "
             f"agreement {accuracy.agreement:.2%}, {accuracy.data}, {accuracy.rows:,} rows"
         )
+    if variant.batch_effect is not None:
+        facts["batching"] = render_batch_effect(variant.batch_effect)
     if "CPUExecutionProvider" in variant.providers:
         facts["batches"] = _token_budget(variant)
     return [f"variant {variant.name}", *(f"  {name:<10} {fact}" for name, fact in facts.items())]

@@ -1,6 +1,7 @@
 """Scores as text: the one report that finetune, export and evaluate print."""
 
 from bertedge.answers import AnswerScores
+from bertedge.bundle import BatchEffect
 from bertedge.confidence import CalibrationError
 from bertedge.metrics import AnyScores, FrameScores, Scores, ValueScores
 from bertedge.tasks import Decision, Task
@@ -61,6 +62,16 @@ def render_calibration(error: CalibrationError) -> str:
     if error.temperature != 1:
         said += f" at temperature {error.temperature:.4g}, {error.raw:.4f} without"
     return said
+
+
+def render_batch_effect(effect: BatchEffect) -> str:
+    """Say whether a text's answer depends on what else is in its batch."""
+    verdict = "do not depend" if effect.independent else "depend"
+    moved = f"logits move by up to {effect.max_difference:.2g} of their spread"
+    of = f"{effect.texts} texts"
+    if effect.answers_changed is None:
+        return f"answers {verdict} on the batch: {moved}, on {of}"
+    return f"answers {verdict} on the batch: {moved}, {effect.answers_changed} of {of} change"
 
 
 def render_decision(task: Task, decision: Decision, fitted: CalibrationError | None) -> list[str]:

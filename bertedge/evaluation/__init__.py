@@ -6,6 +6,7 @@ from bertedge.evaluation.labelling import (
     agreement,
     answer_all,
     ask_all,
+    predict_each,
     run,
     summarize,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "decide_questions",
     "grade_file",
     "judge",
+    "predict_each",
     "run",
     "score_frames",
     "score_texts",

@@ -6,7 +6,6 @@ import numpy as np
 
 from bertedge.evaluation.labeller import Labeller, Part
 from bertedge.examples import Example, TextExample
-from bertedge.runtime.session import infer
 
 
 def embed(labeller: Labeller, examples: Sequence[Example]) -> Part:
@@ -14,7 +13,7 @@ def embed(labeller: Labeller, examples: Sequence[Example]) -> Part:
     texts = [example for example in examples if isinstance(example, TextExample)]
     parts = [part for each in texts for part in (each.text, each.pair) if part is not None]
     encoded = labeller.tokenizer.encode(parts)
-    vectors = np.stack(infer(labeller.engine, encoded, pad_token_id=labeller.pad_token_id))
+    vectors = np.stack(labeller.infer(encoded))
     values = [each.value for each in texts if each.value is not None]
     return Part(
         gold=[np.array(values, np.float64)] if values else [],

@@ -1,14 +1,16 @@
 """An engine put to work: with the tokenizer before it and the decisions after it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from bertedge.errors import DataError
-from bertedge.runtime.session import Engine
-from bertedge.runtime.tokenization import Tokenizer
+from bertedge.runtime.batching import TOKEN_BUDGET
+from bertedge.runtime.session import Engine, Keep, infer
+from bertedge.runtime.tokenization import Encoded, Tokenizer
 from bertedge.tasks import Decision, Task
 
 MOST_NAMED = 8
@@ -39,6 +41,8 @@ class Labeller:
     labels: tuple[str, ...]
     pad_token_id: int
     decision: Decision = Decision()  # noqa: RUF009 (frozen)
+    token_budget: int = TOKEN_BUDGET
+    """Padded tokens in a batch; with 1 every text goes alone."""
 
     @classmethod
     def of(cls, model: Model, tokenizer_json: str, engine: Engine) -> "Labeller":
@@ -50,6 +54,18 @@ class Labeller:
             labels=model.labels,
             pad_token_id=model.pad_token_id,
             decision=model.decision,
+        )
+
+    def infer(
+        self, encoded: Sequence[Encoded], *, keep: Keep | None = None
+    ) -> list[NDArray[np.float32]]:
+        """Run the engine in batches of `token_budget`; see `runtime.session.infer`."""
+        return infer(
+            self.engine,
+            encoded,
+            pad_token_id=self.pad_token_id,
+            token_budget=self.token_budget,
+            keep=keep,
         )
 
 

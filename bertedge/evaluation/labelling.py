@@ -44,6 +44,15 @@ class Labelling:
     seconds: float
     calibration: CalibrationError | None = None
     """Of the labels' scores; None for tokens and values."""
+    lengths: NDArray[np.int64] | None = None
+    """Entries of `predicted` that each text has; None where a text has one."""
+
+    @property
+    def answers(self) -> list[NDArray[Any]]:
+        """What was predicted of each text."""
+        if self.lengths is None:
+            return list(self.predicted)
+        return np.split(self.predicted, np.cumsum(self.lengths)[:-1])
 
 
 def run(labeller: Labeller, examples: ExampleFile, progress: Progress | None = None) -> Labelling:
@@ -88,7 +97,14 @@ def summarize(labeller: Labeller, parts: Sequence[Part], *, rows: int, seconds: 
         truncated=sum(part.truncated for part in parts),
         seconds=seconds,
         calibration=_calibration(labeller, parts),
+        lengths=_lengths(labeller.task, parts),
     )
+
+
+def predict_each(labeller: Labeller, examples: Sequence[Example], path: Path) -> list[NDArray[Any]]:
+    """Return what is predicted of each of some examples of the file `path`."""
+    part = _label(labeller, list(examples), path)
+    return summarize(labeller, [part], rows=len(examples), seconds=0.0).answers
 
 
 def agreement(one: Labelling, other: Labelling) -> float:
@@ -140,6 +156,12 @@ def _score(labeller: Labeller, parts: Sequence[Part]) -> AnyScores | None:
             return metrics.similarity_scores(np.concatenate(gold), np.concatenate(predicted))
         case Task.QUESTION_ANSWERING:
             return score_answers(np.concatenate(gold), labeller.decision.threshold)
+
+
+def _lengths(task: Task, parts: Sequence[Part]) -> NDArray[np.int64] | None:
+    if not (task.tags_words or task is Task.FILL_MASK):
+        return None
+    return np.array([len(row) for part in parts for row in part.predicted], np.int64)
 
 
 def _calibration(labeller: Labeller, parts: Sequence[Part]) -> CalibrationError | None:

@@ -7,7 +7,6 @@ import numpy as np
 from bertedge.evaluation.labeller import Labeller, Part
 from bertedge.examples import Example, TextExample
 from bertedge.runtime.masks import hide, judge
-from bertedge.runtime.session import infer
 
 
 def fill(labeller: Labeller, examples: Sequence[Example]) -> Part:
@@ -17,10 +16,8 @@ def fill(labeller: Labeller, examples: Sequence[Example]) -> Part:
     before = [row.ids.copy() for row in rows]
     places = [hide(row, labeller.tokenizer.mask) for row in rows]
     gold = [ids[own] for ids, own in zip(before, places, strict=True)]
-    found = infer(
-        labeller.engine,
+    found = labeller.infer(
         rows,
-        pad_token_id=labeller.pad_token_id,
         keep=lambda row, logits: judge(logits[places[row]], gold[row]),
     )
     return Part(

@@ -11,7 +11,6 @@ from bertedge.evaluation.labeller import Labeller, Part
 from bertedge.examples import Example, QuestionExample
 from bertedge.runtime.decoding import Floats
 from bertedge.runtime.questions import answer_each
-from bertedge.runtime.session import infer
 from bertedge.runtime.tokenization import Encoded, Tokenizer
 from bertedge.tasks import Decision
 
@@ -34,7 +33,7 @@ def ask(labeller: Labeller, examples: Sequence[Example]) -> Asked:
     """Run the engine over questions with known answers."""
     questions = [each for each in examples if isinstance(each, QuestionExample)]
     windows = labeller.tokenizer.encode_questions([each.input for each in questions])
-    logits = infer(labeller.engine, windows, pad_token_id=labeller.pad_token_id)
+    logits = labeller.infer(windows)
     return _grade(questions, windows, logits)
 
 

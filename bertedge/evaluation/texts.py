@@ -19,7 +19,6 @@ from bertedge.metrics import (
 )
 from bertedge.runtime.decisions import decide, label_names
 from bertedge.runtime.decisions import score as score_labels
-from bertedge.runtime.session import infer
 from bertedge.tasks import Decision, ProblemType
 
 
@@ -40,7 +39,7 @@ def answer(labeller: Labeller, examples: Sequence[Example], path: Path) -> Answe
     texts = [example for example in examples if isinstance(example, TextExample)]
     gold = _gold(labeller, texts, path)
     encoded = labeller.tokenizer.encode([text.input for text in texts])
-    logits = infer(labeller.engine, encoded, pad_token_id=labeller.pad_token_id)
+    logits = labeller.infer(encoded)
     return Answers(
         gold=gold,
         logits=np.stack(logits),

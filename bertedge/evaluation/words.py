@@ -12,7 +12,6 @@ from bertedge.evaluation.labeller import Labeller, Part, unknown_label
 from bertedge.examples import Example, TokenExample
 from bertedge.heads import best_labels, split_heads
 from bertedge.metrics import FrameScores, Scores, classification_scores, entity_scores
-from bertedge.runtime.session import infer
 from bertedge.runtime.windows import best_context
 from bertedge.tasks import OUTSIDE, Task
 
@@ -65,10 +64,8 @@ def _label(texts: Sequence[Sequence[str]], labeller: Labeller) -> list[NDArray[A
     """
     heads = split_heads(labeller.labels) if labeller.task is Task.INTENT_SLOTS else None
     windows = labeller.tokenizer.encode_words(texts)
-    answers = infer(
-        labeller.engine,
+    answers = labeller.infer(
         windows,
-        pad_token_id=labeller.pad_token_id,
         keep=lambda _, logits: best_labels(logits, heads) if heads else logits.argmax(axis=-1),
     )
     first_tag = heads.tag_columns.start if heads else 0

@@ -7,7 +7,7 @@ _LIBRARIES = ("torch", "transformers", "safetensors", "optimum", "onnx", "onnxru
 
 try:
     with quietly():  # some print when they are imported
-        from bertedge.export.config import ExportConfig
+        from bertedge.export.config import BatchEffects, ExportConfig
         from bertedge.export.pipeline import ExportReport, export
         from bertedge.export.target import Target
 except ModuleNotFoundError as error:
@@ -16,4 +16,4 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtraError("export", missing) from None
 
-__all__ = ["ExportConfig", "ExportReport", "Target", "export"]
+__all__ = ["BatchEffects", "ExportConfig", "ExportReport", "Target", "export"]

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from bertedge.errors import SettingError
@@ -11,8 +12,20 @@ from bertedge.tasks import PoolingMode, Task
 
 OPSETS = (17, 18)
 """17 is the first with LayerNormalization; from 19 on, fusion has not been proven."""
-RECIPES = ("dynamic", "static", "outliers", "outliers-static", "float-nodes")
-"""Ways to make int8; see `bertedge.export.recipes`."""
+INDEPENDENT_RECIPES = ("static", "outliers-static", "float-nodes-static")
+"""Ways to make int8 whose scales are fixed at export: answers do not depend on the batch."""
+DEPENDENT_RECIPES = ("dynamic", "outliers", "float-nodes")
+"""Ways to make int8 whose scales are taken from each batch; see `bertedge.export.recipes`."""
+RECIPES = INDEPENDENT_RECIPES + DEPENDENT_RECIPES
+
+
+class BatchEffects(StrEnum):
+    """Whether an int8 text's answer may depend on what else is in its batch."""
+
+    AVOID = "avoid"
+    """Only where no other recipe passes."""
+    ALLOW = "allow"
+    REFUSE = "refuse"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +57,10 @@ class ExportConfig:
     """Points of the metric that a variant may lose against the checkpoint."""
     min_agreement: float | None = None
     """Share of labels on which an int8 variant must agree with the checkpoint; None: the
-    ladder tells by itself which variant is nearest."""
+    nearest of the fastest recipes is taken."""
     recipe: str | None = None
-    """One way to make int8, in RECIPES; None: the ladder of them."""
-    invariant: bool = False
-    """Whether int8 logits may not depend on what else is in the batch."""
+    """One way to make int8, in RECIPES; None: all of them, in order."""
+    batch_effects: BatchEffects = BatchEffects.AVOID
     target: Target | None = None
     """Processors that int8 weights are made for; None: this machine's kind."""
     trim_vocab: Path | None = None
@@ -74,9 +86,16 @@ class ExportConfig:
             raise SettingError(
                 f"--recipe-int8 is {self.recipe!r}; choose one of {', '.join(RECIPES)}"
             )
-        if not self.quantize and (self.recipe or self.invariant or self.target):
+        if not self.quantize and (
+            self.recipe or self.batch_effects is not BatchEffects.AVOID or self.target
+        ):
             raise SettingError(
-                "--recipe-int8, --invariant and --target shape an int8 variant; add --quantize"
+                "--recipe-int8, --batch-effects and --target shape an int8 variant; add --quantize"
+            )
+        if self.batch_effects is BatchEffects.REFUSE and self.recipe in DEPENDENT_RECIPES:
+            raise SettingError(
+                f"--batch-effects refuse excludes --recipe-int8 {self.recipe}, whose answers "
+                f"depend on the batch; choose one of {', '.join(INDEPENDENT_RECIPES)}"
             )
         if self.eval_data is None and self.columns != Columns():
             raise SettingError("column options describe --eval-data; give that file too")

@@ -14,6 +14,7 @@ from bertedge.checkpoint import Checkpoint, load_model, open_checkpoint
 from bertedge.errors import SettingError
 from bertedge.export import texts, verify
 from bertedge.export.accuracy import EvalData, find_eval_data, own_texts
+from bertedge.export.batch_effect import measure_batch_effect
 from bertedge.export.calibration import gather
 from bertedge.export.config import ExportConfig
 from bertedge.export.cuda import make_cuda_variant
@@ -120,11 +121,14 @@ def _make_variants(
     floats = _make_float(exported, work, progress)
     kept = config.keep_fp32 or not config.quantize
     proven = prove(config, subject, floats, progress, with_data=kept)
+    if kept:
+        effect = measure_batch_effect(subject, floats.open())
+        proven = replace(proven, batch_effect=effect)
     if not config.quantize:
         return (proven,)
     shop = _open_workshop(config, exported, floats, work)
     quantized = climb(config, subject, shop, progress)
-    if quantized.name == proven.name:  # the ladder's last rung
+    if quantized.name == proven.name:  # the last recipe
         return (quantized,)
     return (quantized, proven) if kept else (quantized,)
 

@@ -1,11 +1,12 @@
-"""The ways from a float graph to an int8 one, each built when the ladder comes to it.
+"""The ways from a float graph to an int8 one, each built when it is to be tried.
 
-dynamic           weights per channel, one scale a tensor found at run time
-static            the same with scales found on calibration texts
-outliers          dynamic, after outlying channels were taken out of the way
-outliers-static   both
-float-nodes       outliers, with the few most damaging products left in float
-fp32              no int8
+dynamic             weights per channel, one scale a tensor found at run time
+static              the same with scales found on calibration texts
+outliers            dynamic, after outlying channels were taken out of the way
+outliers-static     both
+float-nodes         outliers, with the few most damaging products left in float
+float-nodes-static  the same with scales found on calibration texts
+fp32                no int8
 
 All but the first are calibrated, and round the weights together, too.
 """
@@ -64,6 +65,7 @@ RECIPES = {
         Recipe(name="outliers", outliers=True),
         Recipe(name="outliers-static", outliers=True, static=True),
         Recipe(name="float-nodes", outliers=True, float_nodes=True),
+        Recipe(name="float-nodes-static", outliers=True, static=True, float_nodes=True),
     )
 }
 
@@ -72,6 +74,7 @@ RECIPES = {
 class Made:
     """A candidate, and which calibration it needed."""
 
+    recipe: str
     shipped: Shipped
     calibration: Calibration | None
 
@@ -101,7 +104,7 @@ class Workshop:
             self._made[name] = (
                 self._make(RECIPES[name])
                 if name in RECIPES
-                else Made(shipped=self.floats, calibration=None)
+                else Made(recipe=name, shipped=self.floats, calibration=None)
             )
         return self._made[name]
 
@@ -134,14 +137,10 @@ class Workshop:
         onnx.save(graph.model, path)
         candidate = Candidate(path=path, precision="int8", passes=passes)
         return Made(
+            recipe=name,
             shipped=finish(candidate, folder / "shipped"),
             calibration=self._describe(method) if calibrated else None,
         )
-
-    @property
-    def reference(self) -> Shipped:
-        """What times are compared with: plain dynamic int8."""
-        return self.make("dynamic").shipped
 
     @cached_property
     def texts(self) -> CalibrationTexts:
@@ -164,7 +163,7 @@ class Workshop:
         if not moved <= FOLDING:
             raise VerificationError(
                 f"taking the outliers out of the way moved the logits by {moved:.2g} of their "
-                f"spread, {FOLDING:g} is tolerated; leave them in with --recipe-int8 dynamic"
+                f"spread, {FOLDING:g} is tolerated; leave them in with --recipe-int8 static"
             )
         return Candidate(path=path, precision="fp32", passes=floats.passes + passes)
 

@@ -108,7 +108,8 @@ def check_parity(name: str, probe: Probe, engine: Engine, bound: Bound) -> Parit
 
 def check_bound(name: str, probe: Probe, found: float, bound: Bound) -> Parity:
     """Raise VerificationError where the variant `name` is off by more than the bound."""
-    if not found <= (np.inf if bound.tolerance is None else bound.tolerance):  # NaN must not pass
+    bounded = bound.tolerance is None or found <= bound.tolerance
+    if not (bounded and np.isfinite(found)):
         allowed = "any number" if bound.tolerance is None else f"{bound.tolerance:.2g}"
         raise VerificationError(
             f"{name} does not give the checkpoint's logits: they differ by {found:.2g} of the "

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,13 +65,14 @@ def test_a_summary_is_printed_and_nothing_else_is_on_stdout(
     assert [line.split()[0] for line in lines[1:3]] == ["cpu-int8", "cpu-fp32"]
     assert "100.00%" in lines[2]
     assert "(+0.00 points)" in lines[2]
-    assert lines[4].split()[:3] == ["rung", "time", "logits"]
-    assert lines[5].split()[:2] == ["dynamic", "1.00x"]
+    assert lines[4].split()[:5] == ["recipe", "time/fp32", "max.", "logit", "difference"]
+    assert lines[5].split()[0] == "static"
     assert lines[5].endswith("passes")
-    assert lines[7] in ("int8: dynamic, for x86-vnni", "int8: dynamic, for x86-avx2") or (
-        lines[7] == "int8: dynamic, for arm64"
-    )
+    assert re.match("int8: static, for (x86-vnni|x86-avx2|arm64); calibrated on 4 texts", lines[7])
     assert "attention-fusion 1" in done.stdout
+    assert "cpu-int8: answers do not depend on the batch: logits move by up to" in done.stdout
+    shown = CliRunner().invoke(main, ["inspect", str(output)]).stdout
+    assert shown.count("batching   answers do not depend on the batch") == 2
     assert "data.tsv, 4 rows" in done.stdout
     assert lines[-1].startswith(f"bundle: {output}")
     assert [variant.name for variant in open_bundle(output).manifest.variants] == [
@@ -78,7 +80,7 @@ def test_a_summary_is_printed_and_nothing_else_is_on_stdout(
         "cpu-fp32",
     ]
     ours = ("tiny: ", str(data), "asked", "evaluating", "the checkpoint's", "exported", "optimized")
-    ours += ("int8", "rung", "dynamic", "cpu-")
+    ours += ("int8", "static passes", "cpu-")
     assert [line for line in done.stderr.splitlines() if not line.startswith(ours)] == []
 
 
@@ -120,8 +122,11 @@ def test_a_cuda_variant_says_what_it_was_measured_on(checkpoint: Path, tmp_path:
         (["--quantize", "--target", "sparc"], "--target is 'sparc'; choose one of auto, x86-vnni"),
         (["--quantize", "--recipe-int8", "best"], "--recipe-int8 is 'best'; choose one of"),
         (["--quantize", "--min-agreement", "99"], "--min-agreement is 99"),
-        (["--invariant"], "add --quantize"),
-        (["--quantize", "--invariant", "--recipe-int8", "dynamic"], "--invariant allows"),
+        (["--batch-effects", "refuse"], "add --quantize"),
+        (
+            ["--quantize", "--batch-effects", "refuse", "--recipe-int8", "dynamic"],
+            "refuse excludes --recipe-int8 dynamic",
+        ),
         (["--tolerance", "1e-12"], "1e-12 is tolerated"),
     ],
 )

@@ -1,0 +1,122 @@
+"""What a quantized variant must keep to be taken, and what it breaks where it is not."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bertedge.bundle import Rung, Variant
+from bertedge.export.accuracy import FEW_ROWS, drop
+from bertedge.export.batch_effect import TOLERANCE
+from bertedge.export.config import INDEPENDENT_RECIPES, BatchEffects, ExportConfig
+from bertedge.export.proof import Subject
+from bertedge.tasks import Task
+
+Z_95 = 1.645
+"""Standard deviations: the share is at least this high with a probability of 95 %."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgreementBounds:
+    """What is asked of the agreement with the checkpoint."""
+
+    good: float
+    """A recipe that has it beyond doubt is taken at once."""
+    least: float
+    """A recipe that has less beyond doubt is refused, whatever the budget."""
+    counted: bool
+    """Whether it is a share of rows, of which chance decides the more the fewer there are."""
+
+
+LABELS = AgreementBounds(good=0.995, least=0.98, counted=True)
+EMBEDDINGS = AgreementBounds(good=0.998, least=0.99, counted=False)
+"""Mean cosines: 0.9988 cost no Spearman on STS-B, 0.9942 cost 0.14 points (MiniLM)."""
+SPANS = AgreementBounds(good=0.98, least=0.9, counted=True)
+"""An answer is one span of hundreds, and one token more or less is another: on 1,549 questions of
+SQuAD 95.4 % of the same spans cost 0.3 points of F1, 85.7 % cost 1.1 (MiniLM)."""
+
+
+def bounds_of(subject: Subject) -> AgreementBounds:
+    """Return the bounds for what agreement stands for."""
+    if subject.checkpoint.task is Task.QUESTION_ANSWERING:
+        return SPANS
+    return EMBEDDINGS if subject.checkpoint.pooling else LABELS
+
+
+def agrees(config: ExportConfig, share: float, rows: int, bounds: AgreementBounds = LABELS) -> bool:
+    """Tell whether agreement is enough: the user's bound, or not surely too little."""
+    if config.min_agreement is not None:
+        return share >= config.min_agreement
+    return 1 - surely(1 - share, rows, bounds) >= bounds.least
+
+
+def surely(share: float, rows: int, bounds: AgreementBounds) -> float:
+    """Return the agreement that is there beyond what chance may do on so many rows."""
+    return at_least(share, rows) if bounds.counted else share
+
+
+def at_least(share: float, rows: int) -> float:
+    """Return the lower bound of a share that was found on so many rows (Wilson 1927)."""
+    if rows == 0:
+        return 0.0
+    weight = Z_95**2 / rows
+    margin = Z_95 * math.sqrt((share * (1 - share) + weight / 4) / rows)
+    return (share + weight / 2 - margin) / (1 + weight)
+
+
+def broken(
+    config: ExportConfig, variant: Variant, trial: Rung, bounds: AgreementBounds
+) -> list[str]:
+    """List the bounds that a variant breaks, each with its figure."""
+    found = []
+    accuracy = variant.accuracy
+    if accuracy is not None and drop(accuracy) > config.max_drop:
+        found.append(
+            f"loses {drop(accuracy):.2f} points of {accuracy.metric} (--max-drop is "
+            f"{config.max_drop:g})"
+        )
+    least = bounds.least if config.min_agreement is None else config.min_agreement
+    if accuracy is not None and not agrees(config, accuracy.agreement, accuracy.rows, bounds):
+        what = "{:.2%} of the labels" if bounds.counted else "a mean cosine of {:.4f}"
+        found.append(
+            f"agrees with the checkpoint on {what.format(accuracy.agreement)} (at least {least:g} "
+            "is needed)"
+        )
+    moved = trial.invariance
+    if moved is not None and _is_bound(config, trial) and not moved <= TOLERANCE:
+        found.append(
+            f"moves a text's logits by {moved:.2g} of their spread with its batch ({TOLERANCE:g} "
+            "is allowed; see --batch-effects)"
+        )
+    return found
+
+
+def refusal(
+    config: ExportConfig,
+    trials: Sequence[Rung],
+    variants: Sequence[Variant],
+    bounds: AgreementBounds,
+) -> str:
+    """Say what the best recipe still breaks, and what to do."""
+    best = max(
+        range(len(trials)), key=lambda i: (trials[i].agreement or 0, -trials[i].rms_difference)
+    )
+    accuracy = variants[best].accuracy
+    on = f" on {accuracy.data}" if accuracy else ""
+    remedies = ["raise --max-drop or lower --min-agreement" if accuracy else ""]
+    if accuracy and accuracy.rows < FEW_ROWS:
+        remedies.append(f"give more than these {accuracy.rows} rows (--eval-data)")
+    remedies.append("leave --recipe-int8 out" if config.recipe else "leave --quantize out")
+    faults = " and ".join(broken(config, variants[best], trials[best], bounds))
+    which = "the recipe" if len(trials) == 1 else f"none of {len(trials)} recipes passes: the best,"
+    return f"{which} {trials[best].recipe}, {faults}{on}; " + ", or ".join(filter(None, remedies))
+
+
+def _is_bound(config: ExportConfig, trial: Rung) -> bool:
+    """Tell whether a recipe may not let answers depend on the batch."""
+    match config.batch_effects:
+        case BatchEffects.REFUSE:
+            return True
+        case BatchEffects.AVOID:  # one that promises it and fails is worth no preference
+            return config.recipe is None and trial.recipe in INDEPENDENT_RECIPES
+        case BatchEffects.ALLOW:
+            return False
