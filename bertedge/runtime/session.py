@@ -27,7 +27,6 @@ from bertedge.runtime.tokenization import Encoded
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 """Execution provider of each device."""
 
-_ERRORS_ONLY = 3
 _ALL_CORES = threading.Lock()
 """Held by a run of several threads: they spin while they wait for each other, so that two such
 runs at once, of one session or of two, slow each other by more than taking turns costs."""
@@ -188,7 +187,7 @@ def open_native(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _FATAL_ONLY  # an exception says what it logs of an error
     if optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # Spinning threads answer sooner; between runs they would only take cores from others.
@@ -212,7 +211,7 @@ def open_native(
             raise DeviceError(_not_loaded(provider, why or str(error))) from error
         raise BundleError(
             f"{_name(model)} cannot be loaded by onnxruntime {onnxruntime.__version__} "
-            f"({shorten(first_line(error))}); export the model again, or upgrade onnxruntime"
+            f"({shorten(first_line(error), 180)}); export the model again, or upgrade onnxruntime"
         ) from error
     finally:
         if device == "cuda":
@@ -264,7 +263,7 @@ def _not_loaded(provider: str, said: str) -> str:
 
 
 def _run_error(name: str, batch: Batch, error: Exception) -> BertedgeError:
-    why = shorten(first_line(error))
+    why = shorten(first_line(error), 180)
     rows, length = batch.input_ids.shape
     if "alloc" in why:
         return DeviceError(

@@ -6,7 +6,9 @@ other; and a normalizer or a regular expression may turn a short text into gigab
 
 import contextlib
 import json
+import os
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -29,6 +31,9 @@ _PRE_TOKENIZERS = """BertPreTokenizer ByteLevel CharDelimiterSplit Digits Metasp
 Sequence Split UnicodeScripts Whitespace WhitespaceSplit"""
 _POST_PROCESSORS = "BertProcessing ByteLevel RobertaProcessing Sequence TemplateProcessing"
 _PARTS = ("normalizers", "pretokenizers", "processors")
+_CHARSMAP = "precompiled_charsmap"
+"""A table that tokenizers follows without looking whether it leads outside."""
+_STDERR = threading.Lock()
 _ESCAPED_ASCII = re.compile(r"\\u00[2-7]")
 _REGEX = re.compile(r'"Regex"\s*:\s*("(?:[^"\\]|\\.)*")')
 _SLOW_REGEX = re.compile(r"\)[*+{]|x[1-9]|\{\d{3,}")
@@ -57,7 +62,8 @@ def parse(text: str) -> tokenizers.Tokenizer:
     _check_model(native.model)
     native.no_padding()
     native.no_truncation()
-    _try(native)
+    with _without_backtrace() if _CHARSMAP in text else contextlib.nullcontext():
+        _try(native)
     return native
 
 
@@ -70,6 +76,24 @@ def no_panic() -> Iterator[None]:
         if type(error).__name__ != "PanicException":
             raise
         raise ValueError(f"tokenizers panicked: {first_line(error)}") from None
+
+
+@contextlib.contextmanager
+def _without_backtrace() -> Iterator[None]:
+    """Send what Rust prints of a panic nowhere: the error that it becomes says it.
+
+    The descriptor is the process's, so this is for what is known to panic, and for an instant.
+    """
+    with _STDERR:
+        kept = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
 
 
 def broken(error: Exception) -> BundleError:
@@ -118,6 +142,8 @@ def _check_part(part: Any, known: str) -> None:
         if each.get("type") not in known.split():
             raise _refused(f"the component {shorten(repr(each.get('type')))}")
         growth *= _growth(each)
+        if each["type"] == "TemplateProcessing":
+            _check_template(each)
     if growth > LONGEST_WORD:
         raise _refused(f"replacements that make a text up to {growth:,} times as long")
 
@@ -127,6 +153,14 @@ def _flatten(state: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for name in _PARTS:
         for part in state.get(name) or ():
             yield from _flatten(part)
+
+
+def _check_template(part: Mapping[str, Any]) -> None:
+    """Refuse a template that asks for a text which is not there, or leaves one out."""
+    for name, wanted in (("single", ["A"]), ("pair", ["A", "B"])):
+        found = sorted(piece["Sequence"]["id"] for piece in part[name] if "Sequence" in piece)
+        if found != wanted:
+            raise _refused(f"a template for {name} inputs of {shorten(str(found), 40)}")
 
 
 def _growth(part: Mapping[str, Any]) -> int:
