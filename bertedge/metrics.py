@@ -211,14 +211,67 @@ def entity_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[st
     that IOB1, IOB2, BIOES, BMES and BILOU are read alike, ill-formed ones too. A tag without a
     prefix counts as I-. `value` is the micro F1; classes are the types that occur.
     """
+    if not any(gold) and not any(predicted):
+        raise ValueError("there are no words to score")
+    tagged = _read_tags(gold, predicted)
+    words = len(tagged.truth) - len(gold)
+    kinds, truth, guess = tagged.kinds, tagged.truth, tagged.guess
+    classes = _classes(
+        tagged.types,
+        found=np.bincount(kinds[truth][tagged.right], minlength=len(tagged.types)),
+        predicted=np.bincount(kinds[guess][tagged.guess_ends > 0], minlength=len(tagged.types)),
+        support=np.bincount(kinds[truth][tagged.truth_ends > 0], minlength=len(tagged.types)),
+    )
+    entities = np.count_nonzero(tagged.truth_ends) + np.count_nonzero(tagged.guess_ends)
+    return Scores(
+        metric="entity_f1",
+        value=2 * int(np.count_nonzero(tagged.right)) / int(entities) if entities else 0.0,
+        accuracy=1 - int(np.count_nonzero(truth != guess)) / words,
+        macro_precision=_mean(scores.precision for scores in classes),
+        macro_recall=_mean(scores.recall for scores in classes),
+        macro_f1=_mean(scores.f1 for scores in classes),
+        classes=classes,
+        confusion=None,
+    )
+
+
+def entity_counts(
+    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
+) -> NDArray[np.int64]:
+    """Count the entities of each text that are in both, in `predicted`, in `gold` `(texts, 3)`.
+
+    Tags are read as `entity_scores` reads them. A text has the same whole list of entities where
+    its three counts are equal.
+    """
+    tagged = _read_tags(gold, predicted)
+    text = np.repeat(np.arange(len(gold)), [len(tags) + 1 for tags in gold])
+    found = (tagged.right, tagged.guess_ends > 0, tagged.truth_ends > 0)
+    return np.stack([np.bincount(text[each], minlength=len(gold)) for each in found], axis=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tagged:
+    """Gold and predicted tags of all texts in turn, an O after each text."""
+
+    types: list[str]
+    kinds: Integers
+    """Number of each tag's type `(tags,)`; -1 for O."""
+    truth: Integers
+    """Tags `(words,)`."""
+    guess: Integers
+    truth_ends: NDArray[np.int64]
+    """As `_ends` gives them."""
+    guess_ends: NDArray[np.int64]
+    right: NDArray[np.bool_]
+    """Where an entity begins that both have."""
+
+
+def _read_tags(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> _Tagged:
     if [len(tags) for tags in gold] != [len(tags) for tags in predicted]:
         raise ValueError("gold and predicted tags differ in length")
     # The O after each sentence keeps an entity from running into the next sentence.
     gold_tags = list(chain.from_iterable((*tags, "O") for tags in gold))
     predicted_tags = list(chain.from_iterable((*tags, "O") for tags in predicted))
-    words = len(gold_tags) - len(gold)
-    if not words:
-        raise ValueError("there are no words to score")
     vocabulary = {tag: number for number, tag in enumerate({*gold_tags, *predicted_tags})}
     parts = [_split(tag) for tag in vocabulary]
     types = sorted({kind for role, kind in parts if role != "O"})
@@ -227,23 +280,14 @@ def entity_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[st
     kinds = np.array([numbers.get(kind, -1) for _, kind in parts])
     truth, guess = (np.array([vocabulary[tag] for tag in t]) for t in (gold_tags, predicted_tags))
     truth_ends, guess_ends = (_ends(roles[tags], kinds[tags]) for tags in (truth, guess))
-    right = (truth_ends > 0) & (truth_ends == guess_ends) & (kinds[truth] == kinds[guess])
-    classes = _classes(
-        types,
-        found=np.bincount(kinds[truth][right], minlength=len(types)),
-        predicted=np.bincount(kinds[guess][guess_ends > 0], minlength=len(types)),
-        support=np.bincount(kinds[truth][truth_ends > 0], minlength=len(types)),
-    )
-    entities = np.count_nonzero(truth_ends) + np.count_nonzero(guess_ends)
-    return Scores(
-        metric="entity_f1",
-        value=2 * int(np.count_nonzero(right)) / int(entities) if entities else 0.0,
-        accuracy=1 - int(np.count_nonzero(truth != guess)) / words,
-        macro_precision=_mean(scores.precision for scores in classes),
-        macro_recall=_mean(scores.recall for scores in classes),
-        macro_f1=_mean(scores.f1 for scores in classes),
-        classes=classes,
-        confusion=None,
+    return _Tagged(
+        types=types,
+        kinds=kinds,
+        truth=truth,
+        guess=guess,
+        truth_ends=truth_ends,
+        guess_ends=guess_ends,
+        right=(truth_ends > 0) & (truth_ends == guess_ends) & (kinds[truth] == kinds[guess]),
     )
 
 

@@ -12,6 +12,7 @@ from bertedge.metrics import (
     Scores,
     agreement,
     classification_scores,
+    entity_counts,
     entity_scores,
     multi_label_scores,
     value_scores,
@@ -247,3 +248,12 @@ def test_agreement_is_of_labels_of_several_labels_and_of_near_values() -> None:
     values = np.array([0.0, 2.0, 5.0, 3.0])
     assert agreement(values, values + 0.24) == 1.0  # 5 % of the spread is 0.25
     assert agreement(values, values + np.array([0.26, 0, 0, -0.26])) == 0.5
+
+
+def test_entity_counts_tell_which_texts_have_the_same_whole_list() -> None:
+    gold = [["B-A", "I-A", "O"], ["B-A", "O"], ["O"], ["B-A", "I-A"], [], ["B-A", "B-A"]]
+    other = [["I-A", "I-A", "O"], ["B-B", "O"], ["O"], ["B-A", "B-A"], [], ["B-A", "O"]]
+    counts = entity_counts(gold, other)
+    assert counts.tolist() == [[1, 1, 1], [0, 1, 1], [0, 0, 0], [0, 2, 1], [0, 0, 0], [1, 1, 2]]
+    right, found, true = counts.sum(axis=0)
+    assert entity_scores(gold, other).value == 2 * right / (found + true)

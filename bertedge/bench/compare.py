@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bertedge.bench import sentences
 from bertedge.bench.reliability import unreliable
 from bertedge.bench.report import EngineReport, Report, Result
 from bertedge.bench.statistics import CONFIDENCE, MIN_ROUNDS, RESAMPLES, Difference, difference
@@ -84,7 +85,7 @@ def comparison_lines(old: Report, new: Report, name: str) -> list[str]:
     if same:
         lines.append(f"  {same} latencies show no difference beyond the noise")
     if unsure:
-        lines.append(f"  {unsure} latencies had fewer than {MIN_ROUNDS} rounds: not judged")
+        lines.append(f"  {unsure} latencies had fewer than {MIN_ROUNDS} rounds: not compared")
     if not changes and not untimed:
         lines.append("  no engine was measured at the same workload in both")
     then = {engine.name: engine for engine in old.engines}
@@ -149,7 +150,7 @@ def _sentence(change: Change) -> str:
     times = change.ratio if change.ratio > 1 else 1 / change.ratio
     text = (
         f"{change.engine} at {change.workload}: {times:.2f} times {change.difference}"
-        f"{' beside its baseline' if change.over_baseline else ''}, "
+        f"{' relative to its baseline' if change.over_baseline else ''}, "
         f"{number(change.then_ms)} -> {number(change.now_ms)} ms"
     )
     return f"{text} (noise {change.floor:.1%})"
@@ -197,6 +198,9 @@ def _other(then: EngineReport, now: EngineReport, *, timed: bool) -> list[str]:
             lines.append(f"{name} {number(a / MIB)} -> {number(b / MIB)} MiB")
     if then.on_texts and now.on_texts and then.on_texts.share != now.on_texts.share:
         lines.append(f"labels agree {then.on_texts.share:.1%} -> {now.on_texts.share:.1%}")
+    before_texts, now_texts = sentences.text_agreement(then), sentences.text_agreement(now)
+    if before_texts and now_texts and before_texts != now_texts:
+        lines.append(f"same entity lists {before_texts:.1%} -> {now_texts:.1%} of texts")
     if then.labelled and now.labelled and then.labelled.value != now.labelled.value:
         metric = now.labelled.metric.replace("_", " ")
         lines.append(f"{metric} {then.labelled.value:.4f} -> {now.labelled.value:.4f}")

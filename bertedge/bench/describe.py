@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from bertedge.bench.engines import LeftOut
 from bertedge.bench.environment import Environment
 from bertedge.bench.interference import IdleWait
-from bertedge.bench.labelled import LabelledTexts, Scored, score
+from bertedge.bench.labelled import LabelledTexts, Scored, count_tokens, same_lists, score
 from bertedge.bench.logs import EngineLog, Workload
-from bertedge.bench.messages import Opened, TextWorkload
+from bertedge.bench.messages import Open, Opened, TextWorkload
 from bertedge.bench.report import Agreement, ColdStart, Comparison, EngineReport, Labelled
 from bertedge.bench.settings import Settings
+from bertedge.bench.statistics import ratio_interval
 from bertedge.bench.vectors import sum_of_cosines
 from bertedge.bundle import Accuracy
-from bertedge.tasks import Task
+from bertedge.tasks import OUTSIDE, Task
 
 MIN_AGREEMENT = 0.9
 """An engine that gives fewer of the baseline's labels than this is said to disagree (on texts)."""
@@ -115,7 +117,43 @@ def agreement(
             total += len(theirs)
             if len(ours) == len(theirs):
                 same += sum(one == other for one, other in zip(ours, theirs, strict=True))
-    return Agreement(share=same / total, labels=total) if total else None
+    if not total:
+        return None
+    lists = _same_lists(log, baseline, workloads, setting)
+    return Agreement(share=same / total, labels=total, texts=lists)
+
+
+def _same_lists(
+    log: EngineLog, baseline: EngineLog, workloads: Sequence[Workload], setting: Setting
+) -> float | None:
+    """Give the share of texts whose whole list of entities is the baseline's too.
+
+    None where the task labels no tokens, and without real texts.
+    """
+    task = log.spec.open.task
+    same: list[bool] = []
+    for workload in workloads:
+        given = workload.name in log.ready and workload.name in baseline.ready
+        if task.tags_words and given and isinstance(workload, TextWorkload):
+            counts = count_tokens(workload.texts, setting.tokenizer_json)
+            ours, theirs = (
+                _by_text(each.ready[workload.name].labels, counts, log.spec.open)
+                for each in (log, baseline)
+            )
+            if theirs:
+                none = [False] * len(counts)
+                same += same_lists(ours, theirs, task).tolist() if ours else none
+    return sum(same) / len(same) if same else None
+
+
+def _by_text(labels: Sequence[int], counts: Sequence[int], model: Open) -> list[list[str]] | None:
+    """Part the labels of all tokens by text, by name; None where there are not as many as due."""
+    before = 1 if model.task is Task.INTENT_SLOTS else 0
+    if len(labels) != sum(before + count for count in counts):
+        return None
+    names = [model.labels[label] if 0 <= label < len(model.labels) else OUTSIDE for label in labels]
+    ends = list(accumulate(before + count for count in counts))
+    return [names[end - before - count : end] for end, count in zip(ends, counts, strict=True)]
 
 
 def _disagreement(on_texts: Agreement | None, on_tokens: Agreement | None) -> str | None:
@@ -159,12 +197,18 @@ def _labelled(log: EngineLog, baseline: EngineLog | None, setting: Setting) -> L
     if ours is None or setting.labelled is None:
         return None
     theirs = _scored(baseline, setting) if baseline else None
+    low, high = ratio_interval(ours.parts, seed=setting.settings.seed)
     return Labelled(
         data=setting.labelled.data,
         metric=ours.scores.metric,
         value=ours.scores.value,
         rows=len(setting.labelled.examples),
         agreement=None if theirs is None else float((ours.names == theirs.names).mean()),
+        low=low,
+        high=high,
+        text_agreement=float(same_lists(ours.tags, theirs.tags, setting.labelled.task).mean())
+        if theirs and ours.tags
+        else None,
     )
 
 

@@ -29,6 +29,7 @@ OF_A_WORKLOAD: dict[str, Callable[[Result], float | None]] = {
 }
 OF_AN_ENGINE: dict[str, Callable[[Report, EngineReport], float | None]] = {
     "agreement": lambda _, engine: sentences.agreement(engine),
+    "text_agreement": lambda _, engine: sentences.text_agreement(engine),
     "accuracy": lambda _, engine: _metric(engine, "accuracy"),
     "entity_f1": lambda _, engine: _metric(engine, "entity_f1"),
     "frame_accuracy": lambda _, engine: _metric(engine, "frame_accuracy"),
@@ -37,11 +38,11 @@ OF_AN_ENGINE: dict[str, Callable[[Report, EngineReport], float | None]] = {
     "disk_mib": lambda _, engine: _mib(engine.bytes_on_disk),
     "installed_mib": lambda _, engine: _mib(engine.installed_bytes),
     "idle_cpu": lambda _, engine: engine.idle_cpu,
-    "knee_per_s": lambda report, engine: next(
+    "max_rate_per_s": lambda report, engine: next(
         (load.knee_per_s for load in report.open_loads if load.engine == engine.name), None
     ),
 }
-OF_TIME = (*OF_A_WORKLOAD, "cold_start_s", "knee_per_s")
+OF_TIME = (*OF_A_WORKLOAD, "cold_start_s", "max_rate_per_s")
 """Figures that decide nothing where the bench's times are not reliable."""
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _PATTERN = re.compile(r"(\w+)((?:@[^@<>=,]+)*)(<=|>=|<|>)(\d+(?:\.\d*)?|\.\d+)(%?)")

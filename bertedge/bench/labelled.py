@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,13 @@ from bertedge.bench.workload import draw, text_of
 from bertedge.errors import DataError, SettingError
 from bertedge.evaluation import score_frames
 from bertedge.examples import Columns, Example, QuestionExample, TextExample, TokenExample
-from bertedge.metrics import FrameScores, Scores, classification_scores, entity_scores
+from bertedge.metrics import (
+    FrameScores,
+    Scores,
+    classification_scores,
+    entity_counts,
+    entity_scores,
+)
 from bertedge.tasks import OUTSIDE, Task
 
 
@@ -43,6 +50,10 @@ class Scored:
     names: NDArray[np.str_]
     """The label of each text, or of each word of all texts in turn; an intent before its words;
     the span of each answer."""
+    parts: NDArray[np.float64]
+    """What each text adds to the numerator and the denominator of the metric `(texts, 2)`."""
+    tags: tuple[tuple[str, ...], ...] = ()
+    """Of the words of each text, an intent before them; empty where texts are labelled whole."""
 
 
 def draw_labelled(  # noqa: PLR0913 (how the file is read, and what of it)
@@ -93,7 +104,11 @@ def _score_answers(texts: LabelledTexts, predicted: Sequence[int]) -> Scored | N
         answer = example.context[start:end]
         row["exact"], row["f1"] = exact_match(answer, example.gold), f1(answer, example.gold)
         row["impossible"] = not example.gold
-    return Scored(scores=score_answers(found, None), names=np.array(predicted, np.str_))
+    return Scored(
+        scores=score_answers(found, None),
+        names=np.array(predicted, np.str_),
+        parts=_means(found["f1"]),
+    )
 
 
 def _score_texts(texts: LabelledTexts, given: NDArray[np.str_]) -> Scored | None:
@@ -106,7 +121,43 @@ def _score_texts(texts: LabelledTexts, given: NDArray[np.str_]) -> Scored | None
         np.array([ids[name] for name in given.tolist()]),
         texts.labels,
     )
-    return Scored(scores=scores, names=given)
+    right = given == np.array([str(name) for name in gold])
+    return Scored(scores=scores, names=given, parts=_means(right))
+
+
+def _means(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Lay out values `(texts,)` whose mean is the metric."""
+    return np.stack([values.astype(np.float64), np.ones(len(values))], axis=1)
+
+
+def same_lists(
+    one: Sequence[Sequence[str]], other: Sequence[Sequence[str]], task: Task
+) -> NDArray[np.bool_]:
+    """Tell of each text whether tags give the same whole list of entities, and the same intent.
+
+    An intent stands before the tags of its text; -1, a token that was not read, is O in both.
+    """
+    first = 1 if task is Task.INTENT_SLOTS else 0
+    counts = entity_counts([row[first:] for row in one], [row[first:] for row in other])
+    intents = [tuple(a[:first]) == tuple(b[:first]) for a, b in zip(one, other, strict=True)]
+    same: NDArray[np.bool_] = (counts == counts[:, :1]).all(axis=1) & np.array(intents, np.bool_)
+    return same
+
+
+def count_tokens(texts: Sequence[tuple[str, ...]], tokenizer_json: str) -> list[int]:
+    """Count the tokens of each text, special tokens left out."""
+    return [len(row.ids) for row in _encode(texts, tokenizer_json)]
+
+
+def _encode(texts: Sequence[tuple[str, ...]], tokenizer_json: str) -> list[Any]:
+    """Encode whole texts as `tokenizers` does, special tokens left out."""
+    import tokenizers  # type: ignore[import-untyped]
+
+    native = tokenizers.Tokenizer.from_str(tokenizer_json)
+    native.no_truncation()
+    native.no_padding()
+    rows = native.encode_batch([text for (text,) in texts], add_special_tokens=False)
+    return list(rows)
 
 
 def _score_words(
@@ -116,8 +167,13 @@ def _score_words(
     if rows is None:
         return None
     gold = [list(example.names) for example in texts.examples]
-    names = np.array([name for row in rows for name in row])
-    return Scored(scores=entity_scores(gold, rows), names=names)
+    right, found, true = entity_counts(gold, rows).T
+    return Scored(
+        scores=entity_scores(gold, rows),
+        names=np.array([name for row in rows for name in row]),
+        parts=np.stack([2.0 * right, found + true], axis=1),
+        tags=tuple(tuple(row) for row in rows),
+    )
 
 
 def _score_frames(
@@ -129,8 +185,13 @@ def _score_frames(
         return None
     gold = [np.array([numbers[name] for name in example.names]) for example in texts.examples]
     found = [np.array([numbers[name] for name in row]) for row in rows]
-    names = np.array([name for row in rows for name in row])
-    return Scored(scores=score_frames(gold, found, texts.labels), names=names)
+    right = np.array([np.array_equal(*pair) for pair in zip(gold, found, strict=True)])
+    return Scored(
+        scores=score_frames(gold, found, texts.labels),
+        names=np.array([name for row in rows for name in row]),
+        parts=_means(right),
+        tags=tuple(tuple(row) for row in rows),
+    )
 
 
 def _word_labels(
@@ -141,12 +202,7 @@ def _word_labels(
     So many labels of the whole text come `before`; they are kept. None where there are not as many
     labels as due.
     """
-    import tokenizers  # type: ignore[import-untyped]
-
-    native = tokenizers.Tokenizer.from_str(tokenizer_json)
-    native.no_truncation()
-    native.no_padding()
-    rows = native.encode_batch([text for (text,) in texts.texts], add_special_tokens=False)
+    rows = _encode(texts.texts, tokenizer_json)
     if len(given) != sum(before + len(row.ids) for row in rows):
         return None
     found, place = [], 0

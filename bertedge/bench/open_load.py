@@ -1,4 +1,4 @@
-"""Open-loop load: texts arrive when they will, whether the engine keeps up or not."""
+"""Open-loop load: texts arrive at a given rate, whether or not the engine keeps up."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ SHARES = (0.3, 0.5, 0.7, 0.85, 1.0, 1.2)
 """Rates that are offered, in shares of what the engine does without a pause."""
 QUICK_SHARES = (0.3, 0.6, 0.9)
 LIMIT = 5.0
-"""Times the baseline's unloaded median: the 99th percentile that a service is taken to bear."""
+"""Times the baseline's unloaded median: the latency limit, for the 99th percentile."""
 SATURATED = 0.95
 MIN_TEXTS, MAX_TEXTS = 20, 1000
 """At each rate."""
@@ -45,12 +45,12 @@ class OpenLoad:
     unloaded_p50_ms: float
     """Of the same inputs without waiting."""
     limit_ms: float
-    """Five times that of the baseline, the same for all engines: what a service is taken to bear.
-    Were it of each engine's own, the pauses of a few ms that any system has would rule out the
-    fastest first."""
+    """The latency limit: five times the baseline's unloaded median, the same for all engines. Were
+    it of each engine's own, the pauses of a few ms that any system has would rule out the fastest
+    first."""
     knee_per_s: float | None
-    """The highest rate offered at which the 99th percentile stayed within `limit_ms`; None where
-    it did at none."""
+    """Max. rate within the latency limit: the highest rate offered at which the 99th percentile
+    stayed within `limit_ms`; None where it did at none."""
     points: tuple[LoadPoint, ...]
     """At rising rates; they end at the first that is saturated."""
 

@@ -53,6 +53,9 @@ class Agreement:
     """Of the labels; of embeddings the mean cosine."""
     labels: int
     """Compared: texts, or tokens where the task labels those."""
+    texts: float | None = None
+    """Share of the texts whose whole list of entities (and intent) is the baseline's too; None
+    where the task labels no tokens, and of random tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +86,11 @@ class Labelled:
     agreement: float | None
     """Share of labels (of texts, or of words) that are the baseline's too; None for a baseline."""
     low: float | None = None
-    """Lower end of the 95 % interval of `value`; None where not known."""
+    """Lower end of the 95 % interval of `value`, rows resampled; None where not known."""
     high: float | None = None
+    text_agreement: float | None = None
+    """Share of texts whose whole list of entities (and intent) is the baseline's too; None for a
+    baseline, and where the task labels no words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +113,7 @@ class EngineReport:
     peak_memory_bytes: int | None
     """Resident, of the whole process; None where the system does not tell."""
     memory: tuple[MemoryPoint, ...]
-    """Of the process that took the turns, in order of time; empty where not told."""
+    """Of the process that took the turns, in order of time; empty where not known."""
     idle_cpu: float | None
     """Share of one core that the process takes in the second after its last call."""
     joules_per_text: float | None
@@ -176,7 +182,7 @@ class Report:
     seconds: float
     environment: Environment
     thread_settings: dict[str, str]
-    """What every engine's process is told."""
+    """The environment of every engine's process."""
     comparison: Comparison
     settings: Settings
     workloads: tuple[Load, ...]

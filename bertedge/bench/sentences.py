@@ -68,6 +68,16 @@ def agreement(engine: EngineReport) -> float | None:
     return seen.share if seen else None
 
 
+def text_agreement(engine: EngineReport) -> float | None:
+    """Give the share of texts whose whole list of entities is the baseline's: of rows, else texts.
+
+    None where the task labels no words.
+    """
+    if engine.labelled and engine.labelled.text_agreement is not None:
+        return engine.labelled.text_agreement
+    return engine.on_texts.texts if engine.on_texts else None
+
+
 def embeds(report: Report) -> bool:
     """Tell whether engines agree by cosines rather than by labels."""
     return report.comparison.task is Task.FEATURE_EXTRACTION
@@ -89,7 +99,7 @@ def notes(report: Report) -> list[str]:
         said += _batching(report)
     elif report.comparison.labels > 1:
         said.append(
-            "Labels are compared on random tokens, which tells whether engines compute alike, not "
+            "Labels are compared on random tokens: this shows that engines compute the same, not "
             "what it costs in accuracy; add --data FILE for real texts."
         )
     if report.comparison.labels == 1:
@@ -97,14 +107,14 @@ def notes(report: Report) -> list[str]:
     if report.noise:
         floor = max(item.floor for item in report.noise)
         said.append(
-            f"The baseline against itself: differences of {floor:.1%} or less are noise on this "
-            "machine (that of the noisiest workload) and called none."
+            f"Noise (the baseline against itself, its worst workload): a difference of {floor:.1%} "
+            "or less counts as none."
         )
     said += _disturbed(report)
     unsettled = sorted({result.engine for result in report.results if not result.settled})
     if unsettled:
         said.append(
-            f"Times of {', '.join(unsettled)} had not settled when warm-up ended: expect a spread."
+            f"Times of {', '.join(unsettled)} were not stable after warm-up: expect a wide spread."
         )
     if not report.comparison.same_source:
         said.append("The bundle was made from another checkpoint than this baseline.")
@@ -140,9 +150,9 @@ def _batching(report: Report) -> list[str]:
         if engine.batching:
             ways.setdefault(engine.batching, []).append(engine.name)
     if len(ways) < 2:
-        return [f"Texts all at once are batched alike by all engines: {way}." for way in ways]
+        return [f"All engines batch texts all at once in the same way: {way}." for way in ways]
     parts = [f"{', '.join(names)}: {way}" for way, names in ways.items()]
-    return [f"Texts all at once are batched as each engine does it. {'; '.join(parts)}."]
+    return [f"Each engine batches texts all at once in its own way. {'; '.join(parts)}."]
 
 
 def _speed(report: Report, best: EngineReport, baseline: EngineReport) -> str:
@@ -168,7 +178,7 @@ def _range(found: list[tuple[Result, Ratio]]) -> list[str]:
     told = [item for item in found if item[0].difference is not Difference.NONE]
     same = [result.workload for result, _ in found if result.difference is Difference.NONE]
     ratios = sorted(ratio.median for _, ratio in told)
-    others = f"the {len(told)} other workloads" if len(told) > 1 else "another"
+    others = f"the {len(told)} other workloads" if len(told) > 1 else "another workload"
     return [
         *([f"{ratios[0]:.2f} to {ratios[-1]:.2f} times on {others}"] if told else []),
         *([f"no difference on {', '.join(same)}"] if same else []),
@@ -198,18 +208,28 @@ def _accuracy(best: EngineReport, baseline: EngineReport) -> str | None:
     name = {"entity_f1": "entity F1"}.get(ours.metric, ours.metric.replace("_", " "))
     points = (ours.value - theirs.value) * 100
     figures = f"{ours.value:.4f} against {theirs.value:.4f} on {ours.rows:,} rows of {ours.data}"
-    alike = ""
-    if ours.agreement is not None:
-        alike = f", and gives the baseline's label to {ours.agreement:.1%}"
+    same = _agreeing(ours)
     if abs(points) < 0.005:
-        return f"{best.name} costs nothing in {name}: {figures}{alike}."
-    change = f"{'costs' if points < 0 else 'gains'} {abs(points):.2f} points of {name}"
-    if by_chance(ours, theirs):
-        change += ", no more than chance on so few rows"
-    return f"{best.name} {change}: {figures}{alike}."
+        return f"{best.name} has the same {name}: {figures}{same}."
+    change = f"{'loses' if points < 0 else 'gains'} {abs(points):.2f} points of {name}"
+    if not_significant(ours, theirs):
+        change += f", not significant (n = {ours.rows:,})"
+    return f"{best.name} {change}: {figures}{same}."
 
 
-def by_chance(ours: Labelled, theirs: Labelled) -> bool:
+def _agreeing(ours: Labelled) -> str:
+    """Say how often labels are the baseline's: most words are O, so that texts count too."""
+    if ours.agreement is None:
+        return ""
+    if ours.text_agreement is None:
+        return f"; {ours.agreement:.1%} of labels are the baseline's"
+    return (
+        f"; {ours.agreement:.2%} of words have the baseline's label, {ours.text_agreement:.1%} of "
+        "texts the same list of entities"
+    )
+
+
+def not_significant(ours: Labelled, theirs: Labelled) -> bool:
     """Tell whether so few rows cannot show that two accuracies differ."""
     if ours.metric != "accuracy" or ours.agreement is None:
         return False
@@ -219,13 +239,15 @@ def by_chance(ours: Labelled, theirs: Labelled) -> bool:
 
 
 def _labels(report: Report, best: EngineReport) -> str | None:
-    """Say how alike labels or embeddings are, and what export measured; None without such."""
+    """Say how far labels or embeddings agree, and what export measured; None without such."""
     seen = best.on_texts or best.on_random_tokens
     if seen is None:
         return None
     where = "real texts" if best.on_texts else "random tokens"
     text = f"{best.name} agrees with the baseline on {seen.share:.1%} of {seen.labels:,} labels "
     text += f"of {where}"
+    if seen.texts is not None:
+        text += f"; {seen.texts:.1%} of texts have the same list of entities"
     if embeds(report):
         text = f"{best.name}'s embeddings of {seen.labels:,} {where} have a mean cosine of "
         text += f"{seen.share:.4f} with the baseline's"

@@ -23,7 +23,7 @@ class Settings:
     repeats: int = 20
     """Timed runs of a turn, at most."""
     turn_s: float = 0.4
-    """Fewer runs are made, by every engine alike, where the baseline's would take longer."""
+    """Every engine makes fewer runs where the baseline's would take longer."""
     starts: int = 2
     """Cold starts of each engine."""
     texts: int = 128

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -92,6 +93,21 @@ def share_interval(share: float, count: int) -> tuple[float, float]:
     middle = (share + z * z / (2 * count)) / scale
     half = z / scale * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+def ratio_interval(parts: NDArray[np.float64], *, seed: int = 0) -> tuple[float, float]:
+    """Give the 95 % interval of a ratio of sums, as a mean or an F1 is one, rows resampled.
+
+    `parts` `(rows, 2)` has what each row adds to the numerator and to the denominator.
+    """
+    generator = np.random.default_rng(seed)
+    values = []
+    for _ in range(RESAMPLES // 10):
+        over, under = parts[generator.integers(0, len(parts), len(parts))].sum(axis=0)
+        values.append(over / under if under else 0.0)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def paired_ratio(

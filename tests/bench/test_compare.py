@@ -42,7 +42,7 @@ def test_an_engine_made_slower_is_told_and_no_other(full: Report):
     lines = comparison_lines(full, slowed(full, 1.5, "cpu-int8"), "old.json")
     told = [line for line in lines if "cpu-int8 at 1x16" in line]
     assert len(told) == 1
-    assert "1.50 times slower beside its baseline, 0.966 -> 1.44 ms (noise 4.0%)" in told[0]
+    assert "1.50 times slower relative to its baseline, 0.966 -> 1.44 ms (noise 4.0%)" in told[0]
     assert differences(slowed(full, 1.5, "cpu-int8"), full)["cpu-int8"] == {Difference.FASTER}
 
 

@@ -38,12 +38,12 @@ def test_figures_of_an_engine_are_one_each(recorded: Report, full: Report):
     for name, value in (("disk_mib", 22.7), ("cold_start_s", 0.253), ("peak_memory_mib", 119)):
         (found,) = findings(recorded, f"{name}<0.01")
         assert found.value == pytest.approx(value, rel=0.01) and not found.holds
-    held = findings(full, "accuracy>0.5,knee_per_s>=100,installed_mib<=700,idle_cpu<5%")
+    held = findings(full, "accuracy>0.5,max_rate_per_s>=100,installed_mib<=700,idle_cpu<5%")
     assert len(held) == 4 and all(finding.holds for finding in held)
 
 
 def test_what_was_not_measured_does_not_hold(recorded: Report):
-    for gate in ("accuracy>0", "entity_f1>0", "knee_per_s>0", "speedup@torch-fp32@1x16>0"):
+    for gate in ("accuracy>0", "entity_f1>0", "max_rate_per_s>0", "speedup@torch-fp32@1x16>0"):
         (found,) = findings(recorded, gate)
         assert found.value is None and not found.holds
         assert "not measured" in gate_lines([found])[0]
@@ -74,7 +74,7 @@ def test_lines_name_the_figure_and_its_place(recorded: Report):
         ("p95_ms==5", "is no condition"),
         ("p95_ms<5,", "is no condition"),
         ("p95_ms<-5", "is no condition"),
-        ("latency<5", "'latency' is no figure of bench; choose one of p50_ms, .*, knee_per_s"),
+        ("latency<5", "'latency' is no figure of bench; choose one of p50_ms, .*, max_rate_per_s"),
         ("p95_ms@a@b@c<5", "names 3 places"),
     ],
 )

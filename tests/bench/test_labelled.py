@@ -1,8 +1,10 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from bertedge.bench.labelled import draw_labelled, score
+from bertedge.bench.labelled import draw_labelled, same_lists, score
+from bertedge.bench.statistics import ratio_interval
 from bertedge.errors import DataError
 from bertedge.examples import Columns
 from bertedge.tasks import Task
@@ -59,3 +61,41 @@ def test_words_get_the_label_of_their_first_token(tmp_path: Path, token_bundle: 
     assert unread and unread.names.tolist() == ["O", "B-room", "O", "B-room"]
     assert unread.scores.value == 1.0
     assert score(drawn, predicted[1:], json) is None
+
+
+def test_one_word_in_six_hundred_is_one_text_in_fifty():
+    """Agreement by word hides what a user sees: most words are O."""
+    one = [["O"] * 11 + ["B-A"] for _ in range(50)]
+    other = [[*row] for row in one]
+    other[7][3] = "B-A"
+    same = same_lists(one, other, Task.TOKEN_CLASSIFICATION)
+    assert same.sum() == 49 and not same[7]
+    # Tags that mean the same entities are the same list.
+    assert same_lists([["I-A", "I-A"]], [["B-A", "I-A"]], Task.TOKEN_CLASSIFICATION).all()
+
+
+def test_a_frame_is_the_same_where_intent_and_entities_are():
+    one = [["intent:a", "O", "B-x"], ["intent:b", "O", "B-x"], ["intent:a", "O", "B-x"]]
+    other = [["intent:a", "O", "B-x"], ["intent:a", "O", "B-x"], ["intent:a", "B-x", "O"]]
+    assert same_lists(one, other, Task.INTENT_SLOTS).tolist() == [True, False, False]
+
+
+def test_each_metric_has_parts_whose_ratio_it_is(tmp_path: Path, token_bundle: Path):
+    data = tmp_path / "data.csv"
+    data.write_text("text,label\na,music\nb,lights\nc,lights\nd,music\n")
+    labels = ("lights", "music")
+    drawn = draw_labelled(data, Task.TEXT_CLASSIFICATION, Columns(), labels, count=10, seed=0)
+    found = score(drawn, [1, 0, 1, 1], "")
+    assert found and not found.tags
+    over, under = found.parts.sum(axis=0)
+    assert over / under == found.scores.value
+    low, high = ratio_interval(found.parts)
+    assert low < found.scores.value < high
+
+
+def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():
+    values = np.random.default_rng(0).normal(0.8, 0.1, 400)
+    low, high = ratio_interval(np.stack([values, np.ones(400)], axis=1))
+    half = 1.96 * values.std() / 20
+    assert low == pytest.approx(values.mean() - half, abs=0.002)
+    assert high == pytest.approx(values.mean() + half, abs=0.002)

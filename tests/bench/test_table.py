@@ -2,6 +2,7 @@ from dataclasses import replace
 
 from bertedge.bench.engines import LeftOut
 from bertedge.bench.environment import Environment
+from bertedge.bench.gate import judge, parse_gate
 from bertedge.bench.report import (
     SCHEMA,
     Agreement,
@@ -205,13 +206,29 @@ def test_what_it_costs_in_accuracy_is_told_from_chance():
         return summary(report(torch, int8, results=(BASE, INT8)))[2]
 
     assert said(0.9, 1.0) == (
-        "cpu-int8 costs nothing in accuracy: 0.9000 against 0.9000 on 1,000 rows of test.csv, and "
-        "gives the baseline's label to 100.0%."
+        "cpu-int8 has the same accuracy: 0.9000 against 0.9000 on 1,000 rows of test.csv; "
+        "100.0% of labels are the baseline's."
     )
     # Ten rows differ; by chance alone the difference would be within 0.62 points.
-    assert "costs 0.60 points of accuracy, no more than chance on so few rows:" in said(0.894, 0.99)
-    assert "costs 0.70 points of accuracy: 0.8930 against" in said(0.893, 0.99)
+    assert "loses 0.60 points of accuracy, not significant (n = 1,000):" in said(0.894, 0.99)
+    assert "loses 0.70 points of accuracy: 0.8930 against" in said(0.893, 0.99)
     assert "gains 0.70 points of accuracy: 0.9070 against" in said(0.907, 0.99)
+
+
+def test_tags_are_compared_by_word_and_by_whole_list_of_entities():
+    """Most words are O: 99.84 % of words may hide that two texts in a hundred differ."""
+    tagged = replace(labelled(0.93, 0.9984), metric="entity_f1", text_agreement=0.981)
+    torch, int8 = replace(TORCH, labelled=labelled(0.93)), engine("cpu-int8", labelled=tagged)
+    whole = report(torch, int8, results=(BASE, INT8))
+    assert summary(whole)[2].endswith(
+        "; 99.84% of words have the baseline's label, 98.1% of texts the same list of entities."
+    )
+    assert [f.value for f in judge(whole, parse_gate("text_agreement>=0.99"))] == [0.981]
+    assert not any(f.holds for f in judge(whole, parse_gate("text_agreement>=0.99")))
+    seen = Agreement(share=0.9984, labels=4927, texts=0.975)
+    whole = report(TORCH, engine("cpu-int8", on_texts=seen), results=(BASE, INT8))
+    assert "99.8% of 4,927 labels of real texts; 97.5% of texts have the same" in summary(whole)[2]
+    assert [f.value for f in judge(whole, parse_gate("text_agreement>=0.9"))] == [0.975]
 
 
 def test_many_workloads_are_one_range_and_those_without_difference_are_named():

@@ -90,7 +90,11 @@ def test_a_whole_bench(
     assert {"pipeline-fp32", "optimum-int8", "torch-compile"} <= {i.name for i in report.left_out}
     assert report.command == "bertedge bench 'a bundle'"
     assert report.thread_settings["OMP_NUM_THREADS"] == "1"
+    where = [use.where for use in report.cpu_use]
+    assert where == ["before", "warm-up", "round 1", "round 2", "round 3", "after"]
+    assert all(use.seconds > 0 for use in report.cpu_use)
     fp32 = report.engines[-1]
+    assert fp32.on_texts and fp32.on_texts.texts == (None if task == "text-classification" else 1)
     assert fp32.on_texts and fp32.on_texts.share == 1
     assert fp32.on_random_tokens and fp32.on_random_tokens.share == 1
     if task == "text-classification":

@@ -83,13 +83,14 @@ def _memory(best: EngineReport, baseline: EngineReport) -> Tile | None:
 def _right(best: EngineReport, baseline: EngineReport, *, embeds: bool) -> Tile | None:
     if best.labelled and baseline.labelled:
         ours, theirs = best.labelled, baseline.labelled
-        points = (ours.value - theirs.value) * 100
+        points, lists = (ours.value - theirs.value) * 100, ours.text_agreement
         return Tile(
             figure=f"{points:+.2f}".replace("-", MINUS) if round(points, 2) else "±0",
             what=f"points of {accuracy_name(ours.metric)}",
             detail=f"{ours.value:.4f} against {theirs.value:.4f} on {ours.rows:,} rows"
-            + (", no more than chance" if sentences.by_chance(ours, theirs) else "")
-            + ("" if ours.agreement is None else f"; {ours.agreement:.1%} of labels agree"),
+            + (", not significant" if sentences.not_significant(ours, theirs) else "")
+            + ("" if ours.agreement is None else f"; {ours.agreement:.1%} of labels agree")
+            + ("" if lists is None else f", {lists:.1%} of entity lists"),
         )
     seen = best.on_texts or best.on_random_tokens
     if seen is None:

@@ -74,7 +74,7 @@ def _banner(report: Report) -> str:
         return ""
     return (
         f'<p class="unreliable" role="alert"><strong>Not reliable:</strong> {escape(why)}. Times '
-        "and speed-ups on this page are disturbed; measure again on a quiet machine "
+        "and speed-ups on this page are not to be trusted; measure again on a quiet machine "
         "(<code>--wait-idle</code>).</p>"
     )
 

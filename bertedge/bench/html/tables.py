@@ -41,11 +41,13 @@ def engines(report: Report) -> str:
     head = [
         *("engine", "first label s", "disk MiB", "installed MiB", "peak MiB", "idle CPU"),
         *("J a text", *([accuracy_name(metric)] if metric else []), "labels agree"),
+        "same entity lists",
         *("kind", "precision", "runs on", "batches"),
     ]
     rows = []
     for engine in report.engines:
         seen, right = sentences.agreement(engine), engine.labelled
+        lists = sentences.text_agreement(engine)
         start = engine.cold_start
         rows.append(
             [
@@ -58,6 +60,7 @@ def engines(report: Report) -> str:
                 "-" if engine.joules_per_text is None else number(engine.joules_per_text),
                 *([f"{right.value:.4f}" if right else "-"] if metric else []),
                 "baseline" if engine.baseline is None else "-" if seen is None else f"{seen:.1%}",
+                "-" if lists is None else f"{lists:.1%}",
                 escape(engine.kind),
                 escape(engine.precision),
                 f"<span class=long>{escape(engine.runs_on or '-')}</span>",
@@ -86,9 +89,9 @@ def noise(report: Report) -> str:
         for item in report.noise
     ]
     return (
-        "<p>A second process of the baseline took its turns like any other engine. What differs "
-        "from 1 by no more than this is called no difference.</p>"
-        + _table(("workload", "engine", "against itself (95 %)", "called none within"), rows)
+        "<p>A second process of the baseline was measured like any other engine. A ratio that is "
+        "no further from 1 counts as no difference.</p>"
+        + _table(("workload", "engine", "against itself (95 %)", "no difference within"), rows)
     )
 
 
@@ -106,7 +109,7 @@ def left_out(report: Report) -> str:
         for item in report.left_out
     ]
     if not wrong + out:
-        return "<p>Every engine that bench knows was run, and none went wrong.</p>"
+        return "<p>Every engine that bench knows was run, and none failed.</p>"
     return f'<ul class="plain">{"".join(wrong + out)}</ul>'
 
 
@@ -145,7 +148,7 @@ def _latency(engine: EngineReport, result: Result, *, best: bool) -> list[str]:
     times = result.latency
     name = f"<strong>{escape(engine.name)} ★</strong>" if best else escape(engine.name)
     said = str(result.difference.value) if result.difference else "-"
-    settled = "" if result.settled else ", not settled"
+    settled = "" if result.settled else ", not stable"
     return [
         name,
         *(number(ms) for ms in (times.p50_ms, times.p90_ms, times.p95_ms, times.p99_ms)),
