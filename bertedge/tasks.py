@@ -80,6 +80,8 @@ class Aggregation(StrEnum):
     MAX = "max"
 
 
+SPAN_LABELS = ("start", "end")
+"""What the two logits of each token stand for in a model that answers questions."""
 OUTSIDE = "O"
 """The tag of a word that is in no entity, in every scheme."""
 

@@ -22,7 +22,7 @@ from bertedge.bench.peers import TEXTS, read_peers
 from bertedge.bench.report import Comparison, Report
 from bertedge.bench.settings import Settings
 from bertedge.bundle import TOKENIZER, Bundle, open_bundle
-from bertedge.examples import Columns
+from bertedge.examples import Columns, open_examples
 from bertedge.progress import Progress, Silent
 from bertedge.runtime import machine
 from bertedge.tasks import Task
@@ -60,9 +60,10 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
     engine that fails is part of the report instead.
     """
     progress = progress or Silent()
-    from bertedge.checkpoint import open_checkpoint
-
     bundle = open_bundle(config.bundle)
+    _check_data(config, bundle, progress)
+    from bertedge.checkpoint import open_checkpoint  # brings torch, which takes seconds
+
     pooling = bundle.manifest.pooling
     embeds = Task.FEATURE_EXTRACTION if pooling else None
     checkpoint = replace(open_checkpoint(config.baseline, embeds), pooling=pooling)
@@ -99,6 +100,21 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
         specs = engines.with_twins(entrants.lineup.specs)
         measurement = measure(specs, inputs.workloads, config.settings, progress, after, watch)
     return build_report(measurement, inputs.workloads, setting)
+
+
+def _check_data(config: BenchConfig, bundle: Bundle, progress: Progress) -> None:
+    """Open the file of texts and say how it is read."""
+    if config.data is not None:
+        manifest = bundle.manifest
+        examples = open_examples(
+            config.data,
+            manifest.task,
+            replace(config.columns, label=None, intent=None),
+            labelled=False,
+            pair=manifest.pair,
+            trained=manifest.columns or Columns(),
+        )
+        progress.say(f"{config.data}: {examples.said}")
 
 
 def _wanted(config: BenchConfig, bundle: Bundle, checkpoint: "Checkpoint") -> Wanted:

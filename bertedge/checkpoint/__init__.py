@@ -1,26 +1,43 @@
-"""A Hugging Face checkpoint: what it is, how it was trained, and its logits from PyTorch."""
+"""A Hugging Face checkpoint: what it is, how it was trained, and its logits from PyTorch.
 
-from bertedge.checkpoint.config import ARCHITECTURES
-from bertedge.checkpoint.embedding import add_pooling
-from bertedge.checkpoint.engine import TorchEngine, logits_of, use_threads
-from bertedge.checkpoint.folder import fetch
-from bertedge.checkpoint.opening import (
-    AUTO_MODELS,
-    SPAN_LABELS,
-    Base,
-    Checkpoint,
-    load_base,
-    load_model,
-    open_base,
-    open_checkpoint,
-    usual_length,
-)
-from bertedge.checkpoint.training import TRAINING, DataFile, Setting, Training, read_training
+Its modules are imported when they are asked for: what `finetune` recorded is read without torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bertedge.checkpoint.config import ARCHITECTURES
+    from bertedge.checkpoint.embedding import add_pooling
+    from bertedge.checkpoint.engine import TorchEngine, logits_of, use_threads
+    from bertedge.checkpoint.folder import fetch
+    from bertedge.checkpoint.opening import (
+        AUTO_MODELS,
+        Base,
+        Checkpoint,
+        load_base,
+        load_model,
+        open_base,
+        open_checkpoint,
+        usual_length,
+    )
+    from bertedge.checkpoint.training import TRAINING, DataFile, Setting, Training, read_training
+
+_HOMES = {
+    "embedding": ("add_pooling",),
+    "engine": ("TorchEngine", "logits_of", "use_threads"),
+    "config": ("ARCHITECTURES",),
+    "folder": ("fetch",),
+    "opening": (
+        *("AUTO_MODELS", "Base", "Checkpoint", "load_base", "load_model", "open_base"),
+        *("open_checkpoint", "usual_length"),
+    ),
+    "training": ("TRAINING", "DataFile", "Setting", "Training", "read_training"),
+}
 
 __all__ = [
     "ARCHITECTURES",
     "AUTO_MODELS",
-    "SPAN_LABELS",
     "TRAINING",
     "Base",
     "Checkpoint",
@@ -39,3 +56,10 @@ __all__ = [
     "use_threads",
     "usual_length",
 ]
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,7 +21,7 @@ from bertedge.checkpoint.training import TRAINING, Training, read_training
 from bertedge.checkpoint.weights import check_weights
 from bertedge.errors import CheckpointError, library_errors, shorten
 from bertedge.heads import has_intents, split_heads
-from bertedge.tasks import Decision, Pooling, PoolingMode, ProblemType, Task
+from bertedge.tasks import SPAN_LABELS, Decision, Pooling, PoolingMode, ProblemType, Task
 
 AUTO_MODELS = {
     Task.TEXT_CLASSIFICATION: transformers.AutoModelForSequenceClassification,
@@ -31,8 +31,6 @@ AUTO_MODELS = {
     Task.FEATURE_EXTRACTION: transformers.AutoModel,
     Task.QUESTION_ANSWERING: transformers.AutoModelForQuestionAnswering,
 }
-SPAN_LABELS = ("start", "end")
-"""What the two logits of each token stand for in a model that answers questions."""
 LONGEST_WINDOW = 384
 """Tokens of a question with a window of its context: as in the BERT paper and in transformers'
 pipeline, which reads no longer ones."""

@@ -1,13 +1,14 @@
 """`training.json`: what `finetune` records beside the weights."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from bertedge import records
 from bertedge.checkpoint.files import read_json, shown
 from bertedge.confidence import CalibrationError
-from bertedge.errors import CheckpointError, first_line
-from bertedge.examples import Columns
+from bertedge.errors import CheckpointError, DataError, first_line
+from bertedge.examples import Columns, hash_examples
 from bertedge.metrics import AnyScores
 from bertedge.tasks import Decision, Task
 
@@ -21,10 +22,27 @@ class DataFile:
     """A labelled file that a checkpoint was trained or chosen on."""
 
     path: str
-    """As the user gave it, made absolute."""
+    """From the checkpoint's directory to the file, with `/`; the name alone of one in a home that
+    the checkpoint does not lie in. Older records hold an absolute path."""
     sha256: str
     rows: int
     columns: Columns
+
+    def locate(self, folder: Path) -> Path:
+        """Find the file again, for a checkpoint in `folder`: the first that has its hash.
+
+        That is where it was, in the working directory, or beside the checkpoint. DataError where
+        none is there, or is unchanged.
+        """
+        name = Path(self.path).name
+        places = (folder / self.path, Path(name), folder / name, folder.parent / name)
+        found = [Path(os.path.relpath(place)) for place in places if place.exists()]
+        for place in found:
+            if hash_examples(place) == self.sha256:
+                return place
+        if found:
+            raise DataError(f"{found[0]} has changed since the training")
+        raise DataError(f"{os.path.relpath(places[0])} is not there any more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +71,17 @@ class Training:
     calibration: CalibrationError | None = None
     """On the dev data, at the temperature that fits it best, whether `decision` takes it or not;
     None for tokens and values."""
+
+
+def path_from(folder: Path, file: Path) -> str:
+    """Give the way from a checkpoint's directory to a file, or its name; see `DataFile.path`."""
+    file, folder = Path(os.path.abspath(file)), Path(os.path.abspath(folder))  # noqa: PTH100
+    home = Path.home() if "HOME" in os.environ else Path("/nonexistent")
+    if file.anchor != folder.anchor or (
+        file.is_relative_to(home) and not folder.is_relative_to(home) and home != Path(home.anchor)
+    ):
+        return file.name
+    return Path(os.path.relpath(file, folder)).as_posix()
 
 
 def read_training(folder: Path) -> Training | None:

@@ -49,17 +49,24 @@ def command(
     from bertedge import evaluation, records
     from bertedge.bundle import MANIFEST
     from bertedge.cli.console import say_next, show, show_json
+    from bertedge.cli.early import check_labelled
     from bertedge.cli.next_step import after_export, after_training
     from bertedge.cli.progress import Terminal
     from bertedge.cli.report import render_calibration, render_scores
     from bertedge.examples import Columns, open_examples
+    from bertedge.examples.lines import check_file
 
+    task, columns = options.task_of(flags), options.columns_of(flags)
     bundled = (Path(model) / MANIFEST).exists()
+    if not bundled:
+        check_labelled(data, columns, model, task)
+    elif not data.is_dir():
+        check_file(data)
     labeller, pair, trained = (_open_bundle if bundled else _open_checkpoint)(model, flags)
     examples = open_examples(
         data,
         labeller.task,
-        options.columns_of(flags),
+        columns,
         problem_type=labeller.decision.problem_type,
         pair=pair or None,
         trained=trained or Columns(),
@@ -111,12 +118,13 @@ def _open_bundle(name: str, flags: dict[str, Any]) -> "_Opened":
 
 def _open_checkpoint(name: str, flags: dict[str, Any]) -> "_Opened":
     need("train", "torch", "transformers", "safetensors")
-    from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint, use_threads
     from bertedge.errors import SettingError
-    from bertedge.evaluation import Labeller
 
     if flags["variant"] is not None:
         raise SettingError(f"{name} is a checkpoint; --variant is for bundles")
+    from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint, use_threads
+    from bertedge.evaluation import Labeller
+
     use_threads(flags["threads"])
     checkpoint = open_checkpoint(name, options.task_of(flags))
     engine = TorchEngine(load_model(checkpoint), device=flags["device"])

@@ -86,13 +86,14 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
     """
     need("export", "torch", "transformers", "optimum", "onnx", "sympy", "safetensors")
     from bertedge import records
-    from bertedge.checkpoint import use_threads
     from bertedge.cli.console import say_next, show, show_json
+    from bertedge.cli.early import check_labelled
     from bertedge.cli.next_step import after_export
     from bertedge.cli.progress import Terminal
-    from bertedge.export import BatchEffects, ExportConfig, export
+    from bertedge.examples.lines import check_file
+    from bertedge.export import BatchEffects, ExportConfig
+    from bertedge.staging import check_folder
 
-    use_threads()
     config = ExportConfig(
         checkpoint=checkpoint,
         output=output,
@@ -115,6 +116,17 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
         opset=flags["opset"],
         overwrite=flags["overwrite"],
     )
+    check_folder(
+        output, overwrite=config.overwrite, inputs=(checkpoint, config.eval_data, config.trim_vocab)
+    )
+    if config.eval_data is not None:
+        check_labelled(config.eval_data, config.columns, checkpoint, config.task)
+    if config.trim_vocab is not None:
+        check_file(config.trim_vocab)
+    from bertedge.checkpoint import use_threads  # brings torch, which takes seconds
+    from bertedge.export import export
+
+    use_threads()
     report = export(config, Terminal())
     if as_json:
         show_json(records.to_json(report))

@@ -25,7 +25,7 @@ _SECTIONS = {
 @click.option(
     "--task",
     metavar="NAME",
-    help="text- or token-classification, intent-slots, question-answering.",
+    help="text- or token-classification, intent-slots … [as the file shows].",
 )
 @click.option("--problem-type", metavar="NAME", help="multi_label_classification, regression.")
 @options.path_option("--train", help="Labelled file: CSV, TSV, JSON lines, CoNLL; .gz alike.")
@@ -71,16 +71,23 @@ def command(
     from bertedge.cli.next_step import after_training
     from bertedge.cli.progress import Terminal
     from bertedge.cli.report import render_decision, render_scores
+    from bertedge.finetune.data import open_data
     from bertedge.finetune.recipe import read_recipe
-    from bertedge.finetune.run import finetune
     from bertedge.overwriting import check_apart
+    from bertedge.training.work import check_place
 
     if flags["freeze"] and flags["freeze"].isdigit():
         flags["freeze"] = int(flags["freeze"])
     plain = {key: str(v) if isinstance(v, Path) else v for key, v in flags.items()}
-    settings = read_recipe(recipe, plain)
+    progress = Terminal()
+    settings = read_recipe(recipe, plain, progress)
     check_apart(settings.output, (recipe,))
-    finished = finetune(settings, Terminal(), overwrite=overwrite, resume=resume)
+    sources = (settings.train, settings.dev, settings.model, settings.teacher)
+    check_place(settings.output, sources, overwrite=overwrite)
+    data = open_data(settings)
+    from bertedge.finetune.run import finetune  # brings torch, which takes seconds
+
+    finished = finetune(settings, progress, overwrite=overwrite, resume=resume, data=data)
     if finished is None:  # another process of the same launch reports
         return
     if as_json:

@@ -71,14 +71,20 @@ def command(
     from bertedge.cli.console import say_next, show, show_json
     from bertedge.cli.next_step import after_pretraining
     from bertedge.cli.progress import Terminal
+    from bertedge.examples.lines import check_file
     from bertedge.overwriting import check_apart
     from bertedge.pretrain.recipe import read_recipe
-    from bertedge.pretrain.run import pretrain
+    from bertedge.training.work import check_place
 
     flags["text"] = [str(path) for path in flags["text"]] or None
     plain = {key: str(v) if isinstance(v, Path) else v for key, v in flags.items()}
     settings = read_recipe(recipe, plain)
     check_apart(settings.output, (recipe,))
+    check_place(settings.output, (*settings.text, settings.model), overwrite=overwrite)
+    for path in settings.text:
+        check_file(path)
+    from bertedge.pretrain.run import pretrain  # brings torch, which takes seconds
+
     finished = pretrain(settings, Terminal(), overwrite=overwrite, resume=resume)
     if finished is None:  # another process of the same launch reports
         return

@@ -115,6 +115,12 @@ def is_plain(path: Path, columns: Columns) -> bool:
     return columns.format in (None, plain.FORMAT) and _extension(path) == ".txt"
 
 
+def format_of(path: Path) -> str | None:
+    """Return the format that a file's extension names; `.txt` is a table here."""
+    extension = _extension(path)
+    return "tsv" if extension == ".txt" else _EXTENSIONS.get(extension)
+
+
 def _guess_format(path: Path, task: Task, encoding: str | None, usual: str | None) -> str:
     extension = _extension(path)
     if extension == ".txt":

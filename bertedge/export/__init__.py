@@ -1,19 +1,33 @@
-"""A checkpoint in, a bundle of proven ONNX graphs out."""
+"""A checkpoint in, a bundle of proven ONNX graphs out.
+
+The work is imported when it is asked for: settings are checked without torch.
+"""
+
+from typing import TYPE_CHECKING
 
 from bertedge.errors import MissingExtraError
-from bertedge.export.quiet import quietly
+from bertedge.export.config import BatchEffects, ExportConfig
+from bertedge.export.target import Target
+
+if TYPE_CHECKING:
+    from bertedge.export.pipeline import ExportReport, export
+
+__all__ = ["BatchEffects", "ExportConfig", "ExportReport", "Target", "export"]
 
 _LIBRARIES = ("torch", "transformers", "safetensors", "optimum", "onnx", "onnxruntime", "sympy")
 
-try:
-    with quietly():  # some print when they are imported
-        from bertedge.export.config import BatchEffects, ExportConfig
-        from bertedge.export.pipeline import ExportReport, export
-        from bertedge.export.target import Target
-except ModuleNotFoundError as error:
-    missing = error.name or ""
-    if missing.partition(".")[0] not in _LIBRARIES:
-        raise
-    raise MissingExtraError("export", missing) from None
 
-__all__ = ["BatchEffects", "ExportConfig", "ExportReport", "Target", "export"]
+def __getattr__(name: str) -> object:
+    if name not in ("ExportReport", "export"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from bertedge.export.quiet import quietly
+
+        with quietly():  # some print when they are imported
+            from bertedge.export import pipeline
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if missing.partition(".")[0] not in _LIBRARIES:
+            raise
+        raise MissingExtraError("export", missing) from None
+    return getattr(pipeline, name)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,7 +10,7 @@ from onnxruntime.quantization.calibrate import HistogramCollector
 
 from bertedge.checkpoint import Checkpoint
 from bertedge.errors import BertedgeError
-from bertedge.examples import Example, ExampleFile, TokenExample, hash_examples, open_examples
+from bertedge.examples import Example, ExampleFile, TokenExample, open_examples
 from bertedge.export.quiet import quietly
 from bertedge.export.sites import find_sites, watch
 from bertedge.export.texts import sentences, texts_of
@@ -116,10 +115,8 @@ def _training_file(checkpoint: Checkpoint) -> ExampleFile | None:
     training = checkpoint.training
     if training is None:
         return None
-    path = Path(training.train.path)
     try:
-        if hash_examples(path) != training.train.sha256:
-            return None
+        path = training.train.locate(checkpoint.folder)
         columns = training.train.columns
         problem_type = checkpoint.decision.problem_type
         return open_examples(

@@ -7,8 +7,8 @@ import transformers
 
 from bertedge import checkpoint as checkpoints
 from bertedge.errors import CheckpointError, SettingError
-from bertedge.examples import ExampleFile, open_examples
-from bertedge.finetune.labels import check_labels, find_labels
+from bertedge.examples import ExampleFile
+from bertedge.finetune.data import Data
 from bertedge.finetune.recipe import Recipe
 
 
@@ -26,16 +26,9 @@ class Inputs:
     teacher: checkpoints.Checkpoint | None
 
 
-def open_inputs(recipe: Recipe) -> Inputs:
-    """Open and check the data and the base model; a BertedgeError names each mistake."""
-    decision = recipe.decision()
-    train = _open(recipe, recipe.train)
-    labels = find_labels(train, decision)
-    dev = None
-    if recipe.dev:
-        dev = _open(recipe, recipe.dev, pair=train.pair)
-        check_labels(dev, labels, decision)
-    teacher = _open_teacher(recipe, train, labels) if recipe.teacher else None
+def open_inputs(recipe: Recipe, data: Data) -> Inputs:
+    """Open and check the base model beside the data; a BertedgeError names each mistake."""
+    teacher = _open_teacher(recipe, data.train, data.labels) if recipe.teacher else None
     base = checkpoints.open_base(recipe.base, words=recipe.task.tags_words)
     longest = base.longest
     if recipe.max_length and recipe.max_length > longest:
@@ -51,18 +44,12 @@ def open_inputs(recipe: Recipe) -> Inputs:
         base=base.folder,
         config=base.config,
         tokenizer=base.tokenizer,
-        train=train,
-        dev=dev,
-        labels=labels,
+        train=data.train,
+        dev=data.dev,
+        labels=data.labels,
         teacher=teacher,
         max_length=recipe.max_length
         or (teacher.max_length if teacher else checkpoints.usual_length(recipe.task, longest)),
-    )
-
-
-def _open(recipe: Recipe, path: Path, pair: bool | None = None) -> ExampleFile:
-    return open_examples(
-        path, recipe.task, recipe.columns(), problem_type=recipe.problem_type, pair=pair
     )
 
 

@@ -1,10 +1,9 @@
 """The labels that a model learns: found in the training file, and held against the dev file."""
 
-from bertedge.checkpoint import SPAN_LABELS
 from bertedge.errors import DataError
 from bertedge.examples import BadRows, ExampleFile, QuestionExample, TextExample
 from bertedge.heads import PREFIX, has_intents, intent_label
-from bertedge.tasks import OUTSIDE, Decision, ProblemType, Task
+from bertedge.tasks import OUTSIDE, SPAN_LABELS, Decision, ProblemType, Task
 
 PLAIN = Decision()
 MOST_LOST = 0.01

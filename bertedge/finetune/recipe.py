@@ -7,9 +7,11 @@ from pathlib import Path
 
 from bertedge.errors import SettingError
 from bertedge.examples import BadRows, Columns
+from bertedge.examples.task import guess_task
+from bertedge.progress import Progress, Silent
 from bertedge.tasks import Decision, ProblemType, Task
 from bertedge.training.precision import Precision
-from bertedge.training.recipe import OPTIMIZER, Limits, read
+from bertedge.training.recipe import OPTIMIZER, Limits, check_given, merge, read
 
 
 class ClassWeights(StrEnum):
@@ -123,8 +125,20 @@ _LIMITS = Limits(
 )
 
 
-def read_recipe(path: Path | None, flags: Mapping[str, object]) -> Recipe:
-    """Merge a TOML recipe with flags; see `training.recipe.read`."""
+def read_recipe(
+    path: Path | None, flags: Mapping[str, object], progress: Progress | None = None
+) -> Recipe:
+    """Merge a TOML recipe with flags; see `training.recipe.read`.
+
+    A task that neither names is told by the training file, which is said to `progress`.
+    """
+    table = merge(path, flags, _LIMITS)
+    train, told = table.get("train"), table.get("format")
+    if table.get("task") is None and isinstance(train, str):
+        check_given(Recipe, path, {**table, "task": None}, _LIMITS)
+        task = guess_task(Path(train), told if isinstance(told, str) else None)
+        (progress or Silent()).say(f"task {task.value}, as {Path(train).name} shows (--task)")
+        flags = {**flags, "task": task.value}
     recipe = read(Recipe, path, flags, _LIMITS)
     if recipe.task is Task.FILL_MASK:
         raise SettingError("task is fill-mask, which needs no labels: use bertedge pretrain")

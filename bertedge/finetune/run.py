@@ -16,8 +16,10 @@ import bertedge
 from bertedge import checkpoint as checkpoints
 from bertedge import evaluation, records
 from bertedge.checkpoint import DataFile, Setting, Training
+from bertedge.checkpoint.training import path_from
 from bertedge.examples import ExampleFile
 from bertedge.finetune import features, training
+from bertedge.finetune.data import Data, open_data
 from bertedge.finetune.decisions import Settled, settle, settle_questions
 from bertedge.finetune.distill import make_student
 from bertedge.finetune.inputs import Inputs, open_inputs
@@ -48,18 +50,24 @@ class Finetuned:
 
 
 def finetune(
-    recipe: Recipe, progress: Progress, *, overwrite: bool = False, resume: bool = False
+    recipe: Recipe,
+    progress: Progress,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    data: Data | None = None,
 ) -> Finetuned | None:
     """Train as `recipe` says and leave the checkpoint at `recipe.output`.
 
-    Everything is checked before the first step. The run lives in a hidden sibling of the output
-    until it is finished; `resume` continues one that was interrupted. In a distributed launch
-    the processes other than the first return None. Raises a BertedgeError for each mistake.
+    Everything is checked before the first step; `data` is what `open_data` gave, if it was asked.
+    The run lives in a hidden sibling of the output until it is finished; `resume` continues one
+    that was interrupted. In a distributed launch the processes other than the first return None.
+    Raises a BertedgeError for each mistake.
     """
     sources = (recipe.train, recipe.dev, recipe.model, recipe.teacher)
     check_place(recipe.output, sources, overwrite=overwrite)
     with quiet():
-        inputs = open_inputs(recipe)
+        inputs = open_inputs(recipe, data or open_data(recipe))
         launch = accelerate.PartialState(cpu=not torch.cuda.is_available())
         first = launch.is_main_process
         with launch.main_process_first():
@@ -228,8 +236,10 @@ def _record(
         pair=inputs.train.pair,
         max_length=inputs.max_length,
         base=Path(recipe.base).resolve().name if Path(recipe.base).is_dir() else recipe.base,
-        train=_data_file(inputs.train, material.train),
-        dev=_data_file(inputs.dev, material.dev) if inputs.dev and material.dev else None,
+        train=_data_file(recipe.output, inputs.train, material.train),
+        dev=_data_file(recipe.output, inputs.dev, material.dev)
+        if inputs.dev and material.dev
+        else None,
         settings=settings,
         seconds=round(trained.seconds, 3),
         epochs=trained.epochs,
@@ -244,9 +254,9 @@ def _record(
     )
 
 
-def _data_file(examples: ExampleFile, data: features.Features) -> DataFile:
+def _data_file(output: Path, examples: ExampleFile, data: features.Features) -> DataFile:
     return DataFile(
-        path=str(examples.path.absolute()),
+        path=path_from(output, examples.path),
         sha256=examples.sha256(),
         rows=data.rows,
         columns=examples.columns,

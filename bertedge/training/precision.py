@@ -2,8 +2,6 @@
 
 from enum import StrEnum
 
-import torch
-
 from bertedge.runtime import machine
 
 
@@ -19,6 +17,8 @@ def choose_precision(asked: Precision) -> Precision:
     """Settle `auto`: bf16 where the hardware multiplies it, else fp32."""
     if asked is not Precision.AUTO:
         return asked
+    import torch
+
     if torch.cuda.is_available():
         return Precision.BF16 if torch.cuda.is_bf16_supported() else Precision.FP32
     return Precision.BF16 if machine.BF16_FLAGS & machine.cpu_flags() else Precision.FP32

@@ -44,18 +44,29 @@ def read(kind: type[T], path: Path | None, flags: Mapping[str, object], limits: 
     Files named in the recipe are relative to the recipe; files named by flags to the working
     directory. Raises SettingError for an unknown key, a missing one, or a value out of range.
     """
-    table = _read_toml(path, limits.paths) if path else {}
-    given = {name: value for name, value in flags.items() if value is not None}
+    merged = merge(path, flags, limits)
     where = f"{path}: " if path else ""
-    merged = table | given
-    if missing := _missing(kind, merged, limits.either):
-        raise SettingError(where + missing)
+    check_given(kind, path, merged, limits)
     try:
         recipe = records.from_plain(kind, merged)
     except records.RecordError as error:
         raise SettingError(f"{where}{error}") from None
     _check(recipe, limits)
     return recipe
+
+
+def merge(path: Path | None, flags: Mapping[str, object], limits: Limits) -> dict[str, object]:
+    """Merge a TOML recipe with flags, unchecked; see `read`."""
+    table = _read_toml(path, limits.paths) if path else {}
+    return table | {name: value for name, value in flags.items() if value is not None}
+
+
+def check_given(
+    kind: type[T], path: Path | None, merged: Mapping[str, object], limits: Limits
+) -> None:
+    """Raise SettingError that names all that is missing."""
+    if missing := _missing(kind, merged, limits.either):
+        raise SettingError((f"{path}: " if path else "") + missing)
 
 
 def _read_toml(path: Path, names: tuple[str, ...]) -> dict[str, object]:

@@ -13,14 +13,14 @@ import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-from bertedge.checkpoint import AUTO_MODELS, SPAN_LABELS, TorchEngine, load_model, open_checkpoint
+from bertedge.checkpoint import AUTO_MODELS, TorchEngine, load_model, open_checkpoint
 from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS, fuse
 from bertedge.export.graph import export_graph
 from bertedge.export.texts import parity_batches
 from bertedge.export.verify import Probe, ask, difference
 from bertedge.heads import intent_label
 from bertedge.runtime.session import Session, open_native
-from bertedge.tasks import Task
+from bertedge.tasks import SPAN_LABELS, Task
 
 POSITIONS = 64
 CLASSES = ("bad", "fair", "good")

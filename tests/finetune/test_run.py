@@ -66,7 +66,9 @@ def test_a_checkpoint_that_learned_its_task_is_left(colors: Path) -> None:
     assert training.train.rows == 320
     assert training.dev is not None and training.dev_scores is not None
     assert training.dev_scores.value >= 0.95
-    assert training.dev.sha256 == open_examples(Path(training.dev.path), training.task).sha256()
+    path = training.dev.locate(colors)
+    assert training.dev.sha256 == open_examples(path, training.task).sha256()
+    assert not Path(training.dev.path).is_absolute()
 
 
 def test_nothing_but_the_checkpoint_is_left(colors: Path) -> None:

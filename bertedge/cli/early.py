@@ -1,0 +1,29 @@
+"""What is checked before torch is imported, so that a mistake is told at once."""
+
+from pathlib import Path
+
+from bertedge.checkpoint.training import read_training
+from bertedge.examples import Columns, open_examples
+from bertedge.examples.lines import check_file
+from bertedge.tasks import Task
+
+
+def check_labelled(path: Path, columns: Columns, checkpoint: str, task: Task | None) -> None:
+    """Open a labelled file as the local checkpoint reads it that finetune wrote.
+
+    Nothing is known as early of others: of these it is only checked that the file is there.
+    """
+    folder = Path(checkpoint)
+    training = read_training(folder) if folder.is_dir() else None
+    if training is None or task not in (None, training.task):
+        if not path.is_dir():
+            check_file(path)
+        return
+    open_examples(
+        path,
+        training.task,
+        columns,
+        problem_type=training.decision.problem_type,
+        pair=training.pair or None,
+        trained=training.train.columns,
+    )
