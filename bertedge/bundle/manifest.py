@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from bertedge.columns import Columns
 from bertedge.confidence import CalibrationError
-from bertedge.examples import Columns
 from bertedge.tasks import Decision, Pooling, Task
 
 FORMAT = 2

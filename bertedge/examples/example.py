@@ -3,38 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from bertedge.columns import Columns as Columns  # noqa: PLC0414 (given on)
 from bertedge.errors import DataError
-from bertedge.examples.report import BadRows
 from bertedge.heads import intent_label
 from bertedge.tasks import ProblemType, Task, Text
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
-    """Where texts and labels stand in a file; None means: guess."""
-
-    text: str | None = None
-    """Header name or JSON key; a number from 0 where there is no header, and in CoNLL files."""
-    pair: str | None = None
-    """The second text of a pair."""
-    label: str | None = None
-    """The label, or the tags of the words."""
-    intent: str | None = None
-    """The intent of a text whose words have tags too."""
-    separator: str | None = None
-    """Between columns; the words tab, space, comma, semicolon and pipe are taken too."""
-    header: bool | None = None
-    """Whether the first row of a CSV or TSV file names the columns."""
-    format: str | None = None
-    """csv, tsv, excel, jsonl, conll or squad, where the file's extension does not say it."""
-    label_separator: str | None = None
-    """Between the labels of one cell, where a text may have several."""
-    encoding: str | None = None
-    """Of a text file without a byte order mark; None is UTF-8."""
-    sheet: str | None = None
-    """Of an Excel workbook; None is the first."""
-    bad_rows: BadRows = BadRows.ERROR
-    """Whether a row that cannot be read is an error, or is left out and counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +109,7 @@ class Request:
     pair: bool | None
     """None: a pair is taken where the columns' names say so."""
     problem_type: ProblemType
-    trained: Columns = Columns()
+    trained: Columns = Columns()  # noqa: RUF009 (frozen)
     """Those of the file that the model was trained on: taken where nothing else is told and this
     file has them too."""
 

@@ -2,16 +2,9 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from enum import StrEnum
 
+from bertedge.columns import BadRows as BadRows  # noqa: PLC0414 (given on)
 from bertedge.errors import DataError
-
-
-class BadRows(StrEnum):
-    """What is done with a row that cannot be read."""
-
-    ERROR = "error"
-    SKIP = "skip"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertedge.bundle import Bundle
-from bertedge.runtime import machine, tuning
+from bertedge.logs import log
+from bertedge.runtime import forks, machine, tuning
 from bertedge.runtime.batching import CUDA_TOKEN_BUDGET, TOKEN_BUDGET, pad, plan
 from bertedge.runtime.graphs import Graphs
 from bertedge.runtime.opening import Opened, open_again
@@ -82,6 +83,10 @@ class _Traffic:
     """Counts what is under way in this process, whichever predictor it belongs to."""
 
     def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin to count."""
         self._count = 0
         self._counting = threading.Lock()
 
@@ -105,6 +110,10 @@ _TRAFFIC = _Traffic()
 def _cores() -> threading.BoundedSemaphore:
     """The cores that this process is to use, of which a batch takes one."""
     return threading.BoundedSemaphore(machine.threads())
+
+
+forks.in_children(_TRAFFIC.renew)
+forks.in_children(_cores.cache_clear)
 
 
 class Dispatcher:
@@ -196,8 +205,10 @@ class Dispatcher:
             return BUDGETS
 
     def _judge(self, trials: Sequence[Trial]) -> None:
-        self._budget = tuning.choose(trials)
-        tuning.remember(self._cache_file(), self._budget)
+        self._budget = budget = tuning.choose(trials)
+        file = self._cache_file()
+        kept = f"kept in {file}" if tuning.remember(file, budget) else f"{file} cannot be written"
+        log(__name__, "batches hold %d tokens: %s; %s", budget.tokens, budget.why, kept)
 
     def _cache_file(self) -> Path:
         return tuning.cache_file(self._opened.variant.model.sha256, self.workers)
@@ -206,6 +217,7 @@ class Dispatcher:
         """Open the session that keeps to one core, once."""
         with self._choosing:
             if self._single is None:
+                log(__name__, "many texts: opening a second session, of one thread a run")
                 self._single = self._open_again() or self._opened.engine
             return self._single
 

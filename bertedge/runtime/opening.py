@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bertedge.bundle import Bundle, File, Manifest, Variant
 from bertedge.errors import BundleError, DeviceError, SettingError, shorten
+from bertedge.logs import log
 from bertedge.runtime.graphs import Graphs
 from bertedge.runtime.session import PROVIDERS, Session
 from bertedge.runtime.tokenization import Tokenizer
@@ -41,11 +42,13 @@ def open_variant(
     if not runnable:
         raise _nothing_to_run(bundle, device, name)
     for place, (each, variant) in enumerate(runnable):
+        log(__name__, "variant %s, %s, is chosen for %s", variant.name, variant.precision, each)
         try:
             engine = _open_graphs(bundle, variant, tokenizer, device=each, threads=threads)
-        except DeviceError:
+        except DeviceError as error:
             if place + 1 == len(runnable):
                 raise
+            log(__name__, "variant %s is left out: %s", variant.name, error)
         else:
             return Opened(variant=variant, engine=engine)
     raise AssertionError("the last choice returns or raises")

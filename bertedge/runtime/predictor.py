@@ -3,8 +3,9 @@
 import contextlib
 import itertools
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +15,12 @@ from numpy.typing import NDArray
 
 from bertedge.bundle import Bundle, Manifest, Variant, open_bundle
 from bertedge.errors import DataError, SettingError
+from bertedge.logs import log
+from bertedge.runtime import forks
 from bertedge.runtime.dispatch import Dispatcher, Work
 from bertedge.runtime.graphs import Graphs
 from bertedge.runtime.opening import Opened, open_variant
-from bertedge.runtime.processing import Asked, check_asked, decode, encode, read_model
+from bertedge.runtime.processing import Asked, Model, check_asked, decode, encode, read_model
 from bertedge.runtime.tokenization import Tokenizer
 from bertedge.tasks import Aggregation, Embedding, Prediction, Task, Text
 
@@ -32,14 +35,38 @@ LONG_INPUT = 32_000
 """Characters (some 8,000 tokens) from which on every core runs batches of its own."""
 
 
-class Predictor:
-    """Labels texts with one variant of a bundle. Safe to share by threads."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Settings:
+    """What a bundle was opened with, and is opened again with in another process."""
 
-    def __init__(self, bundle: Bundle, opened: Opened, tokenizer: Tokenizer) -> None:
-        self._bundle = bundle
-        self._opened = opened
-        self._model = read_model(bundle, tokenizer)
-        self._dispatcher = Dispatcher(bundle, opened, tokenizer)
+    path: Path
+    device: str
+    threads: int | None
+    variant: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Live:
+    """What runs, in the process that opened it."""
+
+    bundle: Bundle
+    opened: Opened
+    model: Model
+    dispatcher: Dispatcher
+    process: int
+
+
+class Predictor:
+    """Labels texts with one variant of a bundle. Safe to share by threads.
+
+    Processes share no session: a forked child, and whoever unpickles one, opens the bundle again
+    at its path with the settings that it was opened with here.
+    """
+
+    def __init__(self, settings: _Settings) -> None:
+        self._settings = settings
+        self._open: _Live | None = _open(settings)
+        self._bundle = self._open.bundle
 
     @classmethod
     def open(
@@ -51,13 +78,48 @@ class Predictor:
         variant: str | None = None,
     ) -> "Predictor":
         """Open the bundle at `path`, verified; see `bertedge.load`."""
-        bundle = open_bundle(Path(path))
-        manifest = bundle.manifest
-        tokenizer = Tokenizer(bundle.tokenizer_json(), max_length=manifest.max_length)
-        opened = open_variant(bundle, tokenizer, device=device, threads=threads, name=variant)
-        # A program may change its directory before it needs another session.
-        bundle = replace(bundle, folder=bundle.folder.absolute())
-        return cls(bundle, opened, tokenizer)
+        # A program may change its directory before the bundle is needed again.
+        folder = Path(path).absolute()
+        return cls(_Settings(path=folder, device=device, threads=threads, variant=variant))
+
+    def close(self) -> None:
+        """Let go of the sessions and their memory; what is under way still ends."""
+        self._open = None
+
+    def __enter__(self) -> "Predictor":
+        """Return itself, to be closed where the block ends."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Say what it is in one line."""
+        state = self.variant.name if self._open else "closed"
+        return f"Predictor({str(self._settings.path)!r}, {self.task.value}, {state})"
+
+    def __reduce__(self) -> tuple[type["Predictor"], tuple[_Settings]]:
+        """Pickle it as its path and settings."""
+        return type(self), (self._settings,)
+
+    @property
+    def _live(self) -> _Live:
+        live = self._open
+        if live is None:
+            raise SettingError(
+                f"the predictor of {self._settings.path} is closed; load the bundle again"
+            )
+        return live if live.process == os.getpid() else self._follow(live)
+
+    def _follow(self, parents: _Live) -> _Live:
+        """Open the bundle in a forked child: the threads of the parent's session are not here."""
+        with forks.LOCKS.opening:
+            live = self._open
+            if live is None or live is parents:
+                live = _open(self._settings)
+                self._bundle, self._open = live.bundle, live
+        return live
 
     @property
     def manifest(self) -> Manifest:
@@ -82,17 +144,17 @@ class Predictor:
     @property
     def variant(self) -> Variant:
         """The variant that runs."""
-        return self._opened.variant
+        return self._live.opened.variant
 
     @property
     def engine(self) -> Graphs:
         """What runs it."""
-        return self._opened.engine
+        return self._live.opened.engine
 
     @property
     def tokenizer(self) -> Tokenizer:
         """The bundle's tokenizer."""
-        return self._model.tokenizer
+        return self._live.model.tokenizer
 
     def predict(
         self,
@@ -146,7 +208,7 @@ class Predictor:
         if chunk < 1 or (token_budget is not None and token_budget < 1):
             raise SettingError(f"chunk is {chunk}, token_budget {token_budget}; give 1 or more")
         asked = check_asked(self.task, aggregation, top_k)
-        return self._stream(iter(texts), asked, token_budget, chunk)
+        return _stream(self._live, iter(texts), asked, token_budget, chunk)
 
     def embed(
         self, texts: Iterable[Text], *, token_budget: int | None = None
@@ -176,46 +238,79 @@ class Predictor:
     def _hidden(self) -> int:
         return len(self.manifest.golden.logits[0])
 
-    def _stream(
-        self, texts: Iterator[Text], asked: Asked, token_budget: int | None, chunk: int
-    ) -> Iterator[Prediction]:
-        """Label chunk by chunk; while one runs, another thread tokenizes and queues the next.
 
-        A chunk of one is answered before the next text is asked for.
-        """
-        with contextlib.ExitStack() as stack:
-            pool = work = None
-            done = 0
-            held = _take(texts, chunk)
-            size = _characters(held)
-            while held:
-                following = _take(texts, chunk) if chunk > 1 else []
-                size += _characters(following)
-                if pool is None and chunk > 1 and (following or size >= LONG_INPUT):
-                    pool = stack.enter_context(_threads(self._dispatcher.workers))
-                    ahead = stack.enter_context(_threads(1))
-                start = partial(self._start, long=size >= LONG_INPUT, token_budget=token_budget)
-                work = work or start(held, done, pool)
-                done += len(held)
-                waiting = ahead.submit(start, following, done, pool) if following else None
-                yield from decode(self._model, held, work.encoded, work.logits(), asked)
-                work = waiting.result() if waiting else None
-                held = following if chunk > 1 else _take(texts, chunk)
+def _open(settings: _Settings) -> _Live:
+    began = time.perf_counter()
+    bundle = open_bundle(settings.path)
+    manifest = bundle.manifest
+    tokenizer = Tokenizer(bundle.tokenizer_json(), max_length=manifest.max_length)
+    opened = open_variant(
+        bundle,
+        tokenizer,
+        device=settings.device,
+        threads=settings.threads,
+        name=settings.variant,
+    )
+    log(
+        __name__,
+        "opened %s: %s, variant %s on %s, threads %d, %.0f ms",
+        settings.path,
+        manifest.task,
+        opened.variant.name,
+        opened.engine.providers[0],
+        opened.engine.threads,
+        1000 * (time.perf_counter() - began),
+    )
+    return _Live(
+        bundle=bundle,
+        opened=opened,
+        model=read_model(bundle, tokenizer),
+        dispatcher=Dispatcher(bundle, opened, tokenizer),
+        process=os.getpid(),
+    )
 
-    def _start(
-        self,
-        texts: Sequence[Text],
-        first: int,
-        pool: "Executor | None",
-        *,
-        long: bool,
-        token_budget: int | None,
-    ) -> Work:
-        with self._dispatcher.call() as alone:
-            encoded = encode(self._model, texts, first)
-            return self._dispatcher.start(
-                encoded, alone=alone, long=long, token_budget=token_budget, pool=pool
-            )
+
+def _stream(
+    live: _Live, texts: Iterator[Text], asked: Asked, token_budget: int | None, chunk: int
+) -> Iterator[Prediction]:
+    """Label chunk by chunk; while one runs, another thread tokenizes and queues the next.
+
+    A chunk of one is answered before the next text is asked for.
+    """
+    with contextlib.ExitStack() as stack:
+        pool = work = None
+        done = 0
+        held = _take(texts, chunk)
+        size = _characters(held)
+        while held:
+            following = _take(texts, chunk) if chunk > 1 else []
+            size += _characters(following)
+            if pool is None and chunk > 1 and (following or size >= LONG_INPUT):
+                pool = stack.enter_context(_threads(live.dispatcher.workers))
+                ahead = stack.enter_context(_threads(1))
+            start = partial(_start, live, long=size >= LONG_INPUT, token_budget=token_budget)
+            work = work or start(held, done, pool)
+            done += len(held)
+            waiting = ahead.submit(start, following, done, pool) if following else None
+            yield from decode(live.model, held, work.encoded, work.logits(), asked)
+            work = waiting.result() if waiting else None
+            held = following if chunk > 1 else _take(texts, chunk)
+
+
+def _start(
+    live: _Live,
+    texts: Sequence[Text],
+    first: int,
+    pool: "Executor | None",
+    *,
+    long: bool,
+    token_budget: int | None,
+) -> Work:
+    with live.dispatcher.call() as alone:
+        encoded = encode(live.model, texts, first)
+        return live.dispatcher.start(
+            encoded, alone=alone, long=long, token_budget=token_budget, pool=pool
+        )
 
 
 @contextlib.contextmanager

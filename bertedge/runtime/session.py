@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,24 +19,21 @@ from bertedge.errors import (
     first_line,
     shorten,
 )
-from bertedge.runtime import machine
+from bertedge.runtime import forks, machine
 from bertedge.runtime.batching import TOKEN_BUDGET, Batch, pad, plan
 from bertedge.runtime.tokenization import Encoded
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 """Execution provider of each device."""
 
-_ALL_CORES = threading.Lock()
-"""Held by a run of several threads: they spin while they wait for each other, so that two such
-runs at once, of one session or of two, slow each other by more than taking turns costs."""
 _FATAL_ONLY = 4
 _WARNINGS = 2
 """What onnxruntime's default logger says where nobody has asked for less."""
 _INPUT_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
-_STDOUT = threading.Lock()
 _FLOATS = ("tensor(float)", "tensor(float16)", "tensor(double)")
 MOST_THREADS_PER_CORE = 4
 """Threads beyond the cores only take turns; 2,000 of them took half a minute for one text."""
+
 
 Keep = Callable[[int, NDArray[np.float32]], NDArray[Any]]
 """Reduces the logits of a row, given its number."""
@@ -62,7 +58,7 @@ class Session:
         self._columns: int | None = None
         self.threads: int = native.get_session_options().intra_op_num_threads
         """Threads that share in a run."""
-        self._turn = _ALL_CORES if self.threads > 1 else contextlib.nullcontext()
+        self._alone = self.threads > 1
         fields = Batch.__dataclass_fields__
         strange = [name for name, kind in self._inputs.items() if name not in fields or not kind]
         if strange or "input_ids" not in self._inputs or not self._outputs:
@@ -116,7 +112,7 @@ class Session:
             for name, kind in self._inputs.items()
         }
         try:
-            with self._turn:
+            with forks.LOCKS.all_cores if self._alone else contextlib.nullcontext():
                 logits = self._run(feed)
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
             raise _run_error(self._name, batch, error) from error
@@ -218,6 +214,7 @@ def open_native(
             onnxruntime.set_default_logger_severity(_WARNINGS)
     if provider not in native.get_providers():
         raise DeviceError(_not_loaded(provider, why))
+    forks.keep(native)
     return native
 
 
@@ -227,7 +224,7 @@ def _preload(onnxruntime: Any) -> str:
     One at a time: the stream is the process's, and threads would put back each other's.
     """
     heard = io.StringIO()
-    with _STDOUT, contextlib.redirect_stdout(heard):
+    with forks.LOCKS.stdout, contextlib.redirect_stdout(heard):
         onnxruntime.preload_dlls()
     return heard.getvalue()
 

@@ -47,6 +47,8 @@ class Trial:
 
 PATTERN = "token-budget-*.json"
 """Of the files' names."""
+NOWHERE = Path(os.devnull) / "bertedge"
+"""A folder that cannot be made: nothing is remembered where nobody has a home."""
 DEFAULT = TokenBudget(tokens=256, why="the default; not measured here yet", rates={})
 
 
@@ -83,9 +85,10 @@ def cache_file(model_sha256: str, threads: int) -> Path:
 def recall(file: Path) -> TokenBudget | None:
     """Read what was remembered; None where nothing (readable) was."""
     try:
-        return records.from_plain(TokenBudget, json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+        found = records.from_plain(TokenBudget, json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError):
         return None
+    return found if found.tokens in BUDGETS else None
 
 
 def remember(file: Path, budget: TokenBudget) -> bool:
@@ -106,4 +109,9 @@ def cache_folder() -> Path:
         return Path(folder)
     if sys.platform == "win32" and (local := os.environ.get("LOCALAPPDATA")):
         return Path(local) / "bertedge"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bertedge"
+    if folder := os.environ.get("XDG_CACHE_HOME"):
+        return Path(folder) / "bertedge"
+    try:
+        return Path.home() / ".cache" / "bertedge"
+    except RuntimeError:  # no HOME, and a user without a name: a container
+        return NOWHERE
