@@ -3,6 +3,7 @@
     BertedgeError
     ├── SettingError        a flag, a recipe or an argument
     ├── DataError           a labelled file or an input text
+    │   └── FaultsError     several rows of one file
     ├── CheckpointError     a Hugging Face checkpoint directory or hub id
     ├── BundleError         a bundle directory: missing, tampered, newer, malformed
     ├── VerificationError   a check that failed: fusion, parity, accuracy, golden inputs
@@ -27,6 +28,9 @@ LONGEST = 300
 class BertedgeError(Exception):
     """Any error with a remedy; the command line shows its message and exits with 1."""
 
+    details: tuple[str, ...] = ()
+    """Lines that follow the message, where one error stands for several faults."""
+
 
 class SettingError(BertedgeError):
     """A flag, a recipe entry or an argument has a value that cannot work."""
@@ -34,6 +38,14 @@ class SettingError(BertedgeError):
 
 class DataError(BertedgeError):
     """A labelled file or an input text cannot be used; the message carries file and line."""
+
+
+class FaultsError(DataError):
+    """Several rows of a file cannot be used; `details` names the first of them."""
+
+    def __init__(self, message: str, faults: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.details = tuple(shorten(fault, LONGEST) for fault in faults)
 
 
 class CheckpointError(BertedgeError):

@@ -1,7 +1,7 @@
 """What a bench gives the engines: the workloads, and texts whose labels are known."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,8 @@ class Asked:
     grid: str | None
     data: Path | None
     columns: Columns
+    label_map: Mapping[str, str] = field(default_factory=dict)
+    """What labels of `data` are called in the model."""
 
 
 def make_inputs(
@@ -118,6 +120,7 @@ def _labelled(
             count=settings.labelled,
             seed=settings.seed,
             trained=bundle.manifest.columns or Columns(),
+            label_map=asked.label_map,
         )
     except DataError as error:
         progress.say(f"nothing is scored on labels: {error}")

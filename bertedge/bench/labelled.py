@@ -1,6 +1,6 @@
 """Labelled texts of the data, and what an engine's labels of them are worth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,15 @@ from bertedge.bench.spans import span_of
 from bertedge.bench.workload import draw, text_of
 from bertedge.errors import DataError, SettingError
 from bertedge.evaluation import score_frames
-from bertedge.examples import Columns, Example, QuestionExample, TextExample, TokenExample
+from bertedge.examples import (
+    Columns,
+    Example,
+    ExampleFile,
+    QuestionExample,
+    TextExample,
+    TokenExample,
+)
+from bertedge.examples.labels import check_known, with_label_map
 from bertedge.metrics import (
     FrameScores,
     Scores,
@@ -22,7 +30,7 @@ from bertedge.metrics import (
     entity_counts,
     entity_scores,
 )
-from bertedge.tasks import OUTSIDE, Task
+from bertedge.tasks import OUTSIDE, Decision, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +73,25 @@ def draw_labelled(  # noqa: PLR0913 (how the file is read, and what of it)
     count: int,
     seed: int,
     trained: Columns = Columns(),  # noqa: B008 (frozen)
+    label_map: Mapping[str, str] | None = None,
 ) -> LabelledTexts:
     """Draw `count` examples; DataError where the file has no labels, or none the model knows."""
+
+    def match(file: ExampleFile) -> ExampleFile:
+        file = with_label_map(file, label_map or {})
+        words = task is Task.TOKEN_CLASSIFICATION
+        return file if words else check_known(file, labels, Decision())
+
     examples = draw(
-        data, task, columns, labelled=True, pair=None, count=count, seed=seed, trained=trained
+        data,
+        task,
+        columns,
+        labelled=True,
+        pair=None,
+        count=count,
+        seed=seed,
+        trained=trained,
+        match=match,
     )
     whole = [e for e in examples if not isinstance(e, TokenExample) or e.intent]
     unknown = {name for each in whole for name in each.names} - set(labels)

@@ -3,6 +3,7 @@
 import json
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +45,8 @@ class BenchConfig:
     data: Path | None = None
     """A file of real texts."""
     columns: Columns = field(default_factory=Columns)
+    label_map: Mapping[str, str] = field(default_factory=dict)
+    """What labels of `data` are called in the model."""
     device: str = "auto"
     peers: tuple[Path, ...] = ()
     """Files of other people's engines, or folders of such; see `bertedge.bench.peers`."""
@@ -68,7 +71,12 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
     embeds = Task.FEATURE_EXTRACTION if pooling else None
     checkpoint = replace(open_checkpoint(config.baseline, embeds), pooling=pooling)
     engines.check_comparable(bundle, checkpoint)
-    asked = Asked(grid=config.grid, data=config.data, columns=config.columns)
+    asked = Asked(
+        grid=config.grid,
+        data=config.data,
+        columns=config.columns,
+        label_map=config.label_map,
+    )
     inputs = make_inputs(asked, bundle, checkpoint, config.settings, progress)
     wanted = _wanted(config, bundle, checkpoint)
     with tempfile.TemporaryDirectory(prefix="bertedge-bench-") as scratch:

@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from bertedge.errors import DataError, SettingError
 from bertedge.examples import (
     Columns,
     Example,
+    ExampleFile,
     QuestionExample,
     TextExample,
     TokenExample,
@@ -130,6 +131,7 @@ def draw(  # noqa: PLR0913 (how the file is read, and what of it)
     count: int,
     seed: int,
     trained: Columns = Columns(),  # noqa: B008 (frozen)
+    match: Callable[[ExampleFile], ExampleFile] | None = None,
 ) -> list[Example]:
     """Draw `count` examples of a file, all of a shorter one, in the file's order.
 
@@ -138,6 +140,8 @@ def draw(  # noqa: PLR0913 (how the file is read, and what of it)
     if not labelled:  # a label's column that is named is not read: not all are one label a row
         columns = replace(columns, label=None, intent=None)
     examples = open_examples(data, task, columns, labelled=labelled, pair=pair, trained=trained)
+    if match is not None:
+        examples = match(examples)
     generator = random.Random(seed)
     drawn: list[tuple[int, Example]] = []
     for number, example in enumerate(examples):

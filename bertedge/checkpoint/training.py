@@ -1,7 +1,7 @@
 """`training.json`: what `finetune` records beside the weights."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bertedge import records
@@ -27,6 +27,8 @@ class DataFile:
     sha256: str
     rows: int
     columns: Columns
+    label_map: dict[str, str] = field(default_factory=dict)
+    """What labels of the file are called in the model, where that is not the same."""
 
     def locate(self, folder: Path) -> Path:
         """Find the file again, for a checkpoint in `folder`: the first that has its hash.

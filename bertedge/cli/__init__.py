@@ -11,9 +11,13 @@ import click
 
 from bertedge import __version__
 from bertedge.cli.console import (
+    LONGEST_MESSAGE,
+    one_line,
     prepare,
+    say,
     say_click_error,
     say_error,
+    shorten,
     unwritable,
     writing_results,
 )
@@ -83,6 +87,8 @@ def one_line_each() -> Iterator[None]:
     except BertedgeError as error:
         end_line()
         say_error(str(error))
+        for fault in error.details:
+            say(f"  {shorten(one_line(fault), LONGEST_MESSAGE - 2)}")
         raise click.exceptions.Exit(1) from error
     except KeyboardInterrupt:
         end_line()

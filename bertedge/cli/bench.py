@@ -130,6 +130,7 @@ def _measure(bundle: Path, baseline: str, flags: dict[str, Any]) -> "Report":
         data=flags["data"],
         peers=flags["peers"],
         columns=options.columns_of(flags),
+        label_map=options.label_map_of(flags),
         device=flags["device"],
         wait_idle_s=flags["wait_idle_s"],
         command=shlex.join(["bertedge", *sys.argv[1:]]),

@@ -1,15 +1,23 @@
 """What is checked before torch is imported, so that a mistake is told at once."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from bertedge.checkpoint.training import read_training
 from bertedge.examples import Columns, open_examples
+from bertedge.examples.labels import check_known, with_label_map
 from bertedge.examples.lines import check_file
 from bertedge.tasks import Task
 
 
-def check_labelled(path: Path, columns: Columns, checkpoint: str, task: Task | None) -> None:
-    """Open a labelled file as the local checkpoint reads it that finetune wrote.
+def check_labelled(
+    path: Path,
+    columns: Columns,
+    checkpoint: str,
+    task: Task | None,
+    label_map: Mapping[str, str],
+) -> None:
+    """Read a labelled file as the local checkpoint reads it that finetune wrote.
 
     Nothing is known as early of others: of these it is only checked that the file is there.
     """
@@ -19,7 +27,7 @@ def check_labelled(path: Path, columns: Columns, checkpoint: str, task: Task | N
         if not path.is_dir():
             check_file(path)
         return
-    open_examples(
+    examples = open_examples(
         path,
         training.task,
         columns,
@@ -27,3 +35,4 @@ def check_labelled(path: Path, columns: Columns, checkpoint: str, task: Task | N
         pair=training.pair or None,
         trained=training.train.columns,
     )
+    check_known(with_label_map(examples, label_map), training.labels, training.decision)

@@ -54,12 +54,14 @@ def command(
     from bertedge.cli.progress import Terminal
     from bertedge.cli.report import render_calibration, render_scores
     from bertedge.examples import Columns, open_examples
+    from bertedge.examples.labels import check_known, with_label_map
     from bertedge.examples.lines import check_file
 
     task, columns = options.task_of(flags), options.columns_of(flags)
+    names = options.label_map_of(flags)
     bundled = (Path(model) / MANIFEST).exists()
     if not bundled:
-        check_labelled(data, columns, model, task)
+        check_labelled(data, columns, model, task, names)
     elif not data.is_dir():
         check_file(data)
     labeller, pair, trained = (_open_bundle if bundled else _open_checkpoint)(model, flags)
@@ -72,6 +74,8 @@ def command(
         trained=trained or Columns(),
     )
     progress = Terminal()
+    examples = with_label_map(examples, names)
+    examples = check_known(examples, labeller.labels, labeller.decision)
     progress.say(examples.said)
     labelling = evaluation.run(labeller, examples, progress)
     if as_json:

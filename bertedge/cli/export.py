@@ -106,6 +106,7 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
         gpu=flags["gpu"],
         eval_data=flags["eval_data"],
         columns=options.columns_of(flags),
+        label_map=options.label_map_of(flags),
         max_drop=flags["max_drop"],
         min_agreement=flags["min_agreement"],
         recipe=flags["recipe_int8"],
@@ -120,7 +121,7 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
         output, overwrite=config.overwrite, inputs=(checkpoint, config.eval_data, config.trim_vocab)
     )
     if config.eval_data is not None:
-        check_labelled(config.eval_data, config.columns, checkpoint, config.task)
+        check_labelled(config.eval_data, config.columns, checkpoint, config.task, config.label_map)
     if config.trim_vocab is not None:
         check_file(config.trim_vocab)
     from bertedge.checkpoint import use_threads  # brings torch, which takes seconds

@@ -17,6 +17,11 @@ FORMATS = ("csv", "tsv", "excel", "jsonl", "conll", "squad")
 _SEPARATORS = {"tab": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
 
 
+def path_option(*names: str, required: bool = False, help: str) -> Callable[[F], F]:  # noqa: A002
+    """Make an option that takes a path."""
+    return click.option(*names, required=required, type=click.Path(path_type=Path), help=help)
+
+
 bad_rows_option = click.option(
     "--bad-rows", type=click.Choice(BAD_ROWS), help="skip: leave them out and count them [error]."
 )
@@ -35,6 +40,7 @@ def columns(function: F) -> F:
             click.option("--header/--no-header", default=None, help="First line names columns?"),
             click.option("--format", type=click.Choice(FORMATS), help="If the extension misleads."),
             *_CODED,
+            path_option("--label-map", help="JSON or two columns: the file's label, the model's."),
             bad_rows_option,
         )
     ):
@@ -74,6 +80,13 @@ def columns_of(flags: dict[str, Any]) -> "Columns":
     )
 
 
+def label_map_of(flags: dict[str, Any]) -> dict[str, str]:
+    """Read the file that --label-map names; none is an empty map."""
+    from bertedge.examples.label_map import read_label_map
+
+    return read_label_map(flags["label_map"]) if flags["label_map"] else {}
+
+
 def task_of(flags: dict[str, Any]) -> "Task | None":
     """Give the task that --task names."""
     from bertedge.errors import SettingError
@@ -89,11 +102,6 @@ def task_of(flags: dict[str, Any]) -> "Task | None":
 
 def _separator(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     return _SEPARATORS.get(value, value) if value else None
-
-
-def path_option(*names: str, required: bool = False, help: str) -> Callable[[F], F]:  # noqa: A002
-    """Make an option that takes a path."""
-    return click.option(*names, required=required, type=click.Path(path_type=Path), help=help)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

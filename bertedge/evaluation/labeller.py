@@ -92,5 +92,5 @@ def unknown_label(where: str, names: Iterable[str], labels: tuple[str, ...]) -> 
     listed = ", ".join(labels[:MOST_NAMED]) + (", …" if len(labels) > MOST_NAMED else "")
     return DataError(
         f"{where}: the model does not know the label {unknown!r}; its {len(labels)} labels are "
-        f"{listed}; mend or delete the row, or train on rows of this label"
+        f"{listed}; fix or delete the row, or train on rows of this label"
     )

@@ -1,5 +1,6 @@
 """Open a labelled file: its format, its columns, and the stream of its examples."""
 
+import collections
 import os.path
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from bertedge.examples.formats import (
     settle_label_separator,
 )
 from bertedge.examples.hashing import hash_examples
+from bertedge.examples.label_map import renamed
 from bertedge.examples.lines import check_file
 from bertedge.examples.report import BadRows, RowReport
 from bertedge.tasks import ProblemType, Task
@@ -44,6 +46,8 @@ class ExampleFile:
     """Of the labels of texts."""
     findings: str = ""
     """What is left out or read otherwise than written, counted; part of `said` too."""
+    label_map: tuple[tuple[str, str], ...] = ()
+    """What labels of the file are called instead."""
 
     def __iter__(self) -> Iterator[Example]:
         """Stream the examples; DataError names the file and the line."""
@@ -52,10 +56,11 @@ class ExampleFile:
     def read(self, report: RowReport) -> Iterator[Example]:
         """Stream the examples and count in `report` what is left out or read otherwise."""
         some = False
+        names = dict(self.label_map)
         for example in self._read(report):
             some = True
-            yield example
-        if not some:
+            yield renamed(example, names) if names else example
+        if not some and not report.count:
             what = "a header but no rows" if self.columns.header else "no rows"
             if left_out := report.summary():
                 raise DataError(f"{self.path} has no row that can be used: {left_out}")
@@ -80,6 +85,18 @@ class ExampleFile:
                 return parallel.read(self.path, self.columns, report)
             case _:
                 return tabular.read(self.path, self.columns, self.problem_type, report)
+
+
+def read_all(file: ExampleFile, report: RowReport | None = None) -> Iterator[Example]:
+    """Stream the examples; bad rows are raised together, behind the last one."""
+    report = report or RowReport(policy=file.columns.bad_rows, collected=True)
+    try:
+        yield from file.read(report)
+    except DataError as error:  # of no single row: nothing behind it can be read
+        if not report.count:
+            raise
+        report.skip(error)
+    report.check(file.path)
 
 
 def open_examples(  # noqa: PLR0913 (what is read, and what of it)
@@ -132,11 +149,15 @@ def open_examples(  # noqa: PLR0913 (what is read, and what of it)
 def _check(file: ExampleFile) -> ExampleFile:
     """Read the head; all of a file of which something may be left out, which is then said."""
     if file.columns.bad_rows is BadRows.ERROR and file.task is not Task.QUESTION_ANSWERING:
-        next(iter(file))
+        try:
+            next(iter(file))
+        except DataError:
+            if file.columns.label is not None:
+                collections.deque(read_all(file), maxlen=0)
+            raise
         return file
-    report = RowReport(policy=file.columns.bad_rows)
-    for _ in file.read(report):
-        pass
+    report = RowReport(policy=file.columns.bad_rows, collected=True)
+    collections.deque(read_all(file, report), maxlen=0)
     found = report.summary()
     return replace(file, said=f"{file.said}; {found}", findings=found) if found else file
 

@@ -12,6 +12,7 @@ from bertedge.checkpoint import Checkpoint
 from bertedge.errors import DataError, VerificationError
 from bertedge.evaluation import Labelling
 from bertedge.examples import Columns, ExampleFile, open_examples
+from bertedge.examples.labels import check_known, with_label_map
 from bertedge.export.config import ExportConfig
 from bertedge.export.texts import SENTENCES
 from bertedge.runtime.batching import Batch
@@ -81,6 +82,8 @@ def find_eval_data(config: ExportConfig, checkpoint: Checkpoint) -> EvalData:
             pair=pair,
             trained=training.train.columns if training else Columns(),
         )
+        examples = with_label_map(examples, config.label_map)
+        examples = check_known(examples, checkpoint.labels, checkpoint.decision)
         return EvalData(examples=examples, note=f"{examples.path}: {examples.said}")
     if training is None or training.dev is None:
         return _none("this checkpoint records no dev file")
@@ -95,6 +98,7 @@ def find_eval_data(config: ExportConfig, checkpoint: Checkpoint) -> EvalData:
         problem_type=checkpoint.decision.problem_type,
         pair=checkpoint.pair,
     )
+    examples = with_label_map(examples, training.dev.label_map)
     return EvalData(examples=examples, note=f"{path}, the dev file of the training")
 
 

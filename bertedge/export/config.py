@@ -1,7 +1,8 @@
 """What `export` is asked to do."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -53,6 +54,8 @@ class ExportConfig:
     """Labelled file; None: the dev file that `training.json` records."""
     columns: Columns = Columns()  # noqa: RUF009 (frozen)
     """How `eval_data` is read."""
+    label_map: Mapping[str, str] = field(default_factory=dict)
+    """What labels of `eval_data` are called in the model."""
     max_drop: float = 1.0
     """Points of the metric that a variant may lose against the checkpoint."""
     min_agreement: float | None = None
@@ -97,5 +100,5 @@ class ExportConfig:
                 f"--batch-effects refuse excludes --recipe-int8 {self.recipe}, whose answers "
                 f"depend on the batch; choose one of {', '.join(INDEPENDENT_RECIPES)}"
             )
-        if self.eval_data is None and self.columns != Columns():
+        if self.eval_data is None and (self.columns != Columns() or self.label_map):
             raise SettingError("column options describe --eval-data; give that file too")

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertedge.examples import ExampleFile, open_examples
-from bertedge.finetune.labels import check_labels, find_labels
+from bertedge.examples.label_map import read_label_map
+from bertedge.examples.labels import survey, with_label_map
+from bertedge.finetune.labels import check_labels, hints, settle_labels
 from bertedge.finetune.recipe import Recipe
 
 
@@ -15,21 +17,24 @@ class Data:
     train: ExampleFile
     dev: ExampleFile | None
     labels: tuple[str, ...]
+    hints: tuple[str, ...]
+    """What may be wrong with them, a line each."""
 
 
 def open_data(recipe: Recipe) -> Data:
     """Open the files and read them once; a BertedgeError names each mistake."""
     decision = recipe.decision()
     train = _open(recipe, recipe.train)
-    labels = find_labels(train, decision)
+    rows = survey(train)
+    labels = settle_labels(train, rows, decision)
     dev = None
     if recipe.dev:
-        dev = _open(recipe, recipe.dev, pair=train.pair)
-        check_labels(dev, labels, decision)
-    return Data(train=train, dev=dev, labels=labels)
+        dev = check_labels(_open(recipe, recipe.dev, pair=train.pair), labels, decision)
+    return Data(train=train, dev=dev, labels=labels, hints=tuple(hints(rows, decision)))
 
 
 def _open(recipe: Recipe, path: Path, pair: bool | None = None) -> ExampleFile:
-    return open_examples(
+    examples = open_examples(
         path, recipe.task, recipe.columns(), problem_type=recipe.problem_type, pair=pair
     )
+    return with_label_map(examples, read_label_map(recipe.label_map) if recipe.label_map else {})

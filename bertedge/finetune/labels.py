@@ -1,11 +1,17 @@
 """The labels that a model learns: found in the training file, and held against the dev file."""
 
+import math
+
 from bertedge.errors import DataError
-from bertedge.examples import BadRows, ExampleFile, QuestionExample, TextExample
+from bertedge.examples import BadRows, ExampleFile, QuestionExample
+from bertedge.examples.example import shorten
+from bertedge.examples.labels import Survey, match_labels, near_equal, survey
 from bertedge.heads import PREFIX, has_intents, intent_label
 from bertedge.tasks import OUTSIDE, SPAN_LABELS, Decision, ProblemType, Task
 
 PLAIN = Decision()
+MOST_PAIRS = 5
+"""Of nearly equal labels that are named."""
 MOST_LOST = 0.01
 """Share of questions without an answer in their context that is left out without being asked."""
 VALUE = "value"
@@ -18,12 +24,12 @@ def find_labels(examples: ExampleFile, decision: Decision = PLAIN) -> tuple[str,
     Numbers sort by value. Tags are O, then B- and I- of each entity type in the file; intents
     come before them. Raises DataError where there is nothing to tell apart.
     """
-    found: set[str] = set()
-    values: set[float] = set()
-    for example in examples:
-        found.update(example.names)
-        if isinstance(example, TextExample) and example.value is not None and len(values) < 2:
-            values.add(example.value)
+    return settle_labels(examples, survey(examples), decision)
+
+
+def settle_labels(examples: ExampleFile, rows: Survey, decision: Decision) -> tuple[str, ...]:
+    """Put the labels that a survey found in the model's order; see `find_labels`."""
+    found, values = set(rows.counts), rows.values
     least = 2
     match examples.task:
         case Task.TEXT_CLASSIFICATION:
@@ -47,30 +53,53 @@ def find_labels(examples: ExampleFile, decision: Decision = PLAIN) -> tuple[str,
 
 def check_labels(
     examples: ExampleFile, labels: tuple[str, ...], decision: Decision = PLAIN
-) -> None:
-    """Raise DataError at the first row whose label is not among `labels`.
+) -> ExampleFile:
+    """Match the labels of the dev file with the training file's; DataError names the unknown.
 
     Where texts may be out of scope, there must be rows of both kinds to tell apart.
     """
-    known = {*labels, *(() if decision.out_of_scope is None else (decision.out_of_scope,))}
-    scopes = set()
-    for example in examples:
-        if isinstance(example, QuestionExample):
-            continue  # its answers stand in its context
-        names = example.names
-        scopes.add(decision.out_of_scope in names)
-        for name in names:
-            if name not in known:
-                raise DataError(
-                    f"{examples.path}:{example.line}: the label {name!r} does not occur in the "
-                    f"training file, which has {len(labels)}; mend the label, or add rows of it "
-                    "to the training file"
-                )
-    if decision.out_of_scope is not None and len(scopes) < 2:
+    if examples.task is Task.QUESTION_ANSWERING:
+        return examples  # its answers stand in its context
+    found = survey(examples)
+    if decision.problem_type is not ProblemType.REGRESSION:
+        examples = match_labels(
+            examples, found, labels, decision, lacks="the training file does not have"
+        )
+    outside = found.counts[decision.out_of_scope] if decision.out_of_scope is not None else 0
+    if decision.out_of_scope is not None and outside in (0, found.rows):
         raise DataError(
-            f"{examples.path} has {'only' if True in scopes else 'no'} rows with the label "
+            f"{examples.path} has {'only' if outside else 'no'} rows with the label "
             f"{decision.out_of_scope!r}; a threshold is chosen between such and others: add some"
         )
+    return examples
+
+
+def hints(rows: Survey, decision: Decision) -> list[str]:
+    """Say what may be wrong with the labels of a training file, a line each."""
+    if decision.problem_type is ProblemType.REGRESSION:
+        return []
+    pairs = near_equal(rows.counts)
+    lines = []
+    if pairs:
+        listed = ", ".join(f"{shorten(a)} and {shorten(b)}" for a, b in pairs[:MOST_PAIRS])
+        more = f" and {len(pairs) - MOST_PAIRS} more pairs" if len(pairs) > MOST_PAIRS else ""
+        lines.append(f"labels that are nearly equal: {listed}{more}; rename with --label-map FILE")
+    values = [_value(label) for label in rows.counts]
+    numbers = [value for value in values if value is not None]
+    if len(numbers) == len(values) and any(not value.is_integer() for value in numbers):
+        lines.append(
+            f"the {len(numbers)} labels are numbers with decimals; to predict values say "
+            f"--problem-type {ProblemType.REGRESSION}"
+        )
+    return lines
+
+
+def _value(label: str) -> float | None:
+    try:
+        value = float(label.replace(",", "."))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _check_answers(examples: ExampleFile) -> None:

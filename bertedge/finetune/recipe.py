@@ -46,6 +46,8 @@ class Recipe:
     label_separator: str | None = None
     encoding: str | None = None
     sheet: str | None = None
+    label_map: Path | None = None
+    """A JSON object or two columns: what a label is called in the files, and in the model."""
     bad_rows: BadRows = BadRows.ERROR
     """Whether rows that cannot be read are an error, or are left out and counted."""
     out_of_scope: str | None = None
@@ -109,7 +111,7 @@ class Recipe:
 
 
 _LIMITS = Limits(
-    paths=("train", "dev", "output"),
+    paths=("train", "dev", "label_map", "output"),
     either=("model", "teacher"),
     bounds=OPTIMIZER
     | {

@@ -67,7 +67,8 @@ def finetune(
     sources = (recipe.train, recipe.dev, recipe.model, recipe.teacher)
     check_place(recipe.output, sources, overwrite=overwrite)
     with quiet():
-        inputs = open_inputs(recipe, data or open_data(recipe))
+        data = data or open_data(recipe)
+        inputs = open_inputs(recipe, data)
         launch = accelerate.PartialState(cpu=not torch.cuda.is_available())
         first = launch.is_main_process
         with launch.main_process_first():
@@ -75,6 +76,10 @@ def finetune(
                 progress.say(f"{inputs.train.said}; {len(inputs.labels)} labels")
                 if inputs.dev and inputs.dev.findings:
                     progress.say(f"{inputs.dev.path.name}: {inputs.dev.findings}")
+                elif inputs.dev and inputs.dev.label_map != inputs.train.label_map:
+                    progress.say(f"{inputs.dev.path.name}: {inputs.dev.said}")
+                for hint in data.hints:
+                    progress.say(f"{inputs.train.path.name}: {hint}")
                 settings = _settings(recipe, inputs)
                 prepare(recipe.output, settings, overwrite=overwrite, resume=resume)
         with working(recipe.output, first=first, overwrite=overwrite) as work:
@@ -226,7 +231,7 @@ def _record(
     settings: dict[str, Setting] = {
         name: value
         for name, value in records.to_plain(recipe).items()
-        if name not in ("task", "train", "dev", "model", "output", "max_length")
+        if name not in ("task", "train", "dev", "model", "output", "max_length", "label_map")
     }
     settings["precision"] = trained.precision.value
     settings["teacher"] = inputs.teacher.name if inputs.teacher else None
@@ -260,6 +265,7 @@ def _data_file(output: Path, examples: ExampleFile, data: features.Features) -> 
         sha256=examples.sha256(),
         rows=data.rows,
         columns=examples.columns,
+        label_map=dict(examples.label_map),
     )
 
 

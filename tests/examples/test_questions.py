@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bertedge.errors import DataError, SettingError
+from bertedge.errors import DataError, FaultsError, SettingError
 from bertedge.examples import (
     BadRows,
     Columns,
@@ -296,8 +296,9 @@ def test_the_files_of_other_publishers_are_read(
 def test_bad_questions_are_left_out_where_that_is_wanted(tmp_path: Path) -> None:
     bad = [qa(question=3), qa(answers=[5]), "no question"]
     path = save(tmp_path / "a.json", qa(), *bad, qa())
-    with pytest.raises(DataError, match="question q1: 'question' must be a string"):
+    with pytest.raises(FaultsError, match="has 3 bad rows") as caught:
         ask(path)
+    assert "question q1: 'question' must be a string" in caught.value.details[0]
     file = ask(path, columns=Columns(bad_rows=BadRows.SKIP))
     assert len(list(file)) == 2
     assert re.search("; 3 bad rows left out, the first: .*'question' must be a string", file.said)

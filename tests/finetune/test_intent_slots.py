@@ -314,7 +314,7 @@ def test_a_dev_intent_that_train_lacks_is_an_error_with_its_line(
 ) -> None:
     rows: list[dict[str, object]] = [{"tokens": ["a"], "tags": ["O"], "intent": "buy"}]
     files = commands | {"dev": write(tmp_path / "dev.jsonl", rows)}
-    with pytest.raises(DataError, match=r"dev\.jsonl:1: the label 'intent:buy' does not occur in"):
+    with pytest.raises(DataError, match=r"dev\.jsonl:1: .* not have the label 'intent:buy'"):
         train(files, tmp_path / "out", model=str(base))
 
 

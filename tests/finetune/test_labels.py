@@ -36,5 +36,5 @@ def test_one_class_only_is_an_error(tmp_path: Path) -> None:
 def test_a_dev_label_that_train_lacks_is_an_error_with_its_line(tmp_path: Path) -> None:
     rows = [{"text": "a", "label": "x"}, {"text": "b", "label": "z"}]
     examples = open_examples(write(tmp_path / "dev.jsonl", *rows), Task.TEXT_CLASSIFICATION)
-    with pytest.raises(DataError, match=r"dev\.jsonl:2: the label 'z' does not occur"):
+    with pytest.raises(DataError, match=r"dev\.jsonl:2: the training file does not have"):
         check_labels(examples, ("x", "y"))
