@@ -6,8 +6,10 @@ import errno
 import os
 import re
 import shutil
+import signal
 import stat
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
@@ -63,13 +65,13 @@ def staged_folder(output: Path, *, overwrite: bool) -> Iterator[Path]:
     `check_folder` does, and for a place that is read-only or full.
     """
     check_folder(output, overwrite=overwrite)
-    with writing(output), _parents(output):
+    with writing(output), created_parents(output):
         folder = _make_sibling(output, "staging")
         try:
             yield folder
             publish(folder, output, overwrite=overwrite)
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
 
 
 @contextlib.contextmanager
@@ -86,9 +88,9 @@ def staged_file(output: Path, *, overwrite: bool = True) -> Iterator[IO[str]]:
             yield file
         return
     output = Path(os.path.realpath(output)) if output.is_symlink() else output
-    with writing(output), _parents(output):
+    with writing(output), created_parents(output):
         part = _sibling(output, "staging")
-        _remove(part)
+        remove(part)
         try:
             with part.open("x", encoding="utf-8", newline="\n") as file:
                 yield file
@@ -96,19 +98,19 @@ def staged_file(output: Path, *, overwrite: bool = True) -> Iterator[IO[str]]:
                 os.fsync(file.fileno())
             os.replace(part, output)
         finally:
-            part.unlink(missing_ok=True)
+            remove(part)
 
 
 @contextlib.contextmanager
 def work_folder(output: Path) -> Iterator[Path]:
     """Yield an empty sibling of `output` for intermediate files; it is removed in any case."""
-    with writing(output), _parents(output):
+    with writing(output), created_parents(output):
         remove_leftovers(output)
         folder = _make_sibling(output, "work")
         try:
             yield folder
         finally:
-            _remove(folder)
+            remove(folder)
 
 
 def publish(folder: Path, output: Path, *, overwrite: bool) -> None:
@@ -186,11 +188,11 @@ def remove_leftovers(output: Path) -> None:
         return
     for path in _siblings(output, "staging") + _siblings(output, "work"):
         if not _alive(path):
-            _remove(path)
+            remove(path)
     aside = _aside(output)
     if aside.exists() and not os.path.lexists(output):
         os.rename(aside, output)
-    _remove(aside)
+    remove(aside)
 
 
 def way_back(output: Path) -> str:
@@ -216,7 +218,7 @@ def replace_folder(folder: Path, output: Path) -> None:
             os.rename(aside, output)
             raise
         os.rename(aside, folder)
-    _remove(folder)
+    remove(folder)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -248,13 +250,13 @@ def _siblings(output: Path, purpose: str) -> list[Path]:
 def _make_sibling(output: Path, purpose: str) -> Path:
     folder = _sibling(output, purpose)
     # A leftover with our own process number: in a container every run may be process 1.
-    _remove(folder)
+    remove(folder)
     folder.mkdir()
     return folder
 
 
 @contextlib.contextmanager
-def _parents(output: Path) -> Iterator[None]:
+def created_parents(output: Path) -> Iterator[None]:
     """Create the missing parents of `output`; remove them again if the block fails."""
     missing = [folder for folder in output.absolute().parents if not folder.exists()]
     try:
@@ -280,11 +282,31 @@ def _check_parent(output: Path) -> None:
         raise OutputError(f"{output} cannot be created: {parent} is read-only for this user")
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+def remove(path: Path) -> None:
+    """Delete a file or a directory that is ours; Ctrl-C and SIGTERM wait until that is done."""
+    with _undisturbed():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Put off requests to stop: an impatient second one would leave half of a folder behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda n, _: asked.append(n)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if asked:
+            signal.raise_signal(asked[0])
 
 
 def _existing(path: Path) -> Path:

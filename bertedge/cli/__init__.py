@@ -4,6 +4,8 @@ import contextlib
 import difflib
 import errno
 import importlib
+import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -66,7 +68,7 @@ class Verbs(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the verb."""
-        with one_line_each():
+        with one_line_each(), terminable():
             try:
                 return super().invoke(ctx)
             except OSError as error:
@@ -94,6 +96,23 @@ def one_line_each() -> Iterator[None]:
         end_line()
         say_error("interrupted; nothing half-written was left")
         raise click.exceptions.Exit(1) from None
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, with everything tidied up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

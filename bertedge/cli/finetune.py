@@ -74,7 +74,7 @@ def command(
     from bertedge.finetune.data import open_data
     from bertedge.finetune.recipe import read_recipe
     from bertedge.overwriting import check_apart
-    from bertedge.training.work import check_place
+    from bertedge.training.place import check_place
 
     if flags["freeze"] and flags["freeze"].isdigit():
         flags["freeze"] = int(flags["freeze"])

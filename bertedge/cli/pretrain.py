@@ -74,7 +74,7 @@ def command(
     from bertedge.examples.lines import check_file
     from bertedge.overwriting import check_apart
     from bertedge.pretrain.recipe import read_recipe
-    from bertedge.training.work import check_place
+    from bertedge.training.place import check_place
 
     flags["text"] = [str(path) for path in flags["text"]] or None
     plain = {key: str(v) if isinstance(v, Path) else v for key, v in flags.items()}

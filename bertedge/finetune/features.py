@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bertedge.examples import ExampleFile, QuestionExample, TextExample
 from bertedge.finetune.recipe import Recipe
 from bertedge.runtime.tokenization import Encoded, Tokenizer
+from bertedge.staging import remove
 from bertedge.tasks import ProblemType, Task
 
 IGNORED = -100
@@ -54,11 +55,12 @@ def build(
     *,
     scored: bool = False,
 ) -> Features:
-    """Stream `examples` into Arrow files below `cache` and tokenize them in all threads.
+    """Stream `examples` into Arrow files in a new folder `cache`; tokenize in all threads.
 
     Rows without any of the labels are left out, where each must have one: they are out of scope.
     So are questions whose answers are not in their contexts, unless they are to be `scored`.
     """
+    remove(cache)  # what an interrupted run has left may be cut short
     rows = datasets.Dataset.from_generator(
         _rows,
         gen_kwargs={"examples": examples, "labels": labels, "scored": scored},

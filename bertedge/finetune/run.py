@@ -28,8 +28,9 @@ from bertedge.finetune.start import set_bias
 from bertedge.progress import Progress
 from bertedge.runtime.tokenization import Tokenizer
 from bertedge.tasks import Task
+from bertedge.training.place import check_place
 from bertedge.training.quiet import quiet
-from bertedge.training.work import Work, check_place, finishing, prepare, working
+from bertedge.training.work import Work, finishing, working
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,26 +65,23 @@ def finetune(
     that was interrupted. In a distributed launch the processes other than the first return None.
     Raises a BertedgeError for each mistake.
     """
+    work = Work(output=recipe.output, overwrite=overwrite, resume=resume)
     sources = (recipe.train, recipe.dev, recipe.model, recipe.teacher)
     check_place(recipe.output, sources, overwrite=overwrite)
     with quiet():
         data = data or open_data(recipe)
         inputs = open_inputs(recipe, data)
         launch = accelerate.PartialState(cpu=not torch.cuda.is_available())
-        first = launch.is_main_process
-        with launch.main_process_first():
-            if first:
-                progress.say(f"{inputs.train.said}; {len(inputs.labels)} labels")
-                if inputs.dev and inputs.dev.findings:
-                    progress.say(f"{inputs.dev.path.name}: {inputs.dev.findings}")
-                elif inputs.dev and inputs.dev.label_map != inputs.train.label_map:
-                    progress.say(f"{inputs.dev.path.name}: {inputs.dev.said}")
-                for hint in data.hints:
-                    progress.say(f"{inputs.train.path.name}: {hint}")
-                settings = _settings(recipe, inputs)
-                prepare(recipe.output, settings, overwrite=overwrite, resume=resume)
-        with working(recipe.output, first=first, overwrite=overwrite) as work:
-            return _run(recipe, inputs, work, progress, first=first)
+        if launch.is_main_process:
+            progress.say(f"{inputs.train.said}; {len(inputs.labels)} labels")
+            if inputs.dev and inputs.dev.findings:
+                progress.say(f"{inputs.dev.path.name}: {inputs.dev.findings}")
+            elif inputs.dev and inputs.dev.label_map != inputs.train.label_map:
+                progress.say(f"{inputs.dev.path.name}: {inputs.dev.said}")
+            for hint in data.hints:
+                progress.say(f"{inputs.train.path.name}: {hint}")
+        with working(work, _settings(recipe, inputs), progress):
+            return _run(recipe, inputs, work, progress)
 
 
 def _settings(recipe: Recipe, inputs: Inputs) -> dict[str, Setting]:
@@ -97,9 +95,7 @@ def _settings(recipe: Recipe, inputs: Inputs) -> dict[str, Setting]:
     return settings
 
 
-def _run(
-    recipe: Recipe, inputs: Inputs, work: Work, progress: Progress, *, first: bool
-) -> Finetuned | None:
+def _run(recipe: Recipe, inputs: Inputs, work: Work, progress: Progress) -> Finetuned | None:
     checkpoints.use_threads()
     tokenizer = Tokenizer(_tokenizer_json(inputs), max_length=inputs.max_length)
     train = features.build(inputs.train, inputs.labels, tokenizer, work.folder / _cache("train"))
@@ -108,7 +104,7 @@ def _run(
         dev = features.build(
             inputs.dev, inputs.labels, tokenizer, work.folder / _cache("dev"), scored=True
         )
-    if first:
+    if work.first:
         _say_lengths(recipe.task, train, inputs.max_length, progress)
     transformers.set_seed(recipe.seed)
     teacher = checkpoints.load_model(inputs.teacher) if inputs.teacher else None
@@ -123,7 +119,7 @@ def _run(
     )
     trained = training.train(recipe, material, work.folder, progress)
     accelerate.PartialState().wait_for_everyone()  # all have read the best weights from there
-    if not first:
+    if not work.first:
         return None
     judged = _judge(recipe, material.model, inputs, tokenizer, progress)
     record = _record(recipe, inputs, material, trained, judged)

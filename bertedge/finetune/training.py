@@ -1,5 +1,6 @@
 """The training loop: Hugging Face's Trainer, with our settings, progress and interrupts."""
 
+import json
 import math
 import os
 from collections.abc import Callable
@@ -66,11 +67,15 @@ def train(recipe: Recipe, material: Material, work: Path, progress: Progress) ->
     freeze(model, recipe.freeze)
     precision = choose_precision(recipe.precision)
     steps = math.ceil(train_data.data.num_rows / (recipe.batch_size * recipe.accumulate))
-    watch = Watch(progress, metric_name(recipe.task, recipe.problem_type))
+    state = newest_state(work, progress)
+    watch = Watch(progress, metric_name(recipe.task, recipe.problem_type), state)
     lesson = _lesson(recipe, material)
+    arguments = _arguments(recipe, work, precision, evaluated=dev is not None, steps=steps)
+    if state is not None:
+        arguments.num_train_epochs = _epochs(state, recipe)
     trainer = (Distiller if lesson else transformers.Trainer)(
         model=model,
-        args=_arguments(recipe, work, precision, evaluated=dev is not None, steps=steps),
+        args=arguments,
         train_dataset=train_data.data,
         eval_dataset=dev.data if dev else None,
         data_collator=_collator(recipe.task, material.tokenizer),
@@ -84,11 +89,11 @@ def train(recipe: Recipe, material: Material, work: Path, progress: Progress) ->
         lesson.teacher.to(trainer.args.device)
     trainer.remove_callback(transformers.PrinterCallback)
     with interruptible(watch), narrowed(model, [train_data, dev] if dev else [train_data]):
-        result = trainer.train(resume_from_checkpoint=newest_state(work))
+        result = trainer.train(resume_from_checkpoint=None if state is None else str(state))
     # Without the bf16 that Trainer has put around the model, which what is to come does not want.
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     progress.finish()
-    if watch.interrupted:
+    if watch.stopped:
         raise StoppedError(
             f"interrupted at step {trainer.state.global_step} of {trainer.state.max_steps}, "
             "which is saved: the same command with --resume continues there"
@@ -162,7 +167,7 @@ def _arguments(
         label_names=["labels"],
         eval_strategy="epoch" if evaluated else "no",
         save_strategy="epoch",
-        save_total_limit=1,
+        restore_callback_states_from_checkpoint=True,  # how long early stopping has waited
         load_best_model_at_end=evaluated,
         metric_for_best_model=metric_name(recipe.task, recipe.problem_type) if evaluated else None,
         greater_is_better=True if evaluated else None,
@@ -196,6 +201,16 @@ def _lesson(recipe: Recipe, material: Material) -> Lesson | None:
         soft=recipe.soft,
         hidden=recipe.hidden,
     )
+
+
+def _epochs(state: Path, recipe: Recipe) -> float:
+    """Give the epochs of a resumed run; where all steps were done, so many that none follows."""
+    found = json.loads((state / "trainer_state.json").read_text(encoding="utf-8"))
+    early = found["stateful_callbacks"].get("EarlyStoppingCallback")
+    waited = early["attributes"]["early_stopping_patience_counter"] if early else 0
+    ended = early and waited >= early["args"]["early_stopping_patience"]
+    done = ended or found["global_step"] >= found["max_steps"]
+    return math.floor(found["epoch"]) if done else recipe.epochs
 
 
 def _callbacks(recipe: Recipe, watch: Watch, *, evaluated: bool) -> list[Any]:

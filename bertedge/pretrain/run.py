@@ -27,8 +27,11 @@ from bertedge.pretrain.record import PRETRAINING, Pretraining, TextFile
 from bertedge.pretrain.rows import cut
 from bertedge.pretrain.vocabulary import train_tokenizer
 from bertedge.progress import Progress
+from bertedge.staging import remove
+from bertedge.training.place import check_place
 from bertedge.training.quiet import quiet
-from bertedge.training.work import Work, check_place, finishing, prepare, working
+from bertedge.training.seal import fault_of, seal
+from bertedge.training.work import Work, finishing, forget, working
 
 MOST_HELD_OUT = 500
 """Rows; measuring takes a share of the run's time."""
@@ -62,29 +65,19 @@ def pretrain(
     was interrupted. In a distributed launch the processes other than the first return None.
     Raises a BertedgeError for each mistake.
     """
+    work = Work(output=recipe.output, overwrite=overwrite, resume=resume)
     check_place(recipe.output, (*recipe.text, recipe.model), overwrite=overwrite)
     with quiet():
         launch = accelerate.PartialState(cpu=not torch.cuda.is_available())
-        first = launch.is_main_process
         base = _open_base(recipe) if recipe.model else None
-        if first:
-            for path in recipe.text:
-                check_file(path)
-            settings = _settings(recipe)
-            prepare(recipe.output, settings, overwrite=overwrite, resume=resume)
-        launch.wait_for_everyone()
-        with working(recipe.output, first=first, overwrite=overwrite) as work:
+        for path in recipe.text:
+            check_file(path)
+        with working(work, _settings(recipe), progress):
             with launch.main_process_first():
                 start = base or _new(recipe, work.folder, progress)
-                corpus = work.folder / "corpus"
-                if first and not (corpus / "documents.npy").exists():
-                    native = start.tokenizer.backend_tokenizer
-                    report = RowReport(policy=recipe.bad_rows)
-                    text = corpora.read_text(recipe.text, report)
-                    corpora.tokenize(text, native, corpus, progress)
-                    if found := report.summary():
-                        progress.say(found)
-            return _run(recipe, start, work, progress, first=first)
+                if work.first:
+                    _tokenize(recipe, start, work.folder / "corpus", progress)
+            return _run(recipe, start, work, progress)
 
 
 def _open_base(recipe: Recipe) -> Start:
@@ -113,7 +106,8 @@ def _new(recipe: Recipe, work: Path, progress: Progress) -> Start:
     """Train the vocabulary, or find that of the interrupted run."""
     assert recipe.config is not None
     folder = work / "tokenizer"
-    if not (folder / "tokenizer_config.json").exists():
+    if fault := fault_of(folder):
+        forget(work, progress, f"the vocabulary of the interrupted run {fault}")
         progress.say(f"training a vocabulary of {recipe.vocabulary_size:,} word pieces")
         train_tokenizer(
             lambda: filter(None, corpora.read_text(recipe.text, RowReport(policy=recipe.bad_rows))),
@@ -122,11 +116,25 @@ def _new(recipe: Recipe, work: Path, progress: Progress) -> Start:
             cased=recipe.cased,
             max_length=recipe.max_length,
         )
+        seal(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False
     )
     config = new_config(read_size(recipe.config), tokenizer, recipe.max_length)
     return Start(folder=None, config=config, tokenizer=tokenizer)
+
+
+def _tokenize(recipe: Recipe, start: Start, folder: Path, progress: Progress) -> None:
+    """Tokenize the text, unless the interrupted run has."""
+    if fault_of(folder) is None:
+        return
+    remove(folder)
+    report = RowReport(policy=recipe.bad_rows)
+    text = corpora.read_text(recipe.text, report)
+    corpora.tokenize(text, start.tokenizer.backend_tokenizer, folder, progress)
+    if found := report.summary():
+        progress.say(found)
+    seal(folder)
 
 
 def _settings(recipe: Recipe) -> dict[str, object]:
@@ -135,9 +143,7 @@ def _settings(recipe: Recipe) -> dict[str, object]:
     return {**records.to_plain(recipe), "text_sha256": hashes}
 
 
-def _run(
-    recipe: Recipe, start: Start, work: Work, progress: Progress, *, first: bool
-) -> Pretrained | None:
+def _run(recipe: Recipe, start: Start, work: Work, progress: Progress) -> Pretrained | None:
     checkpoints.use_threads()
     corpus = corpora.open_corpus(work.folder / "corpus")
     rows = cut(
@@ -151,7 +157,7 @@ def _run(
     frame = Frame.of(start.tokenizer, recipe.mask)
     transformers.set_seed(recipe.seed)
     model = make_model(start.config, start.folder, next_sentence=recipe.next_sentence)
-    if first:
+    if work.first:
         progress.say(_introduce(model, corpus, len(parts.train), len(parts.held_out)))
     material = training.Material(
         model=model,
@@ -162,7 +168,7 @@ def _run(
     )
     trained = training.train(recipe, material, work.folder, progress)
     accelerate.PartialState().wait_for_everyone()
-    if not first:
+    if not work.first:
         return None
     record = _record(recipe, start, corpus, material, trained)
     _write(model, start.tokenizer, record, work)

@@ -73,7 +73,9 @@ def train(recipe: Recipe, material: Material, work: Path, progress: Progress) ->
         batch_size=2 * recipe.batch_size,
         precision=precision,
     )
+    state = newest_state(work, progress)
     pilot = Pilot(progress, budget, held_out, predictor, recipe, batch * recipe.max_length)
+    pilot.resumed = state
     trainer = _Pretrainer(
         model=model,
         args=_arguments(recipe, work, precision, budget.steps),
@@ -84,10 +86,10 @@ def train(recipe: Recipe, material: Material, work: Path, progress: Progress) ->
     trainer.predictor, trainer.budget = predictor, budget
     trainer.remove_callback(transformers.PrinterCallback)
     with interruptible(pilot):
-        trainer.train(resume_from_checkpoint=newest_state(work))
+        trainer.train(resume_from_checkpoint=None if state is None else str(state))
     progress.finish()
     steps = trainer.state.global_step
-    if pilot.interrupted:
+    if pilot.stopped:
         total = "" if budget.steps == UNBOUNDED else f" of {budget.steps}"
         raise StoppedError(
             f"interrupted at step {steps}{total}, "
@@ -190,8 +192,9 @@ class Pilot(Watch):
             self._progress.advance(self._tokens, self._beside())
         if due:
             self._check(state, model)
-        control.should_training_stop = share >= 1.0 or self.interrupted
-        control.should_save = (due and share < 1.0) or self.interrupted
+        self.stopped = self.interrupted and share < 1.0
+        control.should_training_stop = share >= 1.0 or self.stopped
+        control.should_save = (due and share < 1.0) or self.stopped
         if control.should_save:
             state.log_history.append({"step": state.global_step, "clock": self._budget.seconds()})
 
@@ -267,7 +270,6 @@ def _arguments(
         ddp_find_unused_parameters=True,
         eval_strategy="no",
         save_strategy="no",
-        save_total_limit=1,
         logging_steps=10,
         remove_unused_columns=False,
         seed=recipe.seed,

@@ -1,29 +1,45 @@
-"""What watches a training run: progress out, requests to stop in."""
+"""What watches a training run: progress out, requests to stop in, states sealed."""
 
 import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import accelerate
+import numpy as np
+import torch
 import transformers
 from transformers.trainer_callback import TrainerControl, TrainerState
 
 from bertedge.progress import Progress
+from bertedge.training.seal import seal
+from bertedge.training.work import prune
 
 
 class Watch(transformers.TrainerCallback):
-    """Shows progress, and turns a request to stop into a saved state."""
+    """Shows progress, and turns a request to stop into a saved state.
 
-    def __init__(self, progress: Progress, metric: str) -> None:
+    What Trainer does not save and an exact continuation needs is saved too: the random state at
+    the start of the epoch, which its order of rows is drawn from.
+    """
+
+    def __init__(self, progress: Progress, metric: str, resumed: Path | None = None) -> None:
+        self.resumed = resumed
+        """The state that the run goes on from."""
         self.interrupted = False
+        self.stopped = False
+        """Whether the run was ended before its end, with its state saved."""
         self._progress, self._metric, self._note = progress, metric, ""
+        self._epoch_start = torch.get_rng_state()
 
     def on_train_begin(
         self, args: Any, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Open the bar, moved on to where a resumed run stands."""
+        self._find_best(args, state)
         if state.is_world_process_zero:
             if state.global_step:
                 self._progress.say(f"resuming at step {state.global_step}")
@@ -35,9 +51,36 @@ class Watch(transformers.TrainerCallback):
         """Move the bar; save and stop where that was asked for."""
         if state.is_world_process_zero:
             self._progress.advance(1, self._note)
-        if self.interrupted:
-            control.should_save = True
-            control.should_training_stop = True
+        if self.interrupted and state.global_step < state.max_steps:
+            self.stopped = control.should_training_stop = True
+            control.should_save = _within_epoch(state)  # at its end Trainer evaluates first
+
+    def on_epoch_begin(
+        self, args: Any, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Note the random state, or go back to the one that a resumed epoch began with."""
+        if self.resumed is not None:
+            saved = np.fromfile(self.resumed / _epoch_start(args), np.uint8)
+            torch.set_rng_state(torch.from_numpy(saved))
+            self.resumed = None
+        self._epoch_start = torch.get_rng_state()
+
+    def on_epoch_end(
+        self, args: Any, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Let half an epoch not be judged as a whole one; its state is saved already."""
+        if self.stopped and _within_epoch(state):
+            control.should_evaluate = control.should_save = False
+
+    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Seal what Trainer has saved, and let go of older states."""
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        start = self._epoch_start if _within_epoch(state) else torch.get_rng_state()
+        start.numpy().tofile(folder / _epoch_start(args))
+        accelerate.PartialState().wait_for_everyone()
+        if state.is_world_process_zero:
+            seal(folder)
+            prune(folder.parent, state.best_global_step)
 
     def on_log(
         self,
@@ -63,6 +106,21 @@ class Watch(transformers.TrainerCallback):
         if state.is_world_process_zero and metrics:
             value = metrics[f"eval_{self._metric}"]
             self._progress.say(f"epoch {state.epoch:.4g}: dev {self._metric} {value:.4f}")
+
+    @staticmethod
+    def _find_best(args: Any, state: TrainerState) -> None:
+        # Trainer keeps the path, which is another one after the folders above have moved.
+        if state.best_global_step:
+            best = Path(args.output_dir) / f"checkpoint-{state.best_global_step}"
+            state.best_model_checkpoint = str(best)
+
+
+def _within_epoch(state: TrainerState) -> bool:
+    return not float(state.epoch or 0).is_integer()
+
+
+def _epoch_start(args: Any) -> str:
+    return f"epoch_start_{args.process_index}.bin"
 
 
 @contextlib.contextmanager

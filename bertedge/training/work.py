@@ -2,88 +2,60 @@
 
 import contextlib
 import json
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import accelerate
+
 from bertedge import records
 from bertedge.errors import OutputError, SettingError
-from bertedge.overwriting import check_apart
-from bertedge.staging import check_folder, publish, writing
+from bertedge.progress import Progress
+from bertedge.staging import created_parents, publish, remove, writing
+from bertedge.training.place import work_folder
+from bertedge.training.seal import fault_of, is_sealed, write_synced
 
 SETTINGS = "settings.json"
-STATE = "trainer_state.json"
-"""What Trainer writes last into a checkpoint: with it, the checkpoint is whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """Where a run lives until it is finished, and what becomes of it then."""
 
-    folder: Path
     output: Path
     overwrite: bool
+    resume: bool
 
+    @property
+    def first(self) -> bool:
+        """Whether this process, of those of a launch, is the one that writes and tidies up."""
+        return bool(accelerate.PartialState().is_main_process)
 
-def check_place(output: Path, inputs: Iterable[Path | str | None], *, overwrite: bool) -> None:
-    """Raise OutputError where a run cannot be written to `output`, or would cost an input."""
-    inputs = tuple(inputs)
-    check_folder(output, overwrite=overwrite, inputs=inputs)
-    check_apart(work_folder(output), inputs)
-
-
-def work_folder(output: Path) -> Path:
-    """Name the hidden sibling of `output` that a run lives in until it is finished."""
-    return output.absolute().parent / f".{output.name}.partial"
-
-
-def prepare(output: Path, settings: Mapping[str, object], *, overwrite: bool, resume: bool) -> None:
-    """Make the work folder, or check that the one there is of this very run.
-
-    `settings` are plain data that the interrupted run and its continuation must have in common.
-    """
-    work = work_folder(output)
-    path = work / SETTINGS
-    if resume and path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        changed = sorted(k for k in {**settings, **before} if settings.get(k) != before.get(k))
-        if changed:
-            key = changed[0]
-            raise SettingError(
-                f"the interrupted run had {key} {before.get(key)!r}, this has "
-                f"{settings.get(key)!r}; resume with the same settings, or start again with "
-                "--overwrite"
-            )
-        return
-    if path.exists() and not overwrite and newest_state(work):
-        raise OutputError(
-            f"an interrupted run of {output} is in {work}; continue it with --resume, "
-            "or start again with --overwrite"
-        )
-    with writing(output):
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        path.write_text(records.to_json(settings), encoding="utf-8")
+    @property
+    def folder(self) -> Path:
+        """The hidden sibling of the output that the run lives in."""
+        return work_folder(self.output)
 
 
 @contextlib.contextmanager
-def working(output: Path, *, first: bool, overwrite: bool) -> Iterator[Work]:
-    """Yield the place to work in; a block that fails leaves it only where it can be resumed from.
+def working(work: Work, settings: Mapping[str, object], progress: Progress) -> Iterator[None]:
+    """Make the work folder, or find that of the interrupted run, for the time of the block.
 
-    `first`: of the processes of a launch, the one that tidies up.
+    A block that fails leaves the folder only where it can be resumed from. `settings` are plain
+    data that an interrupted run and its continuation must have in common; SettingError where
+    they differ, OutputError where a run was interrupted and is to be neither resumed nor replaced.
     """
-    work = work_folder(output)
-    try:
-        with writing(output):
-            yield Work(folder=work, output=output, overwrite=overwrite)
-    except BaseException as error:
-        resumable = newest_state(work) is not None
-        if first and not resumable:
-            shutil.rmtree(work, ignore_errors=True)
-        if isinstance(error, OutputError) and resumable:
-            raise OutputError(f"{error}; then continue with --resume") from error
-        raise
+    with created_parents(work.output):
+        try:
+            if work.first:
+                _prepare(work, settings, progress)
+            accelerate.PartialState().wait_for_everyone()
+            with _kept_on_full_disk(work), writing(work.output):
+                yield
+        except BaseException:
+            if work.first and not _states(work.folder):
+                remove(work.folder)
+            raise
 
 
 @contextlib.contextmanager
@@ -93,20 +65,114 @@ def finishing(work: Work) -> Iterator[Path]:
     The work folder is given up then. Raises OutputError as `publish` does.
     """
     done = work.folder / "done"
-    shutil.rmtree(done, ignore_errors=True)
+    remove(done)
     yield done
     publish(done, work.output, overwrite=work.overwrite)
-    shutil.rmtree(work.folder)
+    remove(work.folder)
 
 
-def newest_state(work: Path) -> str | None:
-    """Find the newest whole checkpoint of an interrupted run; remove those cut short."""
-    found = sorted(work.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    newest = None
-    for path in found:
-        try:
-            json.loads((path / STATE).read_text(encoding="utf-8"))
-            newest = str(path)
-        except (OSError, ValueError):
-            shutil.rmtree(path)
-    return newest
+def newest_state(folder: Path, progress: Progress) -> Path | None:
+    """Find the newest state in the work folder that is whole, and whose best state is.
+
+    Those that are not are removed, which is said of each that is newer.
+    """
+    with accelerate.PartialState().main_process_first():  # the others find what it leaves
+        return _find_state(folder, progress)
+
+
+def _find_state(folder: Path, progress: Progress) -> Path | None:
+    faults = {step_of(path): fault_of(path) for path in _states(folder, sealed=False)}
+    for step in sorted(faults, reverse=True):
+        path = folder / f"checkpoint-{step}"
+        fault = faults[step]
+        best = None if fault else read_best(path)
+        if best not in (None, step) and faults.get(best, "is missing"):
+            fault = f"needs checkpoint-{best}, which {faults.get(best, 'is missing')}"
+        if fault is None:
+            return path
+        progress.say(f"the state saved at step {step} is left out: it {fault}")
+        remove(path)
+    if faults:
+        progress.say("no saved state is left; the run starts from the beginning")
+    return None
+
+
+def forget(folder: Path, progress: Progress, why: str) -> None:
+    """Remove all that an interrupted run has left but its settings."""
+    if _states(folder):
+        progress.say(f"{why}; the run starts from the beginning")
+    for path in folder.iterdir():
+        if path.name != SETTINGS:
+            remove(path)
+
+
+def prune(folder: Path, best: int | None) -> None:
+    """Remove all states but the two newest ones and the best."""
+    for path in _states(folder, sealed=False)[:-2]:
+        if step_of(path) != best:
+            remove(path)
+
+
+def read_best(state: Path) -> int | None:
+    """Read at which step the best weights were saved, where dev data choose them."""
+    found = json.loads((state / "trainer_state.json").read_text(encoding="utf-8"))
+    best = found["best_global_step"]
+    return None if best is None else int(best)
+
+
+def step_of(state: Path) -> int:
+    """Read after how many steps a state was saved off its name."""
+    return int(state.name.partition("-")[2])
+
+
+def _prepare(work: Work, settings: Mapping[str, object], progress: Progress) -> None:
+    path = work.folder / SETTINGS
+    before = _read_settings(path)
+    if work.resume and before is not None:
+        _compare(before, settings)
+        return
+    if work.resume:
+        progress.say(f"no interrupted run of {work.output} is left; starting from the beginning")
+    elif _states(work.folder) and not work.overwrite:
+        raise OutputError(
+            f"an interrupted run of {work.output} is in {work.folder}; continue it with --resume, "
+            "or start again with --overwrite"
+        )
+    with writing(work.output):
+        remove(work.folder)
+        work.folder.mkdir()
+        write_synced(path, records.to_json(settings))
+
+
+def _read_settings(path: Path) -> dict[str, object] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _compare(before: Mapping[str, object], settings: Mapping[str, object]) -> None:
+    for key in sorted({**settings, **before}):
+        if settings.get(key) != before.get(key):
+            raise SettingError(
+                f"the interrupted run had {key} {before.get(key)!r}, this has "
+                f"{settings.get(key)!r}; resume with the same settings, or start again with "
+                "--overwrite"
+            )
+
+
+@contextlib.contextmanager
+def _kept_on_full_disk(work: Work) -> Iterator[None]:
+    try:
+        yield
+    except OutputError as error:
+        if not _states(work.folder):
+            raise
+        raise OutputError(f"{error}; then continue with --resume") from error
+
+
+def _states(folder: Path, *, sealed: bool = True) -> list[Path]:
+    """List the saved states, oldest first; `sealed`: only those that were saved to the end."""
+    found = [path for path in folder.glob("checkpoint-*") if path.name[11:].isdecimal()]
+    return sorted((path for path in found if is_sealed(path) or not sealed), key=step_of)

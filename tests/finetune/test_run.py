@@ -227,19 +227,19 @@ def wait_for(folder: Path, pattern: str, process: "subprocess.Popen[str]") -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_run_resumes_to_the_weights_of_an_unbroken_one(
     base: Path, texts: dict[str, Path], tmp_path: Path, number: signal.Signals
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     subprocess.run(command(texts, base, whole), check=True, capture_output=True)
     process = subprocess.Popen(command(texts, base, broken), stderr=subprocess.PIPE, text=True)
-    wait_for(tmp_path, ".broken.partial/checkpoint-*/trainer_state.json", process)
+    wait_for(tmp_path, ".broken.partial/checkpoint-*/sealed.json", process)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert not broken.exists()
-    assert process.returncode == (1 if number == signal.SIGINT else -number)
-    if number == signal.SIGINT:
+    assert process.returncode == (-number if number == signal.SIGKILL else 1)
+    if number != signal.SIGKILL:
         assert "--resume continues there" in errors and "Traceback" not in errors
     again = subprocess.run(command(texts, base, broken), capture_output=True, text=True)
     assert again.returncode == 1 and "continue it with --resume" in again.stderr

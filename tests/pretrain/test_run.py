@@ -197,7 +197,7 @@ def curve(output: Path) -> list[tuple[int, float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_run_resumes_to_the_weights_and_the_curve_of_an_unbroken_one(
     text: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -205,15 +205,15 @@ def test_a_stopped_run_resumes_to_the_weights_and_the_curve_of_an_unbroken_one(
     subprocess.run(command(text, whole), check=True, capture_output=True)
     process = subprocess.Popen(command(text, broken), stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob(".broken.partial/checkpoint-*/trainer_state.json")):
+    while not list(tmp_path.glob(".broken.partial/checkpoint-*/sealed.json")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert not broken.exists()
-    assert process.returncode == (1 if number == signal.SIGINT else -number)
-    if number == signal.SIGINT:
+    assert process.returncode == (-number if number == signal.SIGKILL else 1)
+    if number != signal.SIGKILL:
         assert "--resume continues there" in errors and "Traceback" not in errors
     again = subprocess.run(command(text, broken), capture_output=True, text=True)
     assert again.returncode == 1 and "continue it with --resume" in again.stderr
