@@ -21,12 +21,18 @@ import contextlib
 import errno
 from collections.abc import Iterator
 
-LONGEST = 300
-"""Characters of a message, whatever the input was."""
+LONGEST = 290
+"""Characters of a line of a message; the command line writes "Error: " before it."""
 
 
 class BertedgeError(Exception):
-    """Any error with a remedy; the command line shows its message and exits with 1."""
+    """Any error with a remedy; the command line shows its message and exits with 1.
+
+    The middle of a line that is too long is cut out: a value of megabytes may stand in it.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__("\n".join(_cut(line, LONGEST) for line in message.split("\n")))
 
     details: tuple[str, ...] = ()
     """Lines that follow the message, where one error stands for several faults."""

@@ -10,11 +10,17 @@ from pathlib import Path
 
 from bertedge.errors import DataError, SettingError, first_line
 from bertedge.examples import Columns, TokenExample, open_examples, workbook
-from bertedge.examples.lines import check_encoding, check_file, read_lines
+from bertedge.examples.lines import (
+    LONGEST_LINE,
+    check_encoding,
+    check_file,
+    check_length,
+    read_lines,
+)
 from bertedge.progress import Progress
 from bertedge.tasks import Task, Text
 
-STANDARD_INPUT = Path("-")
+STANDARD_INPUT = (Path("-"), Path("/dev/stdin"))
 
 _EXTENSIONS = {
     ".csv": "csv",
@@ -64,7 +70,7 @@ def read_texts(
     """
     kind = columns.format or _kind(path)
     encoding = None if columns.encoding is None else check_encoding(columns.encoding)
-    if path == STANDARD_INPUT:
+    if path in STANDARD_INPUT:
         if kind in ("csv", "tsv", workbook.FORMAT):
             raise SettingError(
                 f"--format {kind} is read twice, which standard input cannot be; save it to a file"
@@ -75,7 +81,7 @@ def read_texts(
         source = _Source(name=str(path), lines=read_lines(path, encoding), pair=pair)
     if kind == "lines":
         return _lines(source)
-    if kind == "jsonl" and (path == STANDARD_INPUT or not _starts_with_object(path, encoding)):
+    if kind == "jsonl" and (path in STANDARD_INPUT or not _starts_with_object(path, encoding)):
         if task is Task.QUESTION_ANSWERING:
             question, context = columns.text or "question", columns.pair or "context"
             columns = replace(columns, text=question, pair=context)
@@ -144,6 +150,7 @@ def _starts_with_object(path: Path, encoding: str | None) -> bool:
 
 def _standard_input(encoding: str | None) -> Iterator[tuple[int, str]]:
     for number, raw in enumerate(_raw_lines(), 1):
+        check_length(f"standard input:{number}", raw)
         line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
         try:
             yield number, line.decode(encoding or "utf-8")
@@ -156,7 +163,8 @@ def _standard_input(encoding: str | None) -> Iterator[tuple[int, str]]:
 
 def _raw_lines() -> Iterator[bytes]:
     try:
-        yield from sys.stdin.buffer
+        while raw := sys.stdin.buffer.readline(LONGEST_LINE + 1):
+            yield raw
     except OSError as error:
         why = "it is closed" if error.errno == errno.EBADF else first_line(error)
         raise DataError(f"standard input could not be read: {why}; give a file or a pipe") from None

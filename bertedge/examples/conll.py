@@ -1,6 +1,5 @@
 """CoNLL columns: a word a line, an empty line after each sentence."""
 
-import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,13 +8,15 @@ from pathlib import Path
 from bertedge.errors import DataError, SettingError
 from bertedge.examples import guessing
 from bertedge.examples.example import Columns, Request, TokenExample, shorten
-from bertedge.examples.lines import Row, read_lines
+from bertedge.examples.lines import LONGEST_LINE, Row, read_lines, take_head
 from bertedge.examples.report import BadRows, RowReport
 from bertedge.examples.tags import TagError, looks_like_tag, split_tag, to_iob2
 
 DOCUMENT_MARK = "-DOCSTART-"
 HEAD_SENTENCES = 50
 """How many sentences are looked at for the column of the tags."""
+MOST_WORDS = 100_000
+"""Of a sentence: a novel has as many. They are held in memory."""
 
 
 def resolve(path: Path, columns: Columns, request: Request) -> Columns:
@@ -26,7 +27,8 @@ def resolve(path: Path, columns: Columns, request: Request) -> Columns:
         columns, separator=columns.separator or _guess_separator(path, columns.encoding)
     )
     report = RowReport(policy=columns.bad_rows)
-    head = list(itertools.islice(_sentences(path, columns, report), HEAD_SENTENCES))
+    sentences = _sentences(path, columns, report)
+    head = take_head(sentences, HEAD_SENTENCES, lambda words: sum(map(_size, words)))
     if not head:
         raise DataError(f"{path} has no sentences; write a word a line, its tag after it")
     first = head[0][0]
@@ -81,6 +83,7 @@ def _sentences(path: Path, columns: Columns, report: RowReport) -> Iterator[list
     words: list[Row] = []
     first: Row | None = None
     bad: DataError | None = None
+    size = 0
     for number, text in read_lines(path, columns.encoding):
         line = text.rstrip("\r\n")
         # A line of nothing but white space ends a sentence, but an empty word has a tag beside it.
@@ -89,7 +92,7 @@ def _sentences(path: Path, columns: Columns, report: RowReport) -> Iterator[list
                 report.skip(bad)
             elif words:
                 yield words
-            words, bad = [], None
+            words, bad, size = [], None, 0
             continue
         word = Row(number, _split(line, separator))
         if first is None:
@@ -105,10 +108,20 @@ def _sentences(path: Path, columns: Columns, report: RowReport) -> Iterator[list
             if report.policy is BadRows.ERROR:
                 raise bad
         words.append(word)
+        size += len(text)
+        if len(words) > MOST_WORDS or size > LONGEST_LINE:
+            raise DataError(
+                f"{path}:{words[0].line}: the sentence has more than {len(words) - 1:,} words; "
+                "leave an empty line after each sentence"
+            )
     if bad:
         report.skip(bad)
     elif words:
         yield words
+
+
+def _size(word: Row) -> int:
+    return sum(map(len, word.cells))
 
 
 def _split(line: str, separator: str | None) -> list[str]:

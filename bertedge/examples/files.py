@@ -246,5 +246,5 @@ def _say(request: Request, columns: Columns) -> str:
             "intent": columns.intent,
         }[field]
         if name is not None:
-            parts.append(f"{word} from {kind} {name if numbered else repr(name)}")
+            parts.append(f"{word} from {kind} {name if numbered else shorten(name)}")
     return ", ".join(parts) + (" (no header)" if columns.header is False else "")

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from bertedge.examples import parallel
-from bertedge.examples.lines import unreadable
+from bertedge.examples.lines import check_file, unreadable
 
 
 def hash_examples(path: Path) -> str:
@@ -16,6 +16,7 @@ def hash_examples(path: Path) -> str:
         if path.is_dir():
             hashes = [hash_examples(part) for part in parallel.files(path)]
             return hashlib.sha256("".join(hashes).encode()).hexdigest()
+        check_file(path)  # a FIFO would block
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

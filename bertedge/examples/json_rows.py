@@ -16,6 +16,8 @@ from bertedge.examples.lines import (
 from bertedge.examples.report import RowReport
 
 _TYPES = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+DEEPEST = 100
+"""Levels of lists and objects: Python's own limit, near 1,000, fails at any later use."""
 _BETWEEN = re.compile(r"[\s,]*")
 
 
@@ -97,8 +99,20 @@ def _end(pattern: re.Pattern[str], text: str, place: int) -> int:
 
 
 def _check(path: Path, line: int, text: str, item: object) -> None:
+    if text.count("[") + text.count("{") > DEEPEST and _depth(item) > DEEPEST:
+        raise DataError(f"{path}:{line}: this JSON is nested too deep, over {DEEPEST} levels")
     if "\\u" in text:
         check_surrogates(f"{path}:{line}", item)
+
+
+def _depth(item: object) -> int:
+    """Count the levels of a value, no further than one that is too deep."""
+    level, depth = [item], 0
+    while level and depth <= DEEPEST:
+        depth += 1
+        inner = [list(each.values()) if isinstance(each, dict) else each for each in level]
+        level = [each for values in inner if isinstance(values, list) for each in values]
+    return depth
 
 
 def _hint(line: int, text: str) -> str:

@@ -7,9 +7,9 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from bertedge.errors import DataError, SettingError
 from bertedge.examples.report import RowReport
@@ -17,9 +17,14 @@ from bertedge.examples.streams import opened, raw_lines
 
 LONGEST_LINE = 2**24
 """In bytes, 16 MiB: five times War and Peace. One line is held in memory, several times over."""
-LONGEST_DOCUMENT = 2**28
-"""In bytes, 256 MiB: six times SQuAD 2.0. A JSON document is parsed whole, to about five times
+LONGEST_DOCUMENT = 2**27
+"""In bytes, 128 MiB: three times SQuAD 2.0. A JSON document is parsed whole, to about five times
 its size."""
+LONGEST_HEAD = 2**22
+"""In characters, 4 MiB: what is held of a file to see how it is written."""
+
+
+T = TypeVar("T")
 
 
 class Row(NamedTuple):
@@ -101,6 +106,18 @@ def read_lines(
         ) from None
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+def take_head(items: Iterable[T], count: int, size: Callable[[T], int]) -> list[T]:
+    """Take the first `count` of some items; fewer, at least one, where they are large."""
+    head: list[T] = []
+    total = 0
+    for item in items:
+        head.append(item)
+        total += size(item)
+        if len(head) == count or total > LONGEST_HEAD:
+            break
+    return head
 
 
 def read_document(path: Path, encoding: str | None = None) -> str:

@@ -1,7 +1,6 @@
 """What parts the columns of a table: as told, as Excel says, or as its first rows show."""
 
 import csv
-import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -9,13 +8,11 @@ from pathlib import Path
 
 from bertedge.errors import SettingError
 from bertedge.examples.example import Columns
-from bertedge.examples.lines import read_lines
+from bertedge.examples.lines import LONGEST_HEAD, LONGEST_LINE, read_lines, take_head
 from bertedge.examples.report import RowReport
 
 NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe"}
 USUAL = {"csv": ",", "tsv": "\t"}
-LONGEST_FIELD = 2**27
-"""In characters; a quote left open would otherwise read the rest of a large file into memory."""
 _HEAD = 200
 """Lines that are looked at."""
 _EXCEL = re.compile(r'"?sep=(.)"?\r?\n?$')
@@ -47,7 +44,7 @@ def settle(path: Path, columns: Columns, trained: Columns) -> Columns:
             )
         return columns
     text = read_lines(path, columns.encoding, RowReport(policy=columns.bad_rows))
-    lines = [line for _, line in itertools.islice(text, _HEAD)]
+    lines = take_head((line for _, line in text), _HEAD, len)
     if lines and (told := stated(lines[0])):
         return replace(columns, format="csv", separator=told)
     usual = replace(columns, separator=USUAL[columns.format])
@@ -55,7 +52,7 @@ def settle(path: Path, columns: Columns, trained: Columns) -> Columns:
     if trained.format in USUAL and trained.separator is not None:
         choices.insert(0, replace(columns, format=trained.format, separator=trained.separator))
     choices += [replace(columns, format="csv", separator=other) for other in NAMES]
-    whole = len(lines) < _HEAD
+    whole = len(lines) < _HEAD and sum(map(len, lines)) <= LONGEST_HEAD
     return next((each for each in choices if _fits(lines, each, whole=whole)), usual)
 
 
@@ -79,6 +76,6 @@ def _fits(lines: list[str], columns: Columns, *, whole: bool) -> bool:
 def _rows(lines: list[str], columns: Columns) -> Iterable[list[str]]:
     separator = columns.separator or ","
     if columns.format == "csv":
-        csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
+        csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
         return csv.reader(lines, delimiter=separator, strict=True)
     return (line.rstrip("\r\n").split(separator) for line in lines)

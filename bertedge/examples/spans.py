@@ -142,7 +142,7 @@ def _span(where: str, text: str, given: tuple[Any, Any, Any], mention: object) -
             raise DataError(f"{where}: a span has no whole numbers for its start and end; fix it")
     if not isinstance(kind, str) or not kind.strip():
         raise DataError(f"{where}: the span {start} to {end} has no one type; fix or delete it")
-    if text[start : end + 1] == mention != text[start:end]:
+    if 0 <= start <= end < len(text) and text[start : end + 1] == mention != text[start:end]:
         end += 1
     span = Span(start=start, end=end, kind=kind.strip())
     if not 0 <= start < end <= len(text):

@@ -13,7 +13,7 @@ from typing import IO, Any, cast
 from bertedge.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
-STRETCH = 2**24
+STRETCH = 2**23
 LARGEST_RATIO = 100
 """No STRETCH of unpacked bytes may come of less than its 100th part in packed ones. Text packs 3 to
 30 times, gzip's limit is 1,032: a small file could unpack to work for hours."""

@@ -1,7 +1,6 @@
 """CSV (quoted as RFC 4180 says), TSV (nothing is quoted: quotes are data), and Excel's sheets."""
 
 import csv
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from bertedge.examples.example import (
     check_text,
     shorten,
 )
-from bertedge.examples.lines import Row, read_lines
+from bertedge.examples.lines import LONGEST_LINE, Row, read_lines, take_head
 from bertedge.examples.report import RowReport
 from bertedge.examples.targets import Place, Target, of_cell
 from bertedge.tasks import ProblemType
@@ -34,7 +33,8 @@ def resolve(path: Path, columns: Columns, request: Request) -> Columns:
     if columns.format != workbook.FORMAT:
         columns = separators.settle(path, columns, request.trained)
     report = RowReport(policy=columns.bad_rows)
-    head = list(itertools.islice(_rows(path, columns, report), contents.SAMPLE))
+    rows = _rows(path, columns, report)
+    head = take_head(rows, contents.SAMPLE, lambda row: sum(map(len, row.cells)))
     if not head:
         raise DataError(f"{path} is empty; give a file with at least one labelled row")
     first = head[0]
@@ -105,15 +105,26 @@ def _rows(path: Path, columns: Columns, report: RowReport) -> Iterator[Row]:
 
 
 def _quoted_rows(path: Path, columns: Columns, separator: str) -> Iterator[Row]:
-    csv.field_size_limit(max(csv.field_size_limit(), separators.LONGEST_FIELD))
-    lines = (text for _, text in read_lines(path, columns.encoding))
-    # A blank line stands in for Excel's statement of the separator: lines keep their numbers.
-    first = next(lines, "")
-    body = itertools.chain(["\n" if separators.stated(first) else first], lines)
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
+    start, size = 1, 0
+
+    def lines() -> Iterator[str]:
+        """Give the lines, of one row no more than is held in memory."""
+        nonlocal size
+        for number, text in read_lines(path, columns.encoding):
+            size += len(text)
+            if size > LONGEST_LINE:
+                raise DataError(
+                    f"{path}:{start}: the row has more than {LONGEST_LINE >> 20} MiB; is a quote "
+                    '(") opened in it and never closed?'
+                )
+            # A blank line stands in for Excel's statement of the separator.
+            yield "\n" if number == 1 and separators.stated(text) else text
+
     # strict: otherwise a quote that is never closed swallows the rest of the file unnoticed.
-    reader = csv.reader(body, delimiter=separator, strict=True)
+    reader = csv.reader(lines(), delimiter=separator, strict=True)
     while True:
-        start = reader.line_num + 1
+        start, size = reader.line_num + 1, 0
         try:
             cells = next(reader, None)
         except csv.Error as error:

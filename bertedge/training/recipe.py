@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from bertedge import records
-from bertedge.errors import SettingError
+from bertedge.errors import SettingError, shorten
+
+LONGEST = 2**20
+"""Of a recipe, in bytes."""
 
 T = TypeVar("T")
 
@@ -71,11 +74,19 @@ def check_given(
 
 def _read_toml(path: Path, names: tuple[str, ...]) -> dict[str, object]:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            raise SettingError(f"{path} is no regular file; give the path of a TOML file")
+        with path.open("rb") as file:
+            raw = file.read(LONGEST + 1)
+        if len(raw) > LONGEST:
+            raise SettingError(f"{path} has more than {LONGEST >> 20} MiB; is it a recipe?")
+        table = tomllib.loads(raw.decode("utf-8").replace("\r\n", "\n"))
     except FileNotFoundError:
         raise SettingError(f"{path} does not exist; give the recipe's path") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: TOML's own, UTF-8's, …
         raise SettingError(f"{path} cannot be read as TOML: {error}") from None
+    for name, value in table.items():
+        _check_plain(path, name, value)
     for name in names:
         value = table.get(name)
         if isinstance(value, str):
@@ -104,6 +115,18 @@ def _missing(kind: type[T], given: Mapping[str, object], either: tuple[str, ...]
         return f"{flags[0]} is missing; give the flag, or {names[0]} in a --recipe"
     listed = f"{', '.join(flags[:-1])} and {flags[-1]}"
     return f"{listed} are missing; give the flags, or set them in a --recipe"
+
+
+def _check_plain(path: Path, name: str, value: object) -> None:
+    """Raise SettingError for a value that no key has, and that fails wherever it is used."""
+    where = f"{path}: {shorten(name)}"
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, dict | list):
+            raise SettingError(f"{where} is a table or a list of lists; give one value")
+        if isinstance(item, str) and "\0" in item:
+            raise SettingError(f"{where} holds a NUL character; delete it")
+        if isinstance(item, int) and item.bit_length() > 63:
+            raise SettingError(f"{where} is a whole number of {item.bit_length()} bits; give less")
 
 
 def _check(recipe: object, limits: Limits) -> None:

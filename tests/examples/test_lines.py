@@ -1,13 +1,17 @@
 import codecs
+import collections
 import gzip
 import os
+import random
 import re
 from pathlib import Path
 
 import pytest
 
 from bertedge.errors import DataError
+from bertedge.examples import BadRows, hash_examples
 from bertedge.examples.lines import check_file, read_lines
+from bertedge.examples.report import RowReport
 
 
 def test_lines_end_at_line_feeds_only(write) -> None:
@@ -127,3 +131,44 @@ def test_a_file_that_may_not_be_read_is_a_clear_error(
             list(read_lines(path))
 
     as_ordinary_user(read)
+
+
+def test_a_line_that_is_too_long_is_an_error_or_left_out(write) -> None:
+    path = write("a.txt", "one\n" + "x" * 100 + "\nthree\n" + "12345678\n" + "1234567\n")
+    with pytest.raises(DataError, match=r"a\.txt:2: the line has more than"):
+        list(read_lines(path, longest=8))
+    report = RowReport(policy=BadRows.SKIP)
+    assert [n for n, _ in read_lines(path, report=report, longest=8)] == [1, 3, 5]
+    assert report.skipped == 2
+
+
+@pytest.mark.parametrize("unit", [b"\0", b"text ", b"a\tb\n", b"text " * 1000 + b"\n"])
+def test_a_small_file_that_unpacks_without_end_is_refused_at_once(tmp_path: Path, unit) -> None:
+    path = tmp_path / "a.tsv.gz"
+    with gzip.open(path, "wb") as file:
+        for _ in range(32):
+            file.write(unit * (2**20 // len(unit)))
+    with pytest.raises(DataError, match=r"unpacks to more than 100 times|more than 16 MiB"):
+        collections.deque(read_lines(path), maxlen=0)
+    if b"\n" in unit:
+        return
+    report = RowReport(policy=BadRows.SKIP)
+    with pytest.raises(DataError, match="unpacks to more than 100 times"):
+        collections.deque(read_lines(path, report=report), maxlen=0)
+
+
+def test_text_that_packs_well_is_no_bomb(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    words = [rng.randbytes(3).hex() for _ in range(50)]
+    text = "".join(" ".join(rng.choices(words, k=8)) + "\tO\n" for _ in range(150_000))
+    path = tmp_path / "a.tsv.gz"
+    path.write_bytes(gzip.compress(text.encode(), 9))
+    assert path.stat().st_size * 5 < len(text) and len(text) > 2**23
+    assert sum(1 for _ in read_lines(path)) == 150_000
+
+
+def test_a_hash_is_taken_of_regular_files_alone(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(DataError, match="no regular file"):
+            hash_examples(path)

@@ -67,3 +67,39 @@ def test_defaults_are_the_documented_ones() -> None:
     recipe = read_recipe(None, FLAGS)
     assert (recipe.epochs, recipe.batch_size, recipe.learning_rate) == (3.0, 32, 5e-5)
     assert recipe.precision is Precision.AUTO
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a = " + "[" * 5000 + "]" * 5000, "cannot be read as TOML|table or a list of lists"),
+        ("a." * 5000 + "a = 1", "a is a table or a list of lists; give one value"),
+        ("a = " + "{a = " * 5000 + "1" + "}" * 5000, "cannot be read as TOML|is a table"),
+        ("epochs = " + "9" * 5000, "cannot be read as TOML: Exceeds the limit"),
+        ("epochs = " + "9" * 4000, "epochs is a whole number of 13288 bits; give less"),
+        ("seed = 0x" + "f" * 5000, "seed is a whole number of 20000 bits; give less"),
+        ("seed = [1, 0x" + "f" * 5000 + "]", "seed is a whole number of 20000 bits"),
+        ('model = "a\\u0000b"', "model holds a NUL character; delete it"),
+        ('train = ["a", "\\u0000"]', "train holds a NUL character"),
+        ('model = "a\0b"', "cannot be read as TOML"),
+        ("learning_rate = nan", "learning_rate is nan; it must be a finite number"),
+        ("a" * 5000 + " = 1", "is unknown"),
+        ('task = "' + "a" * 100_000 + '"', "choose one of"),
+        ("# " + "a" * 2**20, "has more than 1 MiB; is it a recipe"),
+        ('model = "\xff"', "cannot be read as TOML: 'utf-8' codec can't decode"),
+    ],
+)
+def test_hostile_recipes_are_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "r.toml"
+    path.write_bytes(text.encode("latin-1"))
+    flags = {"task": "text-classification", "train": "a", "model": "b", "output": "c"}
+    given = {name: value for name, value in flags.items() if not text.startswith(name)}
+    with pytest.raises(SettingError, match=message) as caught:
+        read_recipe(path, given)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) <= 300
+
+
+def test_a_recipe_is_a_regular_file(tmp_path: Path) -> None:
+    for path in (tmp_path, Path("/dev/zero")):
+        with pytest.raises(SettingError, match="is no regular file"):
+            read_recipe(path, {})
