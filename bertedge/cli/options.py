@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 BAD_ROWS = ("error", "skip")
-FORMATS = ("csv", "tsv", "excel", "jsonl", "conll", "squad")
+FORMATS = ("csv", "tsv", "excel", "label-text", "jsonl", "conll", "squad")
 _SEPARATORS = {"tab": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
 
 

@@ -11,6 +11,7 @@ from bertedge.examples import (
     conll,
     guessing,
     json_lines,
+    label_text,
     parallel,
     plain,
     questions,
@@ -83,6 +84,8 @@ class ExampleFile:
                 return questions.read(self.path, self.columns, report)
             case parallel.FORMAT:
                 return parallel.read(self.path, self.columns, report)
+            case label_text.FORMAT:
+                return label_text.read(self.path, self.columns, self.problem_type, report)
             case _:
                 return tabular.read(self.path, self.columns, self.problem_type, report)
 
@@ -148,7 +151,9 @@ def open_examples(  # noqa: PLR0913 (what is read, and what of it)
 
 def _check(file: ExampleFile) -> ExampleFile:
     """Read the head; all of a file of which something may be left out, which is then said."""
-    if file.columns.bad_rows is BadRows.ERROR and file.task is not Task.QUESTION_ANSWERING:
+    spans = file.task is Task.TOKEN_CLASSIFICATION and file.columns.format == "jsonl"
+    counted = spans or file.task is Task.QUESTION_ANSWERING
+    if file.columns.bad_rows is BadRows.ERROR and not counted:
         try:
             next(iter(file))
         except DataError:
@@ -196,6 +201,8 @@ def _resolve(path: Path, columns: Columns, request: Request) -> Columns:
             return conll.resolve(path, columns, request)
         case questions.FORMAT:
             return questions.resolve(path, columns, request)
+        case label_text.FORMAT:
+            return label_text.resolve(path, columns, request)
         case _:
             return tabular.resolve(path, columns, request)
 
@@ -236,6 +243,8 @@ def _say(request: Request, columns: Columns) -> str:
         words = {"text": "question", "pair": "context", "label": "answers"}
     if columns.format == questions.FORMAT:
         return "SQuAD JSON, " + ("questions with answers" if columns.label else "questions alone")
+    if columns.format == label_text.FORMAT:
+        return "label from the first word of each line, text from the rest"
     numbered = columns.format == "conll" or columns.header is False
     parts = []
     for field, word in words.items():

@@ -4,12 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from bertedge.errors import SettingError
-from bertedge.examples import parallel, plain, questions, targets, workbook
+from bertedge.examples import label_text, parallel, plain, questions, targets, workbook
 from bertedge.examples.example import Columns, Request
 from bertedge.examples.lines import check_encoding
 from bertedge.tasks import ProblemType, Task
 
-FORMATS = ("csv", "tsv", workbook.FORMAT, "jsonl", "conll", questions.FORMAT)
+FORMATS = (
+    *("csv", "tsv", workbook.FORMAT, label_text.FORMAT, "jsonl", "conll"),
+    questions.FORMAT,
+)
 _EXTENSIONS = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -22,6 +25,9 @@ _EXTENSIONS = {
     ".iob": "conll",
     ".iob2": "conll",
     ".bioes": "conll",
+    ".iobes": "conll",
+    ".bmes": "conll",
+    ".bilou": "conll",
     **dict.fromkeys(workbook.EXTENSIONS, workbook.FORMAT),
 }
 _UNREAD = (".numbers", ".gsheet", ".parquet", ".feather", ".pages", ".doc", ".docx", ".pdf")
@@ -69,7 +75,7 @@ def settle_format(path: Path, task: Task, columns: Columns, usual: str | None = 
     tokens = task.tags_words
     if tokens and name == "tsv":
         name, separator = "conll", separator or "\t"
-    if tokens and name in ("csv", workbook.FORMAT):
+    if tokens and name in ("csv", workbook.FORMAT, label_text.FORMAT):
         raise SettingError(
             f"{path} is {name.upper()}, but words with tags are read from CoNLL columns or JSON "
             "lines; convert it, or say --format conll --separator comma if each line is a word"
@@ -124,6 +130,8 @@ def format_of(path: Path) -> str | None:
 def _guess_format(path: Path, task: Task, encoding: str | None, usual: str | None) -> str:
     extension = _extension(path)
     if extension == ".txt":
+        if task is Task.TEXT_CLASSIFICATION and label_text.looks_like(path, encoding):
+            return label_text.FORMAT
         return "conll" if task.tags_words else "tsv"
     if task is Task.QUESTION_ANSWERING and extension == ".json":
         return questions.FORMAT if questions.looks_like_document(path, encoding) else "jsonl"
