@@ -17,6 +17,7 @@ from bertedge.unspaced import split_words
 TEXTS = (("text",), ("sentence", "content", "data", "document"))
 LABELS = (("spans",), ("entities",), ("label", "labels"))
 CUT = "spans that cut a word: all of the word has their label"
+LOST = "spans left out: another one has their only word"
 REJECTED = "rows that the annotator did not accept"
 _STARTS = ("start", "start_offset", "start_idx", "begin")
 _ENDS = ("end", "end_offset", "end_idx")
@@ -70,21 +71,24 @@ def to_words(
     places = list(split_words(text))
     tags = ["O"] * len(places)
     begins = [start for start, _ in places]
-    taken: dict[int, Span] = {}
+    before: Span | None = None
     for span in sorted(_spans(where, text, given), key=lambda span: span.start):
         touched = _touched(places, begins, span)
         if not touched:
             raise DataError(f"{where}: the span {_show(span)} holds no word; fix or delete it")
+        if before is not None and before.end > span.start:
+            raise DataError(
+                f"{where}: the spans {_show(before)} and {_show(span)} overlap; a word has one "
+                "tag: delete one of them"
+            )
+        before = span
         if places[touched[0]][0] < span.start or places[touched[-1]][1] > span.end:
             report.note(CUT)
-        for number in touched:
-            if number in taken:
-                raise DataError(
-                    f"{where}: the spans {_show(taken[number])} and {_show(span)} overlap in "
-                    f"{shorten(text[slice(*places[number])])}; a word has one tag: delete one span"
-                )
-            taken[number] = span
-            tags[number] = f"{'B' if number == touched[0] else 'I'}-{span.kind}"
+        own = [number for number in touched if tags[number] == "O"]
+        if not own:
+            report.note(LOST)
+        for number in own:
+            tags[number] = f"{'B' if number == own[0] else 'I'}-{span.kind}"
     return tuple(text[start:end] for start, end in places), tuple(tags)
 
 

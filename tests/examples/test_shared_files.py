@@ -6,13 +6,16 @@ from pathlib import Path
 import pytest
 
 from bertedge.errors import DataError
-from bertedge.examples import Columns, TextExample, TokenExample, open_examples
-from bertedge.tasks import Task
+from bertedge.examples import BadRows, Columns, TextExample, TokenExample, open_examples
+from bertedge.tasks import ProblemType, Task
 
 pytestmark = pytest.mark.shared
 
 LABEL_FIRST = Columns(text="1", label="0")
 LABEL_LAST = Columns(text="0", label="1")
+MULTI, VALUES = ProblemType.MULTI_LABEL, ProblemType.REGRESSION
+GOEMOTIONS = (("train", 43_410), ("dev", 5_426), ("test", 5_427))
+PAIR = Columns(text="0", pair="1", label="2")
 TEXT_FILES = [
     ("sst2/train.tsv.gz", Columns(), 60_614, 2),
     ("sst2/dev.tsv.gz", Columns(), 6_735, 2),
@@ -36,7 +39,18 @@ TEXT_FILES = [
     ("online_shopping_10_cats/test.csv.gz", Columns(label="cat"), 6_000, 10),
     ("imdb_subset/dev.tsv.gz", Columns(), 1_000, 2),
     ("cola/dev.tsv", Columns(text="3", label="1"), 1_301, 2),
-    ("lcqmc/dev.txt", Columns(text="0", pair="1", label="2"), 800, 2),
+    ("cola/train.tsv.gz", Columns(text="3", label="1"), 7_250, 2),
+    ("lcqmc/dev.txt", PAIR, 800, 2),
+    ("lcqmc/test.txt.gz", PAIR, 12_500, 2),
+    ("afqmc/dev.txt.gz", PAIR, 4_316, 2),
+    ("sst5/train.txt.gz", Columns(), 8_544, 5),
+    ("sst5/dev.txt", Columns(), 1_101, 5),
+    ("sst5/test.txt", Columns(), 2_210, 5),
+    ("thucnews_titles/dev.txt", Columns(), 1_000, 10),
+    ("thucnews_titles/test.txt.gz", Columns(), 10_000, 10),
+    ("online_shopping_10_cats/train.csv.gz", Columns(bad_rows=BadRows.SKIP), 53_773, 2),
+    ("tnews_fewclue/train.json", Columns(), 1_185, 15),
+    ("tnews_fewclue/test.json.gz", Columns(), 2_010, 15),
     ("tnews_fewclue/dev.json", Columns(), 1_098, 15),
 ]
 WIKI = {"PER", "ORG", "LOC", "MISC"}
@@ -156,3 +170,69 @@ def test_of_two_columns_without_a_header_the_text_is_found(
     assert (file.columns.text, file.columns.header) == (str(text), False)
     assert file.columns.label == (str(1 - text) if labelled else None)
     assert f"text from column {text}" in file.said
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "overlaps"),
+    [
+        ("cluener/train.json.gz", 9_748, True),
+        ("cluener/dev.json", 1_000, False),
+        ("cluener/test.json", 1_343, False),
+    ],
+)
+def test_character_spans_of_cluener(
+    shared_data: Path, name: str, count: int, overlaps: bool
+) -> None:
+    path = shared_data / name
+    if overlaps:
+        with pytest.raises(DataError, match=r":1353: the spans 15 to 35 .* overlap"):
+            open_examples(path, Task.TOKEN_CLASSIFICATION)
+    file = open_examples(path, Task.TOKEN_CLASSIFICATION, Columns(bad_rows=BadRows.SKIP))
+    examples = [example for example in file if isinstance(example, TokenExample)]
+    assert len(examples) == count or (overlaps and count - 20 < len(examples) < count)
+    assert ("bad row" in file.said) == overlaps
+    assert len({tag[2:] for e in examples for tag in e.tags or () if tag != "O"}) == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "intents"),
+    [
+        *(("atis/train", 4_478, 21), ("atis/dev", 500, None), ("atis/test", 893, None)),
+        *(("snips/train", 13_084, 7), ("snips/dev", 700, 7), ("snips/test", 700, 7)),
+    ],
+)
+def test_intents_and_slots(shared_data: Path, name: str, count: int, intents: int | None) -> None:
+    file = open_examples(shared_data / name, Task.INTENT_SLOTS)
+    found = [example.intent for example in file if isinstance(example, TokenExample)]
+    assert len(found) == count and (intents is None or len(set(found)) == intents)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem_type", "columns", "count"),
+    [
+        *((f"goemotions/{split}.tsv.gz", MULTI, LABEL_LAST, n) for split, n in GOEMOTIONS),
+        *((f"stsb_{lang}/dev.csv", VALUES, PAIR, 1_500) for lang in ("en", "zh")),
+        *((f"stsb_{lang}/test.csv", VALUES, PAIR, 1_379) for lang in ("en", "zh")),
+    ],
+)
+def test_several_labels_and_values(
+    shared_data: Path, name: str, problem_type: ProblemType, columns: Columns, count: int
+) -> None:
+    path, task = shared_data / name, Task.TEXT_CLASSIFICATION
+    examples = list(open_examples(path, task, columns, problem_type=problem_type))
+    assert len(examples) == count
+    labels = {label for example in examples for label in example.names}
+    assert len(labels) == (28 if problem_type is MULTI else 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("mlm_en/wikitext2_valid.txt.gz", 2_461),
+        ("mlm_zh/tidb_docs_zh.txt.gz", 12_428),
+        ("mr_polarity/rt-polarity.pos.gz", 5_331),
+        ("subj/objective.txt.gz", 5_000),
+    ],
+)
+def test_plain_text(shared_data: Path, name: str, count: int) -> None:
+    assert len(list(open_examples(shared_data / name, Task.FILL_MASK))) == count

@@ -126,7 +126,7 @@ def test_a_span_has_every_word_that_it_touches(write, span, tags: list[str], cut
     ("label", "message"),
     [
         ([[0, 3, "A"], [2, 7, "B"]], r"the spans 0 to 3 \('A'\) and 2 to 7 \('B'\) overlap"),
-        ([[0, 2, "A"], [2, 3, "B"]], "overlap in 'one'"),
+        ([[0, 6, "A"], [1, 2, "A"]], "overlap"),
         ([[0, 3, "A"], [0, 3, "A"]], "overlap"),
         ([[3, 4, "A"]], "holds no word"),
         ([[0, 99, "A"]], "lies outside the text, which has 7 characters"),
@@ -154,6 +154,16 @@ def test_bad_spans_are_one_line_or_left_out(write, label: object, message: str) 
     assert "\n" not in str(caught.value)
     file = ask(path, Columns(bad_rows=BadRows.SKIP))
     assert len(tagged(file)) == 1 and re.search("1 bad row left out", file.said)
+
+
+def test_two_spans_in_one_word_do_not_overlap_but_the_word_has_one_tag(write) -> None:
+    row = {"text": "AvsB and", "label": [[0, 1, "X"], [3, 4, "Y"]]}
+    file = ask(write("a.jsonl", json.dumps(row)))
+    assert tagged(file) == [(["AvsB", "and"], ["B-X", "O"])]
+    assert "2 spans that cut a word" in file.said
+    assert "1 spans left out: another one has their only word" in file.said
+    row["label"] = [[0, 1, "X"], [3, 8, "Y"]]
+    assert tagged(ask(write("a.jsonl", json.dumps(row)))) == [(["AvsB", "and"], ["B-X", "B-Y"])]
 
 
 def test_keys_can_be_chosen(write) -> None:
