@@ -8,8 +8,7 @@ from pathlib import Path
 
 from bertedge.errors import DataError
 from bertedge.examples.example import Example, TextExample, TokenExample, shorten
-from bertedge.examples.lines import check_file, read_document, read_lines
-from bertedge.examples.separators import LONGEST_FIELD
+from bertedge.examples.lines import LONGEST_LINE, check_file, read_document, read_lines
 from bertedge.tasks import OUTSIDE
 
 
@@ -70,7 +69,7 @@ def _from_json(path: Path) -> list[tuple[str, str]]:
 def _from_table(path: Path) -> list[tuple[str, str]]:
     lines = [line for _, line in read_lines(path) if line.strip()]
     marks = [mark for mark in "\t;," if all(mark in line for line in lines)]
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
     try:
         rows = list(csv.reader(lines, delimiter=marks[0] if marks else ",", strict=True))
     except csv.Error as error:
