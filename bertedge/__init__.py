@@ -27,8 +27,9 @@ def load(
     """Open the bundle at `path`, verified, ready to predict.
 
     `device` is "cpu", "cuda" or "auto" (CUDA where it works and the bundle has a variant for
-    it); `threads` defaults to the cores this process may use; `variant` names one of the
-    bundle's variants instead of the best for the device.
+    it); `threads` defaults to `$BERTEDGE_THREADS` or the cores this process may use; `variant`
+    names one of the bundle's variants instead of the best for the device. The predictor is
+    closed by `close()` or a `with` block.
 
     Raises BundleError (missing, tampered, newer), DeviceError (provider not there) and
     VerificationError (the golden inputs give other answers on this machine).

@@ -1,8 +1,8 @@
 """The closed set of tasks, and the typed prediction of each."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,8 +89,32 @@ Text = str | tuple[str, str]
 """One input: a text, or a pair of texts; a question comes before its context."""
 
 
+DIGITS = 6
+"""Of scores in JSON; float32 has no more."""
+
+
+class Result:
+    """A prediction, or a part of one."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what `bertedge predict` prints of it: lists, numbers and strings alone."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, DIGITS)
+    if isinstance(value, dict):
+        return {label: round(score, DIGITS) for label, score in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value.to_dict() if isinstance(value, Result) else value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Classification:
+class Classification(Result):
     """The label of one text (or pair)."""
 
     label: str
@@ -105,7 +129,7 @@ class Classification:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MultiLabelClassification:
+class MultiLabelClassification(Result):
     """The labels of one text (or pair), none, one or more."""
 
     labels: tuple[str, ...]
@@ -117,7 +141,7 @@ class MultiLabelClassification:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Regression:
+class Regression(Result):
     """The value of one text (or pair)."""
 
     value: float
@@ -130,7 +154,7 @@ TextPrediction = Classification | MultiLabelClassification | Regression
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entity:
+class Entity(Result):
     """One labelled span of a text."""
 
     label: str
@@ -144,7 +168,7 @@ class Entity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entities:
+class Entities(Result):
     """The labelled spans of one text, from left to right."""
 
     entities: tuple[Entity, ...]
@@ -153,7 +177,7 @@ class Entities:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IntentSlots:
+class IntentSlots(Result):
     """What one text asks for, and the details it gives, from left to right."""
 
     intent: str
@@ -167,7 +191,7 @@ class IntentSlots:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fill:
+class Fill(Result):
     """A token that may stand where a mask is."""
 
     token: str
@@ -176,9 +200,13 @@ class Fill:
     score: float
     """Softmax probability over the vocabulary."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """Give the token and its score."""
+        return {"token": self.token, "score": round(self.score, DIGITS)}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FilledMasks:
+class FilledMasks(Result):
     """What may stand at each mask of one text, from left to right."""
 
     masks: tuple[tuple[Fill, ...], ...]
@@ -188,7 +216,7 @@ class FilledMasks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Embedding:
+class Embedding(Result):
     """The vector of one text."""
 
     values: "NDArray[np.float32]"
@@ -196,9 +224,14 @@ class Embedding:
     truncated: bool = False
     """True where the text was longer than the model reads, so that its end was not seen."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """Give the vector as a list of numbers."""
+        values = [round(value, DIGITS) for value in self.values.tolist()]
+        return {"values": values, "truncated": self.truncated}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Result):
     """A span of a context that may answer the question."""
 
     text: str
@@ -213,7 +246,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
+class Answers(Result):
     """What a context says to one question."""
 
     answer: Answer | None

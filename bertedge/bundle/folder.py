@@ -42,6 +42,12 @@ class Bundle:
         """Check one of a variant's graphs, before onnxruntime parses it; BundleError."""
         check_graph(self.path(file), variant.weights.file if variant.weights else None)
 
+    def check_graphs(self) -> None:
+        """Check the graphs of all variants, as `check_graph` does one."""
+        for variant in self.manifest.variants:
+            for file in filter(None, (variant.model, variant.unpadded)):
+                self.check_graph(variant, file)
+
     def tokenizer_json(self) -> str:
         """The text of `tokenizer.json`."""
         path = self.path(self.manifest.tokenizer)
@@ -78,10 +84,7 @@ def write_bundle(output: Path, manifest: Manifest, files: list[Path], *, overwri
         text = records.to_json(replace(manifest, manifest_sha256=UNHASHED))
         digest = hashlib.sha256(text.encode()).hexdigest()
         (folder / MANIFEST).write_bytes(_with_digest(text, UNHASHED, digest).encode())
-        written = open_bundle(folder)
-        for variant in manifest.variants:
-            for file in filter(None, (variant.model, variant.unpadded)):
-                written.check_graph(variant, file)
+        open_bundle(folder).check_graphs()
 
 
 def open_bundle(folder: Path) -> Bundle:

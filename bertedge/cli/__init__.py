@@ -24,6 +24,7 @@ from bertedge.cli.console import (
     writing_results,
 )
 from bertedge.cli.progress import end_line
+from bertedge.cli.verbose import accept_after_the_verb, verbose_option
 from bertedge.errors import BertedgeError
 
 VERBS = ("pretrain", "finetune", "export", "evaluate", "predict", "bench", "inspect", "doctor")
@@ -44,7 +45,7 @@ class Verbs(click.Group):
             return None
         command = importlib.import_module(f"bertedge.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
-        return command
+        return accept_after_the_verb(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -117,6 +118,7 @@ def terminable() -> Iterator[None]:
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="bertedge")
+@verbose_option
 def main() -> None:
     """Fine-tune a BERT, export it as a verified int8 ONNX bundle, run it without torch.
 

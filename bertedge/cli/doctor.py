@@ -47,7 +47,8 @@ def _describe(found: "Diagnosis") -> str:
         f"they spin {found.predicting.spinning}",
         "many texts": f"{found.predicting.threads} batches at a time, each on one core",
         "cache": _cache(found.predicting),
-        "memory": f"{(found.machine.memory_bytes or 0) / 2**30:.1f} GiB",
+        "memory": _memory(found.machine),
+        "bundles": "replace one as a whole, never write into its files: open predictors map them",
         "packages": ", ".join(versions),
         "extras": ", ".join(extras),
     }
@@ -62,10 +63,18 @@ def _describe(found: "Diagnosis") -> str:
 
 
 def _cache(predicting: "Predicting") -> str:
+    if predicting.cache_folder is None:
+        return "none, for want of a home folder: set BERTEDGE_CACHE, or each process measures anew"
     if not predicting.cache_writable:
         return f"{predicting.cache_folder} cannot be written: each process measures anew"
     remembered = f"{predicting.budgets} token budgets remembered"
     return f"{predicting.cache_folder}, {remembered} (bertedge inspect shows a bundle's)"
+
+
+def _memory(machine: "Machine") -> str:
+    limit = machine.memory_limit
+    group = "" if limit is None else f" (control group allows {limit / 2**30:.1f} GiB)"
+    return f"{(machine.memory_bytes or 0) / 2**30:.1f} GiB{group}"
 
 
 def _features(machine: "Machine") -> str:

@@ -1,13 +1,12 @@
 """`bertedge predict`."""
 
 import contextlib
-import dataclasses
 import io
 import itertools
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ import click
 from bertedge.cli import options
 from bertedge.cli.console import clean_json
 from bertedge.cli.sections import Sectioned
-from bertedge.tasks import Aggregation, Embedding, Fill, Prediction, Text
+from bertedge.tasks import Aggregation, Embedding, Prediction, Result, Text
 
 if TYPE_CHECKING:
     from bertedge.examples import Columns
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 STANDARD = Path("-")
 FORMATS = ("lines", "csv", "tsv", "excel", "jsonl")
-DIGITS = 6
-"""Of scores; float32 has no more."""
 
 
 _SECTIONS = {
@@ -142,13 +139,13 @@ def command(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Similar:
+class _Similar(Result):
     text: str
     score: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Ranking:
+class _Ranking(Result):
     similar: tuple[_Similar, ...]
     truncated: bool
 
@@ -190,26 +187,8 @@ def _row(text: Text, prediction: "Prediction | _Ranking") -> str:
     row: dict[str, Any] = {"text": text} if isinstance(text, str) else {"text": text[0]}
     if isinstance(text, tuple):
         row["pair"] = text[1]
-    row |= _plain(prediction)
+    row |= prediction.to_dict()
     return clean_json(json.dumps(row, ensure_ascii=False)) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    """Turn a prediction of any task into what `json` writes, its fields in their own order."""
-    if isinstance(value, float):
-        return round(value, DIGITS)
-    if isinstance(value, dict):
-        return {label: round(score, DIGITS) for label, score in value.items()}
-    if isinstance(value, Embedding):
-        values = [round(item, DIGITS) for item in value.values.tolist()]
-        return {"values": values, "truncated": value.truncated}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Fill):
-        return {"token": value.token, "score": _plain(value.score)}
-    if dataclasses.is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    return value
 
 
 @contextlib.contextmanager

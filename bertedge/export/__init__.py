@@ -14,16 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchEffects", "ExportConfig", "ExportReport", "Target", "export"]
 
-_LIBRARIES = (
-    "torch",
-    "transformers",
-    "safetensors",
-    "optimum",
-    "onnx",
-    "onnxruntime",
-    "scipy",
-    "sympy",
-)
+_LIBRARIES = ("torch", "transformers", "safetensors", "optimum", "onnx", "onnxruntime", "sympy")
 
 
 def __getattr__(name: str) -> object:

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from bertedge.bundle import Quantization, Rung, Variant
 from bertedge.errors import VerificationError
-from bertedge.evaluation import count_answers
 from bertedge.export import verify
 from bertedge.export.accuracy import Recorder, rms
 from bertedge.export.batch_effect import measure_batch_effect
@@ -66,7 +65,7 @@ def climb(config: ExportConfig, subject: Subject, shop: Workshop, progress: Prog
     """
     yardstick = subject.yardstick
     order = plan(config, labelled=yardstick is not None)
-    bounds = bounds_of(subject.checkpoint)
+    bounds = bounds_of(subject)
     progress.say(_introduce(config, subject, order))
     variants: dict[str, Variant] = {}
     trials: list[Rung] = []
@@ -86,8 +85,8 @@ def climb(config: ExportConfig, subject: Subject, shop: Workshop, progress: Prog
         progress.say(f"{_summarize(trial, faults)}  {time.perf_counter() - began:.0f} s")
         return trial
 
-    count = count_answers(yardstick.labelling) if yardstick else 0
-    taken = search(config, order, attempt, rows=count, bounds=bounds)
+    rows = yardstick.labelling.rows if yardstick else 0
+    taken = search(config, order, attempt, rows=rows, bounds=bounds)
     if taken is not None:
         return _take(subject, shop, variants[taken], shop.make(taken), tuple(trials))
     if not trials:
@@ -197,5 +196,5 @@ def _try(
         invariance=verify.variance(subject.parity, engine),
         passed=True,
     )
-    passed = not broken(config, variant, trial, bounds_of(subject.checkpoint))
+    passed = not broken(config, variant, trial, bounds_of(subject))
     return variant, replace(trial, passed=passed)

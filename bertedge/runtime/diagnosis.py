@@ -48,6 +48,9 @@ class Machine:
     quota: float | None
     """CPU quota of the control group in cores; None where there is none."""
     memory_bytes: int | None
+    """What this process may use."""
+    memory_limit: int | None
+    """Of the control group, in bytes; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +61,8 @@ class Predicting:
     """Shared by one text; or, of many, each with batches of its own."""
     spinning: str
     """When threads spin instead of sleeping."""
-    cache_folder: str
-    """Where token budgets are remembered."""
+    cache_folder: str | None
+    """Where token budgets are remembered; None where the user has no home folder."""
     cache_writable: bool
     budgets: int
     """How many are remembered there."""
@@ -121,6 +124,7 @@ def diagnose() -> Diagnosis:
         host_cores=os.cpu_count() or 1,
         quota=machine.cgroup_quota(),
         memory_bytes=machine.memory_bytes(),
+        memory_limit=machine.cgroup_memory(),
     )
     packages = {name: _version(name) for name in PACKAGES}
     providers = tuple(_try(device) for device in PROVIDERS)
@@ -129,7 +133,7 @@ def diagnose() -> Diagnosis:
         bertedge=__version__,
         python=platform.python_version(),
         machine=hardware,
-        predicting=_predicting(hardware),
+        predicting=_predicting(),
         packages=packages,
         extras=_extras(),
         providers=providers,
@@ -143,15 +147,15 @@ def diagnose() -> Diagnosis:
     )
 
 
-def _predicting(hardware: Machine) -> Predicting:
+def _predicting() -> Predicting:
     folder = tuning.cache_folder()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     return Predicting(
-        threads=hardware.cores,
-        spinning="inside a run only" if hardware.cores > 1 else "never",
-        cache_folder=str(folder),
+        threads=machine.threads(),
+        spinning="inside a run only" if machine.threads() > 1 else "never",
+        cache_folder=None if folder == tuning.NOWHERE else str(folder),
         cache_writable=existing.is_dir() and os.access(existing, os.W_OK),
-        budgets=sum(1 for _ in folder.glob(tuning.PATTERN)),
+        budgets=sum(1 for _ in folder.glob(tuning.PATTERN)) if folder.is_dir() else 0,
     )
 
 

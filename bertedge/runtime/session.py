@@ -21,6 +21,7 @@ from bertedge.errors import (
 )
 from bertedge.runtime import forks, machine
 from bertedge.runtime.batching import TOKEN_BUDGET, Batch, pad, plan
+from bertedge.runtime.exits import NATIVE
 from bertedge.runtime.tokenization import Encoded
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -112,7 +113,7 @@ class Session:
             for name, kind in self._inputs.items()
         }
         try:
-            with forks.LOCKS.all_cores if self._alone else contextlib.nullcontext():
+            with forks.LOCKS.all_cores if self._alone else contextlib.nullcontext(), NATIVE:
                 logits = self._run(feed)
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
             raise _run_error(self._name, batch, error) from error
@@ -195,13 +196,14 @@ def open_native(
         if device == "cuda":
             onnxruntime.set_default_logger_severity(_FATAL_ONLY)  # the error below says it
             why = _preload(onnxruntime)
-        native = onnxruntime.InferenceSession(
-            model,
-            options,
-            providers=providers,
-            disabled_optimizers=list(disabled_optimizers),
-            enable_fallback=0,  # it would print on standard output, and take the CPU instead
-        )
+        with NATIVE:
+            native = onnxruntime.InferenceSession(
+                model,
+                options,
+                providers=providers,
+                disabled_optimizers=list(disabled_optimizers),
+                enable_fallback=0,  # it would print on standard output, and take the CPU instead
+            )
     except Exception as error:  # onnxruntime's own classes derive from Exception alone
         if device == "cuda" and isinstance(error, ValueError | RuntimeError):
             raise DeviceError(_not_loaded(provider, why or str(error))) from error

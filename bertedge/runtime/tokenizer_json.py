@@ -15,6 +15,7 @@ from typing import Any
 import tokenizers  # type: ignore[import-untyped]
 
 from bertedge.errors import BundleError, first_line, shorten
+from bertedge.runtime.exits import NATIVE
 
 MOST_ADDED = 10_000
 """Added tokens: each text is searched for all of them."""
@@ -71,7 +72,8 @@ def parse(text: str) -> tokenizers.Tokenizer:
 def no_panic() -> Iterator[None]:
     """Make an Exception of tokenizers' panics, whose class cannot be imported."""
     try:
-        yield
+        with NATIVE:
+            yield
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise

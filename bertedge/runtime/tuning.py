@@ -88,7 +88,7 @@ def recall(file: Path) -> TokenBudget | None:
         found = records.from_plain(TokenBudget, json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError):
         return None
-    return found if found.tokens in BUDGETS else None
+    return found if 0 < found.tokens <= max(BUDGETS) else None
 
 
 def remember(file: Path, budget: TokenBudget) -> bool:

@@ -26,7 +26,8 @@ def shown(*arguments: str) -> str:
 def options_of(verb: str) -> list[click.Option]:
     command = main.get_command(click.Context(main), verb)
     assert command is not None
-    return [each for each in command.params if isinstance(each, click.Option)]
+    options = [each for each in command.params if isinstance(each, click.Option)]
+    return [each for each in options if not each.hidden]
 
 
 def names_in(text: str) -> set[str]:

@@ -45,7 +45,9 @@ def test_it_says_how_large_batches_are_here_and_why(
 def test_json_is_the_manifest() -> None:
     found = CliRunner().invoke(main, ["inspect", str(BUNDLE), "--json"])
     shown, written = json.loads(found.stdout), json.loads((BUNDLE / "bertedge.json").read_text())
-    assert shown | written == shown and shown.keys() - written.keys() <= {"decision", "pooling"}
+    (own,), (other,) = shown.pop("variants"), written.pop("variants")
+    assert own | other == own  # newer fields have their defaults
+    assert shown | written == shown
 
 
 def test_what_was_changed_is_refused(tmp_path: Path) -> None:
