@@ -69,7 +69,7 @@ def score_answers(found: Records, threshold: float | None) -> AnswerScores:
     if not len(found):
         raise ValueError("there are no questions to score")
     none, impossible = _given_none(found, threshold), found["impossible"]
-    exact, overlap = (np.where(none, impossible, found[name]) for name in ("exact", "f1"))
+    exact, overlap = np.where(none, impossible, found["exact"]), answer_overlap(found, threshold)
     some = bool(impossible.any())
     return AnswerScores(
         metric="answer_f1",
@@ -78,6 +78,11 @@ def score_answers(found: Records, threshold: float | None) -> AnswerScores:
         answerable=float(overlap[~impossible].mean()) if some and not impossible.all() else None,
         unanswerable=float(overlap[impossible].mean()) if some else None,
     )
+
+
+def answer_overlap(found: Records, threshold: float | None) -> NDArray[np.float64]:
+    """Return the F1 of what `decide` gives, `(questions,)`."""
+    return np.where(_given_none(found, threshold), found["impossible"], found["f1"])
 
 
 def best_threshold(found: Records) -> float | None:

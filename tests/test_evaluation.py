@@ -219,3 +219,59 @@ def test_several_labels_and_values_are_scored_as_what_they_are(
     found = evaluation.run(replace(model, decision=value, labels=("value",)), examples)
     assert (found.scores.metric, found.scores.value) == ("spearman", pytest.approx(1.0))
     assert found.calibration is None and found.predicted.dtype.kind == "f"
+
+
+def words_of(path: Path, tags: list[list[str]]) -> Path:
+    return write(path, [{"tokens": ["see"] * len(each), "tags": each} for each in tags])
+
+
+class Fixed:
+    """A stand-in that gives each word the tag that a list says, one text at a time."""
+
+    def __init__(self, tags: list[list[str]], labels: tuple[str, ...]) -> None:
+        self.rows = iter([[labels.index(tag) for tag in each] for each in tags])
+        self.labels = labels
+
+    def logits(self, batch: Batch) -> np.ndarray:
+        logits = np.zeros((*batch.input_ids.shape, len(self.labels)), np.float32)
+        own = next(self.rows)
+        logits[0, np.arange(1, len(own) + 1), own] = 1
+        return logits
+
+
+def test_agreement_of_tags_counts_entities_and_texts_and_words(base: Path, tmp_path: Path) -> None:
+    labels = ("O", "B-A", "I-A")
+    one = [["O"] * 6 + ["B-A", "I-A"], ["O"] * 4 + ["B-A", "I-A", "O"], ["O"] * 5]
+    other = [["O"] * 6 + ["B-A", "O"], ["O"] * 4 + ["B-A", "I-A", "O"], ["O"] * 5]
+    examples = open_examples(words_of(tmp_path / "w.jsonl", one), Task.TOKEN_CLASSIFICATION)
+    model = replace(labeller(base, Task.TOKEN_CLASSIFICATION, labels), token_budget=1)
+    found = [
+        evaluation.run(replace(model, engine=Fixed(tags, labels)), examples)
+        for tags in (one, other)
+    ]
+    names = np.array(labels)
+    assert [names[row].tolist() for row in found[1].answers] == other
+    agreement = evaluation.compare_answers(*found)
+    assert (agreement.value, agreement.count) == (0.5, 2)
+    assert agreement.texts == pytest.approx(2 / 3)
+    assert agreement.words == pytest.approx(19 / 20)
+
+
+@pytest.mark.parametrize("task", [Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION])
+def test_the_parts_of_texts_make_up_the_metric(
+    task: Task, base: Path, vocabulary: dict[str, int], tmp_path: Path
+) -> None:
+    words = ["red", "blue", "apple", "old", "see"]
+    labels = ("O", "B-A") if task.tags_words else ("0", "1")
+    rows: list[dict[str, object]] = []
+    for i in range(40):
+        chosen = [words[(i + k) % 5] for k in range(1 + i % 7)]
+        tags = [labels[(vocabulary[word] + (i == k)) % 2] for k, word in enumerate(chosen)]
+        text = {"tokens": chosen, "tags": tags}
+        rows.append(text if task.tags_words else {"text": " ".join(chosen), "label": tags[0]})
+    examples = open_examples(write(tmp_path / "p.jsonl", rows), task)
+    found = evaluation.run(labeller(base, task, labels), examples)
+    assert found.per_text is not None and len(found.per_text) == 40
+    above, below = found.per_text.sum(axis=0)
+    assert 0 < above / below < 1
+    assert above / below == pytest.approx(found.scores.value)

@@ -12,6 +12,7 @@ from bertedge.metrics import (
     Scores,
     agreement,
     classification_scores,
+    entity_agreement,
     entity_counts,
     entity_scores,
     multi_label_scores,
@@ -121,6 +122,11 @@ def test_entities_agree_with_seqeval(tags: list[str], seed: int) -> None:
         report = seqeval_report(gold, predicted, output_dict=True, zero_division=0)
     assert scores.accuracy == pytest.approx(seqeval_accuracy(gold, predicted))
     assert scores.value == pytest.approx(report["micro avg"]["f1-score"])
+    counts = entity_counts(gold, predicted)
+    right, there, given = counts.sum(axis=0)
+    assert scores.value == pytest.approx(2 * right / (there + given) if there + given else 0)
+    each = [entity_scores([one], [other]) for one, other in zip(gold, predicted, strict=True)]
+    assert counts[:, 2].tolist() == [sum(row.support for row in one.classes) for one in each]
     names = [name for name in report if not name.endswith(" avg")]
     assert names == [row.label for row in scores.classes]
     if not names:
@@ -130,6 +136,13 @@ def test_entities_agree_with_seqeval(tags: list[str], seed: int) -> None:
     assert ours.keys() == expected.keys()
     for name, row in expected.items():
         assert ours[name] == pytest.approx(row)
+
+
+def test_models_agree_on_entities_however_many_words_are_outside() -> None:
+    one = [["O"] * 100 + ["B-A"], ["O"] * 100 + ["B-B"], ["O"] * 100]
+    other = [["O"] * 100 + ["B-A"], ["O"] * 100 + ["B-A"], ["O"] * 100]
+    assert entity_agreement(one, other) == 0.5
+    assert entity_agreement(one, one) == entity_agreement(one[2:], other[2:]) == 1.0
 
 
 def test_entities_do_not_run_from_one_sentence_into_the_next() -> None:

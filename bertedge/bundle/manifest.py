@@ -46,11 +46,20 @@ class Accuracy:
     checkpoint: float
     variant: float
     agreement: float
-    """Share of labels (of texts, of words; intents and words' tags count alike), of answers' spans
-    or of values (within 5 % of their spread) on which variant and checkpoint agree; micro F1 of one
-    against the other for sets of labels; mean cosine of one with the other for embeddings."""
+    """Share of labels, hidden words, frames (an intent and all slots), answers' spans or values
+    (within 5 % of their spread) on which variant and checkpoint agree; F1 of the variant's entities
+    against the checkpoint's, micro F1 for sets of labels; mean cosine for embeddings."""
     calibration: CalibrationError | None = None
     """Of the variant's scores; None for tokens and values."""
+    significant: bool | None = None
+    """Whether the change of the metric is more than chance makes on so few texts: McNemar's exact
+    test, or the paired bootstrap, two-sided at 5 %. None where nothing is scored."""
+    entities: int | None = None
+    """Entities that the checkpoint finds; None where words have no tags."""
+    text_agreement: float | None = None
+    """Share of texts whose whole answer is the same; None for values and embeddings."""
+    word_agreement: float | None = None
+    """Share of words with the same tag (an intent counts as one); None where there are no tags."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +217,9 @@ class Trimming:
     before: int
     """Pieces in the checkpoint's vocabulary."""
     after: int
+    accuracy: Accuracy | None = None
+    """The trimmed model, in fp32, against the checkpoint as it came; variants are measured against
+    the trimmed model. None where there is no labelled data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,7 +84,7 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
     \b
     bertedge export runs/mine --output bundles/mine --quantize
     """
-    need("export", "torch", "transformers", "optimum", "onnx", "sympy", "safetensors")
+    need("export", "torch", "transformers", "optimum", "onnx", "scipy", "sympy", "safetensors")
     from bertedge import records
     from bertedge.cli.console import say_next, show, show_json
     from bertedge.cli.early import check_labelled
@@ -138,7 +138,12 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
 
 def render(report: "ExportReport") -> str:
     """Lay out what was made and measured."""
-    from bertedge.cli.report import render_batch_effect, render_calibration
+    from bertedge.cli.report import (
+        render_agreement,
+        render_batch_effect,
+        render_calibration,
+        render_change,
+    )
 
     manifest = report.manifest
     rows = [_row(variant) for variant in manifest.variants]
@@ -153,6 +158,9 @@ def render(report: "ExportReport") -> str:
     trimming = manifest.trimming
     if trimming is not None:
         table += ["", f"vocabulary: {trimming.after:,} of {trimming.before:,} pieces"]
+        if trimming.accuracy is not None:
+            cost = f"{render_change(trimming.accuracy)}, agreement "
+            table[-1] += f": {cost}{render_agreement(trimming.accuracy)}"
     lines = [*table, "", f"nodes: {passes}", f"data: {on}", f"bundle: {report.output}"]
     for variant in manifest.variants:
         if variant.batch_effect is not None:
@@ -165,17 +173,14 @@ def render(report: "ExportReport") -> str:
 
 
 def _row(variant: "Variant") -> tuple[str, ...]:
-    from bertedge.cli.report import TITLES
+    from bertedge.cli.report import render_agreement, render_change
 
     megabytes = f"{variant.bytes / 1e6:.1f}"
     parity = f"{variant.parity.max_difference:.2g}"
     if variant.accuracy is None:
         return variant.name, megabytes, parity, "not measured", "not measured"
     found = variant.accuracy
-    gained = 100 * (found.variant - found.checkpoint)
-    change = f"{found.checkpoint:.4f} → {found.variant:.4f} ({gained:+.2f} points)"
-    metric = TITLES[found.metric]
-    return variant.name, megabytes, parity, f"{metric} {change}", f"{found.agreement:.2%}"
+    return variant.name, megabytes, parity, render_change(found), render_agreement(found)
 
 
 def _ladder(quantization: "Quantization") -> list[str]:

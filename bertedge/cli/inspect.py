@@ -9,7 +9,7 @@ from bertedge.cli import options
 from bertedge.tasks import Task
 
 if TYPE_CHECKING:
-    from bertedge.bundle import Bundle, Variant
+    from bertedge.bundle import Bundle, Trimming, Variant
     from bertedge.tasks import Decision, Pooling, Task
 
 MOST_LABELS = 12
@@ -55,6 +55,7 @@ def _describe(bundle: "Bundle") -> str:
         "decides": _decision(manifest.decision, manifest.task),
         "embeds": _pooling(manifest.pooling),
         "reads": f"{kind} of up to {manifest.max_length} tokens",
+        "trimmed": _trimming(manifest.trimming),
         "made from": f"{source.name} ({source.architecture}, {source.layers} layers, hidden size "
         f"{source.hidden_size}, {source.heads} heads, vocabulary {source.vocabulary:,}, "
         f"{source.parameters:,} parameters)",
@@ -72,7 +73,7 @@ def _describe(bundle: "Bundle") -> str:
 
 
 def _describe_variant(variant: "Variant") -> list[str]:
-    from bertedge.cli.report import render_batch_effect
+    from bertedge.cli.report import render_agreement, render_batch_effect, render_change
 
     parity, accuracy = variant.parity, variant.accuracy
     bound = "" if parity.tolerance is None else f" (allowed: {parity.tolerance:.2g})"
@@ -90,8 +91,8 @@ def _describe_variant(variant: "Variant") -> list[str]:
         facts["checked on"] = variant.checked_on
     if accuracy is not None:
         facts["accuracy"] = (
-            f"{accuracy.metric} {accuracy.variant:.4f} (checkpoint {accuracy.checkpoint:.4f}), "
-            f"agreement {accuracy.agreement:.2%}, {accuracy.data}, {accuracy.rows:,} rows"
+            f"{render_change(accuracy)}, agreement {render_agreement(accuracy)}, "
+            f"{accuracy.data}, {accuracy.rows:,} rows"
         )
     if variant.batch_effect is not None:
         facts["batching"] = render_batch_effect(variant.batch_effect)
@@ -127,6 +128,18 @@ def _decision(decision: "Decision", task: Task) -> str:
         below = f", else {decision.out_of_scope!r}" if decision.out_of_scope else ""
         facts.append(f"a label needs a score of {decision.threshold:.4g}{below}")
     return ", ".join(facts)
+
+
+def _trimming(trimming: "Trimming | None") -> str:
+    from bertedge.cli.report import render_agreement, render_change
+
+    if trimming is None:
+        return ""
+    kept = f"{trimming.after:,} of {trimming.before:,} word pieces, those of {trimming.data}"
+    if trimming.accuracy is None:
+        return kept
+    cost = f"{render_change(trimming.accuracy)}, agreement {render_agreement(trimming.accuracy)}"
+    return f"{kept}: {cost}"
 
 
 def _pooling(pooling: "Pooling | None") -> str:

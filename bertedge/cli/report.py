@@ -1,7 +1,7 @@
 """Scores as text: the one report that finetune, export and evaluate print."""
 
 from bertedge.answers import AnswerScores
-from bertedge.bundle import BatchEffect
+from bertedge.bundle import Accuracy, BatchEffect
 from bertedge.confidence import CalibrationError
 from bertedge.metrics import AnyScores, FrameScores, Scores, ValueScores
 from bertedge.tasks import Decision, Task
@@ -72,6 +72,29 @@ def render_batch_effect(effect: BatchEffect) -> str:
     if effect.answers_changed is None:
         return f"answers {verdict} on the batch: {moved}, on {of}"
     return f"answers {verdict} on the batch: {moved}, {effect.answers_changed} of {of} change"
+
+
+def render_change(accuracy: Accuracy) -> str:
+    """Lay out what a model scores against the one that it was made of."""
+    points = 100 * (accuracy.variant - accuracy.checkpoint)
+    chance = ""
+    if accuracy.significant is False and points:
+        chance = f", not significant (n = {accuracy.rows:,})"
+    return (
+        f"{TITLES[accuracy.metric]} {accuracy.checkpoint:.4f} → {accuracy.variant:.4f} "
+        f"({points:+.2f} points{chance})"
+    )
+
+
+def render_agreement(accuracy: Accuracy) -> str:
+    """Lay out how far a model answers as the one that it was made of."""
+    of = "" if accuracy.entities is None else " of entities"
+    parts = [f"{accuracy.agreement:.2%}{of}"]
+    if accuracy.text_agreement not in (None, accuracy.agreement):
+        parts.append(f"{accuracy.text_agreement:.2%} of texts")
+    if accuracy.word_agreement is not None:
+        parts.append(f"{accuracy.word_agreement:.2%} of words")
+    return ", ".join(parts)
 
 
 def render_decision(task: Task, decision: Decision, fitted: CalibrationError | None) -> list[str]:

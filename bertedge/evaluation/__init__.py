@@ -1,5 +1,6 @@
 """Any engine over labelled examples: what it predicts, its scores, and how two engines agree."""
 
+from bertedge.evaluation.agreement import Agreement, compare_answers, count_answers
 from bertedge.evaluation.labeller import Labeller, Model
 from bertedge.evaluation.labelling import (
     Labelling,
@@ -15,6 +16,7 @@ from bertedge.evaluation.texts import Answers, judge, score_texts
 from bertedge.evaluation.words import score_frames, score_words
 
 __all__ = [
+    "Agreement",
     "Answers",
     "Asked",
     "Labeller",
@@ -23,6 +25,8 @@ __all__ = [
     "agreement",
     "answer_all",
     "ask_all",
+    "compare_answers",
+    "count_answers",
     "decide_questions",
     "grade_file",
     "judge",

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertedge import metrics
-from bertedge.answers import score_answers
+from bertedge.answers import answer_overlap, score_answers
 from bertedge.confidence import CalibrationError, calibration_error
 from bertedge.evaluation.embeddings import embed
 from bertedge.evaluation.labeller import Labeller, Part
 from bertedge.evaluation.masks import fill
 from bertedge.evaluation.questions import Asked, ask, decide_questions, join
-from bertedge.evaluation.texts import Answers, answer, judge, score_texts
-from bertedge.evaluation.words import score_frames, score_words, tag
+from bertedge.evaluation.texts import Answers, answer, contributions, judge, score_texts
+from bertedge.evaluation.words import count_entities, score_frames, score_words, tag
 from bertedge.examples import Example, ExampleFile
 from bertedge.metrics import AnyScores
 from bertedge.progress import Progress, Silent
@@ -46,6 +46,12 @@ class Labelling:
     """Of the labels' scores; None for tokens and values."""
     lengths: NDArray[np.int64] | None = None
     """Entries of `predicted` that each text has; None where a text has one."""
+
+    tags: tuple[str, ...] = ()
+    """Names of the numbers in `predicted`, where words are tagged."""
+    per_text: NDArray[np.float64] | None = None
+    """`(texts, 2)`: the metric is the sum of the first column divided by that of the second; of
+    Spearman's correlation what is right and what is predicted. None where nothing is scored."""
 
     @property
     def answers(self) -> list[NDArray[Any]]:
@@ -98,6 +104,8 @@ def summarize(labeller: Labeller, parts: Sequence[Part], *, rows: int, seconds: 
         seconds=seconds,
         calibration=_calibration(labeller, parts),
         lengths=_lengths(labeller.task, parts),
+        tags=labeller.labels if labeller.task.tags_words else (),
+        per_text=_per_text(labeller, parts),
     )
 
 
@@ -162,6 +170,32 @@ def _lengths(task: Task, parts: Sequence[Part]) -> NDArray[np.int64] | None:
     if not (task.tags_words or task is Task.FILL_MASK):
         return None
     return np.array([len(row) for part in parts for row in part.predicted], np.int64)
+
+
+def _per_text(labeller: Labeller, parts: Sequence[Part]) -> NDArray[np.float64] | None:
+    gold = [row for part in parts for row in part.gold]
+    predicted = [row for part in parts for row in part.predicted]
+    match labeller.task:
+        case Task.TEXT_CLASSIFICATION:
+            return contributions(np.concatenate(gold), np.concatenate(predicted))
+        case Task.TOKEN_CLASSIFICATION:
+            counts = count_entities(gold, predicted, labeller.labels)
+            return np.stack([2 * counts[:, 0], counts[:, 1:].sum(axis=1)], axis=1).astype(float)
+        case Task.INTENT_SLOTS:
+            right = [np.array_equal(*rows) for rows in zip(gold, predicted, strict=True)]
+            return np.stack([right, np.ones(len(right))], axis=1).astype(float)
+        case Task.FILL_MASK:
+            pairs = zip(gold, predicted, strict=True)
+            return np.array([[(one == other).sum(), len(one)] for one, other in pairs], float)
+        case Task.FEATURE_EXTRACTION:
+            if not gold:
+                return None
+            vectors = np.concatenate(predicted)
+            values = metrics.cosines(vectors[:, 0], vectors[:, 1])
+            return np.stack([np.concatenate(gold), values], axis=1)
+        case Task.QUESTION_ANSWERING:
+            overlap = answer_overlap(np.concatenate(gold), labeller.decision.threshold)
+            return np.stack([overlap, np.ones(len(overlap))], axis=1)
 
 
 def _calibration(labeller: Labeller, parts: Sequence[Part]) -> CalibrationError | None:

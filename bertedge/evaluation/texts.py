@@ -70,6 +70,21 @@ def score_texts(
             return value_scores(gold, predicted)
 
 
+def contributions(gold: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:
+    """Return each text's part of the metric; see `Labelling.per_text`."""
+    match gold.dtype.kind:
+        case "b":  # the micro F1 of sets of labels
+            columns = [
+                2 * (gold & predicted).sum(axis=1),
+                (gold.sum(axis=1) + predicted.sum(axis=1)),
+            ]
+        case "f":
+            columns = [gold, predicted]
+        case _:
+            columns = [gold == predicted, np.ones(len(gold))]
+    return np.stack(columns, axis=1).astype(np.float64)
+
+
 def _gold(labeller: Labeller, texts: Sequence[TextExample], path: Path) -> NDArray[Any]:
     problem_type = labeller.decision.problem_type
     if problem_type is ProblemType.REGRESSION:

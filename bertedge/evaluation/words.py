@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from bertedge.evaluation.labeller import Labeller, Part, unknown_label
 from bertedge.examples import Example, TokenExample
 from bertedge.heads import best_labels, split_heads
-from bertedge.metrics import FrameScores, Scores, classification_scores, entity_scores
+from bertedge.metrics import (
+    FrameScores,
+    Scores,
+    classification_scores,
+    entity_counts,
+    entity_scores,
+)
 from bertedge.runtime.windows import best_context
 from bertedge.tasks import OUTSIDE, Task
 
@@ -31,6 +37,16 @@ def tag(labeller: Labeller, examples: Sequence[Example], path: Path) -> Part:
             where = f"{path}:{text.line}"
             raise unknown_label(where, text.names, labeller.labels) from None
     return Part(gold=gold, predicted=_label([t.tokens for t in texts], labeller), truncated=0)
+
+
+def count_entities(
+    gold: Sequence[NDArray[Any]], predicted: Sequence[NDArray[Any]], labels: Sequence[str]
+) -> NDArray[np.int64]:
+    """Count entities of label numbers, an array a text; see `metrics.entity_counts`."""
+    names = np.array(labels)
+    return entity_counts(
+        [names[row].tolist() for row in gold], [names[row].tolist() for row in predicted]
+    )
 
 
 def score_words(

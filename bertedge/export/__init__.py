@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchEffects", "ExportConfig", "ExportReport", "Target", "export"]
 
-_LIBRARIES = ("torch", "transformers", "safetensors", "optimum", "onnx", "onnxruntime", "sympy")
+_LIBRARIES = (
+    "torch",
+    "transformers",
+    "safetensors",
+    "optimum",
+    "onnx",
+    "onnxruntime",
+    "scipy",
+    "sympy",
+)
 
 
 def __getattr__(name: str) -> object:

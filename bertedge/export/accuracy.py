@@ -14,7 +14,9 @@ from bertedge.evaluation import Labelling
 from bertedge.examples import Columns, ExampleFile, open_examples
 from bertedge.examples.labels import check_known, with_label_map
 from bertedge.export.config import ExportConfig
+from bertedge.export.significance import is_significant
 from bertedge.export.texts import SENTENCES
+from bertedge.metrics import FrameScores
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.session import Engine
 from bertedge.tasks import Task
@@ -116,17 +118,25 @@ def own_texts(folder: Path) -> EvalData:
 def compare(yardstick: Yardstick, variant: Labelling) -> Accuracy:
     """Put a variant's labels, or embeddings, beside the checkpoint's."""
     before, after = yardstick.labelling.scores, variant.scores
-    same = evaluation.agreement(yardstick.labelling, variant)
+    same = evaluation.compare_answers(yardstick.labelling, variant)
     return Accuracy(
         data=yardstick.examples.path.name,
         sha256=yardstick.sha256,
         rows=variant.rows,
         metric=before.metric if before else COSINE,
         checkpoint=before.value if before else 1.0,
-        variant=after.value if after else same,
-        agreement=same,
+        variant=after.value if after else same.value,
+        agreement=same.value,
         calibration=variant.calibration,
+        significant=is_significant(yardstick.labelling, variant),
+        entities=same.count if same.words is not None and not _is_frame(variant) else None,
+        text_agreement=same.texts,
+        word_agreement=same.words,
     )
+
+
+def _is_frame(labelling: Labelling) -> bool:
+    return isinstance(labelling.scores, FrameScores)
 
 
 def rms(exact: NDArray[np.float32], logits: NDArray[np.float32]) -> float:
@@ -140,9 +150,18 @@ def drop(accuracy: Accuracy) -> float:
     return 100 * (accuracy.checkpoint - accuracy.variant)
 
 
+def exceeds(accuracy: Accuracy, max_drop: float) -> bool:
+    """Tell whether the variant lost more than `max_drop` points, and more than by chance.
+
+    Chance excuses no missing gain, which a `max_drop` below 0 asks for.
+    """
+    by_chance = max_drop >= 0 and accuracy.significant is False
+    return drop(accuracy) > max_drop and not by_chance
+
+
 def check_drop(name: str, accuracy: Accuracy, max_drop: float) -> None:
-    """Raise VerificationError where the variant lost more than `max_drop` points."""
-    if drop(accuracy) <= max_drop:
+    """Raise VerificationError where the variant lost too much; see `exceeds`."""
+    if not exceeds(accuracy, max_drop):
         return
     remedies = [f"allow it with --max-drop {drop(accuracy) + 0.05:.1f}"]
     if accuracy.rows < FEW_ROWS:

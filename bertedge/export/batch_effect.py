@@ -12,6 +12,7 @@ from bertedge.bundle import BatchEffect
 from bertedge.evaluation import Labeller
 from bertedge.examples import Example
 from bertedge.export import verify
+from bertedge.export.config import BATCH_TOLERANCE
 from bertedge.export.proof import Subject
 from bertedge.export.texts import texts_of
 from bertedge.runtime.batching import Batch
@@ -19,9 +20,6 @@ from bertedge.runtime.masks import thin
 from bertedge.runtime.session import Engine
 from bertedge.tasks import ProblemType, Task
 
-TOLERANCE = 1e-5
-"""Share of the logits' spread. Static scales leave what fp32 sums in another order differ by (at
-most 1.2e-7 on 1,000 texts of MiniLM); dynamic ones moved all of these texts, by up to 0.07."""
 TOKEN_BUDGETS = (128, 512, 4096)
 """Of the batches that texts alone are compared with; `predict` chooses among such sizes."""
 TEXTS = 256
@@ -77,9 +75,9 @@ def measure_batch_effect(subject: Subject, engine: Engine) -> BatchEffect:
             )
     largest = recorder.largest / subject.parity.spread
     return BatchEffect(
-        independent=largest <= TOLERANCE and not changed,
+        independent=largest <= BATCH_TOLERANCE and not changed,
         max_difference=largest,
-        tolerance=TOLERANCE,
+        tolerance=BATCH_TOLERANCE,
         texts=texts,
         answers_changed=changed,
     )

@@ -4,11 +4,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bertedge.bundle import Rung, Variant
-from bertedge.export.accuracy import FEW_ROWS, drop
-from bertedge.export.batch_effect import TOLERANCE
-from bertedge.export.config import INDEPENDENT_RECIPES, BatchEffects, ExportConfig
-from bertedge.export.proof import Subject
+from bertedge.bundle import Accuracy, Rung, Variant
+from bertedge.checkpoint import Checkpoint
+from bertedge.export.accuracy import FEW_ROWS, drop, exceeds
+from bertedge.export.config import (
+    BATCH_TOLERANCE,
+    INDEPENDENT_RECIPES,
+    BatchEffects,
+    ExportConfig,
+)
 from bertedge.tasks import Task
 
 Z_95 = 1.645
@@ -23,23 +27,33 @@ class AgreementBounds:
     """A recipe that has it beyond doubt is taken at once."""
     least: float
     """A recipe that has less beyond doubt is refused, whatever the budget."""
-    counted: bool
+    unit: str = "labels"
+    counted: bool = True
     """Whether it is a share of rows, of which chance decides the more the fewer there are."""
 
 
-LABELS = AgreementBounds(good=0.995, least=0.98, counted=True)
+LABELS = AgreementBounds(good=0.995, least=0.98)
+ENTITIES = AgreementBounds(good=0.99, least=0.96, unit="entities")
+"""F1 of the entities of one model against another's: an entity is some words, each of which may
+differ."""
 EMBEDDINGS = AgreementBounds(good=0.998, least=0.99, counted=False)
 """Mean cosines: 0.9988 cost no Spearman on STS-B, 0.9942 cost 0.14 points (MiniLM)."""
-SPANS = AgreementBounds(good=0.98, least=0.9, counted=True)
+SPANS = AgreementBounds(good=0.98, least=0.9, unit="answers")
 """An answer is one span of hundreds, and one token more or less is another: on 1,549 questions of
 SQuAD 95.4 % of the same spans cost 0.3 points of F1, 85.7 % cost 1.1 (MiniLM)."""
 
 
-def bounds_of(subject: Subject) -> AgreementBounds:
+def bounds_of(checkpoint: Checkpoint) -> AgreementBounds:
     """Return the bounds for what agreement stands for."""
-    if subject.checkpoint.task is Task.QUESTION_ANSWERING:
-        return SPANS
-    return EMBEDDINGS if subject.checkpoint.pooling else LABELS
+    match checkpoint.task:
+        case Task.QUESTION_ANSWERING:
+            return SPANS
+        case Task.TOKEN_CLASSIFICATION:
+            return ENTITIES
+        case Task.FEATURE_EXTRACTION:
+            return EMBEDDINGS
+        case _:
+            return LABELS
 
 
 def agrees(config: ExportConfig, share: float, rows: int, bounds: AgreementBounds = LABELS) -> bool:
@@ -63,29 +77,38 @@ def at_least(share: float, rows: int) -> float:
     return (share + weight / 2 - margin) / (1 + weight)
 
 
-def broken(
-    config: ExportConfig, variant: Variant, trial: Rung, bounds: AgreementBounds
+def faults_of(
+    config: ExportConfig, accuracy: Accuracy | None, bounds: AgreementBounds
 ) -> list[str]:
-    """List the bounds that a variant breaks, each with its figure."""
+    """List the bounds that a model breaks on the labelled data, each with its figure."""
+    if accuracy is None:
+        return []
     found = []
-    accuracy = variant.accuracy
-    if accuracy is not None and drop(accuracy) > config.max_drop:
+    if exceeds(accuracy, config.max_drop):
         found.append(
             f"loses {drop(accuracy):.2f} points of {accuracy.metric} (--max-drop is "
             f"{config.max_drop:g})"
         )
     least = bounds.least if config.min_agreement is None else config.min_agreement
-    if accuracy is not None and not agrees(config, accuracy.agreement, accuracy.rows, bounds):
-        what = "{:.2%} of the labels" if bounds.counted else "a mean cosine of {:.4f}"
+    if not agrees(config, accuracy.agreement, accuracy.entities or accuracy.rows, bounds):
+        what = f"{{:.2%}} of the {bounds.unit}" if bounds.counted else "a mean cosine of {:.4f}"
         found.append(
             f"agrees with the checkpoint on {what.format(accuracy.agreement)} (at least {least:g} "
             "is needed)"
         )
+    return found
+
+
+def broken(
+    config: ExportConfig, variant: Variant, trial: Rung, bounds: AgreementBounds
+) -> list[str]:
+    """List the bounds that a quantized variant breaks, each with its figure."""
+    found = faults_of(config, variant.accuracy, bounds)
     moved = trial.invariance
-    if moved is not None and _is_bound(config, trial) and not moved <= TOLERANCE:
+    if moved is not None and _is_bound(config, trial) and not moved <= BATCH_TOLERANCE:
         found.append(
-            f"moves a text's logits by {moved:.2g} of their spread with its batch ({TOLERANCE:g} "
-            "is allowed; see --batch-effects)"
+            f"moves a text's logits by {moved:.2g} of their spread with its batch "
+            f"({BATCH_TOLERANCE:g} is allowed; see --batch-effects)"
         )
     return found
 

@@ -19,6 +19,11 @@ DEPENDENT_RECIPES = ("dynamic", "outliers", "float-nodes")
 """Ways to make int8 whose scales are taken from each batch; see `bertedge.export.recipes`."""
 RECIPES = INDEPENDENT_RECIPES + DEPENDENT_RECIPES
 
+BATCH_TOLERANCE = 1e-5
+"""Share of the logits' spread by which a text's logits may move with its batch. Static scales leave
+what fp32 sums in another order differ by (at most 1.2e-7 on 1,000 texts of MiniLM); dynamic ones
+moved all of these texts, by up to 0.07."""
+
 
 class BatchEffects(StrEnum):
     """Whether an int8 text's answer may depend on what else is in its batch."""

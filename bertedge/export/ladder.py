@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from bertedge.bundle import Quantization, Rung, Variant
 from bertedge.errors import VerificationError
+from bertedge.evaluation import count_answers
 from bertedge.export import verify
 from bertedge.export.accuracy import Recorder, rms
 from bertedge.export.batch_effect import measure_batch_effect
@@ -65,7 +66,7 @@ def climb(config: ExportConfig, subject: Subject, shop: Workshop, progress: Prog
     """
     yardstick = subject.yardstick
     order = plan(config, labelled=yardstick is not None)
-    bounds = bounds_of(subject)
+    bounds = bounds_of(subject.checkpoint)
     progress.say(_introduce(config, subject, order))
     variants: dict[str, Variant] = {}
     trials: list[Rung] = []
@@ -85,8 +86,8 @@ def climb(config: ExportConfig, subject: Subject, shop: Workshop, progress: Prog
         progress.say(f"{_summarize(trial, faults)}  {time.perf_counter() - began:.0f} s")
         return trial
 
-    rows = yardstick.labelling.rows if yardstick else 0
-    taken = search(config, order, attempt, rows=rows, bounds=bounds)
+    count = count_answers(yardstick.labelling) if yardstick else 0
+    taken = search(config, order, attempt, rows=count, bounds=bounds)
     if taken is not None:
         return _take(subject, shop, variants[taken], shop.make(taken), tuple(trials))
     if not trials:
@@ -196,5 +197,5 @@ def _try(
         invariance=verify.variance(subject.parity, engine),
         passed=True,
     )
-    passed = not broken(config, variant, trial, bounds_of(subject))
+    passed = not broken(config, variant, trial, bounds_of(subject.checkpoint))
     return variant, replace(trial, passed=passed)

@@ -8,11 +8,12 @@ from transformers import PreTrainedModel
 from bertedge import evaluation
 from bertedge.bundle import Accuracy, Parity, Trimming, Variant
 from bertedge.checkpoint import Checkpoint, TorchEngine
-from bertedge.errors import SettingError
+from bertedge.errors import SettingError, VerificationError
 from bertedge.evaluation import Labeller
 from bertedge.examples import ExampleFile
 from bertedge.export import texts, verify
 from bertedge.export.accuracy import EvalData, Recorder, Yardstick, check_drop, compare
+from bertedge.export.bounds import AgreementBounds, bounds_of, faults_of
 from bertedge.export.config import ExportConfig
 from bertedge.export.final import Shipped
 from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS
@@ -46,7 +47,8 @@ def question(
     """Ask the checkpoint itself, before its graph is made.
 
     A vocabulary that is to be trimmed is trimmed, in `model` too, once the labelled data is
-    labelled: variants are held against the checkpoint as it came.
+    labelled. What that costs is held against the checkpoint as it came, and what variants cost
+    against the trimmed model: each within the budget, so that neither hides the other.
     """
     examples = data.examples
     pair = checkpoint.pair or config.pair or (examples is not None and examples.pair)
@@ -57,12 +59,17 @@ def question(
     yardstick = None
     if examples is not None:
         yardstick = _label(checkpoint, TorchEngine(model), examples, progress)
-        if config.trim_vocab:  # other pieces: the logits are not of the same tokens
-            yardstick = replace(yardstick, logits=None)
-    trimmed = trim(checkpoint, model, config.trim_vocab) if config.trim_vocab else None
-    if trimmed:
-        checkpoint, made = trimmed.checkpoint, trimmed.record
-        progress.say(f"vocabulary: {made.after:,} of {made.before:,} pieces, by {made.data}")
+    trimming = None
+    if config.trim_vocab:
+        trimmed = trim(checkpoint, model, config.trim_vocab)
+        checkpoint, trimming = trimmed.checkpoint, trimmed.record
+        size = f"{trimming.after:,} of {trimming.before:,} pieces"
+        progress.say(f"vocabulary: {size}, by {trimming.data}")
+        if yardstick is not None:
+            whole = yardstick
+            yardstick = _label(checkpoint, TorchEngine(model), whole.examples, progress)
+            trimming = replace(trimming, accuracy=compare(whole, yardstick.labelling))
+            _check_trimming(config, trimming, bounds_of(checkpoint))
     engine = TorchEngine(model)
     began = time.perf_counter()
     parity = verify.ask(engine, texts.parity_batches(checkpoint, examples, pair=pair))
@@ -74,8 +81,17 @@ def question(
         parity=parity,
         golden=golden,
         yardstick=yardstick,
-        trimming=trimmed.record if trimmed else None,
+        trimming=trimming,
     )
+
+
+def _check_trimming(config: ExportConfig, trimming: Trimming, bounds: AgreementBounds) -> None:
+    faults = faults_of(config, trimming.accuracy, bounds)
+    if faults:
+        raise VerificationError(
+            f"with {trimming.after:,} of {trimming.before:,} word pieces the model "
+            f"{' and '.join(faults)}; give --trim-vocab a larger corpus, or leave it out"
+        )
 
 
 def _label(

@@ -11,7 +11,7 @@ from bertedge.checkpoint import Checkpoint, DataFile, Training, open_checkpoint
 from bertedge.errors import DataError, SettingError, VerificationError
 from bertedge.evaluation import Labelling
 from bertedge.examples import Columns, open_examples
-from bertedge.export.accuracy import Yardstick, check_drop, compare, find_eval_data, rms
+from bertedge.export.accuracy import Yardstick, check_drop, compare, exceeds, find_eval_data, rms
 from bertedge.export.config import ExportConfig
 from bertedge.metrics import classification_scores
 from bertedge.tasks import Task
@@ -152,6 +152,24 @@ def lost(points: float, rows: int = 1000) -> Accuracy:
 def test_a_drop_within_the_budget_passes() -> None:
     check_drop("cpu-fp32", lost(0.99), 1.0)
     check_drop("cpu-fp32", lost(-2), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("points", "max_drop", "significant", "refused"),
+    [
+        (2.5, 1.0, True, True),
+        (2.5, 1.0, None, True),
+        (2.5, 1.0, False, False),
+        (0.5, 1.0, True, False),
+        (2.5, 0.0, False, False),
+        (-1.0, -2.0, False, True),  # a gain was asked for
+    ],
+)
+def test_a_drop_within_chance_is_none(
+    points: float, max_drop: float, significant: bool | None, refused: bool
+) -> None:
+    accuracy = replace(lost(points), significant=significant)
+    assert exceeds(accuracy, max_drop) == refused
 
 
 def test_a_drop_beyond_the_budget_is_refused_with_what_to_try() -> None:

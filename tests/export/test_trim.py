@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import transformers
@@ -10,7 +11,7 @@ from tokenizers import Tokenizer
 
 import bertedge
 from bertedge.checkpoint import load_model, open_checkpoint
-from bertedge.errors import SettingError
+from bertedge.errors import SettingError, VerificationError
 from bertedge.export import ExportConfig, export
 from bertedge.export.trim import trim
 from bertedge.finetune.recipe import Recipe
@@ -32,8 +33,8 @@ def checkpoint(
         dev=texts["dev"],
         model=str(base),
         output=output,
-        epochs=3,
-        learning_rate=2e-3,
+        epochs=8,
+        learning_rate=3e-3,
     )
     finetune(recipe, Silent())
     return output
@@ -105,8 +106,33 @@ def test_a_trimmed_bundle_agrees_with_the_whole_checkpoint_and_is_smaller(
     for left, right in zip(one, other, strict=True):
         assert isinstance(left, Classification) and isinstance(right, Classification)
         assert left.score == pytest.approx(right.score, abs=1e-5 if not quantize else 0.05)
-    sizes = [sum(file.stat().st_size for file in each.iterdir()) for each in (whole, small)]
+    sizes = [
+        sum(file.stat().st_size for file in each.iterdir() if file.name != "bertedge.json")
+        for each in (whole, small)
+    ]
     assert sizes[1] < sizes[0]
+
+
+def test_what_a_smaller_vocabulary_costs_is_measured_and_guarded(
+    checkpoint: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    """Texts of pieces that the corpus lacks fall back to letters, and get other labels."""
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("the old\n")
+    data = texts["dev"]
+    settings: dict[str, Any] = {"checkpoint": str(checkpoint), "trim_vocab": corpus}
+    settings |= {"eval_data": data, "max_drop": 100.0}
+    with pytest.raises(VerificationError, match=r"word pieces the model agrees .* --trim-vocab"):
+        export(ExportConfig(output=tmp_path / "no", min_agreement=1.0, **settings))
+    assert not (tmp_path / "no").exists()
+    report = export(ExportConfig(output=tmp_path / "yes", min_agreement=0.0, **settings))
+    trimming = report.manifest.trimming
+    assert trimming is not None and trimming.accuracy is not None
+    assert trimming.accuracy.agreement < 1
+    fp32 = report.manifest.variants[0].accuracy
+    assert fp32 is not None
+    assert fp32.agreement == 1  # of the trimmed model: int8's loss is told apart
+    assert fp32.checkpoint == trimming.accuracy.variant
 
 
 def test_what_has_no_word_pieces_to_trim_is_refused(
