@@ -23,6 +23,7 @@ from bertedge.bench.peers import TEXTS, read_peers
 from bertedge.bench.report import Comparison, Report
 from bertedge.bench.settings import Settings
 from bertedge.bundle import TOKENIZER, Bundle, open_bundle
+from bertedge.checkpoint.folder import fetch
 from bertedge.examples import Columns, open_examples
 from bertedge.progress import Progress, Silent
 from bertedge.runtime import machine
@@ -65,6 +66,7 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
     progress = progress or Silent()
     bundle = open_bundle(config.bundle)
     _check_data(config, bundle, progress)
+    fetch(config.baseline)
     from bertedge.checkpoint import open_checkpoint  # brings torch, which takes seconds
 
     pooling = bundle.manifest.pooling

@@ -9,7 +9,7 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
-from bertedge.errors import DeviceError
+from bertedge.errors import CheckpointError, DeviceError
 from bertedge.runtime import machine
 from bertedge.runtime.batching import Batch
 
@@ -58,7 +58,10 @@ class TorchEngine:
         )
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
-        """Run one batch: `(batch, labels)`, or `(batch, sequence, labels)` for token labels."""
+        """Run one batch: `(batch, labels)`, or `(batch, sequence, labels)` for token labels.
+
+        CheckpointError where they are no numbers: a label would be taken from them all the same.
+        """
         inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
         if self._token_types:
             inputs["token_type_ids"] = batch.token_type_ids
@@ -67,4 +70,11 @@ class TorchEngine:
                 name: torch.from_numpy(array).to(self._device) for name, array in inputs.items()
             }
             logits = logits_of(self._model(**tensors))
-            return np.asarray(logits.float().cpu().numpy(), dtype=np.float32)
+        found = np.asarray(logits.float().cpu().numpy(), dtype=np.float32)
+        # Of finite numbers the sum in double precision is one too, and makes no array.
+        if not np.isfinite(found.sum(dtype=np.float64)):
+            raise CheckpointError(
+                "the checkpoint gives NaN or infinity for a text; its weights are too large, or "
+                f"too large for {logits.dtype}: train it again with a lower learning rate"
+            )
+        return found

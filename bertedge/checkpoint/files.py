@@ -8,6 +8,8 @@ from typing import NoReturn
 
 from bertedge.errors import CheckpointError, shorten
 
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
 MIB = 2**20
 LIMITS = {
     "config.json": 16 * MIB,
@@ -26,7 +28,7 @@ LIMITS = {
     "modules.json": MIB,
     "sentence_bert_config.json": MIB,
     "generation_config.json": MIB,
-    "model.safetensors.index.json": 16 * MIB,
+    INDEX: 16 * MIB,
 }
 """Bytes of the files that we or transformers read whole: several times what real ones have."""
 _NAME = 80

@@ -1,14 +1,9 @@
 """What a checkpoint's directory is: a model that can be read, or what must be done first."""
 
-import hashlib
 from pathlib import Path
 
-import transformers
-
-from bertedge.bundle import Source, hash_file
-from bertedge.checkpoint.files import check_files, shown
+from bertedge.checkpoint.files import INDEX, WEIGHTS, check_files, shown
 from bertedge.checkpoint.hub import locate
-from bertedge.checkpoint.weights import INDEX, WEIGHTS, count_parameters, weight_files
 from bertedge.errors import CheckpointError
 
 _OTHERS = (
@@ -72,25 +67,3 @@ def _inside(folder: Path) -> str:
     """Name a checkpoint in the directory, where someone gave the directory of several."""
     found = next((path.parent for path in sorted(folder.glob("*/config.json"))), None)
     return f"; did you mean {shown(found)}?" if found else ""
-
-
-def read_source(folder: Path, config: transformers.PretrainedConfig, name: str) -> Source:
-    """Describe the model: its sizes and the hash of its weights."""
-    hashes = [hash_file(path) for path in weight_files(folder)]
-    return Source(
-        name=plain_name(name),
-        architecture=config.model_type,
-        layers=int(config.num_hidden_layers),
-        hidden_size=int(config.hidden_size),
-        heads=int(config.num_attention_heads),
-        vocabulary=int(config.vocab_size),
-        parameters=count_parameters(folder),
-        sha256=hashes[0]
-        if len(hashes) == 1
-        else hashlib.sha256("".join(hashes).encode()).hexdigest(),
-    )
-
-
-def plain_name(name: str) -> str:
-    """Shorten the path of a directory to its own name; a hub id stays as it is."""
-    return Path(name).resolve().name if Path(name).is_dir() else name

@@ -5,6 +5,7 @@ nothing that looks like a path: whoever owns the name of a mistyped path would s
 """
 
 import difflib
+import functools
 import queue
 import re
 import threading
@@ -91,6 +92,7 @@ def _near(folder: Path) -> str:
     return "; give a checkpoint's directory, or owner/name of a model on the hub"
 
 
+@functools.cache  # the name is looked up before PyTorch is imported, and after
 def _download(name: str) -> Path:
     from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError

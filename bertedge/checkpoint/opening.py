@@ -15,7 +15,8 @@ from bertedge.bundle import Source
 from bertedge.checkpoint.config import read_config
 from bertedge.checkpoint.embedding import MODULES, add_pooling, read_length, read_pooling
 from bertedge.checkpoint.files import shown
-from bertedge.checkpoint.folder import fetch, plain_name, read_source
+from bertedge.checkpoint.folder import fetch
+from bertedge.checkpoint.source import plain_name, read_source
 from bertedge.checkpoint.tokenizer import load_tokenizer, longest_input
 from bertedge.checkpoint.training import TRAINING, Training, read_training
 from bertedge.checkpoint.weights import check_weights

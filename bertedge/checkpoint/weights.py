@@ -17,11 +17,9 @@ import torch
 import transformers
 from safetensors import safe_open
 
-from bertedge.checkpoint.files import check_regular, read_object, shown
+from bertedge.checkpoint.files import INDEX, WEIGHTS, check_regular, read_object, shown
 from bertedge.errors import CheckpointError, library_errors
 
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
 MOST_HEADER = 16 * 2**20
 """Bytes; a model of ten thousand tensors needs one or two million."""
 MOST_SHARDS = 1_000

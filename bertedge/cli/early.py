@@ -1,5 +1,6 @@
 """What is checked before torch is imported, so that a mistake is told at once."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,8 +22,8 @@ def check_labelled(
 
     Nothing is known as early of others: of these it is only checked that the file is there.
     """
-    folder = Path(checkpoint)
-    training = read_training(folder) if folder.is_dir() else None
+    # Of a name that no path can have pathlib raises, and os.path says that nothing is there.
+    training = read_training(Path(checkpoint)) if os.path.isdir(checkpoint) else None  # noqa: PTH112
     if training is None or task not in (None, training.task):
         if not path.is_dir():
             check_file(path)

@@ -1,5 +1,6 @@
 """`bertedge evaluate`."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,8 @@ def command(
 
     task, columns = options.task_of(flags), options.columns_of(flags)
     names = options.label_map_of(flags)
-    bundled = (Path(model) / MANIFEST).exists()
+    # Of a name that no path can have pathlib raises, and os.path says that nothing is there.
+    bundled = os.path.exists(os.path.join(model, MANIFEST))  # noqa: PTH110, PTH118
     if not bundled:
         check_labelled(data, columns, model, task, names)
     elif not data.is_dir():
@@ -122,10 +124,12 @@ def _open_bundle(name: str, flags: dict[str, Any]) -> "_Opened":
 
 def _open_checkpoint(name: str, flags: dict[str, Any]) -> "_Opened":
     need("train", "torch", "transformers", "safetensors")
+    from bertedge.checkpoint.folder import fetch
     from bertedge.errors import SettingError
 
     if flags["variant"] is not None:
         raise SettingError(f"{name} is a checkpoint; --variant is for bundles")
+    fetch(name)
     from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint, use_threads
     from bertedge.evaluation import Labeller
 

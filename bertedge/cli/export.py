@@ -86,6 +86,7 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
     """
     need("export", "torch", "transformers", "optimum", "onnx", "scipy", "sympy", "safetensors")
     from bertedge import records
+    from bertedge.checkpoint.folder import fetch
     from bertedge.cli.console import say_next, show, show_json
     from bertedge.cli.early import check_labelled
     from bertedge.cli.next_step import after_export
@@ -124,6 +125,7 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
         check_labelled(config.eval_data, config.columns, checkpoint, config.task, config.label_map)
     if config.trim_vocab is not None:
         check_file(config.trim_vocab)
+    fetch(checkpoint)
     from bertedge.checkpoint import use_threads  # brings torch, which takes seconds
     from bertedge.export import export
 

@@ -67,6 +67,7 @@ def command(
     """
     need("train", "torch", "transformers", "datasets", "accelerate", "safetensors")
     from bertedge import records
+    from bertedge.checkpoint.folder import fetch
     from bertedge.cli.console import say_next, show, show_json
     from bertedge.cli.next_step import after_training
     from bertedge.cli.progress import Terminal
@@ -85,6 +86,7 @@ def command(
     sources = (settings.train, settings.dev, settings.model, settings.teacher)
     check_place(settings.output, sources, overwrite=overwrite)
     data = open_data(settings)
+    fetch(settings.base)
     from bertedge.finetune.run import finetune  # brings torch, which takes seconds
 
     finished = finetune(settings, progress, overwrite=overwrite, resume=resume, data=data)

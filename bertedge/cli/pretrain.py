@@ -68,6 +68,7 @@ def command(
     """
     need("train", "torch", "transformers", "datasets", "accelerate", "safetensors")
     from bertedge import records
+    from bertedge.checkpoint.folder import fetch
     from bertedge.cli.console import say_next, show, show_json
     from bertedge.cli.next_step import after_pretraining
     from bertedge.cli.progress import Terminal
@@ -83,6 +84,8 @@ def command(
     check_place(settings.output, (*settings.text, settings.model), overwrite=overwrite)
     for path in settings.text:
         check_file(path)
+    if settings.model is not None:
+        fetch(settings.model)
     from bertedge.pretrain.run import pretrain  # brings torch, which takes seconds
 
     finished = pretrain(settings, Terminal(), overwrite=overwrite, resume=resume)

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from bertedge.checkpoint import load_model, open_base, open_checkpoint
+from bertedge.checkpoint import TorchEngine, load_model, open_base, open_checkpoint
 from bertedge.checkpoint.files import LIMITS
 from bertedge.errors import CheckpointError
+from bertedge.runtime.batching import Batch
 from bertedge.tasks import Task
 
 Spoil = Callable[[Path], object]
@@ -387,3 +389,14 @@ def test_every_architecture_passes_the_checks_with_legacy_names_too(
     opened = open_checkpoint(str(checkpoint))
     loaded = load_model(opened).state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in model.state_dict().items())
+
+
+def test_logits_that_are_no_numbers_are_one_line(checkpoint: Path) -> None:
+    weights = tensors(checkpoint)
+    weights["bert.embeddings.LayerNorm.weight"][:] = 3e38  # numbers, but none of their sums are
+    save(checkpoint, weights)
+    engine = TorchEngine(load_model(open_checkpoint(str(checkpoint))))
+    ids = np.array([[2, 5, 6, 3]])
+    batch = Batch(input_ids=ids, attention_mask=np.ones_like(ids), token_type_ids=ids * 0)
+    with pytest.raises(CheckpointError, match="gives NaN or infinity for a text"):
+        engine.logits(batch)

@@ -112,3 +112,37 @@ def test_a_mistake_in_a_flag_is_told_before_torch_is_imported(
 ) -> None:
     arguments = tuple("good.csv" if each == "DATA" else each for each in arguments)
     assert message in told(folder, *arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("finetune", "--train", "good.csv", "--model", "MODEL", "--output", "out"),
+        ("finetune", "--train", "good.csv", "--teacher", "MODEL", "--output", "out"),
+        ("pretrain", "--text", "good.csv", "--model", "MODEL", "--output", "out"),
+        ("evaluate", "MODEL", "--data", "good.csv"),
+        ("export", "MODEL", "--output", "out"),
+        ("bench", str(TINY), "--baseline", "MODEL"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("./models", "models does not exist; did you mean"),
+        ("m/", "is no checkpoint: it has no config.json"),
+        ("good.csv", "good.csv is a file; give the checkpoint's directory"),
+        ("x" * 5000, "does not exist"),
+        ("bert-base-uncasde", "did you mean bert-base-uncased?"),
+        ("weights", "holds its weights as a pickle"),
+    ],
+)
+def test_a_mistake_in_a_checkpoints_name_is_told_before_torch_is_imported(
+    folder: Path, arguments: tuple[str, ...], model: str, message: str
+) -> None:
+    (folder / "model").mkdir()
+    (folder / "weights").mkdir()
+    (folder / "weights" / "pytorch_model.bin").touch()
+    said = told(folder, *(model if each == "MODEL" else each for each in arguments))
+    assert message in said
+    assert len(said) <= len("Error: ") + 300
