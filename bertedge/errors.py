@@ -1,4 +1,4 @@
-"""Every error that a user can mend, by what must be mended.
+"""Every error that a user can fix, by what must be fixed.
 
     BertedgeError
     ├── SettingError        a flag, a recipe or an argument

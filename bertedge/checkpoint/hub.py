@@ -105,7 +105,7 @@ def _download(name: str) -> Path:
     except TimeoutError:
         why = f"the model hub gave no answer in {PATIENCE_S:.0f} s"
     except (OSError, ValueError) as error:  # of requests and the hub: all of them are OSErrors
-        why = f"the model hub said: {first_line(error, 80)}"
+        why = f"the model hub answered: {first_line(error, 80)}"
     try:
         return Path(snapshot_download(name, allow_patterns=_FILES, local_files_only=True))
     except (LocalEntryNotFoundError, OSError, ValueError):

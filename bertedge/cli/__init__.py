@@ -25,7 +25,7 @@ from bertedge.cli.console import (
 )
 from bertedge.cli.progress import end_line
 from bertedge.cli.verbose import accept_after_the_verb, verbose_option
-from bertedge.errors import BertedgeError
+from bertedge.errors import BertedgeError, SettingError
 
 VERBS = ("pretrain", "finetune", "export", "evaluate", "predict", "bench", "inspect", "doctor")
 _UNWRITABLE = (errno.ENOSPC, errno.EBADF, errno.EDQUOT)
@@ -73,6 +73,9 @@ class Verbs(click.Group):
             try:
                 return super().invoke(ctx)
             except OSError as error:
+                if error.errno == errno.ENAMETOOLONG:
+                    name = shorten(str(error.filename), 80)
+                    raise SettingError(f"{name} is too long for the name of a file") from error
                 if error.errno not in _UNWRITABLE:  # a closed pipe is click's to handle
                     raise
                 raise unwritable(error) from error

@@ -74,9 +74,14 @@ def say(line: str) -> None:
 
 def say_next(command: str) -> None:
     """Tell a person at a terminal what to type next."""
-    if sys.stderr.isatty() and sys.stdout.isatty():
+    if at_terminal():
         line = click.style("next:", fg="cyan") + " " + one_line(command)
         click.echo(line, err=True, color=wants_colour())
+
+
+def at_terminal() -> bool:
+    """Tell whether a person sees both streams, one after the other, on one screen."""
+    return sys.stdout.isatty() and sys.stderr.isatty()
 
 
 def wants_colour() -> bool | None:
@@ -106,7 +111,7 @@ def say_click_error(error: click.ClickException) -> None:
 
 
 def shorten(text: str, longest: int) -> str:
-    """Cut out the middle of a long text: its end says what to do."""
+    """Cut out the middle of a long text: its end says what to do, or which one it is."""
     if len(text) <= longest:
         return text
     tail = longest // 2

@@ -28,7 +28,7 @@ _SECTIONS = {
     help="text- or token-classification, intent-slots … [as the file shows].",
 )
 @click.option("--problem-type", metavar="NAME", help="multi_label_classification, regression.")
-@options.path_option("--train", help="Labelled file: CSV, TSV, JSON lines, CoNLL; .gz alike.")
+@options.path_option("--train", help="Labelled file: CSV, TSV, JSON lines, CoNLL; also .gz.")
 @options.path_option("--dev", help="Labelled file that chooses the best epoch.")
 @click.option("--model", metavar="DIR|HUB-ID", help="Base model to start from.")
 @click.option("--teacher", metavar="DIR|HUB-ID", help="Instead: checkpoint to distill.")

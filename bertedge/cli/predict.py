@@ -83,7 +83,7 @@ def command(
 
     \b
     bertedge predict bundles/home-intents "turn the hall lights off"
-    bertedge predict bundles/home-intents --input said.txt --output labels.jsonl
+    bertedge predict bundles/home-intents --input texts.txt --output labels.jsonl
     """
     from bertedge.cli.progress import Terminal
     from bertedge.cli.texts import pair_up, read_texts

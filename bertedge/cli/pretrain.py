@@ -29,7 +29,7 @@ _SECTIONS = {
     "--text",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Plain text, .gz alike; may be repeated.",
+    help="Plain text, also .gz; may be repeated.",
 )
 @options.bad_rows_option
 @click.option("--model", metavar="DIR|HUB-ID", help="Base model to continue.")
@@ -69,7 +69,7 @@ def command(
     need("train", "torch", "transformers", "datasets", "accelerate", "safetensors")
     from bertedge import records
     from bertedge.checkpoint.folder import fetch
-    from bertedge.cli.console import say_next, show, show_json
+    from bertedge.cli.console import at_terminal, say_next, show, show_json
     from bertedge.cli.next_step import after_pretraining
     from bertedge.cli.progress import Terminal
     from bertedge.examples.lines import check_file
@@ -94,14 +94,18 @@ def command(
     if as_json:
         show_json(records.to_json(finished.record))
         return
-    show(render(finished.record) + f"\nbase model: {finished.output}")
+    curve = not at_terminal()  # which has seen it as it came
+    show(render(finished.record, curve=curve) + f"\nbase model: {finished.output}")
     say_next(after_pretraining(finished.output))
 
 
-def render(record: "Pretraining") -> str:
-    """Lay out the curve and what the run took."""
-    lines = ["   step   seconds  perplexity  masked tokens right"]
-    for check in record.checks:
+def render(record: "Pretraining", *, curve: bool = True) -> str:
+    """Lay out the curve, or its ends alone, and what the run took."""
+    first, last = record.checks[0], record.checks[-1]
+    lines = [f"held-out perplexity {first.perplexity:,.2f} → {last.perplexity:,.2f}"]
+    if curve:
+        lines = ["   step   seconds  perplexity  masked tokens right"]
+    for check in record.checks if curve else ():
         lines.append(
             f"{check.step:7,}  {check.seconds:8,.0f}  {check.perplexity:10,.2f}  "
             f"{check.accuracy:19.1%}"

@@ -58,10 +58,10 @@ def _parts(scores: AnswerScores) -> str:
 
 def render_calibration(error: CalibrationError) -> str:
     """Say how far scores are from how often labels are right."""
-    said = f"expected calibration error {error.calibrated:.4f}"
+    found = f"expected calibration error {error.calibrated:.4f}"
     if error.temperature != 1:
-        said += f" at temperature {error.temperature:.4g}, {error.raw:.4f} without"
-    return said
+        found += f" at temperature {error.temperature:.4g}, {error.raw:.4f} without"
+    return found
 
 
 def render_batch_effect(effect: BatchEffect) -> str:

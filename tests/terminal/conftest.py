@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import re
 import select
 import shlex
 import struct
@@ -91,18 +92,18 @@ class Screen:
                 return str(self._emulator.buffer[y][line.index(text)].fg)
         raise AssertionError(f"{text!r} is not on the screen:\n{self.text}")
 
-    def wait_for(self, text: str) -> None:
-        """Read until the screen shows a text."""
+    def wait_for(self, pattern: str) -> None:
+        """Read until a line on the screen has a pattern."""
         end = time.monotonic() + PATIENCE_S
-        while text not in self.text:
-            assert time.monotonic() < end, f"no {text!r} in {PATIENCE_S} s:\n{self.text}"
-            assert self._read(), f"it ended without {text!r}:\n{self.text}"
+        while not re.search(pattern, self.text, re.MULTILINE):
+            assert time.monotonic() < end, f"no {pattern} in {PATIENCE_S} s:\n{self.text}"
+            assert self._read(), f"it ended without {pattern}:\n{self.text}"
 
-    def wait(self) -> int:
+    def wait(self, patience_s: float = PATIENCE_S) -> int:
         """Read to the end; give the exit code."""
-        end = time.monotonic() + PATIENCE_S
+        end = time.monotonic() + patience_s
         while self._read():
-            assert time.monotonic() < end, f"not done in {PATIENCE_S} s:\n{self.text}"
+            assert time.monotonic() < end, f"not done in {patience_s} s:\n{self.text}"
         code = self.process.wait(timeout=PATIENCE_S)
         self.close()
         return code
