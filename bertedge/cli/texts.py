@@ -9,7 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bertedge.errors import DataError, SettingError, first_line
-from bertedge.examples import Columns, TokenExample, open_examples, workbook
+from bertedge.examples import (
+    Columns,
+    TokenExample,
+    guessing,
+    open_examples,
+    separators,
+    workbook,
+)
 from bertedge.examples.lines import (
     LONGEST_LINE,
     check_encoding,
@@ -68,12 +75,17 @@ def read_texts(
     TAB stands between the texts of a pair. `trained` are the columns that the model was trained
     on, which this file may have too.
     """
-    kind = columns.format or _kind(path)
+    trained = trained or Columns()
     encoding = None if columns.encoding is None else check_encoding(columns.encoding)
+    kind = columns.format or _kind(path)
+    if columns.format is None and kind == "lines" and _is_table(path, columns, trained):
+        kind = "tsv"
+        columns = replace(columns, format=kind)
     if path in STANDARD_INPUT:
         if kind in ("csv", "tsv", workbook.FORMAT):
             raise SettingError(
-                f"--format {kind} is read twice, which standard input cannot be; save it to a file"
+                "a table (CSV, TSV, Excel) is read twice, which standard input cannot be; save it "
+                "to a file"
             )
         source = _Source(name="standard input", lines=_standard_input(encoding), pair=pair)
     else:
@@ -85,13 +97,11 @@ def read_texts(
         if task is Task.QUESTION_ANSWERING:
             question, context = columns.text or "question", columns.pair or "context"
             columns = replace(columns, text=question, pair=context)
-        return _json_lines(source, columns)
+        return _json_lines(source, columns, trained)
     # Whatever the model does with it, what stands in a column is a text; questions have JSON too.
     if task is not Task.QUESTION_ANSWERING or kind != "jsonl":
         task = Task.TEXT_CLASSIFICATION
-    examples = open_examples(
-        path, task, columns, labelled=False, pair=pair, trained=trained or Columns()
-    )
+    examples = open_examples(path, task, columns, labelled=False, pair=pair, trained=trained)
     progress.say(examples.said)
     return (example.input for example in examples if not isinstance(example, TokenExample))
 
@@ -99,6 +109,20 @@ def read_texts(
 def _kind(path: Path) -> str:
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
     return _EXTENSIONS.get(suffixes[-1] if suffixes else "", "lines")
+
+
+def _is_table(path: Path, columns: Columns, trained: Columns) -> bool:
+    """Tell a table from lines of text, whatever its name: by options that only tables have.
+
+    Or the first line names the column that the model was trained on, beside another one.
+    """
+    if any((columns.text, columns.pair, columns.separator, columns.sheet)) or columns.header:
+        return True
+    if path in STANDARD_INPUT or not path.is_file() or not trained.header:
+        return False
+    first = next((line for _, line in read_lines(path, columns.encoding)), "")
+    parts = [first.strip("\r\n").split(mark) for mark in separators.NAMES]
+    return any(len(names) > 1 and guessing.find(names, trained.text) for names in parts)
 
 
 def _lines(source: _Source) -> Iterator[Text]:
@@ -116,9 +140,11 @@ def _lines(source: _Source) -> Iterator[Text]:
         yield first, second
 
 
-def _json_lines(source: _Source, columns: Columns) -> Iterator[Text]:
+def _json_lines(source: _Source, columns: Columns, trained: Columns) -> Iterator[Text]:
     """Yield strings, lists of two strings, or what objects hold under the columns' names."""
-    keys = [columns.text or "text", *([columns.pair or "pair"] if source.pair else [])]
+    told = [columns.text, *([columns.pair] if source.pair else [])]
+    usual = [trained.text, trained.pair]
+    keys = [name or plain for name, plain in zip(told, ("text", "pair"), strict=False)]
     for number, line in source.lines:
         if not line.strip():
             continue
@@ -130,7 +156,11 @@ def _json_lines(source: _Source, columns: Columns) -> Iterator[Text]:
                 "object a line"
             ) from None
         if isinstance(item, dict):
-            item = [item.get(key) for key in keys]
+            own = [
+                before if name is None and before is not None and before in item else key
+                for name, before, key in zip(told, usual, keys, strict=False)
+            ]
+            item = [item.get(key) for key in own]
         parts = item if isinstance(item, list) else [item]
         if len(parts) != len(keys) or not all(isinstance(part, str) for part in parts):
             wanted = f"{keys[0]!r}" if len(keys) == 1 else f"{keys[0]!r} and {keys[1]!r}"

@@ -143,7 +143,13 @@ def open_examples(  # noqa: PLR0913 (what is read, and what of it)
         task=task,
         columns=columns,
         pair=columns.pair is not None or columns.format == questions.FORMAT,
-        said="; ".join((_say(request, columns), *notes(asked, columns, request))),
+        said="; ".join(
+            (
+                _say(request, columns),
+                *_left_out(path, asked, columns, request),
+                *notes(asked, columns, request),
+            )
+        ),
         problem_type=problem_type,
     )
     return _check(file)
@@ -205,6 +211,19 @@ def _resolve(path: Path, columns: Columns, request: Request) -> Columns:
             return label_text.resolve(path, columns, request)
         case _:
             return tabular.resolve(path, columns, request)
+
+
+def _left_out(path: Path, asked: Columns, settled: Columns, request: Request) -> list[str]:
+    """Say that a known second text stays unread, where the first alone is named."""
+    partner = guessing.PAIRS.get(guessing.fold(asked.text or ""))
+    single = asked.text is not None and settled.pair is None and request.pair is None
+    if partner is None or not single or settled.format in ("conll", questions.FORMAT):
+        return []
+    read = json_lines.names if settled.format == "jsonl" else tabular.names
+    found = guessing.find(read(path, settled), partner)
+    if found is None:
+        return []
+    return [f"{shorten(found)} is left out (for pairs of texts: --pair-column {found[:40]})"]
 
 
 def notes(asked: Columns, settled: Columns, request: Request) -> list[str]:

@@ -78,8 +78,8 @@ class Header:
             return self.names.index(name)
         if self.kind == "column" and is_number(name) and int(name) < len(self.names):
             return int(name)
-        folded = {_fold(known): known for known in self.names}
-        close = difflib.get_close_matches(_fold(name), folded, n=1, cutoff=0.6)
+        folded = {fold(known): known for known in self.names}
+        close = difflib.get_close_matches(fold(name), folded, n=1, cutoff=0.6)
         hint = f"; did you mean {shorten(folded[close[0]])}?" if close else ""
         raise DataError(
             f"{self.where}: there is no {self.kind} {shorten(name)}; found {self.found()}{hint}"
@@ -94,7 +94,7 @@ def is_number(name: str) -> bool:
 def known(names: Sequence[str], tiers: Tiers) -> list[str]:
     """Return the names of the best tier that has any."""
     for tier in tiers:
-        matches = [name for name in names if _fold(name) in tier]
+        matches = [name for name in names if fold(name) in tier]
         if matches:
             return matches
     return []
@@ -104,7 +104,7 @@ def find(names: Sequence[str], name: str | None) -> str | None:
     """Return the one of `names` that is `name`, whatever its case and the spaces around it."""
     if name is None:
         return None
-    return next((each for each in names if _fold(each) == _fold(name)), None)
+    return next((each for each in names if fold(each) == fold(name)), None)
 
 
 def label_names(request: Request) -> Tiers:
@@ -187,14 +187,14 @@ def _guess(header: Header, tiers: Tiers, what: str, told: Columns) -> str:
 
 
 def _second(header: Header, told: Columns, request: Request, *, guessed: bool) -> str | None:
-    text = _fold(told.text or "")
-    partner = [name for name in header.names if _fold(name) == PAIRS.get(text)]
+    text = fold(told.text or "")
+    partner = [name for name in header.names if fold(name) == PAIRS.get(text)]
     if partner and (guessed or request.pair):
         return partner[0]
     if not request.pair:
         return None
     others = [name for name in header.names if name not in (told.text, told.label)]
-    seconds = [name for name in others if _fold(name) in PAIRS.values()]
+    seconds = [name for name in others if fold(name) in PAIRS.values()]
     for choice in (seconds, others):
         if len(choice) == 1:
             return choice[0]
@@ -209,5 +209,6 @@ def _unknown(header: Header, what: str) -> DataError:
     )
 
 
-def _fold(name: str) -> str:
+def fold(name: str) -> str:
+    """Write a name without what people write differently."""
     return name.strip().casefold().replace(" ", "_")

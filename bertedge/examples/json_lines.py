@@ -49,6 +49,13 @@ def resolve(path: Path, columns: Columns, request: Request) -> Columns:
     raise DataError(f"{path} is empty; give a file with at least one labelled row")
 
 
+def names(path: Path, columns: Columns) -> tuple[str, ...]:
+    """Give the keys of the first object."""
+    rows = read_rows(path, columns.encoding, RowReport(policy=columns.bad_rows))
+    first = next((value for _, value in rows if isinstance(value, dict)), {})
+    return tuple(str(key) for key in first)
+
+
 def read(path: Path, columns: Columns, kind: Kind, report: RowReport) -> Iterator[Example]:
     """Yield the examples; `columns` comes from `resolve`. Bad rows are left to `report`."""
     for line, value in read_rows(path, columns.encoding, report):

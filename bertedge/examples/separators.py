@@ -1,5 +1,6 @@
 """What parts the columns of a table: as told, as Excel says, or as its first rows show."""
 
+import codecs
 import csv
 import re
 from collections.abc import Iterable
@@ -50,10 +51,20 @@ def settle(path: Path, columns: Columns, trained: Columns) -> Columns:
     usual = replace(columns, separator=USUAL[columns.format])
     choices = [usual]
     if trained.format in USUAL and trained.separator is not None:
-        choices.insert(0, replace(columns, format=trained.format, separator=trained.separator))
+        same = trained.format == columns.format
+        before = replace(columns, format=trained.format, separator=trained.separator)
+        choices.insert(0 if same else 1, before)
+    if columns.format == "tsv" and _is_unicode_text(path):
+        choices.insert(0, replace(usual, format="csv"))
     choices += [replace(columns, format="csv", separator=other) for other in NAMES]
     whole = len(lines) < _HEAD and sum(map(len, lines)) <= LONGEST_HEAD
     return next((each for each in choices if _fits(lines, each, whole=whole)), usual)
+
+
+def _is_unicode_text(path: Path) -> bool:
+    """Tell the "Unicode Text" that Excel saves, whose cells are quoted where they need it."""
+    with path.open("rb") as file:
+        return file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def _fits(lines: list[str], columns: Columns, *, whole: bool) -> bool:

@@ -50,6 +50,12 @@ def resolve(path: Path, columns: Columns, request: Request) -> Columns:
     return replace(_resolve_numbers(path, first, columns, request), header=False)
 
 
+def names(path: Path, columns: Columns) -> tuple[str, ...]:
+    """Give the names in the header; none where there is no header."""
+    first = next(_rows(path, columns, RowReport(policy=columns.bad_rows)), None)
+    return _header(path, first).names if first is not None and columns.header else ()
+
+
 def read(
     path: Path, columns: Columns, problem_type: ProblemType, report: RowReport
 ) -> Iterator[TextExample]:

@@ -89,3 +89,34 @@ def test_lines_of_texts_may_have_another_encoding(tmp_path: Path) -> None:
         "Größe",
         "Zweite",
     ]
+
+
+def test_a_table_called_txt_is_known_by_the_trainings_column(trained: Path, tmp_path: Path) -> None:
+    path = table(tmp_path / "export.txt", "Anliegen,Ziel", "\t", "utf-16")
+    result = run("predict", trained, "--input", path)
+    assert [row["text"] for row in rows(result)] == TEXTS
+    assert result.stderr.startswith("text from column 'Anliegen'")
+    plain = tmp_path / "plain.txt"
+    plain.write_text("Anliegen\nZiel; stop\n")
+    found = rows(run("predict", trained, "--input", plain))
+    assert [row["text"] for row in found] == ["Anliegen", "Ziel; stop"]
+
+
+@pytest.mark.parametrize(
+    "flags", [("--text-column", "b"), ("--separator", "tab", "--text-column", "1")]
+)
+def test_options_of_columns_make_a_table_of_any_name(tmp_path: Path, flags: tuple[str]) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("a\tb\nx\tstop\n")
+    found = [row["text"] for row in rows(run("predict", TINY, "--input", path, *flags))]
+    assert found[-1] == "stop" and "x\tstop" not in found
+    failed = CliRunner().invoke(main, ["predict", str(TINY), "--input", "-", *flags], input="a\n")
+    assert failed.exit_code == 1 and "standard input" in failed.stderr
+
+
+def test_keys_of_the_training_are_those_of_standard_input(trained: Path) -> None:
+    lines = '{"text": "f", "Anliegen": "r"}\n{"text": "t"}\n"s"\n'
+    result = CliRunner().invoke(
+        main, ["predict", str(trained), "--input", "-", "--format", "jsonl"], input=lines
+    )
+    assert [row["text"] for row in rows(result)] == ["r", "t", "s"]

@@ -184,3 +184,16 @@ def test_the_format_of_the_training_is_that_of_an_unknown_extension(write: Write
 def test_keys_of_the_training_are_found_again(write: Write, name: str) -> None:
     path = write(name, '{"text": "f", "Anliegen": "r", "Ziel": "x"}\n')
     assert rows(open_texts(path, trained=TRAINED)) == [("r", "x")]
+
+
+def test_unicode_text_of_excel_is_quoted_and_other_tsv_is_not(write: Write) -> None:
+    content = 'Text\tLabel\r\n"sagte ""nein"""\tKritik\r\ngut\tLob\r\n'
+    path = write("a.txt", codecs.BOM_UTF16_LE + content.encode("utf-16-le"))
+    assert rows(open_texts(path)) == [('sagte "nein"', "Kritik"), ("gut", "Lob")]
+    assert rows(open_texts(write("b.txt", content)))[0] == ('"sagte ""nein"""', "Kritik")
+
+
+def test_the_separator_of_another_formats_training_does_not_cut_a_table(write: Write) -> None:
+    trained = Columns(text="Text", label="Label", separator=",", header=True, format="csv")
+    path = write("a.tsv", "ja, gern\tLob\nnein, nie\tKritik\nnun, ja\tLob\n" * 3)
+    assert rows(open_texts(path, trained=trained))[0] == ("ja, gern", "Lob")

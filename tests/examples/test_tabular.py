@@ -292,3 +292,18 @@ def test_rows_before_a_bad_one_are_given_first(write) -> None:
     assert next(stream).line == 2
     with pytest.raises(DataError, match=":3:"):
         next(stream)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_known_second_text_is_not_left_out_in_silence(write, name: str) -> None:
+    json_row = '{"question1": "a", "Question2": "b", "label": "x"}\n'
+    path = write(name, json_row if "json" in name else "question1,Question2,label\na,b,x\n")
+    file = open_texts(path, Columns(text="question1"))
+    assert "'Question2' is left out (for pairs of texts: --pair-column Question2)" in file.said
+    assert rows(file) == [("a", "x")]
+    for columns, pair in (
+        (Columns(text="question1"), False),
+        (Columns(text="question1", pair="Question2"), None),
+        (Columns(), None),
+    ):
+        assert "left out" not in open_texts(path, columns, pair=pair).said
