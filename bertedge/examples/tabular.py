@@ -247,10 +247,10 @@ def _resolve_numbers(path: Path, first: Row, columns: Columns, request: Request)
 
 
 def _choose(path: Path, first: Row, columns: Columns, flags: list[str]) -> DataError:
-    cells = [f"column {number} is {shorten(cell)}" for number, cell in enumerate(first.cells[:8])]
+    cells = [f"column {n} is {shorten(cell, 24)}" for n, cell in enumerate(first.cells[:4])]
+    more = ", …" if len(first.cells) > 4 else ""
     return DataError(
-        f"{path}:{first.line}: the first row has no known column names and no option says which "
-        f"column is the {' and which the '.join(flags)}: {', '.join(cells)}"
+        f"{path}:{first.line}: the first row has no known column names: {', '.join(cells)}{more}"
         f"{_other_separator(first, columns)}; choose with "
         f"{' '.join(f'--{flag}-column N' for flag in flags)} (or names, if it is a header)"
     )
