@@ -200,7 +200,7 @@ def way_back(output: Path) -> str:
     aside = _aside(output)
     if os.path.lexists(output) or not aside.exists():
         return ""
-    return f"; it was being replaced when a process was killed: mv {aside} {output}"
+    return f"; a process was killed while it replaced this: rename {aside.name} to {output.name}"
 
 
 def replace_folder(folder: Path, output: Path) -> None:

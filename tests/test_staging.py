@@ -1,7 +1,6 @@
 import contextlib
 import errno
 import os
-import re
 import resource
 import shutil
 import stat
@@ -349,8 +348,7 @@ def test_a_kill_between_two_renames_is_told_to_readers_and_undone_by_the_next_wr
     output = ours(tmp_path / "x")
     subprocess.run([sys.executable, "-c", KILLED_BETWEEN, str(output)], check=False)
     assert not output.exists()
-    aside = tmp_path / ".x.replaced"
-    with pytest.raises(BundleError, match=f"was killed: mv {re.escape(f'{aside} {output}')}$"):
+    with pytest.raises(BundleError, match=r"was killed .*: rename \.x\.replaced to x$"):
         open_bundle(output)
     with pytest.raises(OutputError, match="exists already"):
         check_folder(output, overwrite=False)

@@ -195,7 +195,7 @@ def test_two_columns_without_known_names_need_a_word(write) -> None:
     with pytest.raises(DataError) as caught:
         open_texts(path)
     assert re.search(
-        r"a\.csv:1: the first row has no known column names .* column 0 is 'play some jazz', "
+        r"a\.csv:1: the first row has no known column names: column 0 is 'play some jazz', "
         r"column 1 is 'music'; choose with --text-column N --label-column N",
         str(caught.value),
     )
