@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from typing import Protocol
 
 import click
 
@@ -67,9 +68,30 @@ def show_json(text: str) -> None:
         click.echo(text, nl=False)
 
 
+class Drawn(Protocol):
+    """What stands on the terminal's last line and is drawn again."""
+
+    def draw(self) -> None:
+        """Draw it."""
+
+    def erase(self) -> None:
+        """Leave the line empty."""
+
+    def interrupt(self) -> None:
+        """Leave it where it stands, for something else to be printed below it."""
+
+
+drawn: list[Drawn] = []
+"""The bar that is on the screen, if any."""
+
+
 def say(line: str) -> None:
-    """Print one line on stderr."""
+    """Print one line on stderr, above the bar where there is one."""
+    for each in drawn:
+        each.erase()
     click.echo(one_line(line), err=True, color=wants_colour())
+    for each in drawn:
+        each.draw()
 
 
 def say_next(command: str) -> None:

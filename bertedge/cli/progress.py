@@ -6,19 +6,16 @@ import time
 from typing import Protocol
 
 from bertedge.cli.bar import Work, describe, lay_out
-from bertedge.cli.console import one_line, say
+from bertedge.cli.console import drawn, one_line, say
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_DRAWINGS = 0.1
 
-_drawn: "list[Terminal]" = []
-"""The one whose bar stands on the current line, if any."""
-
 
 def end_line() -> None:
     """Leave a bar that an error has interrupted, so that the message gets a line of its own."""
-    for terminal in tuple(_drawn):
-        terminal.interrupt()
+    for each in tuple(drawn):
+        each.interrupt()
 
 
 class Terminal:
@@ -33,11 +30,7 @@ class Terminal:
 
     def say(self, line: str) -> None:
         """Print one line, above the bar where there is one."""
-        if self in _drawn:
-            _write("\r\x1b[J")
         say(line)
-        if self in _drawn:
-            self._draw()
 
     def start(self, what: str, total: int | None, unit: str, done: int = 0) -> None:
         """Begin a bar, ending the one before."""
@@ -47,8 +40,8 @@ class Terminal:
             what=one_line(what), unit=unit, total=total, done=done, before=done, seconds=0.0
         )
         if self.live:
-            _drawn.append(self)
-            self._draw()
+            drawn.append(self)
+            self.draw()
 
     def advance(self, by: int, note: str = "") -> None:
         """Move on; elsewhere than on a terminal a line appears every ten seconds."""
@@ -60,7 +53,7 @@ class Terminal:
         if time.monotonic() - self._shown >= wait:
             self._shown = time.monotonic()
             if self.live:
-                self._draw()
+                self.draw()
             elif self._bars:
                 say(describe(self._work))
 
@@ -70,9 +63,9 @@ class Terminal:
             return
         last = describe(self._at(self._work, self._work.done, self._work.note))
         self._work = None
-        if self in _drawn:
-            _drawn.remove(self)
-            _write("\r\x1b[J")
+        if self in drawn:
+            drawn.remove(self)
+            self.erase()
             if self._keep:
                 say(last)
         elif self._bars:
@@ -80,10 +73,10 @@ class Terminal:
 
     def interrupt(self) -> None:
         """Leave the bar where it stands, for something else to be printed below it."""
-        if self in _drawn:
-            self._draw()
+        if self in drawn:
+            self.draw()
             _write("\n")
-            _drawn.remove(self)
+            drawn.remove(self)
             self._work = None
 
     def _at(self, work: Work, done: int, note: str) -> Work:
@@ -97,7 +90,11 @@ class Terminal:
             note=note,
         )
 
-    def _draw(self) -> None:
+    def erase(self) -> None:
+        """Take the bar from the screen."""
+        _write("\r\x1b[J")
+
+    def draw(self) -> None:
         """Draw the line and go back to its beginning.
 
         There the cursor is at the right place still after the terminal became narrower and has
