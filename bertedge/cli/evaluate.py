@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     _Opened = tuple[Labeller, bool, Columns | None]  # also: whether it reads pairs; what it learnt
 
 _SECTIONS = {
-    "Data": ("data", "text_column", "pair_column", "label_column"),
+    "Data": ("data", "text_column", "pair_column", "label_column", "as_text"),
     "Model": ("device", "variant", "threads"),
     "Output": ("as_json",),
 }
@@ -35,11 +35,13 @@ _SECTIONS = {
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
 @click.option("--variant", help="Of the bundle, instead of the best for the device.")
 @click.option("--threads", type=click.IntRange(1), help="Default: the cores of this process.")
+@click.option("--as-text", is_flag=True, help="Of tagged words: join them, as predict reads.")
 @options.json_option
 def command(
     model: str,
     data: Path,
     as_json: bool,
+    as_text: bool,
     **flags: Any,
 ) -> None:
     """Score BUNDLE or CHECKPOINT on a labelled file, with finetune's report.
@@ -79,6 +81,14 @@ def command(
     examples = with_label_map(examples, names)
     examples = check_known(examples, labeller.labels, labeller.decision)
     progress.say(examples.said)
+    if as_text:
+        found = evaluation.run_as_text(labeller, examples, progress)
+        if as_json:
+            show_json(records.to_json(found))
+            return
+        scores = render_scores(found.scores, rows=found.rows, unit="character")
+        show(f"{scores}\n\nwords joined to texts, as predict reads them")
+        return
     labelling = evaluation.run(labeller, examples, progress)
     if as_json:
         facts = {
@@ -95,6 +105,11 @@ def command(
         parts.append(render_calibration(labelling.calibration))
     if labelling.truncated:
         parts.append(f"{labelling.truncated:,} texts were longer than the model reads")
+    if labeller.task.tags_words:
+        parts.append(
+            "scored by the file's words; predict splits texts by itself and may find other "
+            "entities: --as-text measures that"
+        )
     parts.append(f"{labelling.rows / labelling.seconds:,.0f} rows/s")
     show("\n\n".join(parts))
     say_next(after_export(model, labeller.task, pair=pair) if bundled else after_training(model))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bertedge.tasks import PoolingMode
 
 _SECTIONS = {
-    "Variants": ("quantize", "keep_fp32", "gpu", "target", "trim_vocab"),
+    "Variants": ("quantize", "keep_fp32", "gpu", "target", "calibrate", "trim_vocab"),
     "Data": ("eval_data", "text_column", "pair_column", "label_column"),
     "What int8 may cost": ("max_drop", "min_agreement", "batch_effects"),
     "Output": ("output", "overwrite", "as_json"),
@@ -70,6 +70,7 @@ _SECTIONS = {
     show_default=True,
     help="Largest fp32 difference, as a share of the logits' spread.",
 )
+@click.option("--calibrate", is_flag=True, help="A temperature for scores, where it helps.")
 @options.path_option("--trim-vocab", help="Corpus whose word pieces alone are kept.")
 @click.option("--task", metavar="NAME", help="Default: as the checkpoint says.")
 @click.option("--pooling", metavar="MODE", help="Of embeddings: mean or cls  [default: its own].")
@@ -113,6 +114,7 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
         recipe=flags["recipe_int8"],
         batch_effects=BatchEffects(flags["batch_effects"]),
         target=_target(flags["target"]),
+        calibrate=flags["calibrate"],
         trim_vocab=flags["trim_vocab"],
         tolerance=flags["tolerance"],
         opset=flags["opset"],
@@ -145,6 +147,7 @@ def render(report: "ExportReport") -> str:
         render_batch_effect,
         render_calibration,
         render_change,
+        render_temperature,
     )
 
     manifest = report.manifest
@@ -169,6 +172,8 @@ def render(report: "ExportReport") -> str:
             lines.insert(-1, f"{variant.name}: {render_batch_effect(variant.batch_effect)}")
         if variant.checked_on not in (None, variant.providers[0]):
             lines.insert(-1, f"{variant.name}: measured on {variant.checked_on}, for lack of CUDA")
+    if report.calibration is not None:
+        lines.insert(-1, render_temperature(manifest.decision, report.calibration))
     if measured and measured.calibration:
         lines.insert(-1, f"scores: {render_calibration(measured.calibration)}")
     return "\n".join([*lines[:-1], f"{lines[-1]}  ({report.seconds:.0f} s)"]) + "\n"

@@ -22,8 +22,11 @@ MOST_CLASSES = 40
 CORNER = "gold \\ predicted"
 
 
-def render_scores(scores: AnyScores | None, *, rows: int) -> str:
-    """Lay out a headline, the table of classes and, for few classes, the confusion matrix."""
+def render_scores(scores: AnyScores | None, *, rows: int, unit: str = "word") -> str:
+    """Lay out a headline, the table of classes and, for few classes, the confusion matrix.
+
+    `unit` is what has a tag.
+    """
     if scores is None:
         return f"{rows:,} plain texts, nothing to score: give pairs of texts with a value"
     lines = [f"{TITLES[scores.metric]} {scores.value:.4f} on {rows:,} rows"]
@@ -38,7 +41,7 @@ def render_scores(scores: AnyScores | None, *, rows: int) -> str:
         return "\n".join([*lines, *_tables(scores.intents), *_tables(scores.slots)])
     if isinstance(scores, AnswerScores):
         return lines[0] + _parts(scores)
-    of = {"entity_f1": "by word", "micro_f1": "of whole sets of labels"}.get(scores.metric)
+    of = {"entity_f1": f"by {unit}", "micro_f1": "of whole sets of labels"}.get(scores.metric)
     if of is not None:
         lines[0] += f"   (accuracy {of} {scores.accuracy:.4f})"
     if scores.perplexity is not None:
@@ -106,13 +109,22 @@ def render_decision(task: Task, decision: Decision, fitted: CalibrationError | N
         below = f", below it is {decision.out_of_scope!r}" if decision.out_of_scope else ""
         lines.append(f"threshold {decision.threshold:.4f}{below}")
     if fitted is not None:
-        does = "makes it" if decision.temperature != 1 else "would make it"
-        flag = "" if decision.temperature != 1 else " (--calibrate)"
-        lines.append(
-            f"expected calibration error {fitted.raw:.4f}; temperature {fitted.temperature:.4g} "
-            f"{does} {fitted.calibrated:.4f}{flag}"
-        )
+        lines.append(render_temperature(decision, fitted))
     return lines
+
+
+def render_temperature(decision: Decision, fitted: CalibrationError) -> str:
+    """Say what a temperature does to the scores that it was not chosen on, and if it is kept."""
+    if decision.temperature != 1:
+        outcome, end = "makes it", ""
+    elif fitted.calibrated < fitted.raw:
+        outcome, end = "would make it", " (--calibrate)"
+    else:
+        outcome, end = "would make it", ", so it is not kept"
+    return (
+        f"expected calibration error {fitted.raw:.4f}; temperature {fitted.temperature:.4g} "
+        f"{outcome} {fitted.calibrated:.4f} on the half of the data that did not choose it{end}"
+    )
 
 
 def _tables(scores: Scores) -> list[str]:

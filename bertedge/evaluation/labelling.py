@@ -69,7 +69,7 @@ def run(labeller: Labeller, examples: ExampleFile, progress: Progress | None = N
     began = time.perf_counter()
     parts = []
     rows = 0
-    for chunk in _chunks(examples, progress or Silent()):
+    for chunk in chunks(examples, progress or Silent()):
         parts.append(_label(labeller, chunk, examples.path))
         rows += len(chunk)
     return summarize(labeller, parts, rows=rows, seconds=time.perf_counter() - began)
@@ -79,8 +79,9 @@ def answer_all(
     labeller: Labeller, examples: ExampleFile, progress: Progress | None = None
 ) -> Answers:
     """Run the engine over a file of texts and keep all logits: it is for choosing a decision."""
-    chunks = _chunks(examples, progress or Silent())
-    parts = [answer(labeller, chunk, examples.path) for chunk in chunks]
+    parts = [
+        answer(labeller, chunk, examples.path) for chunk in chunks(examples, progress or Silent())
+    ]
     return Answers(
         gold=np.concatenate([part.gold for part in parts]),
         logits=np.concatenate([part.logits for part in parts]),
@@ -90,8 +91,7 @@ def answer_all(
 
 def ask_all(labeller: Labeller, examples: ExampleFile, progress: Progress | None = None) -> Asked:
     """Run the engine over a file of questions, before anything is decided."""
-    chunks = _chunks(examples, progress or Silent())
-    return join([ask(labeller, chunk) for chunk in chunks])
+    return join([ask(labeller, chunk) for chunk in chunks(examples, progress or Silent())])
 
 
 def summarize(labeller: Labeller, parts: Sequence[Part], *, rows: int, seconds: float) -> Labelling:
@@ -120,7 +120,8 @@ def agreement(one: Labelling, other: Labelling) -> float:
     return metrics.agreement(one.predicted, other.predicted)
 
 
-def _chunks(examples: Iterable[Example], progress: Progress) -> Iterator[list[Example]]:
+def chunks(examples: Iterable[Example], progress: Progress) -> Iterator[list[Example]]:
+    """Read examples CHUNK at a time, and show where that stands."""
     # Reading is quick beside labelling.
     progress.start("evaluating", sum(1 for _ in examples), "rows")
     iterator = iter(examples)

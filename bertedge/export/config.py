@@ -71,6 +71,8 @@ class ExportConfig:
     batch_effects: BatchEffects = BatchEffects.AVOID
     target: Target | None = None
     """Processors that int8 weights are made for; None: this machine's kind."""
+    calibrate: bool = False
+    """Whether a temperature is looked for that makes the checkpoint's scores fit the data."""
     trim_vocab: Path | None = None
     """Corpus whose word pieces are kept; None keeps the vocabulary."""
     tolerance: float = 1e-4

@@ -11,6 +11,7 @@ from transformers import PretrainedConfig
 from bertedge import __version__, bundle
 from bertedge.bundle import GraphPass, Manifest, Variant
 from bertedge.checkpoint import Checkpoint, load_model, open_checkpoint
+from bertedge.confidence import CalibrationError
 from bertedge.errors import SettingError
 from bertedge.export import texts, verify
 from bertedge.export.accuracy import EvalData, find_eval_data, own_texts
@@ -41,6 +42,9 @@ class ExportReport:
     data_note: str
     """The labelled file that was used, or why accuracy was not measured."""
     seconds: float
+    calibration: CalibrationError | None = None
+    """Of the temperature that `--calibrate` found, kept or not, on the half of the data that did
+    not choose it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +88,7 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportRepo
         manifest=manifest,
         data_note=data.note,
         seconds=time.perf_counter() - began,
+        calibration=exported.subject.calibration,
     )
 
 

@@ -1,5 +1,6 @@
 """A candidate graph is asked what the checkpoint was asked, and becomes a variant or an error."""
 
+import math
 import time
 from dataclasses import dataclass, replace
 
@@ -8,8 +9,9 @@ from transformers import PreTrainedModel
 from bertedge import evaluation
 from bertedge.bundle import Accuracy, Parity, Trimming, Variant
 from bertedge.checkpoint import Checkpoint, TorchEngine
+from bertedge.confidence import CalibrationError
 from bertedge.errors import SettingError, VerificationError
-from bertedge.evaluation import Labeller
+from bertedge.evaluation import FittedTemperature, Labeller
 from bertedge.examples import ExampleFile
 from bertedge.export import texts, verify
 from bertedge.export.accuracy import EvalData, Recorder, Yardstick, check_drop, compare
@@ -21,7 +23,7 @@ from bertedge.export.trim import trim
 from bertedge.export.verify import Bound, Probe
 from bertedge.progress import Progress
 from bertedge.runtime.session import PROVIDERS, Engine
-from bertedge.tasks import Task
+from bertedge.tasks import Decision, ProblemType, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,8 @@ class Subject:
     yardstick: Yardstick | None
     """None where there is no labelled data."""
     trimming: Trimming | None
+    calibration: CalibrationError | None = None
+    """Of the temperature that was looked for; None where none was asked for."""
 
 
 def question(
@@ -56,6 +60,11 @@ def question(
         pair = config.pair
     if pair and (checkpoint.task.tags_words or checkpoint.task is Task.FEATURE_EXTRACTION):
         raise SettingError(f"{checkpoint.task} reads single texts; leave --pair out")
+    fitted = None
+    if config.calibrate:
+        fitted = _fit_temperature(checkpoint, TorchEngine(model), examples, progress)
+        if fitted.helps:
+            checkpoint = replace(checkpoint, decision=_at(checkpoint.decision, fitted))
     yardstick = None
     if examples is not None:
         yardstick = _label(checkpoint, TorchEngine(model), examples, progress)
@@ -82,7 +91,40 @@ def question(
         golden=golden,
         yardstick=yardstick,
         trimming=trimming,
+        calibration=fitted.error if fitted else None,
     )
+
+
+def _fit_temperature(
+    checkpoint: Checkpoint, engine: Engine, examples: ExampleFile | None, progress: Progress
+) -> FittedTemperature:
+    decision = checkpoint.decision
+    labels = decision.problem_type is not ProblemType.REGRESSION
+    if checkpoint.task is not Task.TEXT_CLASSIFICATION or not labels:
+        raise SettingError("--calibrate is for labels of texts; leave it out")
+    if decision.temperature != 1 or decision.out_of_scope is not None:
+        has = "a threshold" if decision.temperature == 1 else "a temperature"
+        raise SettingError(
+            f"{checkpoint.name} has {has} from its training; --calibrate belongs to finetune there"
+        )
+    if examples is None:
+        raise SettingError("--calibrate needs labelled data; give --eval-data FILE")
+    labeller = Labeller.of(checkpoint, checkpoint.tokenizer_json, engine)
+    fitted = evaluation.fit_on_half(decision, evaluation.answer_all(labeller, examples, progress))
+    if fitted is None:
+        raise SettingError(f"--calibrate needs 2 rows or more, and {examples.path.name} has fewer")
+    return fitted
+
+
+def _at(decision: Decision, fitted: FittedTemperature) -> Decision:
+    """Give a decision another temperature; its threshold moves along, so that no label changes."""
+    temperature = fitted.error.temperature
+    if decision.threshold is not None:
+        least = min(max(decision.threshold, 1e-9), 1 - 1e-9)
+        odds = math.log(least / (1 - least))
+        threshold = 1 / (1 + math.exp(-odds / temperature))
+        decision = replace(decision, threshold=threshold)
+    return replace(decision, temperature=temperature)
 
 
 def _check_trimming(config: ExportConfig, trimming: Trimming, bounds: AgreementBounds) -> None:

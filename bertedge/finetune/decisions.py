@@ -11,12 +11,8 @@ from bertedge.confidence import (
     CalibrationError,
     best_f1_threshold,
     best_scope_threshold,
-    calibration_error,
-    fit_temperature,
-    label_loss,
-    multi_label_loss,
 )
-from bertedge.evaluation import Answers, Asked, judge
+from bertedge.evaluation import Answers, Asked, fit_on_half
 from bertedge.runtime.decisions import score
 from bertedge.tasks import Decision, ProblemType
 
@@ -29,18 +25,22 @@ class Settled:
 
     decision: Decision
     calibration: CalibrationError | None
+    """Of the temperature that was found, kept or not, on the half of the data that did not choose
+    it."""
 
 
 def settle(decision: Decision, answers: Answers, *, calibrate: bool) -> Settled:
     """Choose temperature and threshold on the dev data.
 
-    The temperature is always fitted, so that its use can be told, and taken only if asked for.
+    The temperature is always fitted, so that its use can be told. It is taken if it was asked for
+    and makes the calibration error smaller on the half of the data that did not choose it.
     """
-    calibration = fit(decision, answers)
-    if calibration is not None and calibrate:
-        decision = replace(decision, temperature=calibration.temperature)
+    fitted = fit_on_half(decision, answers)
+    if fitted is not None and calibrate and fitted.helps:
+        decision = replace(decision, temperature=fitted.error.temperature)
     return Settled(
-        decision=choose_threshold(decision, answers.logits, answers.gold), calibration=calibration
+        decision=choose_threshold(decision, answers.logits, answers.gold),
+        calibration=fitted.error if fitted else None,
     )
 
 
@@ -63,20 +63,3 @@ def choose_threshold(decision: Decision, logits: Floats, gold: NDArray[Any]) -> 
             decision, threshold=best_scope_threshold(scores.max(axis=1), right, in_scope)
         )
     return decision
-
-
-def fit(decision: Decision, answers: Answers) -> CalibrationError | None:
-    """Find the temperature with the least negative log-likelihood; None for values."""
-    gold, logits = answers.gold, answers.logits
-    match decision.problem_type:
-        case ProblemType.SINGLE_LABEL:
-            known = gold < logits.shape[1]
-            temperature = fit_temperature(label_loss(logits[known], gold[known]))
-        case ProblemType.MULTI_LABEL:
-            temperature = fit_temperature(multi_label_loss(logits, gold))
-        case ProblemType.REGRESSION:
-            return None
-    bins = judge(answers, replace(decision, temperature=temperature)).bins
-    assert bins is not None
-    raw, calibrated = (calibration_error(each) for each in bins)
-    return CalibrationError(raw=raw, calibrated=calibrated, temperature=temperature)

@@ -198,7 +198,7 @@ def test_texts_out_of_scope_from_file_to_bundle(
         assert (found.label == "neither") == (found.score < threshold)
 
 
-def test_a_temperature_is_reported_always_and_taken_on_demand(
+def test_a_temperature_is_reported_always_and_taken_on_demand_where_it_helps(
     base: Path, scoped: dict[str, Path], tmp_path: Path
 ) -> None:
     changes = {"out_of_scope": "neither", "epochs": 2.0}
@@ -207,11 +207,13 @@ def test_a_temperature_is_reported_always_and_taken_on_demand(
     fitted = plain.training.calibration
     assert fitted is not None and fitted == warm.training.calibration
     assert plain.training.decision.temperature == 1.0
-    assert warm.training.decision.temperature == fitted.temperature != 1.0
+    helps = fitted.calibrated < fitted.raw
+    assert fitted.temperature != 1.0
+    assert warm.training.decision.temperature == (fitted.temperature if helps else 1.0)
     assert plain.dev is not None and warm.dev is not None
     assert plain.dev.calibration is not None and warm.dev.calibration is not None
-    assert plain.dev.calibration.calibrated == plain.dev.calibration.raw == fitted.raw
-    assert warm.dev.calibration.calibrated == fitted.calibrated
+    assert plain.dev.calibration.calibrated == plain.dev.calibration.raw
+    assert warm.dev.calibration.raw == plain.dev.calibration.raw
     # A text whose score is the threshold itself may fall to either side of it.
     kept = (plain.dev.predicted < 2) & (warm.dev.predicted < 2)
     assert kept.any() and (plain.dev.predicted == warm.dev.predicted)[kept].all()
@@ -219,12 +221,15 @@ def test_a_temperature_is_reported_always_and_taken_on_demand(
         export(ExportConfig(checkpoint=str(tmp_path / name), output=tmp_path / f"{name}-b"))
     accuracy = open_bundle(tmp_path / "warm-b").manifest.variants[0].accuracy
     assert accuracy is not None and accuracy.calibration is not None
-    assert accuracy.calibration.calibrated == pytest.approx(fitted.calibrated, abs=1e-4)
+    assert accuracy.calibration.calibrated == pytest.approx(
+        warm.dev.calibration.calibrated, abs=1e-4
+    )
     bundles = [Predictor.open(tmp_path / f"{name}-b", device="cpu") for name in ("plain", "warm")]
     one, other = (each.predict(["see the red", "the old plum", "oslo"]) for each in bundles)
     for before, after in zip(one, other, strict=True):
         assert isinstance(before, Classification) and isinstance(after, Classification)
-        assert list(before.scores) == list(after.scores) and before.score != after.score
+        assert list(before.scores) == list(after.scores)
+        assert (before.score != after.score) == helps
 
 
 def test_rare_labels_among_several_count_for_more(tmp_path: Path) -> None:
