@@ -131,7 +131,9 @@ class Course:
             del self._workers[log.spec.name]
 
     def end_all(self) -> None:
-        """Leave no process behind."""
+        """Leave no process behind, not even where a second interrupt comes."""
+        for worker in self._workers.values():
+            worker.kill()
         for log in self.logs:
             self.end(log)
 

@@ -12,7 +12,7 @@ from bertedge.bench import engines, installed, rivals
 from bertedge.bench.engines import EngineSpec, LeftOut, Lineup, Machine, checkpoint_bytes
 from bertedge.bench.messages import Export, Exported, Open
 from bertedge.bench.peers import Peer, find_peers
-from bertedge.bench.process import Worker, WorkerError, python_command
+from bertedge.bench.process import Worker, WorkerError, python_command, run_to_end
 from bertedge.bundle import Bundle
 from bertedge.progress import Progress
 
@@ -118,27 +118,14 @@ def _prepare(lineup: Lineup, base: Open, progress: Progress) -> Lineup:
             continue
         progress.say(f"preparing {spec.name}")
         Path(spec.made).mkdir()
-        why = _run(spec.prepare)
-        if why:
-            left_out.append(LeftOut(name=spec.name, why=f"its preparation failed: {why}"))
+        try:
+            run_to_end(spec.prepare, timeout_s=PREPARE_TIMEOUT_S)
+        except WorkerError as error:
+            left_out.append(LeftOut(name=spec.name, why=f"its preparation failed: {error}"))
             continue
         size = _weigh(spec.made) + Path(base.tokenizer).stat().st_size
         specs.append(replace(spec, bytes_on_disk=size))
     return Lineup(specs=tuple(specs), left_out=tuple(left_out))
-
-
-def _run(command: tuple[str, ...]) -> str | None:
-    """Run a command; None, or why it failed."""
-    try:
-        subprocess.run(
-            command, check=True, capture_output=True, text=True, timeout=PREPARE_TIMEOUT_S
-        )
-    except subprocess.CalledProcessError as error:
-        said = (error.stderr or error.stdout or "").strip().splitlines()
-        return said[-1][:200] if said else f"exit code {error.returncode}"
-    except (OSError, subprocess.SubprocessError) as error:
-        return str(error)[:200]
-    return None
 
 
 def _weigh(folder: str) -> int:

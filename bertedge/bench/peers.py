@@ -24,10 +24,14 @@ from pathlib import Path
 from bertedge import records
 from bertedge.bench.engines import BOTH, EngineSpec, LeftOut, Lineup, baseline_of
 from bertedge.bench.messages import Open
-from bertedge.errors import SettingError
+from bertedge.bench.reading import read_bounded
+from bertedge.errors import SettingError, first_line, shorten
 
 TEXTS = "texts.json"
 """In the scratch folder."""
+MOST_BYTES = 2**20
+LONGEST_WORD, LONGEST_NAME = 4096, 100
+"""Characters of a word of a command, and of an engine's name, which names a folder too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +79,16 @@ def find_peers(peers: tuple[Peer, ...], base: Open, exported: str | None) -> Lin
 
 def _read(file: Path) -> list[Peer]:
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
+        data = tomllib.loads(read_bounded(file, MOST_BYTES).decode("utf-8"))
         peers = records.from_plain(PeersFile, data).engine
-    except (OSError, ValueError) as error:
-        raise SettingError(f"{file} is no peers file: {error}") from None
+    except RecursionError:
+        raise SettingError(f"{file} is no peers file: it is nested too deeply") from None
+    except ValueError as error:
+        raise SettingError(f"{file} is no peers file: {first_line(error)}") from None
+    if not peers:
+        raise SettingError(f"{file} names no engine; give one under [[engine]]")
     for peer in peers:
+        _check_words(file, peer)
         if not peer.command or set(peer.takes) - set(BOTH):
             raise SettingError(
                 f"{file}: {peer.name} needs a command, and takes of {', '.join(BOTH)}"
@@ -92,6 +101,21 @@ def _read(file: Path) -> list[Peer]:
         )
         for peer in peers
     ]
+
+
+def _check_words(file: Path, peer: Peer) -> None:
+    """Refuse what no system takes for a name, a path or a word of a command."""
+    words = (peer.name, peer.kind, *peer.command, *peer.prepare)
+    for word in words:
+        if len(word) > LONGEST_WORD or not word.isprintable():
+            raise SettingError(
+                f"{file}: {shorten(word)!r} cannot be a name or a word of a command; give at most "
+                f"{LONGEST_WORD:,} printable characters"
+            )
+    if not peer.name.strip() or len(peer.name) > LONGEST_NAME or "/" in peer.name:
+        raise SettingError(
+            f"{file}: name is {shorten(peer.name)!r}; give 1 to {LONGEST_NAME} characters, no /"
+        )
 
 
 def _absolute(folder: Path, words: tuple[str, ...]) -> tuple[str, ...]:

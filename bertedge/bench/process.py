@@ -50,7 +50,7 @@ class Worker:
                 env=os.environ | thread_variables(threads) | OFFLINE,
                 start_new_session=True,  # Ctrl-C reaches bench alone, which then ends the group
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a NUL in a word
             self._errors.close()
             raise WorkerError(f"could not be started: {error}") from error
         for task in (self._listen, self._speak, self._await):
@@ -78,13 +78,13 @@ class Worker:
             raise WorkerError(answer.error)
         return answer
 
+    def kill(self) -> None:
+        """Kill the process and all that it started."""
+        kill_group(self._process)
+
     def end(self) -> None:
         """Kill the process and all that it started, and wait for its end."""
-        if os.name == "posix":
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        with contextlib.suppress(OSError):
-            self._process.kill()
+        self.kill()
         self._process.wait()
         self._to_say.put("")
         self._errors.close()
@@ -130,6 +130,45 @@ class Worker:
         self._errors.seek(0)
         said = self._errors.read().decode("utf-8", "replace").strip().splitlines()
         return f"ended with exit code {code}" + (f": {said[-1].strip()[:200]}" if said else "")
+
+
+def kill_group(process: subprocess.Popen[str]) -> None:
+    """Kill a process that began a session of its own, and all that it started there."""
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        process.kill()
+
+
+def run_to_end(command: Sequence[str], *, timeout_s: float) -> None:
+    """Run a command of other people's; WorkerError where it fails, with its last line.
+
+    Nothing that it started survives an interrupt or the time limit.
+    """
+    try:
+        process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        raise WorkerError(str(error)[:200]) from error
+    try:
+        said, _ = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        raise WorkerError(f"not done within {timeout_s:g} s") from None
+    finally:
+        kill_group(process)
+        process.wait()
+    if process.returncode:
+        last = said.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
+        raise WorkerError(last[0][:200])
 
 
 def thread_variables(threads: int) -> dict[str, str]:

@@ -27,6 +27,7 @@ from bertedge.checkpoint.folder import fetch
 from bertedge.examples import Columns, open_examples
 from bertedge.progress import Progress, Silent
 from bertedge.runtime import machine
+from bertedge.runtime.session import check_threads
 from bertedge.tasks import Task
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
     engine that fails is part of the report instead.
     """
     progress = progress or Silent()
+    check_threads(config.settings.threads)
     bundle = open_bundle(config.bundle)
     _check_data(config, bundle, progress)
     fetch(config.baseline)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from bertedge.errors import SettingError
 
+LONGEST_TIMEOUT_S = 86_400
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -45,8 +47,11 @@ class Settings:
         for name in ("threads", "rounds", "repeats", "starts", "texts"):
             if getattr(self, name) < 1:
                 raise SettingError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.timeout_s <= 0:
-            raise SettingError(f"timeout is {self.timeout_s:g} s; it must be more than 0")
+        if not 0 < self.timeout_s <= LONGEST_TIMEOUT_S:  # also refuses nan
+            raise SettingError(
+                f"timeout is {self.timeout_s:g} s; it must be more than 0 and at most "
+                f"{LONGEST_TIMEOUT_S:,}"
+            )
 
 
 FILLS_MASKS = "bench compares labels, and this model fills masks"

@@ -43,6 +43,8 @@ class Cell:
         return f"{self.batch}x{self.length}"
 
 
+MOST_TOKENS = 2**20
+"""Of a batch: every worker holds all batches as numbers."""
 DEFAULT_GRID = (
     Cell(batch=1, length=16),
     Cell(batch=1, length=128),
@@ -63,6 +65,11 @@ def parse_grid(text: str, max_length: int) -> tuple[Cell, ...]:
         if cell.length > max_length:
             raise SettingError(
                 f"--grid has {cell.name}, but the model reads {max_length} tokens at most"
+            )
+        if cell.batch * cell.length > MOST_TOKENS:
+            raise SettingError(
+                f"--grid has {cell.name}: a batch of {cell.batch * cell.length:,} tokens; give at "
+                f"most {MOST_TOKENS:,}"
             )
         cells.append(cell)
     return tuple(dict.fromkeys(cells))

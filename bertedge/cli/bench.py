@@ -1,8 +1,12 @@
 """`bertedge bench`."""
 
+import contextlib
 import math
 import shlex
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,16 +139,43 @@ def _measure(bundle: Path, baseline: str, flags: dict[str, Any]) -> "Report":
         wait_idle_s=flags["wait_idle_s"],
         command=shlex.join(["bertedge", *sys.argv[1:]]),
     )
-    return bench(config, Terminal())
+    with stopped_like_ctrl_c():
+        return bench(config, Terminal())
+
+
+@contextlib.contextmanager
+def stopped_like_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM and the end of the terminal do what Ctrl-C does: end the engines' processes.
+
+    What was finished is printed; a second such signal is ignored while that is done.
+    """
+
+    def stop(_: int, __: object) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+    before = {number: signal.getsignal(number) for number in numbers}
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in before.items():
+            if handler is signal.SIG_DFL:  # nohup ignores the terminal's end: so be it
+                signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _settings(flags: dict[str, Any], *, quick: bool) -> "Settings":
     from bertedge.bench.settings import QUICK, Settings
-    from bertedge.runtime.machine import cores
+    from bertedge.runtime.machine import threads
 
     names = ("rounds", "repeats", "texts", "timeout_s")
     given = {name: flags[name] for name in names if flags[name] is not None}
     if "rounds" in given:  # so many, neither more nor fewer
         given["extra_rounds"] = 0
     chosen = (QUICK if quick else {}) | given
-    return Settings(threads=flags["threads"] or cores(), **chosen)
+    return Settings(threads=flags["threads"] or threads(), **chosen)

@@ -89,20 +89,14 @@ def show(report: "Report", outcome: Outcome) -> None:
     from bertedge import records
     from bertedge.bench.compare import comparison_lines
     from bertedge.bench.table import render
-    from bertedge.staging import staged_file
 
-    if outcome.as_json:
-        show_json(records.to_json(report))
-    else:
-        show_results(render(report, details=outcome.details))
-    if outcome.output is not None:
-        with staged_file(outcome.output, overwrite=outcome.overwrite) as file:
-            file.write(records.to_json(report))
-    if outcome.page is not None:
-        from bertedge.bench.html.page import render_page
-
-        with staged_file(outcome.page, overwrite=outcome.overwrite) as file:
-            file.write(render_page(report))
+    try:
+        if outcome.as_json:
+            show_json(records.to_json(report))
+        else:
+            show_results(render(report, details=outcome.details))
+    finally:  # minutes of measuring are not lost with standard output
+        _keep(report, outcome)
     if outcome.old is not None:
         _say(comparison_lines(outcome.old, report, outcome.old_name), outcome)
     failed, inconclusive = _hold(report, outcome)
@@ -114,6 +108,23 @@ def show(report: "Report", outcome: Outcome) -> None:
         raise click.ClickException(f"the gate is not met: {failed}")
     if inconclusive:
         raise Inconclusive(f"the gate is inconclusive: {inconclusive}")
+
+
+def _keep(report: "Report", outcome: Outcome) -> None:
+    """Write the files that were asked for; one that fails does not keep the other from it."""
+    from bertedge import records
+    from bertedge.staging import staged_file
+
+    try:
+        if outcome.output is not None:
+            with staged_file(outcome.output, overwrite=outcome.overwrite) as file:
+                file.write(records.to_json(report))
+    finally:
+        if outcome.page is not None:
+            from bertedge.bench.html.page import render_page
+
+            with staged_file(outcome.page, overwrite=outcome.overwrite) as file:
+                file.write(render_page(report))
 
 
 def _hold(report: "Report", outcome: Outcome) -> tuple[str | None, str | None]:

@@ -157,6 +157,16 @@ def infer(
     return answers
 
 
+def check_threads(threads: int) -> None:
+    """Refuse more threads than this machine can use: tens of thousands start one after another."""
+    cores = os.cpu_count() or 1
+    if not 1 <= threads <= MOST_THREADS_PER_CORE * cores:
+        raise SettingError(
+            f"threads is {shorten(str(threads))}; this machine has {cores} cores: give 1 to "
+            f"{MOST_THREADS_PER_CORE * cores}, or leave it out"
+        )
+
+
 def open_native(
     model: str | bytes,
     *,
@@ -172,12 +182,7 @@ def open_native(
     if provider is None:
         raise SettingError(f"device is {device!r}; choose one of {', '.join(PROVIDERS)}")
     threads = machine.threads() if threads is None else threads
-    cores = os.cpu_count() or 1
-    if not 1 <= threads <= MOST_THREADS_PER_CORE * cores:
-        raise SettingError(
-            f"threads is {shorten(str(threads))}; this machine has {cores} cores: give 1 to "
-            f"{MOST_THREADS_PER_CORE * cores}, or leave it out"
-        )
+    check_threads(threads)
     available = onnxruntime.get_available_providers()
     if provider not in available:
         raise DeviceError(_not_offered(device, available))

@@ -1,3 +1,4 @@
+import math
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from bertedge.bench.protocol import encode
 from bertedge.bench.report import Comparison, Report
 from bertedge.bench.settings import Settings
 from bertedge.bench.table import render
+from bertedge.errors import SettingError
 from bertedge.progress import Silent
 from bertedge.tasks import Task
 
@@ -443,3 +445,9 @@ def test_the_order_moves_on_every_round(engine: EngineSpec):
     logs = [log(name, 1, None, engine) for name in "abc"]
     orders = ["".join(item.spec.name for item in rotated(logs, n)) for n in range(4)]
     assert orders == ["abc", "bca", "cab", "abc"]
+
+
+@pytest.mark.parametrize("timeout_s", [0.0, -1.0, math.nan, math.inf, 1e300])
+def test_a_time_limit_that_is_none_is_refused(timeout_s: float):
+    with pytest.raises(SettingError, match="timeout is"):
+        Settings(threads=1, timeout_s=timeout_s)

@@ -1,4 +1,6 @@
+import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ pytest.importorskip("torch", reason="needs the bench extra")
 from bertedge.bench.lineup import sum_installed
 from bertedge.bench.messages import Open
 from bertedge.bench.peers import find_peers, read_peers
+from bertedge.bench.process import WorkerError, run_to_end
 from bertedge.bench.run import BenchConfig, bench
 from bertedge.bench.settings import Settings
 from bertedge.bench.statistics import Difference
@@ -82,6 +85,57 @@ def test_a_malformed_file_is_refused(tmp_path: Path, text: str, why: str):
     (tmp_path / "x.toml").write_text(text)
     with pytest.raises(SettingError, match=why):
         read_peers(tmp_path / "x.toml")
+
+
+ENGINE = '[[engine]]\nprecision = "y"\n'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"x = " + b"[" * 100_000,
+        b"x = " + b"{a=" * 50_000,
+        b"x = " + b"9" * 5000,
+        b"x = 1e999999",
+        b"\0" * 100,
+        b"\xff\xfe" + b"a" * 100,
+        b"#" * 2**21,
+        b"",
+        f'{ENGINE}name = "x"\ncommand = ["a\\u0000b"]'.encode(),
+        f'{ENGINE}name = "x\\u001b[2J"\ncommand = ["python"]'.encode(),
+        f'{ENGINE}name = "{"x" * 5000}"\ncommand = ["python"]'.encode(),
+        f'{ENGINE}name = "x"\ncommand = ["{"x" * 100_000}"]'.encode(),
+        f'{ENGINE}name = "../../x"\ncommand = ["python"]'.encode(),
+        f'{ENGINE}name = " "\ncommand = ["python"]'.encode(),
+        f'{ENGINE}name = "x"\n{"k" * 90_000} = 1\ncommand = ["python"]'.encode(),
+    ],
+)
+def test_a_hostile_file_is_one_line(tmp_path: Path, content: bytes):
+    (tmp_path / "x.toml").write_bytes(content)
+    with pytest.raises(SettingError) as error:
+        read_peers(tmp_path / "x.toml")
+    said = str(error.value)
+    assert said.isprintable() and len(said) < 300 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["FIFO.toml", "folder.toml", "gone.toml", "/dev/zero"])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, name: str):
+    os.mkfifo(tmp_path / "FIFO.toml")
+    (tmp_path / "folder.toml").mkdir()
+    with pytest.raises(SettingError):
+        read_peers(tmp_path / name)
+
+
+def test_what_a_preparation_started_ends_with_it(tmp_path: Path, survives: Callable[[int], bool]):
+    note = tmp_path / "pid"
+    script = f"sleep 600 & echo $! > {note}; wait"
+    with pytest.raises(WorkerError, match="not done within 2 s"):
+        run_to_end(["sh", "-c", script], timeout_s=2)
+    assert not survives(int(note.read_text()))
+    with pytest.raises(WorkerError, match="no such model"):
+        run_to_end(["sh", "-c", "echo no such model >&2; exit 3"], timeout_s=60)
+    with pytest.raises(WorkerError):
+        run_to_end(["/nowhere/at/all"], timeout_s=60)
 
 
 def test_a_folder_without_a_file_is_refused(tmp_path: Path):

@@ -102,3 +102,9 @@ def test_texts_are_labelled_one_by_one_and_all_at_once():
     one, many = text_workloads([("a",), ("b",)])
     assert (one.at_once, many.at_once) == (False, True)
     assert one.texts == many.texts == (("a",), ("b",))
+
+
+def test_a_batch_that_no_machine_holds_is_refused():
+    assert parse_grid("2048x512", 512)
+    with pytest.raises(SettingError, match="a batch of 51,199,488 tokens"):
+        parse_grid("99999x512", 512)

@@ -105,7 +105,10 @@ def test_a_whole_bench(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to send")
-def test_ctrl_c_prints_what_is_finished_and_exits_with_1(checkpoints: Path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_bench_prints_what_is_finished_and_leaves_no_process(
+    checkpoints: Path, number: signal.Signals
+):
     task = "text-classification"
     command = [sys.executable, "-m", "bertedge", "bench", str(TINY / task)]
     command += ["--baseline", str(checkpoints / task), *QUICK, "--rounds", "100000"]
@@ -121,7 +124,7 @@ def test_ctrl_c_prints_what_is_finished_and_exits_with_1(checkpoints: Path):
     for _ in range(3):  # let some rounds pass
         assert process.poll() is None
         time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "Traceback" not in stderr

@@ -1,6 +1,7 @@
 """What bench does with a record: none of it needs PyTorch or a measurement."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -119,6 +120,22 @@ def test_the_page_is_written_whole_and_never_over_another(tmp_path: Path):
     assert show("--report", page, "--overwrite").exit_code == 0
     assert page.read_text().endswith("</html>\n")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("flags", ["", "--json"])
+@pytest.mark.parametrize("stdout", [">/dev/full", ">&-"])
+def test_where_nothing_can_be_printed_the_files_are_written_all_the_same(
+    tmp_path: Path, stdout: str, flags: str
+):
+    """Minutes of measuring are not lost with a full disk or a closed output."""
+    kept = tmp_path / "kept.json"
+    command = f"{sys.executable} -m bertedge bench --from {RECORD} {flags} --output {kept} {stdout}"
+    ended = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("Error: standard output could not be written: ")
+    assert json.loads(kept.read_text())["schema"] == SCHEMA
 
 
 def test_a_missing_plotting_library_is_said_before_measuring(
