@@ -32,7 +32,7 @@ class BertedgeError(Exception):
     """
 
     def __init__(self, message: str = "") -> None:
-        super().__init__("\n".join(_cut(line, LONGEST) for line in message.split("\n")))
+        super().__init__("\n".join(fit(line) for line in message.split("\n")))
 
     details: tuple[str, ...] = ()
     """Lines that follow the message, where one error stands for several faults."""
@@ -98,8 +98,8 @@ def shorten(text: str, most: int = 120) -> str:
     terminal's cursor. The result has at most `most` characters.
     """
     # Cut first: the text may be a file's content. No escape is longer than ten characters.
-    text = _cut(text, 10 * most)
-    return _cut("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text), most)
+    text = fit(text, 10 * most)
+    return fit("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text), most)
 
 
 def first_line(error: BaseException | str, most: int = 120) -> str:
@@ -137,7 +137,8 @@ def _told(what: str, error: BaseException, remedy: str) -> str:
     return f"{what}: {first_line(line)}" + (f"; {remedy}" if remedy else "")
 
 
-def _cut(text: str, most: int) -> str:
+def fit(text: str, most: int = LONGEST) -> str:
+    """Cut the middle out of a text that has more than `most` characters."""
     if len(text) <= most:
         return text
     end = most // 3

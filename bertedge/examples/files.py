@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bertedge.errors import DataError
+from bertedge.errors import DataError, fit
 from bertedge.examples import (
     conll,
     guessing,
@@ -138,18 +138,17 @@ def open_examples(  # noqa: PLR0913 (what is read, and what of it)
         request = replace(request, pair=True)
     columns = settle_label_separator(settle_format(path, task, columns, trained.format), request)
     asked, columns = columns, _resolve(path, columns, request)
+    said = (
+        _say(request, columns),
+        *_left_out(path, asked, columns, request),
+        *notes(asked, columns, request),
+    )
     file = ExampleFile(
         path=path,
         task=task,
         columns=columns,
         pair=columns.pair is not None or columns.format == questions.FORMAT,
-        said="; ".join(
-            (
-                _say(request, columns),
-                *_left_out(path, asked, columns, request),
-                *notes(asked, columns, request),
-            )
-        ),
+        said=fit("; ".join(said)),
         problem_type=problem_type,
     )
     return _check(file)
@@ -170,7 +169,7 @@ def _check(file: ExampleFile) -> ExampleFile:
     report = RowReport(policy=file.columns.bad_rows, collected=True)
     collections.deque(read_all(file, report), maxlen=0)
     found = report.summary()
-    return replace(file, said=f"{file.said}; {found}", findings=found) if found else file
+    return replace(file, said=fit(f"{file.said}; {found}"), findings=found) if found else file
 
 
 def _open_folder(path: Path, columns: Columns, *, labelled: bool) -> ExampleFile:

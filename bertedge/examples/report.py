@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bertedge.columns import BadRows as BadRows  # noqa: PLC0414 (given on)
-from bertedge.errors import DataError, FaultsError
+from bertedge.errors import DataError, FaultsError, shorten
 
 LISTED = 20
 """Bad rows that are named, where there are several."""
@@ -61,5 +61,7 @@ class RowReport:
         parts = [f"{count:,} {what}" for what, count in self.notes.items()]
         if self.skipped:
             rows = "row" if self.skipped == 1 else "rows"
-            parts.append(f"{self.skipped:,} bad {rows} left out, the first: {self.first}")
+            parts.append(
+                f"{self.skipped:,} bad {rows} left out, the first: {shorten(self.first, 160)}"
+            )
         return "; ".join(parts)
