@@ -118,7 +118,14 @@ def command(  # noqa: PLR0913, PLR0917 (one a flag)
 
         outcome.show(read_report(source), wanted)
     elif bundle is not None and baseline is not None:
+        from bertedge.bundle import open_bundle
+        from bertedge.cli.console import say_next
+        from bertedge.cli.next_step import after_export
+
         outcome.show(_measure(bundle, baseline, flags), wanted)
+        if not as_json:
+            manifest = open_bundle(bundle).manifest
+            say_next(after_export(str(bundle), manifest.task, pair=manifest.pair))
 
 
 def _measure(bundle: Path, baseline: str, flags: dict[str, Any]) -> "Report":

@@ -21,7 +21,7 @@ def command(as_json: bool) -> None:
     bertedge doctor
     """
     from bertedge import records
-    from bertedge.cli.console import show, show_json
+    from bertedge.cli.console import say_next, show, show_json
     from bertedge.runtime.diagnosis import diagnose
 
     found = diagnose()
@@ -29,6 +29,8 @@ def command(as_json: bool) -> None:
         show_json(records.to_json(found))
     else:
         show(_describe(found))
+        if not found.problems:
+            say_next(f"bertedge {'finetune' if found.extras.get('train') else 'predict'} --help")
     if not found.usable:
         raise click.exceptions.Exit(1)
 
