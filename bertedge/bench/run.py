@@ -102,8 +102,6 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
             installed=sum_installed(entrants.lineup.specs),
             idle_wait=idle_wait,
         )
-        for item in setting.left_out:
-            progress.say(f"{item.name} is left out: {item.why}")
         after = After(
             labelled=inputs.labelled.texts if inputs.labelled else (),
             load=inputs.arriving,
