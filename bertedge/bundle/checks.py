@@ -24,16 +24,16 @@ PRECISIONS = ("fp32", "fp16", "int8")
 
 _LARGEST_NUMBER = 2**31 - 1
 _MOST_FILES = 64
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_LONGEST_NAME = 128
+_NOT_LETTERS = dict.fromkeys(map(ord, "_.+-"))
+_HEX = frozenset("0123456789abcdef")
 _WITHOUT_LABELS = (Task.FILL_MASK, Task.FEATURE_EXTRACTION)
 _SINGLE_TEXTS = (Task.TOKEN_CLASSIFICATION, Task.INTENT_SLOTS, Task.FEATURE_EXTRACTION)
 
 
 def check_text(text: str) -> None:
     """Raise RecordError where JSON's escapes make what no encoding can carry."""
-    if found := _SURROGATE.search(text):
+    if found := re.search("[\ud800-\udfff]", text):
         around = text[max(found.start() - 20, 0) : found.end() + 20]
         raise RecordError(f"there is a lone surrogate in {around!a}")
 
@@ -152,7 +152,7 @@ def _check_variant(variant: Variant) -> None:
         f"{where} has the precision {shorten(repr(variant.precision))}",
     )
     for names in (variant.providers, variant.disabled_optimizers):
-        known = len(names) <= _MOST_FILES and all(_PLAIN_NAME.fullmatch(name) for name in names)
+        known = len(names) <= _MOST_FILES and all(map(is_plain_name, names))
         _expect(known, f"{where} names providers or optimizers that there are none of")
     _expect(variant.golden_tolerance >= 0, f"{where} has a golden tolerance below 0")
     for file in variant.files:
@@ -162,14 +162,20 @@ def _check_variant(variant: Variant) -> None:
 def _check_file(file: File, most: int) -> None:
     _expect(0 <= file.bytes <= most, f"{shorten(repr(file.file))} has an impossible size")
     _expect(
-        _SHA256.fullmatch(file.sha256) is not None,
+        len(file.sha256) == 64 and _HEX.issuperset(file.sha256),
         f"{shorten(repr(file.file))} has a SHA-256 that is none",
     )
 
 
 def is_plain_name(name: str) -> bool:
     """Tell whether a file of this name can lie in a bundle: no path, nothing to be quoted."""
-    return _PLAIN_NAME.fullmatch(name) is not None
+    rest = name.translate(_NOT_LETTERS)
+    return (
+        0 < len(name) <= _LONGEST_NAME
+        and name.isascii()
+        and (rest.isalnum() or not rest)
+        and name[0] not in ".+-"
+    )
 
 
 def _repeated(labels: Sequence[str]) -> str | None:

@@ -5,14 +5,17 @@ of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
 
 import math
-import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from bertedge.errors import BundleError
 
-Bytes = bytes | mmap.mmap
+if TYPE_CHECKING:
+    import mmap
+
+Bytes: TypeAlias = "bytes | mmap.mmap"
 Field = tuple[int, int, int]
 Varint = tuple[int, int]
 
@@ -81,6 +84,8 @@ def check_graph(path: Path, weights: str | None) -> None:
             if size <= _READ_WHOLE:
                 _check_model(file.read(), size, location)
                 return
+            import mmap  # weights lie in a file of their own, as a rule
+
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 _check_model(data, size, location)
     except OSError as error:

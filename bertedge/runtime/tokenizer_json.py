@@ -35,10 +35,10 @@ _PARTS = ("normalizers", "pretokenizers", "processors")
 _CHARSMAP = "precompiled_charsmap"
 """A table that tokenizers follows without looking whether it leads outside."""
 _STDERR = threading.Lock()
-_ESCAPED_ASCII = re.compile(r"\\u00[2-7]")
-_REGEX = re.compile(r'"Regex"\s*:\s*("(?:[^"\\]|\\.)*")')
-_SLOW_REGEX = re.compile(r"\)[*+{]|x[1-9]|\{\d{3,}")
-_ENDLESS = re.compile(r"[*+]|\{\d*,\}")
+_ESCAPED_ASCII = r"\\u00[2-7]"
+_REGEX = r'"Regex"\s*:\s*("(?:[^"\\]|\\.)*")'
+_SLOW_REGEX = r"\)[*+{]|x[1-9]|\{\d{3,}"
+_ENDLESS = r"[*+]|\{\d*,\}"
 _MOST_ENDLESS = 3
 """Open repetitions in one alternative of a pattern; its time grows with that power of a text."""
 _UNSEEN = "\U000f1234 \u2603\u00e9"
@@ -108,7 +108,7 @@ def broken(error: Exception) -> BundleError:
 def _check_text(text: str) -> None:
     if len(text) > LONGEST_FILE:
         raise _refused(f"{len(text):,} characters, more than {LONGEST_FILE:,}")
-    if _ESCAPED_ASCII.search(text):  # a key could hide behind it
+    if "\\u00" in text and re.search(_ESCAPED_ASCII, text):  # a key could hide behind it
         try:
             text = json.dumps(json.loads(text), ensure_ascii=False)
         except (ValueError, RecursionError):
@@ -116,11 +116,15 @@ def _check_text(text: str) -> None:
     added = text.count('"single_word"')
     if added > MOST_ADDED:
         raise _refused(f"{added:,} added tokens, more than {MOST_ADDED:,}")
-    for found in _REGEX.finditer(text):
+    for found in re.finditer(_REGEX, text) if '"Regex"' in text else ():
         pattern = _unquoted(found[1])
         plain = re.sub(r"\[[^]]*\]", "c", re.sub(r"\\.", lambda each: "x" + each[0][1:], pattern))
-        endless = max(len(_ENDLESS.findall(part)) for part in plain.split("|"))
-        if len(pattern) > LONGEST_PATTERN or endless > _MOST_ENDLESS or _SLOW_REGEX.search(plain):
+        endless = max(len(re.findall(_ENDLESS, part)) for part in plain.split("|"))
+        if (
+            len(pattern) > LONGEST_PATTERN
+            or endless > _MOST_ENDLESS
+            or re.search(_SLOW_REGEX, plain)
+        ):
             raise _refused(f"the pattern {shorten(repr(pattern))}, which may take hours")
 
 
