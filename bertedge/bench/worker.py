@@ -33,7 +33,7 @@ from bertedge.bench.messages import (
     TokenWorkload,
 )
 from bertedge.bench.protocol import Answer, ProtocolError, Request, decode_request, encode
-from bertedge.errors import BertedgeError
+from bertedge.errors import LONGEST, BertedgeError, first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -212,7 +212,7 @@ def _answer(state: State, line: str) -> Answer:
     except (BertedgeError, ProtocolError) as error:
         return Failed(error=str(error))
     except Exception as error:  # whatever a library raises becomes a row of the report
-        return Failed(error=f"{type(error).__name__}: {error}".splitlines()[0])
+        return Failed(error=first_line(f"{type(error).__name__}: {error}", LONGEST))
 
 
 def _keep_stdout() -> IO[str]:

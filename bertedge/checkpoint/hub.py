@@ -104,8 +104,8 @@ def _download(name: str) -> Path:
         why = "HF_HUB_OFFLINE is set"
     except TimeoutError:
         why = f"the model hub gave no answer in {PATIENCE_S:.0f} s"
-    except (OSError, ValueError) as error:  # of requests and the hub: all of them are OSErrors
-        why = f"the model hub answered: {first_line(error, 80)}"
+    except (OSError, ValueError) as error:  # of connections and the hub: all of them are OSErrors
+        why = _why(error)
     try:
         return Path(snapshot_download(name, allow_patterns=_FILES, local_files_only=True))
     except (LocalEntryNotFoundError, OSError, ValueError):
@@ -113,6 +113,23 @@ def _download(name: str) -> Path:
             f"{shown(name)} is no directory here and is not in the hub's cache, and {why}; "
             "give a checkpoint's directory"
         ) from None
+
+
+def _why(error: Exception) -> str:
+    """Say why a model did not come, in words for someone who asked for a checkpoint."""
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    match error:
+        case GatedRepoError():
+            return "the model hub gives it to those alone who may have it (set HF_TOKEN)"
+        case RepositoryNotFoundError():
+            return "the model hub has none of that name, or a private one (set HF_TOKEN)"
+        case HfHubHTTPError() | ValueError():
+            return f"the model hub answered: {first_line(error, 80)}"
+        case OSError(errno=int()):
+            return f"it could not be stored: {error.strerror}"
+        case _:
+            return "the model hub cannot be reached"
 
 
 def _ask(question: Callable[[], T]) -> T:

