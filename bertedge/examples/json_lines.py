@@ -23,6 +23,9 @@ from bertedge.examples.tags import TagError, to_iob2
 from bertedge.examples.targets import Place, Target, of_json
 from bertedge.tasks import ProblemType, Task
 
+MOST_TAGS = 1_000_000
+"""Ids of tags are below."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
@@ -153,14 +156,16 @@ def _token_example(path: Path, line: int, item: dict[str, Any], columns: Columns
     check_text(path, line, "".join(tokens), "list of words")
     if columns.label is None:
         return TokenExample(tokens=tokens, tags=None, line=line)
-    tags = _strings(path, line, item, columns.label)
+    numbers = _ids(item.get(columns.label))
+    tags = numbers or _strings(path, line, item, columns.label)
     if len(tags) != len(tokens):
         raise DataError(
             f"{path}:{line}: {len(tokens)} words in {columns.text!r}, but {len(tags)} tags in "
             f"{columns.label!r}; give each word one tag"
         )
     try:
-        return TokenExample(tokens=tokens, tags=to_iob2(tags), line=line)
+        own = tags if numbers else to_iob2(tags)
+        return TokenExample(tokens=tokens, tags=own, line=line)
     except TagError as error:
         raise DataError(f"{path}:{line}: {error}") from None
 
@@ -190,6 +195,13 @@ def _question_example(
         answers=given,
         report=None if columns.label is None else report,
     )
+
+
+def _ids(value: object) -> tuple[str, ...]:
+    """Give tags that are all ids of names that the file does not hold, as the hub has them."""
+    ids = value if isinstance(value, list) else []
+    sound = all(isinstance(each, int) and not isinstance(each, bool) for each in ids)
+    return tuple(map(str, ids)) if sound and all(0 <= each < MOST_TAGS for each in ids) else ()
 
 
 def _strings(path: Path, line: int, item: dict[str, Any], key: str | None) -> tuple[str, ...]:

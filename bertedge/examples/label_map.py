@@ -9,6 +9,7 @@ from pathlib import Path
 from bertedge.errors import DataError
 from bertedge.examples.example import Example, TextExample, TokenExample, shorten
 from bertedge.examples.lines import LONGEST_LINE, check_file, read_document, read_lines
+from bertedge.examples.tags import looks_like_tag, to_iob2
 from bertedge.tasks import OUTSIDE
 
 
@@ -41,7 +42,10 @@ def renamed(example: Example, names: Mapping[str, str]) -> Example:
             return replace(example, labels=tuple(labels))
     if isinstance(example, TokenExample) and example.tags is not None:
         intent = None if example.intent is None else names.get(example.intent, example.intent)
-        return replace(example, tags=tuple(_tag(tag, names) for tag in example.tags), intent=intent)
+        tags = tuple(_tag(tag, names) for tag in example.tags)
+        if all(map(str.isdigit, example.tags)) and all(map(looks_like_tag, tags)):
+            tags = to_iob2(tags)  # names in place of ids may be of any scheme
+        return replace(example, tags=tags, intent=intent)
     return example
 
 

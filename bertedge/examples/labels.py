@@ -76,7 +76,8 @@ def match_labels(
     unknown = Counter({name: count for name, count in found.counts.items() if name not in known})
     if not unknown:
         return examples
-    ids = {} if examples.task.tags_words else _by_id(found.counts, unknown, labels)
+    joint = examples.task is Task.INTENT_SLOTS  # whose labels are of two kinds
+    ids = {} if joint else _by_id(found.counts, unknown, labels)
     if not ids:
         raise _unknown(found, unknown, labels, lacks)
     start = ", ".join(f"{old} is {shorten(new)}" for old, new in list(ids.items())[:3])

@@ -38,7 +38,7 @@ def settle_labels(examples: ExampleFile, rows: Survey, decision: Decision) -> tu
             labels = sorted(found - {decision.out_of_scope}, key=_by_value)
             least = 1 if decision.problem_type is ProblemType.MULTI_LABEL else 2
         case Task.TOKEN_CLASSIFICATION:
-            labels = _tags(found)
+            labels = _tags(examples, found)
         case Task.INTENT_SLOTS:
             return (*_intents(examples, found), *_slots(examples, found))
         case Task.QUESTION_ANSWERING:
@@ -124,7 +124,12 @@ def _check_answers(examples: ExampleFile) -> None:
         )
 
 
-def _tags(found: set[str]) -> list[str]:
+def _tags(examples: ExampleFile, found: set[str]) -> list[str]:
+    if ids := [tag for tag in found if tag.isdigit()]:
+        raise DataError(
+            f"{examples.path} has numbers for tags, such as {min(ids)}, whose names it does not "
+            'hold; give them with --label-map FILE: {"0": "O", "1": "B-PER", …}'
+        )
     kinds = sorted({tag[2:] for tag in found if tag != OUTSIDE})
     return [OUTSIDE, *(f"{side}-{kind}" for kind in kinds for side in "BI")]
 
@@ -142,7 +147,7 @@ def _intents(examples: ExampleFile, found: set[str]) -> list[str]:
 
 
 def _slots(examples: ExampleFile, found: set[str]) -> list[str]:
-    labels = _tags({label for label in found if not has_intents((label,))})
+    labels = _tags(examples, {label for label in found if not has_intents((label,))})
     if len(labels) < 2:
         raise DataError(
             f"{examples.path} has only the tag {OUTSIDE!r}; training needs slots, or "

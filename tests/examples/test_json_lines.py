@@ -6,7 +6,8 @@ import pytest
 
 from bertedge.errors import DataError, SettingError
 from bertedge.examples import Columns, ExampleFile, TextExample, TokenExample, open_examples
-from bertedge.tasks import Task
+from bertedge.examples.labels import check_known, with_label_map
+from bertedge.tasks import Decision, Task
 
 
 def open_texts(path: Path, columns: Columns | None = None, **needs: bool) -> ExampleFile:
@@ -171,7 +172,8 @@ def test_tags_are_optional_where_they_are_not_needed(write) -> None:
     [
         (["a", "b"], ["O"], "2 words in 'tokens', but 1 tags in 'tags'"),
         (["a"], ["PER"], "the tag 'PER' has no prefix"),
-        (["a"], [3], "'tags' holds the number 3; write the tags' names, such as B-PER"),
+        (["a", "b"], [3, "O"], "'tags' holds the number 3; write the tags' names, such as B-PER"),
+        (["a"], [-1], "'tags' holds the number -1; write the tags' names"),
         (["a"], [None], "'tags' holds null; write strings"),
         (["a"], "O", "'tags' is a string; write a list of strings"),
         ("a b", ["O", "O"], "'tokens' is a string; write a list of strings"),
@@ -185,3 +187,26 @@ def test_bad_words_and_tags_are_named(write, tokens: object, tags: object, messa
     path = write("a.jsonl", "\n".join(map(json.dumps, lines)))
     with pytest.raises(DataError, match=rf"a\.jsonl:2: {message}"):
         list(open_tokens(path))
+
+
+def test_tags_that_are_ids_take_their_names_from_a_map_or_from_the_model(write) -> None:
+    rows = [{"tokens": ["a", "b", "c"], "ner_tags": ids} for ids in ([1, 1, 0], [3, 4, 0])]
+    file = open_tokens(write("a.jsonl", "\n".join(map(json.dumps, rows))))
+    assert [example.tags for example in tokens_of(file)] == [("1", "1", "0"), ("3", "4", "0")]
+    names = {"0": "O", "1": "I-PER", "3": "B-LOC", "4": "E-LOC"}
+    mapped = with_label_map(file, names)
+    wanted = [("B-PER", "I-PER", "O"), ("B-LOC", "I-LOC", "O")]
+    assert [example.tags for example in tokens_of(mapped)] == wanted
+    labels = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+    known = check_known(file, labels, Decision())
+    assert [example.tags for example in tokens_of(known)] == [
+        ("B-PER", "B-PER", "O"),
+        ("B-LOC", "I-LOC", "O"),
+    ]
+    assert "labels are taken as the ids of the model's labels" in known.said
+    with pytest.raises(DataError, match="does not know"):
+        check_known(file, labels[:3], Decision())
+
+
+def tokens_of(file: ExampleFile) -> list[TokenExample]:
+    return [example for example in file if isinstance(example, TokenExample)]

@@ -38,3 +38,10 @@ def test_a_dev_label_that_train_lacks_is_an_error_with_its_line(tmp_path: Path) 
     examples = open_examples(write(tmp_path / "dev.jsonl", *rows), Task.TEXT_CLASSIFICATION)
     with pytest.raises(DataError, match=r"dev\.jsonl:2: the training file does not have"):
         check_labels(examples, ("x", "y"))
+
+
+def test_tags_that_are_numbers_need_their_names(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"tokens": ["a", "b"], "ner_tags": [0, 1]}\n')
+    with pytest.raises(DataError, match=r"has numbers for tags, such as 0, .*--label-map FILE"):
+        find_labels(open_examples(path, Task.TOKEN_CLASSIFICATION))
