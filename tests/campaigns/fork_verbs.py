@@ -1,0 +1,39 @@
+"""Run `bertedge` in forks of a process that has imported what takes seconds.
+
+usage: python tests/campaigns/fork_verbs.py
+
+Each line of the standard input is a JSON object: `arguments`, `environment`, `errors` (a file for
+what goes to standard error). The answers, a line each: the process id, then the exit status.
+"""
+
+import json
+import os
+import sys
+import tempfile
+
+import datasets  # noqa: F401
+import onnx  # noqa: F401
+import onnxruntime  # noqa: F401
+import optimum.exporters.onnx  # noqa: F401
+import torch  # noqa: F401
+import transformers
+
+import bertedge.export
+import bertedge.finetune.run
+import bertedge.pretrain.run
+import bertedge.runtime.predictor  # noqa: F401
+from bertedge.cli import main
+
+transformers.Trainer  # noqa: B018 (imported when it is first asked for)
+for line in sys.stdin:
+    asked = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.environ |= asked["environment"]
+        tempfile.tempdir = None
+        for number, path in ((0, os.devnull), (1, os.devnull), (2, asked["errors"])):
+            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), number)
+        main(asked["arguments"], prog_name="bertedge")
+        sys.exit(0)
+    print(child, flush=True)
+    print(os.waitpid(child, 0)[1], flush=True)
