@@ -97,7 +97,7 @@ def one_line_each() -> Iterator[None]:
             say(f"  {shorten(one_line(fault), LONGEST_MESSAGE - 2)}")
         raise click.exceptions.Exit(1) from error
     except KeyboardInterrupt:
-        end_line()
+        end_line(typed=True)
         say_error("interrupted; nothing half-written was left")
         raise click.exceptions.Exit(1) from None
 

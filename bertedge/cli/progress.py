@@ -12,8 +12,13 @@ SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_DRAWINGS = 0.1
 
 
-def end_line() -> None:
-    """Leave a bar that an error has interrupted, so that the message gets a line of its own."""
+def end_line(*, typed: bool = False) -> None:
+    """Leave a bar that an error has interrupted, so that the message gets a line of its own.
+
+    Without a bar the terminal's "^C" stands there, where Ctrl-C was `typed`.
+    """
+    if typed and not drawn and sys.stderr.isatty():
+        _write("\n")
     for each in tuple(drawn):
         each.interrupt()
 

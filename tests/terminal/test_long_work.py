@@ -155,6 +155,18 @@ def test_ctrl_c_while_labelling_leaves_nothing_half_written(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["many.csv"]
 
 
+def test_ctrl_c_before_there_is_anything_to_see(on_terminal: Run, base: Path, tmp_path: Path):
+    screen = on_terminal("export", base, "--task", "feature-extraction", "--output", tmp_path / "b")
+    screen._read()
+    time.sleep(1.0)  # it imports now
+    screen.type("\x03")
+    assert screen.wait() == 1
+    check(screen)
+    (error,) = [line for line in screen.lines if "Error: " in line]
+    assert error == "Error: interrupted; nothing half-written was left" == screen.lines[-1]
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_window_that_changes_its_size_breaks_no_line(on_terminal: Run, many: Path):
     screen = on_terminal("evaluate", TINY, "--data", many, columns=100)
     screen.wait_for(" left")
