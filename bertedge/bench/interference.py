@@ -99,7 +99,7 @@ def wait_until_idle(
     cores = os.cpu_count() or machine.cores()
     watch, began, in_a_row = Watch(), time.monotonic(), 0
     progress.say(f"waiting up to {limit_s:g} s for a quiet machine (--wait-idle)")
-    progress.start("wait", round(limit_s) or 1, "s")
+    progress.start("wait", round(limit_s) or 1, "checks")
     try:
         while in_a_row < QUIET_S and (waited := time.monotonic() - began) < limit_s:
             sleep(min(1.0, limit_s - waited))

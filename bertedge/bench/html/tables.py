@@ -5,6 +5,7 @@ from html import escape
 
 from bertedge.bench import sentences
 from bertedge.bench.html.view import MIB, View, accuracy_name, load_name
+from bertedge.bench.reliability import other_cores
 from bertedge.bench.report import EngineReport, Report, Result
 from bertedge.bench.statistics import Ratio
 from bertedge.bench.wording import number
@@ -116,6 +117,7 @@ def left_out(report: Report) -> str:
 def environment(report: Report) -> str:
     """The machine, the software, the settings."""
     where, how, what = report.environment, report.settings, report.comparison
+    taken = other_cores(report)
     cores = f"{where.cores} usable"
     if where.host_cores is not None:
         cores += f" of the machine's {where.host_cores}"
@@ -130,6 +132,7 @@ def environment(report: Report) -> str:
         ("governor", where.governor or "not readable"),
         ("memory", f"{where.memory_bytes / 2**30:.1f} GiB" if where.memory_bytes else None),
         ("load before", None if where.load is None else f"{where.load:.2f}"),
+        ("other processes", None if taken is None else f"{taken:.2f} cores during the rounds"),
         ("system", where.system),
         ("Python", where.python),
         ("versions", ", ".join(f"{name} {version}" for name, version in where.versions.items())),
