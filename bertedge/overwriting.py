@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from bertedge.errors import OutputError
+from bertedge.errors import OutputError, shorten
 
 MARKER = ".bertedge-output"
 """In each directory that we write and that is no bundle: the list of its files, as JSON."""
@@ -45,9 +45,9 @@ def check_folder_replaceable(output: Path, *, overwrite: bool) -> None:
     foreign = _foreign(output)
     if foreign is not None:
         raise OutputError(
-            f"{output} holds {foreign!r}, which is on no list of what bertedge wrote there "
-            f"({' or '.join(_LISTS)}), so --overwrite does not touch it; choose another output, "
-            "or delete it yourself"
+            f"{output} holds {shorten(repr(foreign), 80)}, which is on no list of what bertedge "
+            f"wrote there ({' or '.join(_LISTS)}), so --overwrite does not touch it; choose "
+            "another output, or delete it yourself"
         )
 
 

@@ -133,6 +133,8 @@ def publish(folder: Path, output: Path, *, overwrite: bool) -> None:
 
 def sync(path: Path) -> None:
     """Wait until a file's bytes, or a directory's names, are on the disk."""
+    if sys.platform == "win32" and path.is_dir():  # which it does not open
+        return
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)
@@ -223,6 +225,8 @@ def replace_folder(folder: Path, output: Path) -> None:
 
 def _exchange(one: Path, other: Path) -> bool:
     """Let two directories swap names in one call; False where the system cannot."""
+    if sys.platform == "win32":
+        return False
     names = os.fsencode(one), os.fsencode(other)
     library = ctypes.CDLL(None)
     here, swap = -100, 2  # AT_FDCWD; RENAME_EXCHANGE, and macOS's RENAME_SWAP

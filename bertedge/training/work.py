@@ -131,9 +131,9 @@ def _prepare(work: Work, settings: Mapping[str, object], progress: Progress) -> 
     if work.resume and before is not None:
         _compare(before, settings)
         return
-    if work.resume:
+    if work.resume and work.folder.exists():
         progress.say(f"no interrupted run of {work.output} is left; starting from the beginning")
-    elif _states(work.folder) and not work.overwrite:
+    elif not work.resume and _states(work.folder) and not work.overwrite:
         raise OutputError(
             f"an interrupted run of {work.output} is in {work.folder}; continue it with --resume, "
             "or start again with --overwrite"
