@@ -113,5 +113,8 @@ def _number(place: Place, text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise place.error(f"the label {shorten(text)} is no finite number, which regression needs")
+        hint = "; decimals follow a point, not a comma" if "," in text else ""
+        raise place.error(
+            f"the label {shorten(text)} is no finite number, which regression needs{hint}"
+        )
     return value

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from bertedge.errors import SettingError
-from bertedge.examples import formats, guessing, questions, workbook
+from bertedge.examples import formats, guessing, label_text, questions, workbook
 from bertedge.examples.conll import DOCUMENT_MARK
-from bertedge.examples.lines import LONGEST_DOCUMENT, check_file, read_lines
+from bertedge.examples.lines import LONGEST_DOCUMENT, check_encoding, check_file, read_lines
 from bertedge.examples.tags import looks_like_tag
 from bertedge.tasks import Task
 
@@ -21,7 +21,7 @@ _SPANS = ("entities", "spans", "annotations")
 """Keys of the character spans that annotation tools export."""
 
 
-def guess_task(path: Path, told: str | None = None) -> Task:
+def guess_task(path: Path, told: str | None = None, encoding: str | None = None) -> Task:
     """Tell the task by a file's format (`told`, else by its extension) and its first rows.
 
     Tables hold texts with labels, CoNLL columns words with tags; JSON shows it by its keys.
@@ -30,18 +30,19 @@ def guess_task(path: Path, told: str | None = None) -> Task:
     if path.is_dir():
         return Task.INTENT_SLOTS
     check_file(path)
+    encoding = None if encoding is None else check_encoding(encoding)
     name = told or formats.format_of(path)
     task: Task | None = None
     if name == "conll":
         task = Task.TOKEN_CLASSIFICATION
     elif name == questions.FORMAT:
         task = Task.QUESTION_ANSWERING
-    elif name in ("csv", workbook.FORMAT):
+    elif name in ("csv", workbook.FORMAT, label_text.FORMAT):
         task = Task.TEXT_CLASSIFICATION
     elif name == "tsv":
-        task = _of_lines(path)
+        task = _of_lines(path, encoding)
     elif name == "jsonl":
-        task = _of_json(path)
+        task = _of_json(path, encoding)
     if task is None:
         raise SettingError(
             f"--task is missing, and {path} does not show it; choose one of text-classification, "
@@ -50,9 +51,9 @@ def guess_task(path: Path, told: str | None = None) -> Task:
     return task
 
 
-def _of_lines(path: Path) -> Task | None:
+def _of_lines(path: Path, encoding: str | None) -> Task | None:
     """Tell words with tags, an empty line between sentences, from a text and a label a line."""
-    lines = [text.rstrip("\r\n") for _, text in itertools.islice(read_lines(path), _HEAD)]
+    lines = [text.rstrip("\r\n") for _, text in itertools.islice(read_lines(path, encoding), _HEAD)]
     words = [line.split() for line in lines if line.strip() and not _is_mark(line)]
     edges = (0, -1)
     tagged = any(
@@ -64,17 +65,18 @@ def _of_lines(path: Path) -> Task | None:
     if tagged:
         return Task.TOKEN_CLASSIFICATION
     parted = all(any(mark in line for mark in "\t,;|") for line in lines if line.strip())
-    return Task.TEXT_CLASSIFICATION if words and parted else None
+    shown = words and (parted or label_text.looks_like(path, encoding))
+    return Task.TEXT_CLASSIFICATION if shown else None
 
 
 def _is_mark(line: str) -> bool:
     return line.startswith(DOCUMENT_MARK)
 
 
-def _of_json(path: Path) -> Task | None:
-    if _QUESTIONS.search(_head(path)):
+def _of_json(path: Path, encoding: str | None) -> Task | None:
+    if _QUESTIONS.search(_head(path, encoding)):
         return Task.QUESTION_ANSWERING
-    item = _first_object(path)
+    item = _first_object(path, encoding)
     if item is None:
         return None
     names = tuple(item)
@@ -93,9 +95,9 @@ def _of_json(path: Path) -> Task | None:
     return Task.TEXT_CLASSIFICATION if texts and labels else None
 
 
-def _first_object(path: Path) -> dict[str, object] | None:
+def _first_object(path: Path, encoding: str | None) -> dict[str, object] | None:
     """Give the first object of JSON lines, or of a list; None where the head has no whole one."""
-    begun = _head(path).removeprefix("[").lstrip()
+    begun = _head(path, encoding).removeprefix("[").lstrip()
     for end in itertools.islice(re.finditer("}", begun), _HEAD):
         try:
             found = json.loads(begun[: end.end()])
@@ -105,9 +107,9 @@ def _first_object(path: Path) -> dict[str, object] | None:
     return None
 
 
-def _head(path: Path) -> str:
+def _head(path: Path, encoding: str | None) -> str:
     text = ""
-    for _, line in read_lines(path, longest=LONGEST_DOCUMENT):
+    for _, line in read_lines(path, encoding, longest=LONGEST_DOCUMENT):
         text += line[:_CHARACTERS]
         if len(text) >= _CHARACTERS:
             break

@@ -138,7 +138,12 @@ def read_recipe(
     train, told = table.get("train"), table.get("format")
     if table.get("task") is None and isinstance(train, str):
         check_given(Recipe, path, {**table, "task": None}, _LIMITS)
-        task = guess_task(Path(train), told if isinstance(told, str) else None)
+        encoding = table.get("encoding")
+        task = guess_task(
+            Path(train),
+            told if isinstance(told, str) else None,
+            encoding if isinstance(encoding, str) else None,
+        )
         (progress or Silent()).say(f"task {task.value}, as {Path(train).name} shows (--task)")
         flags = {**flags, "task": task.value}
     recipe = read(Recipe, path, flags, _LIMITS)

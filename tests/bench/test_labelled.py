@@ -27,6 +27,19 @@ def test_texts_are_scored_by_their_labels(tmp_path: Path, bundle: Path):
         draw_labelled(data, task, Columns(), ("lights", "heating"), count=10, seed=0)
 
 
+@pytest.mark.parametrize(
+    ("rows", "names"),
+    [("a,1\nb,0\n", {}), ("a,loud\nb,LIGHT\n", {"loud": "music", "LIGHT": "lights"})],
+)
+def test_labels_are_matched_by_id_or_by_a_map(tmp_path: Path, rows: str, names: dict[str, str]):
+    data = tmp_path / "data.csv"
+    data.write_text(f"text,label\n{rows}")
+    task = Task.TEXT_CLASSIFICATION
+    labels = ("lights", "music")
+    drawn = draw_labelled(data, task, Columns(), labels, count=9, seed=0, label_map=names)
+    assert [each.names for each in drawn.examples] == [("music",), ("lights",)]
+
+
 def test_unlabelled_data_is_refused(tmp_path: Path):
     data = tmp_path / "data.csv"
     data.write_text("text\na\n")

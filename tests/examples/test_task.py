@@ -30,6 +30,8 @@ CLEAR = [
     ("a.csv.gz", "text;label\na;x\n", Task.TEXT_CLASSIFICATION),
     ("a.tsv", "a\tx\nb\ty\n", Task.TEXT_CLASSIFICATION),
     ("a.txt", "x\ta text\ny\tanother\n", Task.TEXT_CLASSIFICATION),
+    ("a.txt", "__label__x a text\n__label__y another\n", Task.TEXT_CLASSIFICATION),
+    ("a.txt", "1 a good text\n0 a bad one\n" * 9, Task.TEXT_CLASSIFICATION),
     ("a.xlsx", "anything", Task.TEXT_CLASSIFICATION),
     ("a.conll", "a O\n", Task.TOKEN_CLASSIFICATION),
     ("a.bio", "O\ta\n", Task.TOKEN_CLASSIFICATION),
@@ -67,6 +69,9 @@ def test_a_folder_is_for_intents_and_a_format_can_be_told(write, tmp_path: Path)
     assert guess_task(tmp_path) is Task.INTENT_SLOTS
     path = write("a.dat", "a O\n")
     assert guess_task(path, "conll") is Task.TOKEN_CLASSIFICATION
+    assert guess_task(path, "label-text") is Task.TEXT_CLASSIFICATION
+    path = write("a.txt", "größe\tx\n".encode("cp1252"))
+    assert guess_task(path, encoding="cp1252") is Task.TEXT_CLASSIFICATION
 
 
 @pytest.mark.parametrize(
