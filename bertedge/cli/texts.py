@@ -13,6 +13,7 @@ from bertedge.examples import (
     Columns,
     TokenExample,
     guessing,
+    label_text,
     open_examples,
     separators,
     workbook,
@@ -91,6 +92,11 @@ def read_texts(
     else:
         check_file(path)
         source = _Source(name=str(path), lines=read_lines(path, encoding), pair=pair)
+    like = kind == "lines" and columns.format is None and path not in STANDARD_INPUT and not pair
+    like = like and trained is not None and trained.format == label_text.FORMAT
+    if like and label_text.looks_like(path, encoding):
+        # The label is no part of the text, where lines are like those of the training.
+        kind, columns = label_text.FORMAT, replace(columns, format=label_text.FORMAT)
     if kind == "lines":
         return _lines(source)
     if kind == "jsonl" and (path in STANDARD_INPUT or not _starts_with_object(path, encoding)):

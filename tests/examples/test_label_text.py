@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from bertedge.cli.texts import read_texts
 from bertedge.errors import DataError, SettingError
 from bertedge.examples import Columns, ExampleFile, TextExample, open_examples
+from bertedge.progress import Silent
 from bertedge.tasks import ProblemType, Task
 
 MULTI = ProblemType.MULTI_LABEL
@@ -98,3 +100,13 @@ def test_words_are_not_read_from_such_lines(write) -> None:
         open_examples(
             write("a.txt", "1 a\n"), Task.TOKEN_CLASSIFICATION, Columns(format="label-text")
         )
+
+
+def test_a_model_trained_on_such_lines_is_given_their_texts_alone(write) -> None:
+    path = write("a.txt", "1 a good film\n0 a bad film\n")
+    for format_, texts in (
+        ("label-text", ["a good film", "a bad film"]),
+        (None, ["1 a good film", "0 a bad film"]),
+    ):
+        trained = Columns(format=format_)
+        assert list(read_texts(path, Columns(), Silent(), pair=False, trained=trained)) == texts
