@@ -8,7 +8,7 @@ import pytest
 from bertedge.errors import BundleError, DeviceError, SettingError
 from bertedge.runtime import probe
 from bertedge.runtime.batching import Batch
-from bertedge.runtime.session import Session, infer
+from bertedge.runtime.session import Session, infer, open_native
 from bertedge.runtime.tokenization import Tokenizer
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -121,3 +121,61 @@ def test_a_missing_onnxruntime_names_the_extra(text_bundle: Path) -> None:
 def test_int8_products_are_tried_out() -> None:
     probe.runs_on("cpu")
     assert probe.int8_is_exact() in (True, False)
+
+
+def graph_of(operator: str, *more: object, kind: int = 1, **attributes: object) -> bytes:
+    """Give a graph that makes logits of `input_ids` by one operator, with constants if it wants."""
+    onnx = pytest.importorskip("onnx")
+    helper = onnx.helper
+    constants = [onnx.numpy_helper.from_array(np.array(c), f"c{i}") for i, c in enumerate(more)]
+    nodes = [
+        helper.make_node("Cast", ["input_ids"], ["values"], to=kind),
+        helper.make_node(operator, ["values", *(c.name for c in constants)], ["y"], **attributes),
+    ]
+    inputs = [helper.make_tensor_value_info("input_ids", onnx.TensorProto.INT64, ["b", "s"])]
+    outputs = [helper.make_tensor_value_info("y", kind, None)]
+    graph = helper.make_graph(nodes, "odd", inputs, outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("operator", "constants", "shape"),
+    [
+        ("ReduceSum", ([0, 1],), r"\(1, 1\) for a batch of 3x4"),
+        ("Flatten", (), r"\(1, 12\)"),
+        ("Reshape", ([-1],), r"\(12,\)"),
+        ("Unsqueeze", ([0, 1],), r"\(1, 1, 3, 4\)"),
+        ("Transpose", (), r"\(4, 3\)"),
+    ],
+)
+def test_logits_of_another_shape_are_a_clear_error(
+    operator: str, constants: tuple[object, ...], shape: str
+) -> None:
+    attributes = {"axis": 0} if operator == "Flatten" else {}
+    content = graph_of(operator, *constants, **attributes)
+    session = Session(open_native(content, device="cpu", threads=1), "odd.onnx")
+    with pytest.raises(BundleError, match=rf"odd\.onnx gives logits {shape}"):
+        session.logits(batch(3, 4))
+
+
+def test_as_many_logits_come_for_every_batch() -> None:
+    session = Session(open_native(graph_of("Identity"), device="cpu", threads=1), "odd.onnx")
+    assert session.logits(batch(1, 4)).shape == (1, 4)
+    with pytest.raises(BundleError, match=r"gives logits \(1, 5\) for a batch of 1x5"):
+        session.logits(batch(1, 5))
+
+
+def test_what_gives_no_floats_is_no_classifier() -> None:
+    native = open_native(graph_of("Identity", kind=9), device="cpu", threads=1)
+    with pytest.raises(BundleError, match=r"gives tensor\(bool\), not logits"):
+        Session(native, "odd.onnx")
+
+
+def test_onnxruntime_prints_nothing_where_it_fails(capfd: pytest.CaptureFixture[str]) -> None:
+    for content in (b"", b"no graph", graph_of("Nonsense"), graph_of("Reshape", [7, 7])):
+        with pytest.raises(BundleError) as caught:
+            session = Session(open_native(content, device="cpu", threads=1), "odd.onnx")
+            session.logits(batch(3, 4))
+        assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
