@@ -86,10 +86,10 @@ drawn: list[Drawn] = []
 
 
 def say(line: str) -> None:
-    """Print one line on stderr, above the bar where there is one."""
+    """Print one line of bounded length on stderr, above the bar where there is one."""
     for each in drawn:
         each.erase()
-    click.echo(one_line(line), err=True, color=wants_colour())
+    click.echo(shorten(one_line(line), LONGEST_MESSAGE), err=True, color=wants_colour())
     for each in drawn:
         each.draw()
 
