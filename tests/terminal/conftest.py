@@ -85,6 +85,11 @@ class Screen:
     def text(self) -> str:
         return "\n".join(self.lines)
 
+    @property
+    def joined(self) -> str:
+        """The text without its spaces, for what may be broken over lines anywhere."""
+        return "".join("".join(self.lines).split())
+
     def colour_of(self, text: str) -> str:
         """Give the colour of the first character of a text on the screen."""
         for y, line in enumerate(self._emulator.display):

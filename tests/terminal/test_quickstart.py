@@ -77,5 +77,5 @@ def test_it_ends_well_and_reads_well(
     told = re.findall(r"^next: bertedge (\w+)", screen.text, re.MULTILINE)
     assert told == ["export", "predict", "predict", "predict"]
     assert not re.search(r"^[\w ]+  \[#*-*\]  ", screen.text, re.MULTILINE)
-    assert '"text": "make it a bit warmer in here"' in "".join(screen.lines)
+    assert '"text":"makeitabitwarmerinhere"' in screen.joined
     assert '$ bertedge predict bundles/home-intents "turn the hall lights off"' in screen.text

@@ -59,7 +59,7 @@ def test_evaluate(run_on_terminal: Run, terminal: dict[str, Any], data: Path):
     assert "accuracy " in text and "macro average" in text and "rows/s" in text
     if terminal["name"] == "usual":
         assert "2,048/3,000 rows" in screen.sent.decode()
-        assert screen.lines[-1] == f'next: bertedge predict {TINY} "a text"'
+        assert screen.joined.endswith(f'next:bertedgepredict{TINY}"atext"')
 
 
 def test_predict_of_a_file(run_on_terminal: Run, terminal: dict[str, Any], data: Path):
