@@ -69,3 +69,26 @@ def test_linux_names_the_cpu_and_its_flags() -> None:
 def test_memory_is_positive_where_it_is_known() -> None:
     found = machine.memory_bytes()
     assert found is None or found > 2**20
+
+
+@pytest.mark.parametrize(
+    ("lines", "files", "limit"),
+    [
+        ("0::/a/b\n", {"a/memory.max": "1048576", "a/b/memory.max": "max"}, 2**20),
+        ("0::/\n", {"memory.max": "2097152"}, 2**21),
+        ("5:memory:/a\n", {"memory/a/memory.limit_in_bytes": "4096"}, 4096),
+        ("5:memory:/a\n", {"memory/a/memory.limit_in_bytes": "9223372036854771712"}, None),
+        ("5:cpu:/a\n", {"memory/a/memory.limit_in_bytes": "4096"}, None),
+        ("", {}, None),
+    ],
+)
+def test_the_memory_limit_is_that_of_the_tightest_group(
+    lines: str, files: dict[str, str], limit: int | None, tmp_path: Path
+) -> None:
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc" / "self" / "cgroup").write_text(lines)
+    for name, text in files.items():
+        path = tmp_path / "groups" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    assert machine.cgroup_memory(tmp_path / "proc", tmp_path / "groups") == limit
