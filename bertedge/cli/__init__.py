@@ -1,5 +1,6 @@
 """The command line: one file a verb; each imports its work when it is called."""
 
+import atexit
 import contextlib
 import difflib
 import errno
@@ -117,6 +118,14 @@ def terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        atexit.unregister(_ignore_signals)
+        atexit.register(_ignore_signals)  # the last one registered is the first to run
+
+
+def _ignore_signals() -> None:
+    """Let Python end in peace: all is done, and what it prints of an interrupt is a traceback."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -6,6 +6,7 @@ Each line of the standard input is a JSON object: `arguments`, `environment`, `e
 what goes to standard error). The answers, a line each: the process id, then the exit status.
 """
 
+import atexit
 import json
 import os
 import sys
@@ -33,7 +34,13 @@ for line in sys.stdin:
         tempfile.tempdir = None
         for number, path in ((0, os.devnull), (1, os.devnull), (2, asked["errors"])):
             os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), number)
-        main(asked["arguments"], prog_name="bertedge")
-        sys.exit(0)
+        code: object = 1
+        try:
+            main(asked["arguments"], prog_name="bertedge")
+        except SystemExit as error:
+            code = error.code
+        # Taking apart all that was imported would be half of the time, and of the kills.
+        atexit._run_exitfuncs()
+        os._exit(code if isinstance(code, int) else 0)
     print(child, flush=True)
     print(os.waitpid(child, 0)[1], flush=True)

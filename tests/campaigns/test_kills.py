@@ -210,7 +210,7 @@ def test_kills_leave_an_output_absent_or_whole_and_nothing_else(lab: Lab) -> Non
         code, errors = lab.forks.wait()
         tally[sent.name] = tally.get(sent.name, 0) + (code != 0)
         killed = sent == signal.SIGKILL and code == -sent
-        # A signal that comes after the work, while Python ends, is answered by Python.
+        # Before and after our own code, a signal is answered by Python.
         assert code in {0, 1, -sent}, f"{case}: {code} {errors}"
         assert "Traceback" not in errors and "Exception ignored" not in errors, f"{case}: {errors}"
         assert len((errors.splitlines() or [""])[-1]) <= 300, case
