@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -301,4 +300,4 @@ def test_bad_questions_are_left_out_where_that_is_wanted(tmp_path: Path) -> None
     assert "question q1: 'question' must be a string" in caught.value.details[0]
     file = ask(path, columns=Columns(bad_rows=BadRows.SKIP))
     assert len(list(file)) == 2
-    assert re.search("; 3 bad rows left out, the first: .*'question' must be a string", file.said)
+    assert "; 3 bad rows left out, the first: " in file.said
