@@ -9,23 +9,27 @@ CHECKPOINTS holds the folders that benchmarks/finetune_bars.py leaves, one a set
 with `--quantization-aware` as SET-aware. `label` needs no quiet machine: it leaves the graphs in
 WORK, one folder a set, tells which recipe `export --quantize` takes by the dev file, and reports
 every recipe on the test file. `batches` counts the test texts whose answer changes between one by
-one and batches of several token budgets, with the recipe that is taken by default and with the one
-that `--batch-effects allow` takes; it needs no quiet machine either. `choose` repeats the choice on
-the recorded figures. `time` compares the graphs that it left of one set (the recipes are
-alike in all of them): one process an engine, taking turns, medians of rounds, ratios to plain
-dynamic int8. All write benchmarks/int8.json.
+one and batches of several token budgets, with the recipe that is taken by default, with the one
+that `--batch-effects allow` takes and with plain `dynamic`; it needs no quiet machine either.
+`choose` repeats the choice on the recorded figures. `time` compares the graphs that `label` left of
+one set (the recipes are alike in all of them): one process an engine, taking turns, medians of
+rounds, ratios to plain dynamic int8. All write benchmarks/int8.json.
 """
 
+import dataclasses
+import itertools
 import json
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from bertedge.export import BatchEffects
+from bertedge.export.config import INDEPENDENT_RECIPES, RECIPES
 
 HERE = Path(__file__).parent
 RESULT = HERE / "int8.json"
@@ -33,9 +37,11 @@ NAMES = ("sst2", "banking77", "mrpc", "conll2003_en")
 GRID = ((1, 16), (1, 128), (8, 128))
 ROUNDS = 9
 TURN_S = 0.3
-FP32 = "fp32"
+FP32, DYNAMIC = "fp32", "dynamic"
 CHOSEN, ALLOWED = "chosen", "chosen, batch effects allowed"
-TOKEN_BUDGETS = (128, 256, 512, 2048)
+TOKEN_BUDGETS = (128, 512, 2048)
+MOST_TEXTS = 500
+"""Of a test file, that `batches` answers."""
 
 
 def label_set(name: str, folder: Path, shared: Path, work: Path) -> dict:
@@ -54,7 +60,7 @@ def label_set(name: str, folder: Path, shared: Path, work: Path) -> dict:
         split: open_examples(found[split], checkpoint.task, columns, pair=checkpoint.pair)
         for split in ("dev", "test")
     }
-    graphs = make_graphs(checkpoint, files["dev"], work)
+    graphs = make_graphs(checkpoint, files["dev"], work, RECIPES)
     batches = parity_batches(checkpoint, files["dev"], pair=checkpoint.pair)
     recipes: dict[str, dict] = {
         recipe: {"moves": move(graphs[recipe].open(), batches)} for recipe in graphs
@@ -81,58 +87,62 @@ def choose_both(row: dict) -> dict[str, str]:
     }
 
 
-def count_changes(name: str, folder: Path, shared: Path, work: Path, recipe: str) -> dict:
-    """Count the test texts whose answer is another one in batches than alone."""
+def count_changes(
+    name: str, folder: Path, shared: Path, work: Path, recipes: Sequence[str]
+) -> dict:
+    """Count the test texts whose answer is another one in batches than alone, by recipe."""
     from data_sets import SETS, find_files
 
-    import bertedge
     from bertedge import evaluation
     from bertedge.checkpoint import open_checkpoint
     from bertedge.examples import Columns, open_examples
 
-    bundle = work / f"{name}-{recipe}"
-    if not bundle.exists():
-        command = [sys.executable, "-m", "bertedge", "export", folder, f"--output={bundle}"]
-        flags = ["--quantize", f"--recipe-int8={recipe}", "--max-drop=100", "--min-agreement=0"]
-        subprocess.run([*command, *flags], check=True, stdout=sys.stderr)
     checkpoint = open_checkpoint(str(folder))
-    data = SETS[name]
-    test = find_files(data, shared, work / name)["test"]
-    examples = open_examples(test, checkpoint.task, Columns(**data.columns), pair=checkpoint.pair)
-    predictor = bertedge.load(bundle, device="cpu")
-    found = {
-        budget: evaluation.run(
-            evaluation.Labeller(
-                engine=predictor.engine,
-                tokenizer=predictor.tokenizer,
-                task=predictor.manifest.task,
-                labels=predictor.manifest.labels,
-                pad_token_id=predictor.manifest.pad_token_id,
-                decision=predictor.manifest.decision,
-                token_budget=budget,
-            ),
-            examples,
+    found = find_files(SETS[name], shared, work)
+    dev, test = (
+        open_examples(
+            found[split], checkpoint.task, Columns(**SETS[name].columns), pair=checkpoint.pair
         )
-        for budget in (1, *TOKEN_BUDGETS)
-    }
-    alone = found[1].answers
-    changed = {
-        str(budget): [
-            not np.array_equal(*pair) for pair in zip(alone, found[budget].answers, strict=True)
-        ]
-        for budget in TOKEN_BUDGETS
-    }
-    return {
-        "recipe": recipe,
-        "texts": found[1].rows,
-        "changed": {budget: sum(each) for budget, each in changed.items()},
-        "changed_in_any": int(np.any(list(changed.values()), axis=0).sum()),
-        "metric_alone": round(found[1].scores.value, 5),
-    }
+        for split in ("dev", "test")
+    )
+    texts = list(itertools.islice(test, MOST_TEXTS))
+    graphs = make_graphs(checkpoint, dev, work, recipes)
+
+    def answer(recipe: str, budget: int) -> list[np.ndarray]:
+        engine = graphs[recipe].open()
+        labeller = evaluation.Labeller.of(checkpoint, checkpoint.tokenizer_json, engine)
+        labeller = dataclasses.replace(labeller, token_budget=budget)
+        return evaluation.predict_each(labeller, texts, test.path)
+
+    exact = answer(FP32, 1)
+    rows = {}
+    for recipe in recipes:
+        alone = answer(recipe, 1)
+        changed = {budget: differ(alone, answer(recipe, budget)) for budget in TOKEN_BUDGETS}
+        rows[recipe] = {
+            "texts": len(texts),
+            "trained_epochs": epochs_of(folder),
+            "changed": {str(budget): int(each.sum()) for budget, each in changed.items()},
+            "changed_in_any": int(np.any(list(changed.values()), axis=0).sum()),
+            "differ_from_fp32": int(differ(exact, alone).sum()),
+        }
+        print(name, recipe, rows[recipe], flush=True)
+    return rows
 
 
-def make_graphs(checkpoint, examples, work: Path):
-    """Make what every recipe ships in `work`, the float graph first."""
+def epochs_of(folder: Path) -> float:
+    """Return how long a checkpoint was trained, which may be one that its run saved on the way."""
+    name = "training.json" if (folder / "training.json").exists() else "trainer_state.json"
+    record = json.loads((folder / name).read_text())
+    return float(record["epochs" if "epochs" in record else "epoch"])
+
+
+def differ(one: list[np.ndarray], other: list[np.ndarray]) -> np.ndarray:
+    return np.array([not np.array_equal(*pair) for pair in zip(one, other, strict=True)])
+
+
+def make_graphs(checkpoint, examples, work: Path, recipes: Sequence[str]):
+    """Make what recipes ship in `work`, the float graph first."""
     import onnx
 
     from bertedge.checkpoint import load_model
@@ -142,7 +152,7 @@ def make_graphs(checkpoint, examples, work: Path):
     from bertedge.export.fuse import fuse, infer_shapes
     from bertedge.export.graph import export_graph
     from bertedge.export.passes import run_passes
-    from bertedge.export.recipes import RECIPES, Workshop
+    from bertedge.export.recipes import Workshop
     from bertedge.export.target import this_machine
 
     fused = work / FP32
@@ -161,7 +171,7 @@ def make_graphs(checkpoint, examples, work: Path):
         this_machine(),
         work,
     )
-    return {name: shop.make(name).shipped for name in (FP32, *RECIPES)}
+    return {name: shop.make(name).shipped for name in (FP32, *recipes)}
 
 
 def move(engine, batches) -> float:
@@ -184,9 +194,12 @@ def compare(labelling, logits, exact_labelling, exact_logits) -> dict[str, float
     from bertedge import evaluation
     from bertedge.export.accuracy import rms
 
+    same = evaluation.compare_answers(exact_labelling, labelling)
     return {
         "metric": round(labelling.scores.value, 5),
-        "agreement": round(evaluation.agreement(exact_labelling, labelling), 5),
+        "agreement": round(same.value, 5),
+        "texts_agree": None if same.texts is None else round(same.texts, 5),
+        "words_agree": None if same.words is None else round(same.words, 5),
         "labels": len(labelling.predicted),
         "rms": round(rms(exact_logits, logits), 5),
     }
@@ -198,7 +211,6 @@ def choose_from(recipes: dict[str, dict], rows: int, effects: BatchEffects) -> s
     from bertedge.export import ExportConfig
     from bertedge.export.batch_effect import TOLERANCE
     from bertedge.export.bounds import agrees
-    from bertedge.export.config import INDEPENDENT_RECIPES
     from bertedge.export.ladder import plan, search
 
     config = ExportConfig(checkpoint="", output=Path(), quantize=True, batch_effects=effects)
@@ -323,12 +335,10 @@ def main(what: str, *arguments: str) -> None:
         record = read()
         rows = record["aware" if name.endswith("-aware") else "sets"]
         if what == "batches":
-            taken = {which: rows[name][which] for which in (CHOSEN, ALLOWED)}
-            rows[name]["batches"] = {
-                which: count_changes(name, checkpoints / name, shared, work, recipe)
-                for which, recipe in taken.items()
-            }
-            print(name, rows[name]["batches"], flush=True)
+            recipes = sorted({rows[name][CHOSEN], rows[name][ALLOWED], DYNAMIC})
+            rows[name]["batches"] = count_changes(
+                name, checkpoints / name, shared, work / f"{name}-batches", recipes
+            )
         else:
             rows[name] = label_set(name, checkpoints / name, shared, work / name)
         write(record | summaries(record) | provenance(__file__, "onnxruntime", "optimum-onnx"))

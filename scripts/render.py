@@ -431,7 +431,25 @@ def int8(record: dict[str, Any]) -> str:
             ]
         )
     head = ["recipe", *sets, "labels agree, mean", "points", "batch matters", "time, worst shape"]
-    return table(head, rows) + "\n\n" + provenance(record)
+    return table(head, rows) + "\n\n" + batches(sets) + provenance(record)
+
+
+def batches(sets: dict[str, Any]) -> str:
+    """Say of how many texts the answer changes with the batch, by recipe."""
+    counted = {name: row["batches"] for name, row in sets.items() if "batches" in row}
+    if not counted:
+        return ""
+    each = []
+    for name, recipes in counted.items():
+        texts = next(iter(recipes.values()))["texts"]
+        changed = ", ".join(
+            f"{found['changed_in_any']} with `{recipe}`" for recipe, found in recipes.items()
+        )
+        each.append(f"{name} ({texts:,} texts): {changed}")
+    return (
+        "Test texts whose answer is another one in batches of 128, 512 or 2,048 tokens than "
+        f"alone: {'; '.join(each)}.\n\n"
+    )
 
 
 REGIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {

@@ -101,7 +101,13 @@ def golden_difference(folder: Path, *, saturating: bool) -> float:
 
 
 def quantized(checkpoint: Path, folder: Path, target: Target) -> Path:
-    config = ExportConfig(checkpoint=str(checkpoint), output=folder, quantize=True, target=target)
+    config = ExportConfig(
+        checkpoint=str(checkpoint),
+        output=folder,
+        quantize=True,
+        recipe="dynamic",
+        target=target,
+    )
     export(config)
     return folder
 

@@ -72,9 +72,10 @@ def test_more_than_the_tolerance_is_refused_with_both_figures() -> None:
 
 
 @pytest.mark.parametrize("labelled", [False, True])
-def test_a_logit_that_is_no_number_never_passes(labelled: bool) -> None:
-    broken = Fixed(np.array([[0, 4], [1, np.nan]]))
-    with pytest.raises(VerificationError, match="nan"):
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_logit_that_is_not_finite_never_passes(value: float, labelled: bool) -> None:
+    broken = Fixed(np.array([[0, 4], [1, value]]))
+    with pytest.raises(VerificationError, match=r"by (nan|inf) of the spread"):
         check_parity("x", probe([[0, 4], [1, 0]]), broken, int8_bound(labelled=labelled))
 
 
