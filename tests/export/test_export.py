@@ -323,7 +323,7 @@ def test_a_missing_library_names_the_extra() -> None:
     program = (
         "import sys; sys.modules['onnx'] = None\n"
         "from bertedge.errors import MissingExtraError\n"
-        "try:\n    import bertedge.export\n"
+        "try:\n    from bertedge.export import export\n"
         "except MissingExtraError as error:\n    print(error)"
     )
     done = subprocess.run(
