@@ -111,7 +111,15 @@ def command(  # noqa: PLR0913, PLR0917 (one a flag)
         page=page,
         compare=compare,
         gate=gate,
-        inputs=(bundle, baseline, source, compare, flags["data"], *flags["peers"]),
+        inputs=(
+            bundle,
+            baseline,
+            source,
+            compare,
+            flags["data"],
+            flags["label_map"],
+            *flags["peers"],
+        ),
     )
     if source is not None:
         from bertedge.bench.reading import read_report

@@ -120,9 +120,8 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
         opset=flags["opset"],
         overwrite=flags["overwrite"],
     )
-    check_folder(
-        output, overwrite=config.overwrite, inputs=(checkpoint, config.eval_data, config.trim_vocab)
-    )
+    inputs = (checkpoint, config.eval_data, config.trim_vocab, flags["label_map"])
+    check_folder(output, overwrite=config.overwrite, inputs=inputs)
     if config.eval_data is not None:
         check_labelled(config.eval_data, config.columns, checkpoint, config.task, config.label_map)
     if config.trim_vocab is not None:

@@ -83,7 +83,7 @@ def command(
     progress = Terminal()
     settings = read_recipe(recipe, plain, progress)
     check_apart(settings.output, (recipe,))
-    sources = (settings.train, settings.dev, settings.model, settings.teacher)
+    sources = (settings.train, settings.dev, settings.label_map, settings.model, settings.teacher)
     check_place(settings.output, sources, overwrite=overwrite)
     data = open_data(settings)
     fetch(settings.base)

@@ -66,7 +66,7 @@ def finetune(
     Raises a BertedgeError for each mistake.
     """
     work = Work(output=recipe.output, overwrite=overwrite, resume=resume)
-    sources = (recipe.train, recipe.dev, recipe.model, recipe.teacher)
+    sources = (recipe.train, recipe.dev, recipe.label_map, recipe.model, recipe.teacher)
     check_place(recipe.output, sources, overwrite=overwrite)
     with quiet():
         data = data or open_data(recipe)

@@ -34,6 +34,7 @@ FILES = {
     "against",
     "data",
     "compare",
+    "label_map",
     "peers",
 }
 """Every argument and option that names what is read."""
@@ -44,7 +45,12 @@ NEEDED = {
     "predict": {"bundle": "own", "source": "own.txt"},
     "bench": {"bundle": "own", "baseline": "own"},
 }
-CONTENTS = {"recipe": "", "train": "text,label\na,b\n", "dev": "text,label\na,b\n"}
+CONTENTS = {
+    "recipe": "",
+    "train": "text,label\na,b\n",
+    "dev": "text,label\na,b\n",
+    "label_map": "a,b\n",
+}
 
 
 def command(verb: str) -> click.Command:
