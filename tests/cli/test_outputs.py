@@ -104,6 +104,8 @@ class Place:
         """The command line that names all that the verb needs, and what is given."""
         words, first = [verb], []
         merged = NEEDED[verb] | given
+        if verb == "export" and "label_map" in given:
+            merged["eval_data"] = "own.csv"
         for given_name, other in (("teacher", "model"), ("model", "config")):
             if given_name in given:
                 merged.pop(other, None)
