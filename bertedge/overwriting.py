@@ -92,6 +92,11 @@ def write_list(folder: Path) -> None:
         (folder / MARKER).write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
 
 
+def holds_only_ours(folder: Path) -> bool:
+    """Tell whether a directory, by its own list, holds nothing but what we wrote."""
+    return _foreign(folder) is None
+
+
 def is_stream(output: Path) -> bool:
     """Tell what is written into: a pipe, a terminal, the null device, what /dev/stdout leads to."""
     parts = output.absolute().parts

@@ -19,6 +19,7 @@ from bertedge.overwriting import (
     check_apart,
     check_file_replaceable,
     check_folder_replaceable,
+    holds_only_ours,
     is_stream,
     write_list,
 )
@@ -183,7 +184,8 @@ def _refusal(error: Exception, output: Path) -> str | None:
 def remove_leftovers(output: Path) -> None:
     """Tidy up beside `output` after processes that are gone (`kill -9`).
 
-    What they had staged is removed. What they were about to replace gets its name back.
+    What they had staged is removed. What they were about to replace gets its name back, or is
+    removed where its successor has that name by now and it holds nothing but what we wrote.
     """
     parent = output.absolute().parent
     if not os.access(parent, os.R_OK | os.W_OK | os.X_OK) or not parent.is_dir():
@@ -194,7 +196,8 @@ def remove_leftovers(output: Path) -> None:
     aside = _aside(output)
     if aside.exists() and not os.path.lexists(output):
         os.rename(aside, output)
-    remove(aside)
+    elif aside.is_dir() and not aside.is_symlink() and holds_only_ours(aside):
+        remove(aside)
 
 
 def way_back(output: Path) -> str:

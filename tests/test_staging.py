@@ -357,6 +357,23 @@ def test_a_kill_between_two_renames_is_told_to_readers_and_undone_by_the_next_wr
     assert way_back(output) == ""
 
 
+@pytest.mark.parametrize("taken", [True, False])
+def test_what_was_set_aside_goes_only_if_it_is_ours_and_its_name_is_taken(
+    tmp_path: Path, taken: bool
+) -> None:
+    if taken:
+        ours(tmp_path / "x")
+    old = ours(tmp_path / ".x.replaced")
+    check_folder(tmp_path / "x", overwrite=True)
+    assert names(tmp_path) == ["x"]
+
+    old.mkdir()
+    (old / "notes.txt").write_text("of the user's")
+    check_folder(tmp_path / "x", overwrite=True)
+    assert names(tmp_path) == [".x.replaced", "x"]
+    assert names(old) == ["notes.txt"]
+
+
 def test_a_system_without_an_exchange_replaces_by_renaming(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
