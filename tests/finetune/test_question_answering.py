@@ -106,7 +106,7 @@ def test_labels_are_the_tokens_of_the_answer_and_cls_in_windows_without_it(
     examples = open_examples(questions["train"], Task.QUESTION_ANSWERING)
     assert find_labels(examples) == ("start", "end")
     tokenizer = Tokenizer((base / "tokenizer.json").read_text(), max_length=MAX_LENGTH)
-    features = build(examples, ("start", "end"), tokenizer, tmp_path)
+    features = build(examples, ("start", "end"), tokenizer, tmp_path / "cache")
     native = transformers.AutoTokenizer.from_pretrained(base)
     by_question: dict[int, list[str]] = {}
     for row in features.data:
@@ -139,7 +139,7 @@ def test_a_question_longer_than_the_window_is_cut_counted_and_answered(
     path.write_text(json.dumps({"data": [{"paragraphs": qas}]}))
     examples = open_examples(path, Task.QUESTION_ANSWERING)
     tokenizer = Tokenizer((base / "tokenizer.json").read_text(), max_length=24)
-    features = build(examples, ("start", "end"), tokenizer, tmp_path)
+    features = build(examples, ("start", "end"), tokenizer, tmp_path / "cache")
     assert (features.rows, features.truncated, features.windowed) == (2, 1, 1)
     assert any(row["labels"][0] > 0 for row in features.data)
 
