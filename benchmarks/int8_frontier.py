@@ -82,7 +82,7 @@ def label_set(name: str, folder: Path, shared: Path, work: Path) -> dict:
 
 def choose_both(row: dict) -> dict[str, str]:
     return {
-        name: choose_from(row["recipes"], row["dev_rows"], effects)
+        name: choose_from(row, effects)
         for name, effects in ((CHOSEN, BatchEffects.AVOID), (ALLOWED, BatchEffects.ALLOW))
     }
 
@@ -198,6 +198,7 @@ def compare(labelling, logits, exact_labelling, exact_logits) -> dict[str, float
     return {
         "metric": round(labelling.scores.value, 5),
         "agreement": round(same.value, 5),
+        "count": same.count,
         "texts_agree": None if same.texts is None else round(same.texts, 5),
         "words_agree": None if same.words is None else round(same.words, 5),
         "labels": len(labelling.predicted),
@@ -205,14 +206,17 @@ def compare(labelling, logits, exact_labelling, exact_logits) -> dict[str, float
     }
 
 
-def choose_from(recipes: dict[str, dict], rows: int, effects: BatchEffects) -> str:
+def choose_from(row: dict, effects: BatchEffects) -> str:
     """Search the recipes as `export --quantize` does, by the figures of the dev file."""
     from bertedge.bundle import Rung
     from bertedge.export import ExportConfig
-    from bertedge.export.batch_effect import TOLERANCE
-    from bertedge.export.bounds import agrees
+    from bertedge.export.bounds import ENTITIES, LABELS, agrees
+    from bertedge.export.config import BATCH_TOLERANCE
     from bertedge.export.ladder import plan, search
 
+    recipes = row["recipes"]
+    bounds = ENTITIES if row["metric"] == "entity_f1" else LABELS
+    rows = recipes[FP32]["dev"].get("count", row["dev_rows"])
     config = ExportConfig(checkpoint="", output=Path(), quantize=True, batch_effects=effects)
 
     def attempt(recipe: str) -> Rung | None:
@@ -220,7 +224,7 @@ def choose_from(recipes: dict[str, dict], rows: int, effects: BatchEffects) -> s
             return None
         dev, moves = recipes[recipe]["dev"], recipes[recipe]["moves"]
         lost = 100 * (recipes[FP32]["dev"]["metric"] - dev["metric"])
-        kept = lost <= config.max_drop and agrees(config, dev["agreement"], rows)
+        kept = lost <= config.max_drop and agrees(config, dev["agreement"], rows, bounds)
         return Rung(
             recipe=recipe,
             relative_time=None,
@@ -229,10 +233,10 @@ def choose_from(recipes: dict[str, dict], rows: int, effects: BatchEffects) -> s
             metric=dev["metric"],
             agreement=dev["agreement"],
             invariance=moves,
-            passed=kept and (recipe not in INDEPENDENT_RECIPES or moves <= TOLERANCE),
+            passed=kept and (recipe not in INDEPENDENT_RECIPES or moves <= BATCH_TOLERANCE),
         )
 
-    taken = search(config, plan(config, labelled=True), attempt, rows=rows)
+    taken = search(config, plan(config, labelled=True), attempt, rows=rows, bounds=bounds)
     return taken or sys.exit("no recipe passes")
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bertedge.bundle import Accuracy, Rung, Variant
-from bertedge.checkpoint import Checkpoint
 from bertedge.export.accuracy import FEW_ROWS, drop, exceeds
 from bertedge.export.config import (
     BATCH_TOLERANCE,
@@ -43,9 +42,9 @@ SPANS = AgreementBounds(good=0.98, least=0.9, unit="answers")
 SQuAD 95.4 % of the same spans cost 0.3 points of F1, 85.7 % cost 1.1 (MiniLM)."""
 
 
-def bounds_of(checkpoint: Checkpoint) -> AgreementBounds:
+def bounds_of(task: Task) -> AgreementBounds:
     """Return the bounds for what agreement stands for."""
-    match checkpoint.task:
+    match task:
         case Task.QUESTION_ANSWERING:
             return SPANS
         case Task.TOKEN_CLASSIFICATION:

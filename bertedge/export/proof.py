@@ -78,7 +78,7 @@ def question(
             whole = yardstick
             yardstick = _label(checkpoint, TorchEngine(model), whole.examples, progress)
             trimming = replace(trimming, accuracy=compare(whole, yardstick.labelling))
-            _check_trimming(config, trimming, bounds_of(checkpoint))
+            _check_trimming(config, trimming, bounds_of(checkpoint.task))
     engine = TorchEngine(model)
     began = time.perf_counter()
     parity = verify.ask(engine, texts.parity_batches(checkpoint, examples, pair=pair))
