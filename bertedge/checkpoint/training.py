@@ -38,13 +38,13 @@ class DataFile:
         """
         name = Path(self.path).name
         places = (folder / self.path, Path(name), folder / name, folder.parent / name)
-        found = [Path(os.path.relpath(place)) for place in places if place.exists()]
+        found = [_shortest(place) for place in places if place.exists()]
         for place in found:
             if hash_examples(place) == self.sha256:
                 return place
         if found:
             raise DataError(f"{found[0]} has changed since the training")
-        raise DataError(f"{os.path.relpath(places[0])} is not there any more")
+        raise DataError(f"{_shortest(places[0])} is not there any more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +84,12 @@ def path_from(folder: Path, file: Path) -> str:
     ):
         return file.name
     return Path(os.path.relpath(file, folder)).as_posix()
+
+
+def _shortest(place: Path) -> Path:
+    """Return a path without detours, as seen from the working directory where it lies in that."""
+    path, here = Path(os.path.abspath(place)), Path.cwd()  # noqa: PTH100
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def read_training(folder: Path) -> Training | None:

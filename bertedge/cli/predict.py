@@ -128,7 +128,8 @@ def command(
         chunk=chunk,
     )
     found = _rank(predictor, predictions, against, flags["top_k"]) if against else predictions
-    rows = map(_row, shown, found)
+    # Predictions first: they must come to their end, or only the garbage collector ends them.
+    rows = map(_row, found, shown)
     with _sink(output, overwrite=overwrite) as sink:
         progress.start("predicting", total, "texts")
         while lines := list(itertools.islice(rows, chunk)):
@@ -183,7 +184,7 @@ def _columns(flags: dict[str, Any]) -> "Columns":
     )
 
 
-def _row(text: Text, prediction: "Prediction | _Ranking") -> str:
+def _row(prediction: "Prediction | _Ranking", text: Text) -> str:
     row: dict[str, Any] = {"text": text} if isinstance(text, str) else {"text": text[0]}
     if isinstance(text, tuple):
         row["pair"] = text[1]
