@@ -431,7 +431,9 @@ def int8(record: dict[str, Any]) -> str:
             ]
         )
     head = ["recipe", *sets, "labels agree, mean", "points", "batch matters", "time, worst shape"]
-    return table(head, rows) + "\n\n" + batches(sets) + provenance(record)
+    tagged = [name for name, row in sets.items() if row["metric"] == "entity_f1"]
+    agreement = f"Of {', '.join(tagged)} the entities agree (F1).\n\n" if tagged else ""
+    return table(head, rows) + "\n\n" + agreement + batches(sets) + provenance(record)
 
 
 def batches(sets: dict[str, Any]) -> str:
