@@ -19,9 +19,9 @@ from pathlib import Path
 from data_sets import HERE, SETS, Set, find_files
 from steps import BERTEDGE, bundle_of, export, read_rows, value_of, write_rows
 
-from bertedge.examples import Columns, open_examples
+from bertedge.data import Columns, open_examples
 from bertedge.runtime import machine
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 RESULT = HERE / "distill.json"
 LAYERS = 3

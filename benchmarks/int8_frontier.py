@@ -49,7 +49,7 @@ def label_set(name: str, folder: Path, shared: Path, work: Path) -> dict:
     from data_sets import SETS, find_files
 
     from bertedge.checkpoint import open_checkpoint
-    from bertedge.examples import Columns, open_examples
+    from bertedge.data import Columns, open_examples
     from bertedge.export.texts import parity_batches
 
     checkpoint = open_checkpoint(str(folder))
@@ -95,7 +95,7 @@ def count_changes(
 
     from bertedge import evaluation
     from bertedge.checkpoint import open_checkpoint
-    from bertedge.examples import Columns, open_examples
+    from bertedge.data import Columns, open_examples
 
     checkpoint = open_checkpoint(str(folder))
     found = find_files(SETS[name], shared, work)

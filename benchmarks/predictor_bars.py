@@ -18,9 +18,9 @@ from pathlib import Path
 
 from provenance import provenance
 
-from bertedge.examples import Columns, open_examples
+from bertedge.data import Columns, open_examples
 from bertedge.runtime import machine
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 HERE = Path(__file__).parent
 RESULT = HERE / "predictor.json"

@@ -18,10 +18,10 @@ from pathlib import Path
 from provenance import provenance
 
 import bertedge
-from bertedge.examples import Columns, open_examples
+from bertedge.data import Columns, open_examples
 from bertedge.runtime import machine
 from bertedge.runtime.predictor import Predictor
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 RESULT = Path(__file__).parent / "predictor.json"
 TEXTS = 1200

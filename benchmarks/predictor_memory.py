@@ -20,8 +20,8 @@ from pathlib import Path
 
 from provenance import provenance
 
-from bertedge.examples import Columns, open_examples
-from bertedge.tasks import Task
+from bertedge.data import Columns, open_examples
+from bertedge.spec import Task
 
 RESULT = Path(__file__).parent / "predictor.json"
 EVERY_S = 0.25

@@ -17,8 +17,8 @@ from data_sets import HERE
 from steps import bundle_of, make, read_rows, write_rows
 
 import bertedge
-from bertedge.examples import Columns, TextExample, open_examples
-from bertedge.tasks import Task
+from bertedge.data import Columns, TextExample, open_examples
+from bertedge.spec import Task
 
 MODELS = HERE.parent / "models"
 sys.path.insert(0, str(MODELS / "summary"))

@@ -13,8 +13,8 @@ import bertedge
 from bertedge import evaluation
 from bertedge.bundle import open_bundle
 from bertedge.checkpoint import TorchEngine, Training, load_model, open_checkpoint
-from bertedge.examples import Columns, open_examples
-from bertedge.tasks import Task
+from bertedge.data import Columns, open_examples
+from bertedge.spec import Task
 
 BERTEDGE = (sys.executable, "-m", "bertedge")
 PACKAGES = ("torch", "transformers", "onnxruntime", "optimum-onnx")

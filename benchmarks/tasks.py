@@ -28,7 +28,7 @@ from steps import (
 
 from bertedge.bundle import open_bundle
 from bertedge.runtime import machine
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 RESULT = HERE / "tasks.json"
 ONE_TEXT = "texts one by one"

@@ -3,12 +3,12 @@
 import os
 from typing import TYPE_CHECKING
 
+from bertedge.version import __version__
+
 if TYPE_CHECKING:
     from os import PathLike
 
     from bertedge.runtime.predictor import Predictor
-
-__version__ = "0.1.0"
 
 __all__ = ["__version__", "load"]
 

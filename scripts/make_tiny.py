@@ -34,7 +34,7 @@ from bertedge.bundle import (
     hash_file,
     write_bundle,
 )
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 SEED = 22
 MAX_LENGTH = 64

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import bertedge
 from bertedge.cli import main
 from bertedge.evaluation import join_words
-from bertedge.tasks import Entities, IntentSlots
+from bertedge.predictions import Entities, IntentSlots
 
 TINY = Path(__file__).parents[1] / "models" / "tiny"
 WORDS = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.bundle import (
     FORMAT,
     MANIFEST,
@@ -28,7 +28,7 @@ from bertedge.bundle import (
     write_bundle,
 )
 from bertedge.errors import BundleError, OutputError
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 MODEL = "cpu-int8.onnx"
 
@@ -120,7 +120,7 @@ def rewrite(bundle: Path, change: dict[str, object]) -> None:
 def rename_model(bundle: Path, name: str) -> None:
     manifest = open_bundle(bundle).manifest
     model = replace(manifest.variants[0].model, file=name)
-    rewrite(bundle, {"variants": [records.to_plain(make_variant(model))]})
+    rewrite(bundle, {"variants": [serialization.to_plain(make_variant(model))]})
 
 
 def test_a_bundle_reads_back_as_it_was_written(bundle: Path, parts: list[Path]) -> None:
@@ -216,7 +216,7 @@ def test_a_newer_format_says_to_upgrade(bundle: Path) -> None:
 
 
 def test_format_1_is_read_as_ever(bundle: Path) -> None:
-    variant = records.to_plain(open_bundle(bundle).manifest.variants[0])
+    variant = serialization.to_plain(open_bundle(bundle).manifest.variants[0])
     for name in ("optimized", "unpadded", "weights"):
         del variant[name]
     rewrite(bundle, {"format": 1, "variants": [variant]})
@@ -233,7 +233,7 @@ def test_every_file_of_a_variant_is_checked(bundle: Path, field: str) -> None:
     other.write_bytes(b"0123456789")
     described = replace(model, file=other.name, bytes=10, sha256=hash_file(other))
     variant = replace(make_variant(model), **{field: described})
-    rewrite(bundle, {"variants": [records.to_plain(variant)]})
+    rewrite(bundle, {"variants": [serialization.to_plain(variant)]})
     assert open_bundle(bundle).manifest.variants[0].bytes == model.bytes + 10
     other.write_bytes(b"9876543210")
     with pytest.raises(BundleError, match=r"other.bin does not have the SHA-256"):

@@ -11,7 +11,7 @@ from bertedge.checkpoint import TorchEngine, fetch, load_model, open_checkpoint
 from bertedge.errors import CheckpointError, DeviceError
 from bertedge.runtime.batching import pad
 from bertedge.runtime.tokenization import Tokenizer
-from bertedge.tasks import Decision, ProblemType, Task
+from bertedge.spec import DecisionRule, ProblemType, Task
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_the_problem_type_is_what_transformers_takes_it_for(
     change(checkpoint / "config.json", id2label=names, label2id=ids, problem_type=said)
     config = transformers.AutoConfig.from_pretrained(checkpoint)
     transformers.BertForSequenceClassification(config).save_pretrained(checkpoint)
-    assert open_checkpoint(str(checkpoint)).decision == Decision(problem_type=expected)
+    assert open_checkpoint(str(checkpoint)).decision == DecisionRule(problem_type=expected)
 
 
 def test_the_engine_gives_the_logits_of_transformers_on_padded_batches(checkpoint: Path) -> None:

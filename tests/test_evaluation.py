@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bertedge import evaluation, records
+from bertedge import evaluation, serialization
+from bertedge.data import open_examples
 from bertedge.errors import DataError
 from bertedge.evaluation import Labeller
-from bertedge.examples import open_examples
 from bertedge.metrics import AnyScores, FrameScores
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.tokenization import Tokenizer
-from bertedge.tasks import Decision, ProblemType, Task
+from bertedge.spec import DecisionRule, ProblemType, Task
 
 
 class FirstToken:
@@ -141,7 +141,7 @@ def test_a_frame_is_right_where_its_intent_and_all_its_tags_are(
     assert isinstance(scores, FrameScores)
     assert (scores.metric, scores.value) == ("frame_accuracy", 0.5)
     assert scores.intents.value == 0.75 and scores.slots.value == pytest.approx(22 / 23)
-    assert records.from_plain(AnyScores, records.to_plain(scores)) == scores  # type: ignore[arg-type]
+    assert serialization.from_plain(AnyScores, serialization.to_plain(scores)) == scores  # type: ignore[arg-type]
     other = replace(labelling, predicted=labelling.predicted.copy())
     other.predicted[[0, 1]] = (0, 2)  # the first text's intent, and the tag of its first word
     assert evaluation.agreement(labelling, other) == 14 / 16
@@ -190,7 +190,7 @@ def test_rows_out_of_scope_have_a_class_and_no_part_in_the_calibration_error(
     every = open_examples(write(tmp_path / "all.jsonl", rows), Task.TEXT_CLASSIFICATION)
     with pytest.raises(DataError, match=r"all.jsonl:4: the model does not know the label 'oos'"):
         evaluation.run(plain, every)
-    decision = Decision(threshold=0.9, out_of_scope="oos")  # softmax gives 0.73 to all
+    decision = DecisionRule(threshold=0.9, out_of_scope="oos")  # softmax gives 0.73 to all
     labelling = evaluation.run(replace(plain, decision=decision), every)
     assert labelling.predicted.tolist() == [2, 2, 2, 2]
     assert labelling.scores.value == 0.25
@@ -207,12 +207,12 @@ def test_several_labels_and_values_are_scored_as_what_they_are(
         {"text": word, "label": ["even", "odd"][vocabulary[word] % 2 :][:1]} for word in words
     ]
     model = labeller(base, Task.TEXT_CLASSIFICATION, ("even", "odd"))
-    several = Decision(problem_type=ProblemType.MULTI_LABEL, threshold=0.6)
+    several = DecisionRule(problem_type=ProblemType.MULTI_LABEL, threshold=0.6)
     path = write(tmp_path / "several.jsonl", lines)
     examples = open_examples(path, Task.TEXT_CLASSIFICATION, problem_type=several.problem_type)
     found = evaluation.run(replace(model, decision=several), examples)
     assert (found.scores.metric, found.scores.value) == ("micro_f1", 1.0)
-    value = Decision(problem_type=ProblemType.REGRESSION)
+    value = DecisionRule(problem_type=ProblemType.REGRESSION)
     lines = [{"text": word, "label": 10 - vocabulary[word] % 2} for word in words]
     path = write(tmp_path / "values.jsonl", lines)
     examples = open_examples(path, Task.TEXT_CLASSIFICATION, problem_type=value.problem_type)

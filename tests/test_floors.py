@@ -15,24 +15,24 @@ from bertedge.cli import VERBS
 PACKAGE = Path(bertedge.__file__).parent
 FLOORS = [
     {
-        "errors",
-        "progress",
-        "tasks",
-        "answers",
-        "records",
-        "overwriting",
-        "staging",
         "bundle",
         "columns",
-        "confidence",
-        "examples",
+        "data",
+        "errors",
         "heads",
         "logs",
         "metrics",
+        "outputs",
+        "overwriting",
+        "predictions",
+        "progress",
+        "serialization",
+        "spec",
         "unspaced",
+        "version",
     },
     {"runtime"},
-    {"checkpoint", "evaluation", "training"},
+    {"checkpoint", "doctor", "evaluation", "training"},
     {"pretrain", "finetune", "export", "bench"},
     {"cli"},
     {"__main__"},
@@ -41,7 +41,7 @@ FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {"torch", "transformers", "optimum", "onnx", "datasets", "accelerate", "sklearn"}
 RUNTIME = {"numpy", "tokenizers", "onnxruntime"}
 ALLOWED = [{"numpy"}, RUNTIME, None, None, {"click", "numpy"}, set()]
-OWN = {"evaluation": RUNTIME, "examples": {"numpy", "python_calamine"}}
+OWN = {"evaluation": RUNTIME, "doctor": RUNTIME, "data": {"numpy", "python_calamine"}}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
@@ -130,11 +130,12 @@ SWITCH = "ORT_DISABLE_TELEMETRY"
 
 
 def test_onnxruntimes_telemetry_is_turned_off_before_any_other_module_can_import_it() -> None:
-    """Python runs a package's door before its modules, and this one imports none at its top."""
+    """Python runs the root before its modules, and at its top it imports the version alone."""
+    assert not list(imported(PACKAGE / "version.py"))
     top = ast.parse(DOOR.read_text(encoding="utf-8")).body
     at_top = [node for node in top if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {getattr(node, "module", None) or node.names[0].name for node in at_top}
-    assert names <= sys.stdlib_module_names
+    assert names <= {*sys.stdlib_module_names, "bertedge.version"}
     assert any(SWITCH in ast.unparse(node) for node in top if isinstance(node, ast.Expr))
     for path in MODULES:
         assert SWITCH not in path.read_text(encoding="utf-8"), f"{short(path)} may turn it on"

@@ -11,8 +11,8 @@ import pytest
 
 from bertedge.bundle import open_bundle
 from bertedge.errors import OutputError
+from bertedge.outputs import check_file, check_folder, staged_file, staged_folder
 from bertedge.overwriting import MARKER, check_apart, check_distinct
-from bertedge.staging import check_file, check_folder, staged_file, staged_folder
 
 TINY = Path(__file__).parents[1] / "models" / "tiny" / "text-classification"
 USERS = ("this user", "an ordinary user")

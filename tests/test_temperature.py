@@ -5,7 +5,7 @@ import pytest
 
 from bertedge.evaluation import Answers, fit_on_half
 from bertedge.finetune.decisions import settle
-from bertedge.tasks import Decision, ProblemType
+from bertedge.spec import DecisionRule, ProblemType
 
 ROWS = 4000
 
@@ -39,21 +39,21 @@ def with_a_few_disasters() -> Answers:
 
 @pytest.mark.parametrize("factor", [0.3, 3.0, 8.0])
 def test_scores_that_are_too_sure_or_not_sure_enough_get_their_temperature(factor: float) -> None:
-    fitted = fit_on_half(Decision(), sure_of_itself(factor))
+    fitted = fit_on_half(DecisionRule(), sure_of_itself(factor))
     assert fitted is not None and fitted.helps
     assert fitted.error.temperature == pytest.approx(factor, rel=0.1)
     assert fitted.rows == ROWS / 2
-    settled = settle(Decision(), sure_of_itself(factor), calibrate=True)
+    settled = settle(DecisionRule(), sure_of_itself(factor), calibrate=True)
     assert settled.decision.temperature == fitted.error.temperature
 
 
 def test_a_temperature_that_makes_the_error_larger_is_not_kept() -> None:
     answers = with_a_few_disasters()
-    fitted = fit_on_half(Decision(), answers)
+    fitted = fit_on_half(DecisionRule(), answers)
     assert fitted is not None and not fitted.helps
     assert fitted.error.calibrated > fitted.error.raw
-    settled = settle(Decision(), answers, calibrate=True)
-    assert settled.decision == Decision()
+    settled = settle(DecisionRule(), answers, calibrate=True)
+    assert settled.decision == DecisionRule()
     assert settled.calibration == fitted.error  # it is told all the same
 
 
@@ -63,7 +63,7 @@ def test_what_chooses_does_not_prove() -> None:
     gold = np.zeros(ROWS, np.int64)
     gold[order[ROWS // 2 :]] = 1
     logits = np.tile([2.0, 0.0], (ROWS, 1))
-    fitted = fit_on_half(Decision(), answers_of(logits, gold))
+    fitted = fit_on_half(DecisionRule(), answers_of(logits, gold))
     assert fitted is not None
     assert fitted.error.temperature < 0.2  # all that chose were right
     assert not fitted.helps  # all that prove are wrong
@@ -73,15 +73,15 @@ def test_several_labels_have_a_temperature_and_values_none() -> None:
     random = np.random.default_rng(0)
     logits = random.normal(scale=2, size=(ROWS, 4))
     gold = random.random(logits.shape) < 1 / (1 + np.exp(-logits))
-    several = Decision(problem_type=ProblemType.MULTI_LABEL)
+    several = DecisionRule(problem_type=ProblemType.MULTI_LABEL)
     fitted = fit_on_half(several, answers_of(4 * logits, gold))
     assert fitted is not None and fitted.helps
     assert fitted.error.temperature == pytest.approx(4, rel=0.1)
-    values = Decision(problem_type=ProblemType.REGRESSION)
+    values = DecisionRule(problem_type=ProblemType.REGRESSION)
     assert fit_on_half(values, answers_of(logits[:, :1], logits[:, 0])) is None
 
 
 @pytest.mark.parametrize("rows", [0, 1])
 def test_there_is_nothing_to_prove_on_without_two_rows(rows: int) -> None:
     empty = answers_of(np.zeros((rows, 2)), np.zeros(rows, np.int64))
-    assert fit_on_half(Decision(), empty) is None
+    assert fit_on_half(DecisionRule(), empty) is None

@@ -7,8 +7,8 @@ import pytest
 
 from bertedge.checkpoint import DataFile
 from bertedge.checkpoint.training import path_from
+from bertedge.data import Columns, hash_examples
 from bertedge.errors import DataError
-from bertedge.examples import Columns, hash_examples
 
 
 def record(file: Path, folder: Path) -> DataFile:

@@ -23,8 +23,7 @@ import numpy as np
 import torch
 import transformers
 
-from bertedge.answers import f1
-from bertedge.examples import (
+from bertedge.data import (
     Columns,
     QuestionExample,
     TextExample,
@@ -37,7 +36,8 @@ from bertedge.metrics import (
     multi_label_scores,
     value_scores,
 )
-from bertedge.tasks import ProblemType, Task
+from bertedge.metrics.squad import f1
+from bertedge.spec import ProblemType, Task
 
 IGNORED = -100
 STRIDE = 128

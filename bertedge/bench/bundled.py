@@ -14,10 +14,7 @@ from bertedge.bench.subject import Prepared
 from bertedge.bench.vectors import as_labels
 from bertedge.errors import SettingError
 from bertedge.heads import intent_label
-from bertedge.runtime.predictor import Predictor
-from bertedge.tasks import (
-    OUTSIDE,
-    Aggregation,
+from bertedge.predictions import (
     Answers,
     Classification,
     Entities,
@@ -25,9 +22,9 @@ from bertedge.tasks import (
     MultiLabelClassification,
     Prediction,
     Regression,
-    Task,
-    Text,
 )
+from bertedge.runtime.predictor import Predictor
+from bertedge.spec import OUTSIDE, Aggregation, Task, Text
 
 if TYPE_CHECKING:
     from bertedge.bench.subject import Labels

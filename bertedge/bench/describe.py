@@ -15,7 +15,7 @@ from bertedge.bench.settings import Settings
 from bertedge.bench.statistics import ratio_interval
 from bertedge.bench.vectors import sum_of_cosines
 from bertedge.bundle import Accuracy
-from bertedge.tasks import OUTSIDE, Task
+from bertedge.spec import OUTSIDE, Task
 
 MIN_AGREEMENT = 0.9
 """An engine that gives fewer of the baseline's labels than this is said to disagree (on texts)."""

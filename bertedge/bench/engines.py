@@ -11,7 +11,7 @@ from bertedge.bench.settings import FILLS_MASKS
 from bertedge.bundle import MANIFEST, Bundle, Variant
 from bertedge.errors import BundleError, DeviceError, SettingError
 from bertedge.runtime.machine import BF16_FLAGS
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import Checkpoint

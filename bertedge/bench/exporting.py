@@ -7,7 +7,7 @@ from typing import Any
 from bertedge.bench.messages import Export, Exported
 from bertedge.errors import first_line
 from bertedge.runtime import machine
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 EXPORTED, INT8, FUSED = "exported", "int8", "fused"
 """Folders, each with a graph, its config and the tokenizer."""

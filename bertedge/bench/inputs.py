@@ -11,10 +11,10 @@ from bertedge.bench.logs import Workload
 from bertedge.bench.messages import TextWorkload
 from bertedge.bench.settings import Settings
 from bertedge.bundle import Bundle
+from bertedge.data import BadRows, Columns, open_examples
 from bertedge.errors import DataError
-from bertedge.examples import BadRows, Columns, open_examples
 from bertedge.progress import Progress
-from bertedge.tasks import ProblemType
+from bertedge.spec import ProblemType
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import Checkpoint

@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertedge.answers import FOUND, AnswerScores, exact_match, f1, score_answers
 from bertedge.bench.settings import FILLS_MASKS
 from bertedge.bench.spans import span_of
 from bertedge.bench.workload import draw, text_of
-from bertedge.errors import DataError, SettingError
-from bertedge.evaluation import score_frames
-from bertedge.examples import (
+from bertedge.data import (
     Columns,
     Example,
     ExampleFile,
@@ -22,7 +19,9 @@ from bertedge.examples import (
     TextExample,
     TokenExample,
 )
-from bertedge.examples.labels import check_known, with_label_map
+from bertedge.data.labels import check_known, with_label_map
+from bertedge.errors import DataError, SettingError
+from bertedge.evaluation import score_frames
 from bertedge.metrics import (
     FrameScores,
     Scores,
@@ -30,7 +29,8 @@ from bertedge.metrics import (
     entity_counts,
     entity_scores,
 )
-from bertedge.tasks import OUTSIDE, Decision, Task
+from bertedge.metrics.squad import FOUND, AnswerScores, exact_match, f1, score_answers
+from bertedge.spec import OUTSIDE, DecisionRule, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ def draw_labelled(  # noqa: PLR0913 (how the file is read, and what of it)
     def match(file: ExampleFile) -> ExampleFile:
         file = with_label_map(file, label_map or {})
         words = task is Task.TOKEN_CLASSIFICATION
-        return file if words else check_known(file, labels, Decision())
+        return file if words else check_known(file, labels, DecisionRule())
 
     examples = draw(
         data,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bertedge.tasks import Pooling, Task
+from bertedge.spec import Pooling, Task
 
 PROTOCOL = 3
 """Raised whenever a message or a field is added, removed or changes its meaning."""

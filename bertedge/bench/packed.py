@@ -26,7 +26,7 @@ from bertedge.runtime.intents import find_intents
 from bertedge.runtime.questions import answer_each
 from bertedge.runtime.session import Engine, infer
 from bertedge.runtime.tokenization import Encoded, Tokenizer
-from bertedge.tasks import Aggregation, Decision, Task, Text
+from bertedge.spec import Aggregation, DecisionRule, Task, Text
 
 if TYPE_CHECKING:
     from bertedge.bench.subject import Labels
@@ -129,7 +129,7 @@ class Packed:
     def _answer(self, pairs: Sequence[tuple[str, str]], token_budget: int) -> "Labels":
         windows = self.tokenizer.encode_questions(pairs)
         logits = self._infer(windows, token_budget)
-        found = answer_each([context for _, context in pairs], windows, logits, Decision())
+        found = answer_each([context for _, context in pairs], windows, logits, DecisionRule())
         return np.array([span_label(each.answer) for each in found], np.int64)
 
     def _infer(self, rows: Sequence[Encoded], token_budget: int) -> list[NDArray[np.float32]]:

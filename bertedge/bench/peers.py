@@ -21,7 +21,7 @@ import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.bench.engines import BOTH, EngineSpec, LeftOut, Lineup, baseline_of
 from bertedge.bench.messages import Open
 from bertedge.bench.reading import read_bounded
@@ -80,7 +80,7 @@ def find_peers(peers: tuple[Peer, ...], base: Open, exported: str | None) -> Lin
 def _read(file: Path) -> list[Peer]:
     try:
         data = tomllib.loads(read_bounded(file, MOST_BYTES).decode("utf-8"))
-        peers = records.from_plain(PeersFile, data).engine
+        peers = serialization.from_plain(PeersFile, data).engine
     except RecursionError:
         raise SettingError(f"{file} is no peers file: it is nested too deeply") from None
     except ValueError as error:

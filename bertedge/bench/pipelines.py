@@ -17,7 +17,7 @@ from bertedge.bench.plain_onnx import BATCH, IN_ORDER, count_tokens, fill
 from bertedge.bench.spans import span_number
 from bertedge.bench.subject import Prepared
 from bertedge.errors import SettingError
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 if TYPE_CHECKING:
     from bertedge.bench.subject import Labels

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
 from bertedge.bench.subject import UNREAD, Prepared
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 if TYPE_CHECKING:
     from bertedge.bench.subject import Labels

@@ -37,7 +37,7 @@ import json
 import re
 from typing import TypeVar
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.bench.messages import (
     Export,
     Exported,
@@ -89,7 +89,7 @@ _ANSWERS: tuple[type[Answer], ...] = (
 
 def encode(message: Request | Answer) -> str:
     """Write a message as one line of JSON, newline included."""
-    plain = {"say": _say(type(message)), **records.to_plain(message)}
+    plain = {"say": _say(type(message)), **serialization.to_plain(message)}
     return json.dumps(plain, ensure_ascii=True, allow_nan=False) + "\n"
 
 
@@ -127,6 +127,6 @@ def _parse(line: str) -> tuple[str, dict[str, object]]:
 
 def _build(kind: type[T], fields: dict[str, object]) -> T:
     try:
-        return records.from_plain(kind, fields)
-    except records.RecordError as error:
+        return serialization.from_plain(kind, fields)
+    except serialization.RecordError as error:
         raise ProtocolError(str(error)) from None

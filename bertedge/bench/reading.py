@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.bench.report import SCHEMA, Report
 from bertedge.bench.statistics import Difference
 from bertedge.errors import SettingError
@@ -36,9 +36,13 @@ def read_report(path: Path) -> Report:
     try:
         if schema == 1:
             data = _from_1(data)
-        return _checked(records.from_plain(Report, data))
-    except (records.RecordError, KeyError, TypeError, AttributeError) as error:
-        what = error if isinstance(error, records.RecordError) else f"no {error} where one belongs"
+        return _checked(serialization.from_plain(Report, data))
+    except (serialization.RecordError, KeyError, TypeError, AttributeError) as error:
+        what = (
+            error
+            if isinstance(error, serialization.RecordError)
+            else f"no {error} where one belongs"
+        )
         raise SettingError(f"{path} is no record of bench: {what}; measure again") from error
 
 
@@ -54,22 +58,26 @@ def _checked(report: Report) -> Report:
     engines = {engine.name: engine for engine in report.engines}
     workloads = {load.name for load in report.workloads}
     if len(engines) < len(report.engines) or len(workloads) < len(report.workloads):
-        raise records.RecordError("two engines or two workloads have one name")
+        raise serialization.RecordError("two engines or two workloads have one name")
     for engine in report.engines:
         if engine.baseline not in (None, *engines):
-            raise records.RecordError(f"{engine.name} has a baseline that is no engine")
+            raise serialization.RecordError(f"{engine.name} has a baseline that is no engine")
         compared = engine.kind == "bundle" or engine.baseline is None
         if engine.bytes_on_disk < compared:
-            raise records.RecordError(f"{engine.name}: bytes_on_disk is {engine.bytes_on_disk}")
+            raise serialization.RecordError(
+                f"{engine.name}: bytes_on_disk is {engine.bytes_on_disk}"
+            )
     for result in report.results:
         if result.engine not in engines or result.workload not in workloads:
-            raise records.RecordError("a result is of an engine or a workload that is not listed")
+            raise serialization.RecordError(
+                "a result is of an engine or a workload that is not listed"
+            )
         turns = result.rounds_ms
         if not turns or not all(turns) or len(turns) != len(result.rounds):
             what = f"{result.engine} at {result.workload}"
-            raise records.RecordError(f"{what} lacks the runs of a round")
+            raise serialization.RecordError(f"{what} lacks the runs of a round")
     if {noise.workload for noise in report.noise} - workloads:
-        raise records.RecordError("noise is of a workload that is not listed")
+        raise serialization.RecordError("noise is of a workload that is not listed")
     return report
 
 

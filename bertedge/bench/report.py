@@ -11,7 +11,7 @@ from bertedge.bench.profiling import Profile
 from bertedge.bench.settings import Settings
 from bertedge.bench.statistics import Difference, Ratio, Summary
 from bertedge.bundle import Accuracy
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 SCHEMA = 2
 """Raised whenever a field is renamed, removed or changes its meaning."""

@@ -19,7 +19,7 @@ from bertedge.bench.engines import (
 )
 from bertedge.bench.messages import Exported, Open
 from bertedge.bench.process import python_command
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import Checkpoint

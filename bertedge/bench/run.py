@@ -24,11 +24,11 @@ from bertedge.bench.report import Comparison, Report
 from bertedge.bench.settings import Settings
 from bertedge.bundle import TOKENIZER, Bundle, open_bundle
 from bertedge.checkpoint.folder import fetch
-from bertedge.examples import Columns, open_examples
+from bertedge.data import Columns, open_examples
 from bertedge.progress import Progress, Silent
 from bertedge.runtime import machine
 from bertedge.runtime.session import check_threads
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import Checkpoint

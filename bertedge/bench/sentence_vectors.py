@@ -8,7 +8,7 @@ from bertedge.bench.rivals import SENTENCES_BATCHING
 from bertedge.bench.subject import Prepared
 from bertedge.bench.vectors import as_labels
 from bertedge.errors import SettingError
-from bertedge.tasks import Pooling
+from bertedge.spec import Pooling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from bertedge.bench.interference import QUIET
 from bertedge.bench.reliability import host_cores, other_cores, unreliable
 from bertedge.bench.report import EngineReport, Labelled, Load, Report, Result
 from bertedge.bench.statistics import Difference, Ratio
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 BUSY = 0.6
 """Processes that want to run, for each core, from which other work must have disturbed."""

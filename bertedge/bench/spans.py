@@ -1,6 +1,6 @@
 """Answers as one number each, which is how engines tell what they found."""
 
-from bertedge.tasks import Answer
+from bertedge.predictions import Answer
 
 NO_ANSWER = -1
 _SIDE = 1 << 26

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bertedge.bench.messages import TextWorkload, TokenWorkload
-from bertedge.errors import DataError, SettingError
-from bertedge.examples import (
+from bertedge.data import (
     Columns,
     Example,
     ExampleFile,
@@ -19,7 +18,8 @@ from bertedge.examples import (
     TokenExample,
     open_examples,
 )
-from bertedge.tasks import Task
+from bertedge.errors import DataError, SettingError
+from bertedge.spec import Task
 
 ROWS = 32
 """Rows of random tokens in a grid cell, over as many batches as that takes: an engine's labels

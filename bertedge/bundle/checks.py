@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from bertedge.bundle.manifest import File, Golden, Manifest, Variant
 from bertedge.errors import shorten
 from bertedge.heads import split_heads
-from bertedge.records import RecordError
-from bertedge.tasks import Decision, ProblemType, Task
+from bertedge.serialization import RecordError
+from bertedge.spec import DecisionRule, ProblemType, Task
 
 MOST_LABELS = 100_000
 MOST_GOLDEN = 64
@@ -96,7 +96,7 @@ def _check_labels(manifest: Manifest) -> None:
             raise RecordError(shorten(str(error))) from None
 
 
-def _check_decision(decision: Decision, manifest: Manifest) -> None:
+def _check_decision(decision: DecisionRule, manifest: Manifest) -> None:
     _expect(1e-6 <= decision.temperature <= 1e6, f"decision.temperature is {decision.temperature}")
     least = decision.threshold
     _expect(least is None or abs(least) <= LARGEST_LOGIT, f"decision.threshold is {least}")

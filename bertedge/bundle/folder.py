@@ -8,12 +8,12 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.bundle.checks import check_manifest, check_text, is_plain_name
 from bertedge.bundle.graph import check_graph
 from bertedge.bundle.manifest import FORMAT, UNHASHED, File, Manifest, Variant
 from bertedge.errors import BundleError, shorten
-from bertedge.staging import staged_folder, way_back
+from bertedge.outputs import staged_folder, way_back
 
 MANIFEST = "bertedge.json"
 TOKENIZER = "tokenizer.json"
@@ -80,7 +80,7 @@ def write_bundle(output: Path, manifest: Manifest, files: list[Path], *, overwri
     with staged_folder(output, overwrite=overwrite) as folder:
         for path in files:
             shutil.copyfile(path, folder / path.name)
-        text = records.to_json(replace(manifest, manifest_sha256=UNHASHED))
+        text = serialization.to_json(replace(manifest, manifest_sha256=UNHASHED))
         digest = hashlib.sha256(text.encode()).hexdigest()
         (folder / MANIFEST).write_bytes(_with_digest(text, UNHASHED, digest).encode())
         open_bundle(folder).check_graphs()
@@ -124,11 +124,11 @@ def _read_manifest(folder: Path) -> Manifest:
             "upgrade with pip install -U bertedge"
         )
     try:
-        manifest = records.from_plain(Manifest, data)
+        manifest = serialization.from_plain(Manifest, data)
         if re.search(r"\\u[dD][89a-fA-F]", text):
             check_text(json.dumps(data, ensure_ascii=False))
         check_manifest(manifest)
-    except (records.RecordError, RecursionError) as error:
+    except (serialization.RecordError, RecursionError) as error:
         raise BundleError(f"{path} is damaged: {error}; export the model again") from None
     digest = manifest.manifest_sha256
     if hashlib.sha256(_with_digest(text, digest, UNHASHED).encode()).hexdigest() != digest:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from bertedge.columns import Columns
-from bertedge.confidence import CalibrationError
-from bertedge.tasks import Decision, Pooling, Task
+from bertedge.metrics.calibration import CalibrationError
+from bertedge.spec import DecisionRule, Pooling, Task
 
 FORMAT = 2
 """2 added graphs that are optimized already, in several files; 1 is read as ever."""
@@ -236,7 +236,7 @@ class Manifest:
     max_length: int
     """Longest input in tokens, special tokens included."""
     pad_token_id: int
-    decision: Decision = Decision()  # noqa: RUF009 (frozen)
+    decision: DecisionRule = DecisionRule()  # noqa: RUF009 (frozen)
     """How the logits of a text become its prediction."""
     pooling: Pooling | None = None
     """What the graph makes of hidden states, for embeddings; None for other tasks."""

@@ -13,7 +13,7 @@ import transformers
 
 from bertedge.checkpoint.files import read_object, shown
 from bertedge.errors import CheckpointError, library_errors, shorten
-from bertedge.tasks import ProblemType
+from bertedge.spec import ProblemType
 
 ARCHITECTURES = ("bert", "roberta", "distilbert", "electra")
 """`model_type` of the checkpoints that are supported; MiniLM is a bert."""

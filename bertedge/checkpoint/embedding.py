@@ -9,7 +9,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from bertedge.checkpoint.files import read_json, read_object, shown
 from bertedge.errors import CheckpointError, shorten
-from bertedge.tasks import Pooling, PoolingMode
+from bertedge.spec import Pooling, PoolingMode
 
 MODULES = "modules.json"
 """Where sentence-transformers lists what follows the encoder."""

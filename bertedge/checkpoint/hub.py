@@ -15,7 +15,7 @@ from typing import TypeVar, cast
 
 from bertedge.checkpoint.files import shown
 from bertedge.errors import CheckpointError, first_line
-from bertedge.staging import way_back
+from bertedge.outputs import way_back
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ from bertedge.checkpoint.training import TRAINING, Training, read_training
 from bertedge.checkpoint.weights import check_weights
 from bertedge.errors import CheckpointError, library_errors, shorten
 from bertedge.heads import has_intents, split_heads
-from bertedge.tasks import SPAN_LABELS, Decision, Pooling, PoolingMode, ProblemType, Task
+from bertedge.spec import SPAN_LABELS, DecisionRule, Pooling, PoolingMode, ProblemType, Task
 
 AUTO_MODELS = {
     Task.TEXT_CLASSIFICATION: transformers.AutoModelForSequenceClassification,
@@ -56,7 +56,7 @@ class Checkpoint:
     max_length: int
     """In tokens, special tokens included."""
     pad_token_id: int
-    decision: Decision
+    decision: DecisionRule
     pooling: Pooling | None
     """None but for embeddings."""
     tokenizer_json: str
@@ -94,7 +94,7 @@ def open_checkpoint(
         raise CheckpointError(f"{shown(name)} is a checkpoint for {found}, not for {task}")
     embeds = found is Task.FEATURE_EXTRACTION
     labels = _labels_of(config, found)
-    decision = training.decision if training else Decision(problem_type=_problem_of(config))
+    decision = training.decision if training else DecisionRule(problem_type=_problem_of(config))
     _check_labels(shown(name), found, labels, decision.problem_type)
     tokenizer = load_tokenizer(folder, config)
     longest = longest_input(config, tokenizer)

@@ -4,13 +4,13 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.checkpoint.files import read_json, shown
-from bertedge.confidence import CalibrationError
+from bertedge.data import Columns, hash_examples
 from bertedge.errors import CheckpointError, DataError, first_line
-from bertedge.examples import Columns, hash_examples
 from bertedge.metrics import AnyScores
-from bertedge.tasks import Decision, Task
+from bertedge.metrics.calibration import CalibrationError
+from bertedge.spec import DecisionRule, Task
 
 TRAINING = "training.json"
 
@@ -68,7 +68,7 @@ class Training:
     dev_scores: AnyScores | None
     versions: dict[str, str]
     created: str
-    decision: Decision = Decision()  # noqa: RUF009 (frozen)
+    decision: DecisionRule = DecisionRule()  # noqa: RUF009 (frozen)
     """How the logits of a text become its prediction; its numbers were chosen on the dev data."""
     calibration: CalibrationError | None = None
     """On the dev data, at the temperature that fits it best, whether `decision` takes it or not;
@@ -99,7 +99,7 @@ def read_training(folder: Path) -> Training | None:
         return None
     data = read_json(path)
     try:
-        return records.from_plain(Training, data)
+        return serialization.from_plain(Training, data)
     except ValueError as error:
         raise CheckpointError(
             f"{shown(path)} is damaged ({first_line(error)}); remove it to use the checkpoint "

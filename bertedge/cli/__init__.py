@@ -12,7 +12,6 @@ from typing import Any
 
 import click
 
-from bertedge import __version__
 from bertedge.cli.console import (
     LONGEST_MESSAGE,
     one_line,
@@ -27,6 +26,7 @@ from bertedge.cli.console import (
 from bertedge.cli.progress import end_line
 from bertedge.cli.verbose import accept_after_the_verb, verbose_option
 from bertedge.errors import BertedgeError, SettingError
+from bertedge.version import __version__
 
 VERBS = ("pretrain", "finetune", "export", "evaluate", "predict", "bench", "inspect", "doctor")
 _UNWRITABLE = (errno.ENOSPC, errno.EBADF, errno.EDQUOT)

@@ -7,7 +7,7 @@ import click
 from bertedge.cli import options
 
 if TYPE_CHECKING:
-    from bertedge.runtime.diagnosis import Diagnosis, Machine, Predicting
+    from bertedge.doctor import Diagnosis, Machine, Predicting
 
 
 @click.command(short_help="Find out what can run on this machine.")
@@ -20,13 +20,13 @@ def command(as_json: bool) -> None:
     \b
     bertedge doctor
     """
-    from bertedge import records
+    from bertedge import serialization
     from bertedge.cli.console import say_next, show, show_json
-    from bertedge.runtime.diagnosis import diagnose
+    from bertedge.doctor import diagnose
 
     found = diagnose()
     if as_json:
-        show_json(records.to_json(found))
+        show_json(serialization.to_json(found))
     else:
         show(_describe(found))
         if not found.problems:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bertedge.checkpoint.training import read_training
-from bertedge.examples import Columns, open_examples
-from bertedge.examples.labels import check_known, with_label_map
-from bertedge.examples.lines import check_file
-from bertedge.tasks import Task
+from bertedge.data import Columns, open_examples
+from bertedge.data.labels import check_known, with_label_map
+from bertedge.data.lines import check_file
+from bertedge.spec import Task
 
 
 def check_labelled(

@@ -11,8 +11,8 @@ from bertedge.cli.extras import need
 from bertedge.cli.sections import Sectioned
 
 if TYPE_CHECKING:
+    from bertedge.data import Columns
     from bertedge.evaluation import Labeller
-    from bertedge.examples import Columns
 
     _Opened = tuple[Labeller, bool, Columns | None]  # also: whether it reads pairs; what it learnt
 
@@ -49,16 +49,16 @@ def command(
     \b
     bertedge evaluate bundles/mine --data test.csv
     """
-    from bertedge import evaluation, records
+    from bertedge import evaluation, serialization
     from bertedge.bundle import MANIFEST
     from bertedge.cli.console import say_next, show, show_json
     from bertedge.cli.early import check_labelled
     from bertedge.cli.next_step import after_export, after_training
     from bertedge.cli.progress import Terminal
     from bertedge.cli.report import render_calibration, render_scores
-    from bertedge.examples import Columns, open_examples
-    from bertedge.examples.labels import check_known, with_label_map
-    from bertedge.examples.lines import check_file
+    from bertedge.data import Columns, open_examples
+    from bertedge.data.labels import check_known, with_label_map
+    from bertedge.data.lines import check_file
 
     task, columns = options.task_of(flags), options.columns_of(flags)
     names = options.label_map_of(flags)
@@ -84,7 +84,7 @@ def command(
     if as_text:
         found = evaluation.run_as_text(labeller, examples, progress)
         if as_json:
-            show_json(records.to_json(found))
+            show_json(serialization.to_json(found))
             return
         scores = render_scores(found.scores, rows=found.rows, unit="character")
         show(f"{scores}\n\nwords joined to texts, as predict reads them")
@@ -98,7 +98,7 @@ def command(
             "scores": labelling.scores,
             "calibration": labelling.calibration,
         }
-        show_json(records.to_json(facts))
+        show_json(serialization.to_json(facts))
         return
     parts = [render_scores(labelling.scores, rows=labelling.rows)]
     if labelling.calibration:

@@ -12,7 +12,7 @@ from bertedge.cli.sections import Sectioned
 if TYPE_CHECKING:
     from bertedge.bundle import Quantization, Variant
     from bertedge.export import ExportReport, Target
-    from bertedge.tasks import PoolingMode
+    from bertedge.spec import PoolingMode
 
 _SECTIONS = {
     "Variants": ("quantize", "keep_fp32", "gpu", "target", "calibrate", "trim_vocab"),
@@ -86,15 +86,15 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
     bertedge export runs/mine --output bundles/mine --quantize
     """
     need("export", "torch", "transformers", "optimum", "onnx", "scipy", "sympy", "safetensors")
-    from bertedge import records
+    from bertedge import serialization
     from bertedge.checkpoint.folder import fetch
     from bertedge.cli.console import say_next, show, show_json
     from bertedge.cli.early import check_labelled
     from bertedge.cli.next_step import after_export
     from bertedge.cli.progress import Terminal
-    from bertedge.examples.lines import check_file
+    from bertedge.data.lines import check_file
     from bertedge.export import BatchEffects, ExportConfig
-    from bertedge.staging import check_folder
+    from bertedge.outputs import check_folder
 
     config = ExportConfig(
         checkpoint=checkpoint,
@@ -133,7 +133,7 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
     use_threads()
     report = export(config, Terminal())
     if as_json:
-        show_json(records.to_json(report))
+        show_json(serialization.to_json(report))
     else:
         show(render(report))
         say_next(after_export(str(output), report.manifest.task, pair=report.manifest.pair))
@@ -223,7 +223,7 @@ def _target(name: str | None) -> "Target | None":
 
 def _pooling(name: str | None) -> "PoolingMode | None":
     from bertedge.errors import SettingError
-    from bertedge.tasks import PoolingMode
+    from bertedge.spec import PoolingMode
 
     try:
         return PoolingMode(name) if name else None

@@ -66,7 +66,7 @@ def command(
         --model bert-base-uncased --output runs/mine
     """
     need("train", "torch", "transformers", "datasets", "accelerate", "safetensors")
-    from bertedge import records
+    from bertedge import serialization
     from bertedge.checkpoint.folder import fetch
     from bertedge.cli.console import say_next, show, show_json
     from bertedge.cli.next_step import after_training
@@ -93,7 +93,7 @@ def command(
     if finished is None:  # another process of the same launch reports
         return
     if as_json:
-        show_json(records.to_json(finished.training))
+        show_json(serialization.to_json(finished.training))
         return
     record = finished.training
     lines = []

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import click
 
 from bertedge.cli import options
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 if TYPE_CHECKING:
     from bertedge.bundle import Bundle, Trimming, Variant
-    from bertedge.tasks import Decision, Pooling, Task
+    from bertedge.spec import DecisionRule, Pooling, Task
 
 MOST_LABELS = 12
 
@@ -27,7 +27,7 @@ def command(bundle: Path, as_json: bool) -> None:
     \b
     bertedge inspect bundles/home-intents
     """
-    from bertedge import records
+    from bertedge import serialization
     from bertedge.bundle import open_bundle
     from bertedge.cli.console import say_next, show, show_json
     from bertedge.cli.next_step import after_export
@@ -35,7 +35,7 @@ def command(bundle: Path, as_json: bool) -> None:
     opened = open_bundle(bundle)
     opened.check_graphs()
     if as_json:
-        show_json(records.to_json(opened.manifest))
+        show_json(serialization.to_json(opened.manifest))
     else:
         show(_describe(opened))
         manifest = opened.manifest
@@ -111,11 +111,11 @@ def _token_budget(variant: "Variant") -> str:
     return f"{budget.tokens} tokens, {threads} at a time: {budget.why}{measured}"
 
 
-def _decision(decision: "Decision", task: Task) -> str:
+def _decision(decision: "DecisionRule", task: Task) -> str:
     """Say what is not plain about how logits become labels."""
-    from bertedge.tasks import Decision
+    from bertedge.spec import DecisionRule
 
-    if decision == Decision():
+    if decision == DecisionRule():
         return ""
     if task is Task.QUESTION_ANSWERING:
         return (
@@ -151,7 +151,7 @@ def _pooling(pooling: "Pooling | None") -> str:
 
 def _heads(task: "Task", labels: tuple[str, ...]) -> str:
     from bertedge.heads import split_heads
-    from bertedge.tasks import Task
+    from bertedge.spec import Task
 
     if task is not Task.INTENT_SLOTS:
         return _labels(labels, "labels")

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 
 def after_pretraining(base: Path) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from bertedge.examples import Columns
-    from bertedge.tasks import Task
+    from bertedge.data import Columns
+    from bertedge.spec import Task
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -63,7 +63,7 @@ def coded(function: F) -> F:
 
 def columns_of(flags: dict[str, Any]) -> "Columns":
     """Gather the values of the options that `columns` added."""
-    from bertedge.examples import BadRows, Columns
+    from bertedge.data import BadRows, Columns
 
     return Columns(
         text=flags["text_column"],
@@ -82,7 +82,7 @@ def columns_of(flags: dict[str, Any]) -> "Columns":
 
 def label_map_of(flags: dict[str, Any]) -> dict[str, str]:
     """Read the file that --label-map names; none is an empty map."""
-    from bertedge.examples.label_map import read_label_map
+    from bertedge.data.label_map import read_label_map
 
     return read_label_map(flags["label_map"]) if flags["label_map"] else {}
 
@@ -90,7 +90,7 @@ def label_map_of(flags: dict[str, Any]) -> dict[str, str]:
 def task_of(flags: dict[str, Any]) -> "Task | None":
     """Give the task that --task names."""
     from bertedge.errors import SettingError
-    from bertedge.tasks import Task
+    from bertedge.spec import Task
 
     try:
         return Task(flags["task"]) if flags["task"] else None

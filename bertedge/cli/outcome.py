@@ -54,8 +54,8 @@ def prepare(  # noqa: PLR0913 (one a flag)
     """
     from bertedge.bench.gate import GateError, parse_gate
     from bertedge.bench.reading import read_report
+    from bertedge.outputs import check_file
     from bertedge.overwriting import check_distinct
-    from bertedge.staging import check_file
 
     outputs = [path for path in (output, page) if path is not None]
     for path in outputs:
@@ -86,13 +86,13 @@ def show(report: "Report", outcome: Outcome) -> None:
 
     With --json, standard output holds one object and the rest goes to standard error.
     """
-    from bertedge import records
+    from bertedge import serialization
     from bertedge.bench.compare import comparison_lines
     from bertedge.bench.table import render
 
     try:
         if outcome.as_json:
-            show_json(records.to_json(report))
+            show_json(serialization.to_json(report))
         else:
             show_results(render(report, details=outcome.details))
     finally:  # minutes of measuring are not lost with standard output
@@ -112,13 +112,13 @@ def show(report: "Report", outcome: Outcome) -> None:
 
 def _keep(report: "Report", outcome: Outcome) -> None:
     """Write the files that were asked for; one that fails does not keep the other from it."""
-    from bertedge import records
-    from bertedge.staging import staged_file
+    from bertedge import serialization
+    from bertedge.outputs import staged_file
 
     try:
         if outcome.output is not None:
             with staged_file(outcome.output, overwrite=outcome.overwrite) as file:
-                file.write(records.to_json(report))
+                file.write(serialization.to_json(report))
     finally:
         if outcome.page is not None:
             from bertedge.bench.html.page import render_page

@@ -15,10 +15,11 @@ import click
 from bertedge.cli import options
 from bertedge.cli.console import clean_json
 from bertedge.cli.sections import Sectioned
-from bertedge.tasks import Aggregation, Embedding, Prediction, Result, Text
+from bertedge.predictions import Embedding, Prediction, Result
+from bertedge.spec import Aggregation, Text
 
 if TYPE_CHECKING:
-    from bertedge.examples import Columns
+    from bertedge.data import Columns
     from bertedge.runtime.predictor import Predictor
 
 STANDARD = Path("-")
@@ -87,9 +88,9 @@ def command(
     """
     from bertedge.cli.progress import Terminal
     from bertedge.cli.texts import pair_up, read_texts
+    from bertedge.outputs import check_file
     from bertedge.progress import Silent
     from bertedge.runtime.predictor import Predictor
-    from bertedge.staging import check_file
 
     if bool(text) == (source is not None):
         raise click.UsageError("give either texts or --input FILE (- for standard input)")
@@ -156,7 +157,7 @@ def _rank(
 ) -> Iterator[_Ranking]:
     """Give the texts of the file `against` that are most similar to each embedding, best first."""
     from bertedge.cli.texts import read_texts
-    from bertedge.examples import Columns
+    from bertedge.data import Columns
     from bertedge.progress import Silent
     from bertedge.runtime.processing import TOP_K
 
@@ -171,7 +172,7 @@ def _rank(
 
 
 def _columns(flags: dict[str, Any]) -> "Columns":
-    from bertedge.examples import Columns
+    from bertedge.data import Columns
 
     return Columns(
         text=flags["text_column"],
@@ -196,7 +197,7 @@ def _row(prediction: "Prediction | _Ranking", text: Text) -> str:
 def _sink(output: Path | None, *, overwrite: bool) -> Iterator[IO[str]]:
     """Yield the output file, which appears when the block ends, or standard output in UTF-8."""
     if output is not None and output != STANDARD:
-        from bertedge.staging import staged_file
+        from bertedge.outputs import staged_file
 
         with staged_file(output, overwrite=overwrite) as file:
             yield file

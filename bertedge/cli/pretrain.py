@@ -67,12 +67,12 @@ def command(
     bertedge pretrain --text wiki.txt --config mini --minutes 60 --output base
     """
     need("train", "torch", "transformers", "datasets", "accelerate", "safetensors")
-    from bertedge import records
+    from bertedge import serialization
     from bertedge.checkpoint.folder import fetch
     from bertedge.cli.console import at_terminal, say_next, show, show_json
     from bertedge.cli.next_step import after_pretraining
     from bertedge.cli.progress import Terminal
-    from bertedge.examples.lines import check_file
+    from bertedge.data.lines import check_file
     from bertedge.overwriting import check_apart
     from bertedge.pretrain.recipe import read_recipe
     from bertedge.training.place import check_place
@@ -92,7 +92,7 @@ def command(
     if finished is None:  # another process of the same launch reports
         return
     if as_json:
-        show_json(records.to_json(finished.record))
+        show_json(serialization.to_json(finished.record))
         return
     curve = not at_terminal()  # which has seen it as it came
     show(render(finished.record, curve=curve) + f"\nbase model: {finished.output}")

@@ -1,10 +1,10 @@
 """Scores as text: the one report that finetune, export and evaluate print."""
 
-from bertedge.answers import AnswerScores
 from bertedge.bundle import Accuracy, BatchEffect
-from bertedge.confidence import CalibrationError
 from bertedge.metrics import AnyScores, FrameScores, Scores, ValueScores
-from bertedge.tasks import Decision, Task
+from bertedge.metrics.calibration import CalibrationError
+from bertedge.metrics.squad import AnswerScores
+from bertedge.spec import DecisionRule, Task
 
 TITLES = {
     "accuracy": "accuracy",
@@ -100,7 +100,9 @@ def render_agreement(accuracy: Accuracy) -> str:
     return ", ".join(parts)
 
 
-def render_decision(task: Task, decision: Decision, fitted: CalibrationError | None) -> list[str]:
+def render_decision(
+    task: Task, decision: DecisionRule, fitted: CalibrationError | None
+) -> list[str]:
     """Say what was chosen on the dev data, and what a temperature does or would do."""
     lines = []
     if decision.threshold is not None and task is Task.QUESTION_ANSWERING:
@@ -113,7 +115,7 @@ def render_decision(task: Task, decision: Decision, fitted: CalibrationError | N
     return lines
 
 
-def render_temperature(decision: Decision, fitted: CalibrationError) -> str:
+def render_temperature(decision: DecisionRule, fitted: CalibrationError) -> str:
     """Say what a temperature does to the scores that it was not chosen on, and if it is kept."""
     if decision.temperature != 1:
         outcome, end = "makes it", ""

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bertedge.errors import DataError, SettingError, first_line
-from bertedge.examples import (
+from bertedge.data import (
     Columns,
     TokenExample,
     guessing,
@@ -18,15 +17,16 @@ from bertedge.examples import (
     separators,
     workbook,
 )
-from bertedge.examples.lines import (
+from bertedge.data.lines import (
     LONGEST_LINE,
     check_encoding,
     check_file,
     check_length,
     read_lines,
 )
+from bertedge.errors import DataError, SettingError, first_line
 from bertedge.progress import Progress
-from bertedge.tasks import Task, Text
+from bertedge.spec import Task, Text
 
 STANDARD_INPUT = (Path("-"), Path("/dev/stdin"))
 

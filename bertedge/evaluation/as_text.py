@@ -11,16 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
+from bertedge.data import Example, ExampleFile, TokenExample
 from bertedge.errors import SettingError
 from bertedge.evaluation.labeller import Labeller
 from bertedge.evaluation.labelling import chunks
-from bertedge.examples import Example, ExampleFile, TokenExample
 from bertedge.heads import split_heads
 from bertedge.metrics import FrameScores, Scores, classification_scores, entity_scores
 from bertedge.progress import Progress, Silent
 from bertedge.runtime.decoding import find_entities, join_windows, split_tags
 from bertedge.runtime.intents import find_intents
-from bertedge.tasks import OUTSIDE, Aggregation, Task
+from bertedge.spec import OUTSIDE, Aggregation, Task
 from bertedge.unspaced import UNSPACED
 
 Span = tuple[int, int, str]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bertedge.data import Example, TextExample
 from bertedge.evaluation.labeller import Labeller, Part
-from bertedge.examples import Example, TextExample
 
 
 def embed(labeller: Labeller, examples: Sequence[Example]) -> Part:

@@ -11,7 +11,7 @@ from bertedge.errors import DataError
 from bertedge.runtime.batching import TOKEN_BUDGET
 from bertedge.runtime.session import Engine, Keep, infer
 from bertedge.runtime.tokenization import Encoded, Tokenizer
-from bertedge.tasks import Decision, Task
+from bertedge.spec import DecisionRule, Task
 
 MOST_NAMED = 8
 
@@ -28,7 +28,7 @@ class Model(Protocol):
     @property
     def pad_token_id(self) -> int: ...  # noqa: D102
     @property
-    def decision(self) -> Decision: ...  # noqa: D102
+    def decision(self) -> DecisionRule: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Labeller:
     task: Task
     labels: tuple[str, ...]
     pad_token_id: int
-    decision: Decision = Decision()  # noqa: RUF009 (frozen)
+    decision: DecisionRule = DecisionRule()  # noqa: RUF009 (frozen)
     token_budget: int = TOKEN_BUDGET
     """Padded tokens in a batch; with 1 every text goes alone."""
 

@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertedge import metrics
-from bertedge.answers import answer_overlap, score_answers
-from bertedge.confidence import CalibrationError, calibration_error
+from bertedge.data import Example, ExampleFile
 from bertedge.evaluation.embeddings import embed
 from bertedge.evaluation.labeller import Labeller, Part
 from bertedge.evaluation.masks import fill
 from bertedge.evaluation.questions import Asked, ask, decide_questions, join
 from bertedge.evaluation.texts import Answers, answer, contributions, judge, score_texts
 from bertedge.evaluation.words import count_entities, score_frames, score_words, tag
-from bertedge.examples import Example, ExampleFile
 from bertedge.metrics import AnyScores
+from bertedge.metrics.calibration import CalibrationError, calibration_error
+from bertedge.metrics.squad import answer_overlap, score_answers
 from bertedge.progress import Progress, Silent
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 CHUNK = 2048
 """Examples read, tokenized and sorted by length at a time; bounds the memory."""

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bertedge.answers import FOUND, NO_SPAN, Records, decide, exact_match, f1
+from bertedge.data import Example, QuestionExample
 from bertedge.evaluation.labeller import Labeller, Part
-from bertedge.examples import Example, QuestionExample
+from bertedge.metrics.squad import FOUND, NO_SPAN, Records, decide, exact_match, f1
 from bertedge.runtime.decoding import Floats
 from bertedge.runtime.questions import answer_each
 from bertedge.runtime.tokenization import Encoded, Tokenizer
-from bertedge.tasks import Decision
+from bertedge.spec import DecisionRule
 
 CHUNK = 256
 """Questions whose windows `grade_file` holds at a time."""
-ANY = Decision()
+ANY = DecisionRule()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ def join(parts: Sequence[Asked]) -> Asked:
     )
 
 
-def decide_questions(asked: Asked, decision: Decision) -> Part:
+def decide_questions(asked: Asked, decision: DecisionRule) -> Part:
     """Decide which questions have no answer."""
     spans = decide(asked.found, decision.threshold)
     return Part(gold=[asked.found], predicted=[spans], truncated=asked.truncated)

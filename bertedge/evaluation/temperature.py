@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bertedge.confidence import (
+from bertedge.evaluation.texts import Answers, judge
+from bertedge.metrics.calibration import (
     CalibrationError,
     calibration_error,
     fit_temperature,
     label_loss,
     multi_label_loss,
 )
-from bertedge.evaluation.texts import Answers, judge
-from bertedge.tasks import Decision, ProblemType
+from bertedge.spec import DecisionRule, ProblemType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class FittedTemperature:
         return self.error.calibrated < self.error.raw
 
 
-def fit_on_half(decision: Decision, answers: Answers) -> FittedTemperature | None:
+def fit_on_half(decision: DecisionRule, answers: Answers) -> FittedTemperature | None:
     """Choose the temperature with the least negative log-likelihood; None where there is none.
 
     There is none for values, nor where a half has no text in scope.
@@ -56,13 +56,13 @@ def _take(answers: Answers, rows: np.ndarray) -> Answers:
     return Answers(gold=answers.gold[rows], logits=answers.logits[rows], truncated=0)
 
 
-def _usable(decision: Decision, answers: Answers) -> bool:
+def _usable(decision: DecisionRule, answers: Answers) -> bool:
     if decision.problem_type is ProblemType.SINGLE_LABEL:
         return bool((answers.gold < answers.logits.shape[1]).any())
     return len(answers.gold) > 0
 
 
-def _fit(decision: Decision, answers: Answers) -> float:
+def _fit(decision: DecisionRule, answers: Answers) -> float:
     gold, logits = answers.gold, answers.logits
     if decision.problem_type is ProblemType.MULTI_LABEL:
         return fit_temperature(multi_label_loss(logits, gold))

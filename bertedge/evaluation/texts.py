@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertedge.confidence import bin_scores
+from bertedge.data import Example, TextExample
 from bertedge.evaluation.labeller import Labeller, Part, unknown_label
-from bertedge.examples import Example, TextExample
 from bertedge.metrics import (
     AnyScores,
     classification_scores,
     multi_label_scores,
     value_scores,
 )
+from bertedge.metrics.calibration import bin_scores
 from bertedge.runtime.decisions import decide, label_names
 from bertedge.runtime.decisions import score as score_labels
-from bertedge.tasks import Decision, ProblemType
+from bertedge.spec import DecisionRule, ProblemType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ def answer(labeller: Labeller, examples: Sequence[Example], path: Path) -> Answe
     )
 
 
-def judge(answers: Answers, decision: Decision) -> Part:
+def judge(answers: Answers, decision: DecisionRule) -> Part:
     """Decide; and bin the scores, raw and at the decision's temperature, `(2, 3, BINS)`."""
     return Part(
         gold=[answers.gold],
@@ -58,7 +58,7 @@ def judge(answers: Answers, decision: Decision) -> Part:
 
 
 def score_texts(
-    gold: NDArray[Any], predicted: NDArray[Any], labels: Sequence[str], decision: Decision
+    gold: NDArray[Any], predicted: NDArray[Any], labels: Sequence[str], decision: DecisionRule
 ) -> AnyScores:
     """Score what was decided; both arrays are as `runtime.decisions.decide` gives them."""
     match decision.problem_type:
@@ -105,10 +105,10 @@ def _gold(labeller: Labeller, texts: Sequence[TextExample], path: Path) -> NDArr
     return gold
 
 
-def _bins(answers: Answers, decision: Decision) -> NDArray[np.float64] | None:
+def _bins(answers: Answers, decision: DecisionRule) -> NDArray[np.float64] | None:
     """Bin the scores of best labels, of texts in scope; or each label's, where there are many."""
     gold, logits = answers.gold, answers.logits
-    both = [Decision(problem_type=decision.problem_type), decision]
+    both = [DecisionRule(problem_type=decision.problem_type), decision]
     match decision.problem_type:
         case ProblemType.SINGLE_LABEL:
             known = gold < logits.shape[1]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bertedge.data import Example, TokenExample
 from bertedge.evaluation.labeller import Labeller, Part, unknown_label
-from bertedge.examples import Example, TokenExample
 from bertedge.heads import best_labels, split_heads
 from bertedge.metrics import (
     FrameScores,
@@ -19,7 +19,7 @@ from bertedge.metrics import (
     entity_scores,
 )
 from bertedge.runtime.windows import best_context
-from bertedge.tasks import OUTSIDE, Task
+from bertedge.spec import OUTSIDE, Task
 
 
 def tag(labeller: Labeller, examples: Sequence[Example], path: Path) -> Part:

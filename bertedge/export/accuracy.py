@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 from bertedge import evaluation
 from bertedge.bundle import Accuracy
 from bertedge.checkpoint import Checkpoint
+from bertedge.data import Columns, ExampleFile, open_examples
+from bertedge.data.labels import check_known, with_label_map
 from bertedge.errors import DataError, VerificationError
 from bertedge.evaluation import Labelling
-from bertedge.examples import Columns, ExampleFile, open_examples
-from bertedge.examples.labels import check_known, with_label_map
 from bertedge.export.config import ExportConfig
 from bertedge.export.significance import is_significant
 from bertedge.export.texts import SENTENCES
 from bertedge.metrics import FrameScores
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.session import Engine
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 COSINE = "cosine"
 """What is measured of embeddings of texts that nothing else is known of."""

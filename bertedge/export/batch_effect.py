@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from bertedge import evaluation
 from bertedge.bundle import BatchEffect
+from bertedge.data import Example
 from bertedge.evaluation import Labeller
-from bertedge.examples import Example
 from bertedge.export import verify
 from bertedge.export.config import BATCH_TOLERANCE
 from bertedge.export.proof import Subject
@@ -18,7 +18,7 @@ from bertedge.export.texts import texts_of
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.masks import thin
 from bertedge.runtime.session import Engine
-from bertedge.tasks import ProblemType, Task
+from bertedge.spec import ProblemType, Task
 
 TOKEN_BUDGETS = (128, 512, 4096)
 """Of the batches that texts alone are compared with; `predict` chooses among such sizes."""

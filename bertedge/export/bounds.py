@@ -12,7 +12,7 @@ from bertedge.export.config import (
     BatchEffects,
     ExportConfig,
 )
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 Z_95 = 1.645
 """Standard deviations: the share is at least this high with a probability of 95 %."""

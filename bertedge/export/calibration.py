@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from onnxruntime.quantization.calibrate import HistogramCollector
 
 from bertedge.checkpoint import Checkpoint
+from bertedge.data import Example, ExampleFile, TokenExample, open_examples
 from bertedge.errors import BertedgeError
-from bertedge.examples import Example, ExampleFile, TokenExample, open_examples
 from bertedge.export.quiet import quietly
 from bertedge.export.sites import find_sites, watch
 from bertedge.export.texts import sentences, texts_of

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from bertedge.data import Columns
 from bertedge.errors import SettingError
-from bertedge.examples import Columns
 from bertedge.export.target import Target
-from bertedge.tasks import PoolingMode, Task
+from bertedge.spec import PoolingMode, Task
 
 OPSETS = (17, 18)
 """17 is the first with LayerNormalization; from 19 on, fusion has not been proven."""

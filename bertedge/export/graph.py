@@ -12,7 +12,7 @@ from transformers import AutoModelForTokenClassification, PreTrainedModel
 from bertedge.bundle import Source
 from bertedge.errors import CheckpointError
 from bertedge.export.quiet import stage
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 LARGEST_FILE = 2**31
 """Bytes that protobuf, and so one ONNX file, can hold."""

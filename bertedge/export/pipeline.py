@@ -8,10 +8,9 @@ from pathlib import Path
 import onnx
 from transformers import PretrainedConfig
 
-from bertedge import __version__, bundle
+from bertedge import bundle
 from bertedge.bundle import GraphPass, Manifest, Variant
 from bertedge.checkpoint import Checkpoint, load_model, open_checkpoint
-from bertedge.confidence import CalibrationError
 from bertedge.errors import SettingError
 from bertedge.export import texts, verify
 from bertedge.export.accuracy import EvalData, find_eval_data, own_texts
@@ -28,9 +27,11 @@ from bertedge.export.proof import Subject, prove, question
 from bertedge.export.quiet import library_versions, quietly
 from bertedge.export.recipes import Workshop
 from bertedge.export.target import this_machine
+from bertedge.metrics.calibration import CalibrationError
+from bertedge.outputs import check_folder, work_folder
 from bertedge.progress import Progress, Silent
-from bertedge.staging import check_folder, work_folder
-from bertedge.tasks import Task
+from bertedge.spec import Task
+from bertedge.version import __version__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

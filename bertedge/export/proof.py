@@ -9,10 +9,9 @@ from transformers import PreTrainedModel
 from bertedge import evaluation
 from bertedge.bundle import Accuracy, Parity, Trimming, Variant
 from bertedge.checkpoint import Checkpoint, TorchEngine
-from bertedge.confidence import CalibrationError
+from bertedge.data import ExampleFile
 from bertedge.errors import SettingError, VerificationError
 from bertedge.evaluation import FittedTemperature, Labeller
-from bertedge.examples import ExampleFile
 from bertedge.export import texts, verify
 from bertedge.export.accuracy import EvalData, Recorder, Yardstick, check_drop, compare
 from bertedge.export.bounds import AgreementBounds, bounds_of, faults_of
@@ -21,9 +20,10 @@ from bertedge.export.final import Shipped
 from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS
 from bertedge.export.trim import trim
 from bertedge.export.verify import Bound, Probe
+from bertedge.metrics.calibration import CalibrationError
 from bertedge.progress import Progress
 from bertedge.runtime.session import PROVIDERS, Engine
-from bertedge.tasks import Decision, ProblemType, Task
+from bertedge.spec import DecisionRule, ProblemType, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,7 @@ def _fit_temperature(
     return fitted
 
 
-def _at(decision: Decision, fitted: FittedTemperature) -> Decision:
+def _at(decision: DecisionRule, fitted: FittedTemperature) -> DecisionRule:
     """Give a decision another temperature; its threshold moves along, so that no label changes."""
     temperature = fitted.error.temperature
     if decision.threshold is not None:

@@ -3,10 +3,10 @@
 import itertools
 
 from bertedge.checkpoint import Checkpoint
-from bertedge.examples import Example, ExampleFile, QuestionExample, TokenExample
+from bertedge.data import Example, ExampleFile, QuestionExample, TokenExample
 from bertedge.runtime.batching import Batch, pad
 from bertedge.runtime.tokenization import Encoded, Tokenizer
-from bertedge.tasks import Text
+from bertedge.spec import Text
 
 SENTENCES = (
     "Turn the lights in the hall off, please.",

@@ -13,9 +13,9 @@ from transformers import PreTrainedModel
 
 from bertedge.bundle import Trimming, hash_file
 from bertedge.checkpoint import Checkpoint
+from bertedge.data.lines import check_file, read_lines
 from bertedge.errors import SettingError, VerificationError
-from bertedge.examples.lines import check_file, read_lines
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 LINES = 2000
 """Tokenized at a time; bounds the memory."""

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertedge.examples import ExampleFile, open_examples
-from bertedge.examples.label_map import read_label_map
-from bertedge.examples.labels import survey, with_label_map
+from bertedge.data import ExampleFile, open_examples
+from bertedge.data.label_map import read_label_map
+from bertedge.data.labels import survey, with_label_map
 from bertedge.finetune.labels import check_labels, hints, settle_labels
 from bertedge.finetune.recipe import Recipe
 

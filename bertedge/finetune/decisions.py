@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertedge.answers import best_threshold
-from bertedge.confidence import (
+from bertedge.evaluation import Answers, Asked, fit_on_half
+from bertedge.metrics.calibration import (
     CalibrationError,
     best_f1_threshold,
     best_scope_threshold,
 )
-from bertedge.evaluation import Answers, Asked, fit_on_half
+from bertedge.metrics.squad import best_threshold
 from bertedge.runtime.decisions import score
-from bertedge.tasks import Decision, ProblemType
+from bertedge.spec import DecisionRule, ProblemType
 
 Floats = NDArray[np.float32]
 
@@ -23,13 +23,13 @@ Floats = NDArray[np.float32]
 class Settled:
     """A decision with all its numbers, and what was found on the way."""
 
-    decision: Decision
+    decision: DecisionRule
     calibration: CalibrationError | None
     """Of the temperature that was found, kept or not, on the half of the data that did not choose
     it."""
 
 
-def settle(decision: Decision, answers: Answers, *, calibrate: bool) -> Settled:
+def settle(decision: DecisionRule, answers: Answers, *, calibrate: bool) -> Settled:
     """Choose temperature and threshold on the dev data.
 
     The temperature is always fitted, so that its use can be told. It is taken if it was asked for
@@ -44,14 +44,14 @@ def settle(decision: Decision, answers: Answers, *, calibrate: bool) -> Settled:
     )
 
 
-def settle_questions(decision: Decision, asked: Asked) -> Settled:
+def settle_questions(decision: DecisionRule, asked: Asked) -> Settled:
     """Choose when a question has no answer, where that occurs in the dev data."""
     return Settled(
         decision=replace(decision, threshold=best_threshold(asked.found)), calibration=None
     )
 
 
-def choose_threshold(decision: Decision, logits: Floats, gold: NDArray[Any]) -> Decision:
+def choose_threshold(decision: DecisionRule, logits: Floats, gold: NDArray[Any]) -> DecisionRule:
     """Choose the threshold, where the decision takes one."""
     scores = score(logits, decision)
     if decision.problem_type is ProblemType.MULTI_LABEL:

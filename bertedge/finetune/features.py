@@ -9,11 +9,11 @@ import datasets
 import numpy as np
 from numpy.typing import NDArray
 
-from bertedge.examples import ExampleFile, QuestionExample, TextExample
+from bertedge.data import ExampleFile, QuestionExample, TextExample
 from bertedge.finetune.recipe import Recipe
+from bertedge.outputs import remove
 from bertedge.runtime.tokenization import Encoded, Tokenizer
-from bertedge.staging import remove
-from bertedge.tasks import ProblemType, Task
+from bertedge.spec import ProblemType, Task
 
 IGNORED = -100
 """The label that PyTorch's cross entropy leaves out."""

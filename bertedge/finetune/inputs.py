@@ -6,8 +6,8 @@ from pathlib import Path
 import transformers
 
 from bertedge import checkpoint as checkpoints
+from bertedge.data import ExampleFile
 from bertedge.errors import CheckpointError, SettingError
-from bertedge.examples import ExampleFile
 from bertedge.finetune.data import Data
 from bertedge.finetune.recipe import Recipe
 

@@ -2,14 +2,14 @@
 
 import math
 
+from bertedge.data import BadRows, ExampleFile, QuestionExample
+from bertedge.data.example import shorten
+from bertedge.data.labels import Survey, match_labels, near_equal, survey
 from bertedge.errors import DataError
-from bertedge.examples import BadRows, ExampleFile, QuestionExample
-from bertedge.examples.example import shorten
-from bertedge.examples.labels import Survey, match_labels, near_equal, survey
 from bertedge.heads import PREFIX, has_intents, intent_label
-from bertedge.tasks import OUTSIDE, SPAN_LABELS, Decision, ProblemType, Task
+from bertedge.spec import OUTSIDE, SPAN_LABELS, DecisionRule, ProblemType, Task
 
-PLAIN = Decision()
+PLAIN = DecisionRule()
 MOST_PAIRS = 5
 """Of nearly equal labels that are named."""
 MOST_LOST = 0.01
@@ -18,7 +18,7 @@ VALUE = "value"
 """The name of what regression gives a text."""
 
 
-def find_labels(examples: ExampleFile, decision: Decision = PLAIN) -> tuple[str, ...]:
+def find_labels(examples: ExampleFile, decision: DecisionRule = PLAIN) -> tuple[str, ...]:
     """Collect the labels of a training file, in the order the model will number them.
 
     Numbers sort by value. Tags are O, then B- and I- of each entity type in the file; intents
@@ -27,7 +27,7 @@ def find_labels(examples: ExampleFile, decision: Decision = PLAIN) -> tuple[str,
     return settle_labels(examples, survey(examples), decision)
 
 
-def settle_labels(examples: ExampleFile, rows: Survey, decision: Decision) -> tuple[str, ...]:
+def settle_labels(examples: ExampleFile, rows: Survey, decision: DecisionRule) -> tuple[str, ...]:
     """Put the labels that a survey found in the model's order; see `find_labels`."""
     found, values = set(rows.counts), rows.values
     least = 2
@@ -52,7 +52,7 @@ def settle_labels(examples: ExampleFile, rows: Survey, decision: Decision) -> tu
 
 
 def check_labels(
-    examples: ExampleFile, labels: tuple[str, ...], decision: Decision = PLAIN
+    examples: ExampleFile, labels: tuple[str, ...], decision: DecisionRule = PLAIN
 ) -> ExampleFile:
     """Match the labels of the dev file with the training file's; DataError names the unknown.
 
@@ -74,7 +74,7 @@ def check_labels(
     return examples
 
 
-def hints(rows: Survey, decision: Decision) -> list[str]:
+def hints(rows: Survey, decision: DecisionRule) -> list[str]:
     """Say what may be wrong with the labels of a training file, a line each."""
     if decision.problem_type is ProblemType.REGRESSION:
         return []

@@ -11,7 +11,7 @@ from bertedge.checkpoint import logits_of
 from bertedge.finetune.features import IGNORED, Features, label_counts
 from bertedge.finetune.recipe import ClassWeights, Recipe
 from bertedge.heads import split_heads
-from bertedge.tasks import ProblemType, Task
+from bertedge.spec import ProblemType, Task
 
 Loss = Callable[..., torch.Tensor]
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from bertedge.data import BadRows, Columns
+from bertedge.data.task import guess_task
 from bertedge.errors import SettingError
-from bertedge.examples import BadRows, Columns
-from bertedge.examples.task import guess_task
 from bertedge.progress import Progress, Silent
-from bertedge.tasks import Decision, ProblemType, Task
+from bertedge.spec import DecisionRule, ProblemType, Task
 from bertedge.training.precision import Precision
 from bertedge.training.recipe import OPTIMIZER, Limits, check_given, merge, read
 
@@ -105,9 +105,9 @@ class Recipe:
             bad_rows=self.bad_rows,
         )
 
-    def decision(self) -> Decision:
+    def decision(self) -> DecisionRule:
         """How logits are decided on, before the dev data has set any number."""
-        return Decision(problem_type=self.problem_type, out_of_scope=self.out_of_scope)
+        return DecisionRule(problem_type=self.problem_type, out_of_scope=self.out_of_scope)
 
 
 _LIMITS = Limits(

@@ -14,10 +14,10 @@ import transformers
 
 import bertedge
 from bertedge import checkpoint as checkpoints
-from bertedge import evaluation, records
+from bertedge import evaluation, serialization
 from bertedge.checkpoint import DataFile, Setting, Training
 from bertedge.checkpoint.training import path_from
-from bertedge.examples import ExampleFile
+from bertedge.data import ExampleFile
 from bertedge.finetune import features, training
 from bertedge.finetune.data import Data, open_data
 from bertedge.finetune.decisions import Settled, settle, settle_questions
@@ -27,7 +27,7 @@ from bertedge.finetune.recipe import Recipe
 from bertedge.finetune.start import set_bias
 from bertedge.progress import Progress
 from bertedge.runtime.tokenization import Tokenizer
-from bertedge.tasks import Task
+from bertedge.spec import Task
 from bertedge.training.place import check_place
 from bertedge.training.quiet import quiet
 from bertedge.training.work import Work, finishing, working
@@ -86,7 +86,7 @@ def finetune(
 
 def _settings(recipe: Recipe, inputs: Inputs) -> dict[str, Setting]:
     """What a resumed run must have in common with the interrupted one."""
-    settings: dict[str, Setting] = records.to_plain(recipe)
+    settings: dict[str, Setting] = serialization.to_plain(recipe)
     settings["train_sha256"] = inputs.train.sha256()
     if inputs.dev:
         settings["dev_sha256"] = inputs.dev.sha256()
@@ -226,7 +226,7 @@ def _record(
 ) -> Training:
     settings: dict[str, Setting] = {
         name: value
-        for name, value in records.to_plain(recipe).items()
+        for name, value in serialization.to_plain(recipe).items()
         if name not in ("task", "train", "dev", "model", "output", "max_length", "label_map")
     }
     settings["precision"] = trained.precision.value
@@ -275,4 +275,4 @@ def _write(
         model.save_pretrained(done, safe_serialization=True)
         inputs.tokenizer.model_max_length = inputs.max_length
         inputs.tokenizer.save_pretrained(done)
-        (done / checkpoints.TRAINING).write_text(records.to_json(record), encoding="utf-8")
+        (done / checkpoints.TRAINING).write_text(serialization.to_json(record), encoding="utf-8")

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bertedge.finetune.features import Features, label_counts
 from bertedge.finetune.recipe import ClassWeights, Recipe
-from bertedge.tasks import ProblemType
+from bertedge.spec import ProblemType
 
 Floats = NDArray[np.float64]
 

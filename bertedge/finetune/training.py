@@ -13,7 +13,6 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
-from bertedge.answers import Records, best_threshold, score_answers
 from bertedge.errors import StoppedError
 from bertedge.evaluation import score_frames, score_texts, score_words
 from bertedge.finetune.decisions import choose_threshold
@@ -24,10 +23,11 @@ from bertedge.finetune.recipe import Recipe
 from bertedge.finetune.rows import narrowed
 from bertedge.heads import best_labels, split_heads
 from bertedge.metrics import AnyScores
+from bertedge.metrics.squad import Records, best_threshold, score_answers
 from bertedge.progress import Progress
 from bertedge.runtime.decisions import decide
 from bertedge.runtime.decoding import Floats
-from bertedge.tasks import Decision, ProblemType, Task
+from bertedge.spec import DecisionRule, ProblemType, Task
 from bertedge.training.precision import Precision, choose_precision
 from bertedge.training.watch import Watch, interruptible
 from bertedge.training.work import newest_state
@@ -231,7 +231,7 @@ def _metrics(
             case Task.TEXT_CLASSIFICATION:
                 gold = gold > 0 if recipe.problem_type is ProblemType.MULTI_LABEL else gold
                 decision = choose_threshold(
-                    Decision(problem_type=recipe.problem_type), logits, gold
+                    DecisionRule(problem_type=recipe.problem_type), logits, gold
                 )
                 scores = score_texts(gold, decide(logits, decision), labels, decision)
             case Task.TOKEN_CLASSIFICATION:

@@ -10,9 +10,9 @@ import numpy as np
 import tokenizers  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from bertedge.data.lines import check_file, read_lines
+from bertedge.data.report import RowReport
 from bertedge.errors import DataError
-from bertedge.examples.lines import check_file, read_lines
-from bertedge.examples.report import RowReport
 from bertedge.progress import Progress
 
 LINES = 2000

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bertedge.data import BadRows
 from bertedge.errors import SettingError
-from bertedge.examples import BadRows
 from bertedge.training.precision import Precision
 from bertedge.training.recipe import OPTIMIZER, Limits, read
 

@@ -11,12 +11,13 @@ import transformers
 
 import bertedge
 from bertedge import checkpoint as checkpoints
-from bertedge import records
+from bertedge import serialization
 from bertedge.bundle import hash_file
 from bertedge.checkpoint import Setting
+from bertedge.data.lines import check_file
+from bertedge.data.report import RowReport
 from bertedge.errors import CheckpointError, SettingError
-from bertedge.examples.lines import check_file
-from bertedge.examples.report import RowReport
+from bertedge.outputs import remove
 from bertedge.pretrain import corpus as corpora
 from bertedge.pretrain import training
 from bertedge.pretrain.batches import Frame, hold_out, split
@@ -27,7 +28,6 @@ from bertedge.pretrain.record import PRETRAINING, Pretraining, TextFile
 from bertedge.pretrain.rows import cut
 from bertedge.pretrain.vocabulary import train_tokenizer
 from bertedge.progress import Progress
-from bertedge.staging import remove
 from bertedge.training.place import check_place
 from bertedge.training.quiet import quiet
 from bertedge.training.seal import fault_of, seal
@@ -140,7 +140,7 @@ def _tokenize(recipe: Recipe, start: Start, folder: Path, progress: Progress) ->
 def _settings(recipe: Recipe) -> dict[str, object]:
     """What a resumed run must have in common with the interrupted one."""
     hashes = [hash_file(path) for path in recipe.text]
-    return {**records.to_plain(recipe), "text_sha256": hashes}
+    return {**serialization.to_plain(recipe), "text_sha256": hashes}
 
 
 def _run(recipe: Recipe, start: Start, work: Work, progress: Progress) -> Pretrained | None:
@@ -194,7 +194,7 @@ def _record(
     trained: training.Trained,
 ) -> Pretraining:
     left_out = ("text", "output", "model", "max_length")
-    plain = records.to_plain(recipe).items()
+    plain = serialization.to_plain(recipe).items()
     settings: dict[str, Setting] = {name: v for name, v in plain if name not in left_out}
     settings["precision"] = trained.precision.value
     settings["learning_rate"] = training.peak_rate(recipe)
@@ -232,4 +232,4 @@ def _write(
     with finishing(work) as done:
         model.save_pretrained(done, safe_serialization=True)
         tokenizer.save_pretrained(done)
-        (done / PRETRAINING).write_text(records.to_json(record), encoding="utf-8")
+        (done / PRETRAINING).write_text(serialization.to_json(record), encoding="utf-8")

@@ -11,7 +11,7 @@ import torch
 import transformers
 from transformers.trainer_callback import TrainerControl, TrainerState
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.errors import StoppedError
 from bertedge.pretrain.batches import Frame, Item, Run, Split, collate
 from bertedge.pretrain.budget import UNBOUNDED, Budget
@@ -120,7 +120,7 @@ def count_steps(recipe: Recipe, rows: int, batch: int) -> int:
 def checks_of(state: TrainerState) -> tuple[Check, ...]:
     """Gather the checks that the run, interrupted or not, has left in Trainer's log."""
     entries = [entry["check"] for entry in state.log_history if "check" in entry]
-    return tuple(records.from_plain(Check, entry) for entry in entries)
+    return tuple(serialization.from_plain(Check, entry) for entry in entries)
 
 
 class Pilot(Watch):
@@ -203,7 +203,7 @@ class Pilot(Watch):
             return
         seconds = self._budget.seconds()
         check = self._held_out.check(model, self._predictor, state.global_step, seconds)
-        state.log_history.append({"step": check.step, "check": records.to_plain(check)})
+        state.log_history.append({"step": check.step, "check": serialization.to_plain(check)})
         follows = check.next_sentence_accuracy
         also = "" if follows is None else f", next sentence {follows:.1%}"
         self._progress.say(

@@ -6,15 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertedge.confidence import DEFAULT_THRESHOLD
+from bertedge.metrics.calibration import DEFAULT_THRESHOLD
+from bertedge.predictions import MultiLabelClassification, Regression, TextPrediction
 from bertedge.runtime.decoding import Floats, classify, softmax
-from bertedge.tasks import (
-    Decision,
-    MultiLabelClassification,
-    ProblemType,
-    Regression,
-    TextPrediction,
-)
+from bertedge.spec import DecisionRule, ProblemType
 
 
 def sigmoid(logits: Floats) -> Floats:
@@ -23,7 +18,7 @@ def sigmoid(logits: Floats) -> Floats:
     return np.asarray(np.where(logits < 0, small, 1.0) / (1.0 + small), np.float32)
 
 
-def score(logits: Floats, decision: Decision) -> Floats:
+def score(logits: Floats, decision: DecisionRule) -> Floats:
     """Turn `(texts, labels)` into the scores that the model gives its labels."""
     match decision.problem_type:
         case ProblemType.SINGLE_LABEL:
@@ -34,7 +29,7 @@ def score(logits: Floats, decision: Decision) -> Floats:
             return logits
 
 
-def decide(logits: Floats, decision: Decision) -> NDArray[Any]:
+def decide(logits: Floats, decision: DecisionRule) -> NDArray[Any]:
     """Turn `(texts, labels)` into what the model says of each text.
 
     Label numbers `(texts,)`, out of scope being one past the last label; or which labels each
@@ -53,13 +48,13 @@ def decide(logits: Floats, decision: Decision) -> NDArray[Any]:
             return logits[:, 0]
 
 
-def label_names(labels: Sequence[str], decision: Decision) -> tuple[str, ...]:
+def label_names(labels: Sequence[str], decision: DecisionRule) -> tuple[str, ...]:
     """Name the numbers that `decide` gives."""
     return (*labels, *(() if decision.out_of_scope is None else (decision.out_of_scope,)))
 
 
 def predict_texts(
-    logits: Floats, labels: Sequence[str], decision: Decision
+    logits: Floats, labels: Sequence[str], decision: DecisionRule
 ) -> Sequence[TextPrediction]:
     """Turn `(texts, labels)` into the predictions that users get."""
     match decision.problem_type:
@@ -85,5 +80,5 @@ def _label_each(
     ]
 
 
-def _least(decision: Decision) -> float:
+def _least(decision: DecisionRule) -> float:
     return DEFAULT_THRESHOLD if decision.threshold is None else decision.threshold

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bertedge.predictions import Classification, Entity
 from bertedge.runtime.tokenization import Encoded, Tokenizer
 from bertedge.runtime.windows import best_context
-from bertedge.tasks import OUTSIDE, Aggregation, Classification, Decision, Entity
+from bertedge.spec import OUTSIDE, Aggregation, DecisionRule
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -76,7 +77,7 @@ def softmax(logits: NDArray[np.float32]) -> Floats:
 def classify(
     logits: Floats,
     labels: Sequence[str],
-    decision: Decision = Decision(),  # noqa: B008 (frozen)
+    decision: DecisionRule = DecisionRule(),  # noqa: B008 (frozen)
 ) -> list[Classification]:
     """Label each row of `(texts, labels)`."""
     scores = softmax(logits / np.float32(decision.temperature))

@@ -32,7 +32,7 @@ from bertedge.runtime.opening import Opened, open_again
 from bertedge.runtime.session import PROVIDERS, Session
 from bertedge.runtime.tokenization import Encoded, Tokenizer
 from bertedge.runtime.tuning import BUDGETS, TokenBudget, Trial
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from bertedge.heads import Heads
+from bertedge.predictions import Classification
 from bertedge.runtime.decoding import Floats, classify
 from bertedge.runtime.tokenization import Encoded
-from bertedge.tasks import Classification
 
 
 def find_intents(

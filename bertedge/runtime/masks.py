@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bertedge.predictions import Fill
 from bertedge.runtime.decoding import softmax
 from bertedge.runtime.tokenization import Encoded, Tokenizer
-from bertedge.tasks import Fill
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from bertedge.bundle import Bundle, Manifest, Variant, open_bundle
 from bertedge.errors import DataError, SettingError
 from bertedge.logs import log
+from bertedge.predictions import Embedding, Prediction
 from bertedge.runtime import forks
 from bertedge.runtime.dispatch import Dispatcher, Work
 from bertedge.runtime.graphs import Graphs
 from bertedge.runtime.opening import Opened, open_variant
 from bertedge.runtime.processing import Asked, Model, check_asked, decode, encode, read_model
 from bertedge.runtime.tokenization import Tokenizer
-from bertedge.tasks import Aggregation, Embedding, Prediction, Task, Text
+from bertedge.spec import Aggregation, Task, Text
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, ThreadPoolExecutor

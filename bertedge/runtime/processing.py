@@ -8,22 +8,14 @@ import numpy as np
 from bertedge.bundle import Bundle, Manifest
 from bertedge.errors import BundleError, DataError, SettingError
 from bertedge.heads import Heads, split_heads
+from bertedge.predictions import Embedding, Entities, FilledMasks, IntentSlots, Prediction
 from bertedge.runtime.decisions import predict_texts
 from bertedge.runtime.decoding import Floats, Tags, find_entities, join_windows, split_tags
 from bertedge.runtime.intents import find_intents
 from bertedge.runtime.masks import fill, without_mask
 from bertedge.runtime.questions import answer_each
 from bertedge.runtime.tokenization import Encoded, Tokenizer
-from bertedge.tasks import (
-    Aggregation,
-    Embedding,
-    Entities,
-    FilledMasks,
-    IntentSlots,
-    Prediction,
-    Task,
-    Text,
-)
+from bertedge.spec import Aggregation, Task, Text
 
 TOP_K = 5
 """Tokens that a mask gets, as from transformers' pipeline, which gives a question one answer."""

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from bertedge.predictions import Answer, Answers
 from bertedge.runtime.decoding import Floats
 from bertedge.runtime.tokenization import Encoded
-from bertedge.tasks import Answer, Answers, Decision
+from bertedge.spec import DecisionRule
 
 Ints = NDArray[np.int64]
 
@@ -38,7 +39,7 @@ def find_answers(
     context: str,
     windows: Sequence[Encoded],
     logits: Sequence[Floats],
-    decision: Decision,
+    decision: DecisionRule,
     *,
     top_k: int = 1,
 ) -> Answers:
@@ -74,7 +75,7 @@ def answer_each(
     contexts: Sequence[str],
     windows: Sequence[Encoded],
     logits: Sequence[Floats],
-    decision: Decision,
+    decision: DecisionRule,
     *,
     top_k: int = 1,
 ) -> Iterator[Answers]:

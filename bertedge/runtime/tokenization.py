@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bertedge.errors import BundleError, SettingError
 from bertedge.runtime.tokenizer_json import broken, no_panic, parse
 from bertedge.runtime.windows import longest_first, overlapping, window_starts
-from bertedge.tasks import Text
+from bertedge.spec import Text
 
 Ints = NDArray[np.int64]
 

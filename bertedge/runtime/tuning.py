@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.runtime import machine
 
 BUDGETS = (128, 256, 512, 1024)
@@ -85,7 +85,7 @@ def cache_file(model_sha256: str, threads: int) -> Path:
 def recall(file: Path) -> TokenBudget | None:
     """Read what was remembered; None where nothing (readable) was."""
     try:
-        found = records.from_plain(TokenBudget, json.loads(file.read_text(encoding="utf-8")))
+        found = serialization.from_plain(TokenBudget, json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError):
         return None
     return found if 0 < found.tokens <= max(BUDGETS) else None
@@ -96,7 +96,7 @@ def remember(file: Path, budget: TokenBudget) -> bool:
     part = file.with_name(f"{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(records.to_json(budget), encoding="utf-8")
+        part.write_text(serialization.to_json(budget), encoding="utf-8")
         os.replace(part, file)
     except OSError:
         return False

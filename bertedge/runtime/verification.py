@@ -13,7 +13,7 @@ from bertedge.runtime.masks import thin
 from bertedge.runtime.probe import int8_is_exact
 from bertedge.runtime.session import Engine, infer
 from bertedge.runtime.tokenization import Tokenizer
-from bertedge.tasks import Task, Text
+from bertedge.spec import Task, Text
 
 NEVER_SATURATES = "x86-avx2"
 """The target whose weights have 7 bits."""

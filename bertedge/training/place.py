@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from bertedge.outputs import check_folder
 from bertedge.overwriting import check_apart
-from bertedge.staging import check_folder
 
 
 def work_folder(output: Path) -> Path:

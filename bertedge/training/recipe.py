@@ -6,7 +6,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.errors import SettingError, shorten
 
 LONGEST = 2**20
@@ -51,8 +51,8 @@ def read(kind: type[T], path: Path | None, flags: Mapping[str, object], limits: 
     where = f"{path}: " if path else ""
     check_given(kind, path, merged, limits)
     try:
-        recipe = records.from_plain(kind, merged)
-    except records.RecordError as error:
+        recipe = serialization.from_plain(kind, merged)
+    except serialization.RecordError as error:
         raise SettingError(f"{where}{error}") from None
     _check(recipe, limits)
     return recipe

@@ -5,9 +5,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.bundle import File, describe_file
-from bertedge.staging import sync
+from bertedge.outputs import sync
 
 SEAL = "sealed.json"
 
@@ -25,7 +25,7 @@ def seal(folder: Path) -> None:
     for path in files:
         sync(path)
     sealed = Sealed(files=tuple(describe_file(path) for path in files))
-    write_synced(folder / SEAL, records.to_json(sealed))
+    write_synced(folder / SEAL, serialization.to_json(sealed))
     sync(folder.parent)
 
 
@@ -40,7 +40,7 @@ def fault_of(folder: Path) -> str | None:
         return "was not saved to the end"
     try:
         listed = json.loads((folder / SEAL).read_text(encoding="utf-8"))
-        sealed = records.from_plain(Sealed, listed)
+        sealed = serialization.from_plain(Sealed, listed)
     except (OSError, ValueError):
         return f"has a damaged {SEAL}"
     for file in sealed.files:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import accelerate
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.errors import OutputError, SettingError
+from bertedge.outputs import created_parents, publish, remove, writing
 from bertedge.progress import Progress
-from bertedge.staging import created_parents, publish, remove, writing
 from bertedge.training.place import work_folder
 from bertedge.training.seal import fault_of, is_sealed, write_synced
 
@@ -141,7 +141,7 @@ def _prepare(work: Work, settings: Mapping[str, object], progress: Progress) -> 
     with writing(work.output):
         remove(work.folder)
         work.folder.mkdir()
-        write_synced(path, records.to_json(settings))
+        write_synced(path, serialization.to_json(settings))
 
 
 def _read_settings(path: Path) -> dict[str, object] | None:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import bertedge
+from bertedge.predictions import Classification
 from bertedge.runtime.predictor import Predictor
-from bertedge.tasks import Classification
 
 KEEP, LEAVE = "keep", "leave"
 _QUOTES = "\"'\u2018\u2019\u201c\u201d"

@@ -16,7 +16,7 @@ from bertedge.bench.reading import read_report
 from bertedge.bench.report import Labelled, Noise, Report
 from bertedge.bench.settings import Settings
 from bertedge.bench.statistics import Ratio
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "models" / "tiny"

@@ -19,10 +19,10 @@ from bertedge.bench.settings import Settings
 from bertedge.bench.table import render
 from bertedge.bench.vectors import as_labels, sum_of_cosines
 from bertedge.checkpoint import open_checkpoint
-from bertedge.examples import Columns
+from bertedge.data import Columns
 from bertedge.export import ExportConfig, export
 from bertedge.progress import Silent
-from bertedge.tasks import PoolingMode, Task
+from bertedge.spec import PoolingMode, Task
 
 
 def test_vectors_travel_in_millionths() -> None:

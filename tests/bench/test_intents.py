@@ -9,11 +9,11 @@ import pytest
 from bertedge.bench import bundled
 from bertedge.bench.labelled import draw_labelled, score
 from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
+from bertedge.data import Columns
 from bertedge.errors import DataError
-from bertedge.examples import Columns
 from bertedge.metrics import FrameScores
 from bertedge.runtime.predictor import Predictor
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 BUNDLE = Path(__file__).parents[2] / "models" / "tiny" / "intent-slots"
 LONG = "please play a quiet song in the living room " * 20

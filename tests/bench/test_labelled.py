@@ -5,9 +5,9 @@ import pytest
 
 from bertedge.bench.labelled import draw_labelled, same_lists, score
 from bertedge.bench.statistics import ratio_interval
+from bertedge.data import Columns
 from bertedge.errors import DataError
-from bertedge.examples import Columns
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 TAGS = ("O", "B-room", "I-room")
 

@@ -25,7 +25,7 @@ from bertedge.bench.settings import Settings
 from bertedge.bench.table import render
 from bertedge.errors import SettingError
 from bertedge.progress import Silent
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 WORKLOADS = (
     TokenWorkload(name="1x4", batches=tuple(((9, 10, 11, n),) for n in range(12, 32))),

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="needs the bench extra")
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.bench.html.page import render_page
 from bertedge.bench.html.theme import SHADES, looks
 from bertedge.bench.report import Report
@@ -75,7 +75,7 @@ def test_the_record_is_embedded_whole_and_cannot_end_its_element(full: Report):
     hostile = replace(full, command="</script><script>alert(1)</script>")
     text = render_page(hostile)
     assert "<script>alert" not in text
-    assert json.loads(Page(text).data) == records.to_plain(hostile)
+    assert json.loads(Page(text).data) == serialization.to_plain(hostile)
 
 
 def test_names_are_text_wherever_they_stand(full: Report):

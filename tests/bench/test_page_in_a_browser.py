@@ -17,7 +17,7 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.bench.html.page import render_page
 from bertedge.bench.reading import read_report
 from bertedge.bench.report import Report
@@ -284,7 +284,7 @@ def test_the_raw_data_comes_down_as_it_was_recorded(
     deadline = time.monotonic() + 10
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert json.loads(path.read_text(encoding="utf-8")) == records.to_plain(full)
+    assert json.loads(path.read_text(encoding="utf-8")) == serialization.to_plain(full)
     assert browser.get_log("browser") == []
 
 

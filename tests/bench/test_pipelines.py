@@ -12,7 +12,7 @@ from bertedge.bench import packed, pipelines, plain_onnx
 from bertedge.bench.exporting import export
 from bertedge.bench.messages import Export, Exported, Open, TextWorkload, TokenWorkload
 from bertedge.bench.subject import UNREAD
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 TEXTS = tuple(
     (text,)

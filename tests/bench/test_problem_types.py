@@ -27,10 +27,10 @@ from bertedge.bench.settings import Settings
 from bertedge.bench.table import render
 from bertedge.bundle import open_bundle
 from bertedge.checkpoint import open_checkpoint
-from bertedge.examples import Columns
+from bertedge.data import Columns
 from bertedge.export import ExportConfig, export
 from bertedge.progress import Silent
-from bertedge.tasks import ProblemType, Task
+from bertedge.spec import ProblemType, Task
 
 TEXTS = tuple(
     (text,)

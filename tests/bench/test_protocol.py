@@ -21,7 +21,7 @@ from bertedge.bench.messages import (
     TokenWorkload,
 )
 from bertedge.bench.protocol import ProtocolError, decode_answer, decode_request, encode
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 
 def test_every_request_comes_back_as_it_was_sent(opening: Open):

@@ -17,9 +17,10 @@ from bertedge.bench.labelled import draw_labelled, score
 from bertedge.bench.messages import Export, Open, TextWorkload, TokenWorkload
 from bertedge.bench.spans import NO_ANSWER, span_label, span_number, span_of
 from bertedge.bundle import open_bundle
-from bertedge.examples import Columns
+from bertedge.data import Columns
 from bertedge.export import ExportConfig, export
-from bertedge.tasks import Answer, Task
+from bertedge.predictions import Answer
+from bertedge.spec import Task
 
 CONTEXT = "turn the hall lights off please and play a quiet song in the living room at seven "
 PAIRS = (

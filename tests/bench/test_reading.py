@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.bench.reading import read_bounded, read_report
 from bertedge.bench.report import SCHEMA, Report
 from bertedge.bench.statistics import Difference
@@ -26,7 +26,7 @@ def test_an_older_record_is_read_with_what_it_lacks_as_not_measured(recorded: Re
 
 def test_what_is_written_is_read_again(tmp_path: Path, full: Report):
     path = tmp_path / "bench.json"
-    path.write_text(records.to_json(full))
+    path.write_text(serialization.to_json(full))
     assert read_report(path) == full
 
 
@@ -114,7 +114,7 @@ def test_a_file_larger_than_any_record_is_not_read_whole(tmp_path: Path):
 def test_a_record_whose_parts_do_not_fit_together_is_refused(
     tmp_path: Path, full: Report, place: tuple[str | int, ...], value: object
 ):
-    data = records.to_plain(full)
+    data = serialization.to_plain(full)
     held = data
     for key in place[:-1]:
         held = held[key]

@@ -21,7 +21,7 @@ from bertedge.bench.statistics import Ratio, summarize
 from bertedge.bench.table import render
 from bertedge.bench.wording import number
 from bertedge.bundle import Accuracy
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 MIB = 2**20
 

@@ -24,8 +24,9 @@ from bertedge.bench.process import Worker, WorkerError
 from bertedge.bench.protocol import encode
 from bertedge.bench.subject import Prepared
 from bertedge.bench.worker import settled, take_turn, warm_up
+from bertedge.predictions import Classification
 from bertedge.runtime.predictor import Predictor
-from bertedge.tasks import Classification, Task
+from bertedge.spec import Task
 
 COMMAND = (sys.executable, "-m", "bertedge.bench.worker")
 LONG = "please play a quiet song in the living room " * 20

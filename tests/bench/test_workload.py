@@ -12,9 +12,9 @@ from bertedge.bench.workload import (
     text_workloads,
     token_workload,
 )
+from bertedge.data import Columns
 from bertedge.errors import SettingError
-from bertedge.examples import Columns
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 
 def names(cells: tuple[Cell, ...]) -> list[str]:

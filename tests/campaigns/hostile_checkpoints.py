@@ -27,7 +27,7 @@ from bertedge.checkpoint import TorchEngine, load_base, load_model, open_base, o
 from bertedge.errors import BertedgeError
 from bertedge.runtime.batching import pad
 from bertedge.runtime.tokenization import Tokenizer
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 TEXTS = ["see the red apple", "", "x" * 500, "é 🙂 old"]
 FILES = (

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.checkpoint import DataFile, Training
-from bertedge.examples import Columns
-from bertedge.tasks import Task
+from bertedge.data import Columns
+from bertedge.spec import Task
 
 PROGRAM = Path(__file__).with_name("hostile_checkpoints.py")
 FULL = os.environ.get("BERTEDGE_CAMPAIGN") == "full"
@@ -66,7 +66,7 @@ def template(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         versions={},
         created="2026-01-01T00:00:00+00:00",
     )
-    (folder / "training.json").write_text(records.to_json(training))
+    (folder / "training.json").write_text(serialization.to_json(training))
     (folder / "modules.json").write_text(
         json.dumps(
             [

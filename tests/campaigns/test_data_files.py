@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
+from bertedge.data import BadRows, Columns, open_examples
 from bertedge.errors import BertedgeError
-from bertedge.examples import BadRows, Columns, open_examples
-from bertedge.tasks import ProblemType, Task
+from bertedge.spec import ProblemType, Task
 
 FULL = os.environ.get("BERTEDGE_CAMPAIGN") == "full"
 FILES = 5000 if FULL else 1500

@@ -22,8 +22,8 @@ from pathlib import Path
 import pytest
 
 from bertedge.bundle import open_bundle
+from bertedge.outputs import check_file, check_folder
 from bertedge.overwriting import MARKER
-from bertedge.staging import check_file, check_folder
 from bertedge.training.seal import is_sealed
 
 pytest.importorskip("torch", reason="needs the train extra")

@@ -18,7 +18,7 @@ from bertedge.checkpoint import TorchEngine, load_model, open_base, open_checkpo
 from bertedge.checkpoint.files import LIMITS
 from bertedge.errors import CheckpointError
 from bertedge.runtime.batching import Batch
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 Spoil = Callable[[Path], object]
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 pytest.importorskip("torch", reason="needs the bench extra")
 pytest.importorskip("optimum", reason="needs the export extra")
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.bench.report import SCHEMA, Report
 from bertedge.cli import main
 
@@ -59,7 +59,7 @@ def test_a_whole_bench(
     assert output.read_text() == result.stdout
     data = json.loads(result.stdout)
     assert data["schema"] == SCHEMA
-    report = records.from_plain(Report, data)
+    report = serialization.from_plain(Report, data)
 
     assert report.complete
     assert report.comparison.task == task

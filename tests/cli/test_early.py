@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.checkpoint import DataFile, Training
-from bertedge.examples import Columns
-from bertedge.tasks import Task
+from bertedge.data import Columns
+from bertedge.spec import Task
 
 TINY = Path(__file__).parents[2] / "models" / "tiny" / "text-classification"
 PROGRAM = """
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
         created="",
     )
     (tmp_path / "m").mkdir()
-    (tmp_path / "m" / "training.json").write_text(records.to_json(training))
+    (tmp_path / "m" / "training.json").write_text(serialization.to_json(training))
     return tmp_path
 
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bertedge.cli import VERBS, main
-from bertedge.staging import staged_folder
+from bertedge.outputs import staged_folder
 
 OUTPUTS = {
     ("pretrain", "output"): "directory",

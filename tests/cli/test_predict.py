@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from bertedge.bundle import open_bundle, write_bundle
 from bertedge.cli import main
-from bertedge.tasks import Decision, ProblemType
+from bertedge.spec import DecisionRule, ProblemType
 
 TINY = Path(__file__).parents[2] / "models" / "tiny"
 TEXTS = str(TINY / "text-classification")
@@ -239,7 +239,7 @@ def test_a_bundle_with_a_flipped_byte_is_refused(tmp_path: Path) -> None:
     assert "cpu-fp32.onnx does not have the SHA-256" in error(run(tmp_path / "bundle", "on"))
 
 
-def decided(folder: Path, decision: Decision) -> str:
+def decided(folder: Path, decision: DecisionRule) -> str:
     """The tiny classifier, with its logits read another way."""
     manifest = replace(open_bundle(Path(TEXTS)).manifest, decision=decision)
     files = [Path(TEXTS) / name for name in ("tokenizer.json", "cpu-fp32.onnx")]
@@ -248,7 +248,7 @@ def decided(folder: Path, decision: Decision) -> str:
 
 
 def test_several_labels_are_printed_best_first(tmp_path: Path) -> None:
-    decision = Decision(problem_type=ProblemType.MULTI_LABEL, threshold=0.01)
+    decision = DecisionRule(problem_type=ProblemType.MULTI_LABEL, threshold=0.01)
     (row,) = rows(run(decided(tmp_path, decision), "turn the lights off"))
     assert list(row) == ["text", "labels", "scores", "truncated"]
     assert row["labels"] == [
@@ -260,13 +260,13 @@ def test_several_labels_are_printed_best_first(tmp_path: Path) -> None:
 
 def test_a_low_score_is_out_of_scope(tmp_path: Path) -> None:
     (plain,) = rows(run(TEXTS, "turn the lights off"))
-    decision = Decision(threshold=1.0, out_of_scope="oos")
+    decision = DecisionRule(threshold=1.0, out_of_scope="oos")
     (row,) = rows(run(decided(tmp_path, decision), "turn the lights off"))
     assert row == plain | {"label": "oos"}
 
 
 def test_what_a_bundle_decides_by_is_shown(tmp_path: Path) -> None:
-    decision = Decision(temperature=1.5, threshold=0.25, out_of_scope="oos")
+    decision = DecisionRule(temperature=1.5, threshold=0.25, out_of_scope="oos")
     shown = CliRunner().invoke(main, ["inspect", decided(tmp_path, decision)])
     assert shown.exit_code == 0
     assert (
@@ -277,7 +277,7 @@ def test_what_a_bundle_decides_by_is_shown(tmp_path: Path) -> None:
 
 
 def test_a_calibrated_bundle_says_its_error_with_and_without(tmp_path: Path) -> None:
-    bundle = decided(tmp_path, Decision(temperature=2.0, threshold=0.9, out_of_scope="oos"))
+    bundle = decided(tmp_path, DecisionRule(temperature=2.0, threshold=0.9, out_of_scope="oos"))
     labels = open_bundle(Path(bundle)).manifest.labels
     data = tmp_path / "data.csv"
     lines = [f"turn the lights off,{label}" for label in (*labels, "oos")]

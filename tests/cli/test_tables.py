@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from bertedge.bundle import open_bundle, write_bundle
 from bertedge.cli import main
-from bertedge.examples import Columns
+from bertedge.data import Columns
 
 TINY = Path(__file__).parents[2] / "models" / "tiny" / "text-classification"
 TEXTS = ["turn the lights off", "play music; please, now", "is it cold in the hall?", "stop"]

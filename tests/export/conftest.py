@@ -20,7 +20,7 @@ from bertedge.export.texts import parity_batches
 from bertedge.export.verify import Probe, ask, difference
 from bertedge.heads import intent_label
 from bertedge.runtime.session import Session, open_native
-from bertedge.tasks import SPAN_LABELS, Task
+from bertedge.spec import SPAN_LABELS, Task
 
 POSITIONS = 64
 CLASSES = ("bad", "fair", "good")

@@ -5,16 +5,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.bundle import Accuracy, hash_file
 from bertedge.checkpoint import Checkpoint, DataFile, Training, open_checkpoint
+from bertedge.data import Columns, open_examples
 from bertedge.errors import DataError, SettingError, VerificationError
 from bertedge.evaluation import Labelling
-from bertedge.examples import Columns, open_examples
 from bertedge.export.accuracy import Yardstick, check_drop, compare, exceeds, find_eval_data, rms
 from bertedge.export.config import ExportConfig
 from bertedge.metrics import classification_scores
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def trained(checkpoint: Checkpoint, dev: Path, *, pair: bool = False) -> Checkpo
         versions={},
         created="2026-01-01T00:00:00+00:00",
     )
-    assert records.from_plain(Training, records.to_plain(training)) == training
+    assert serialization.from_plain(Training, serialization.to_plain(training)) == training
     return replace(checkpoint, training=training, pair=pair)
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from bertedge.bundle import hash_file
 from bertedge.checkpoint import Checkpoint, DataFile, Training, open_checkpoint
-from bertedge.examples import Columns, open_examples
+from bertedge.data import Columns, open_examples
 from bertedge.export import calibration
 from bertedge.export.calibration import activation_ranges, channel_maxima, gather
 from bertedge.export.sites import find_sites
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from bertedge.runtime.buckets import CAPTURE_BYTES, plan_buckets
 from bertedge.runtime.cuda import open_cuda
 from bertedge.runtime.predictor import Predictor
 from bertedge.runtime.session import Session, open_native
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 KINDS = ("bert", "roberta", "distilbert", "electra")
 HEADS = (Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION, Task.QUESTION_ANSWERING)

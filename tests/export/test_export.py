@@ -14,6 +14,7 @@ import pytest
 import bertedge
 from bertedge.bundle import hash_file, open_bundle
 from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
+from bertedge.data import Columns, open_examples
 from bertedge.errors import (
     CheckpointError,
     DataError,
@@ -22,10 +23,10 @@ from bertedge.errors import (
     VerificationError,
 )
 from bertedge.evaluation import Labeller, agreement, run
-from bertedge.examples import Columns, open_examples
 from bertedge.export import ExportConfig, ExportReport, export, pipeline
 from bertedge.export.texts import SENTENCES
-from bertedge.tasks import Classification, Entities, Task
+from bertedge.predictions import Classification, Entities
+from bertedge.spec import Task
 
 KINDS = ("bert", "roberta", "distilbert", "electra")
 TEXTS = ["anna met the hotel in berlin", "no", "not very good, the plot: bad!", *SENTENCES]

@@ -19,8 +19,9 @@ from bertedge.checkpoint import open_checkpoint
 from bertedge.cli import main
 from bertedge.errors import CheckpointError, DataError, SettingError, VerificationError
 from bertedge.export import ExportConfig, ExportReport, export
+from bertedge.predictions import Embedding
 from bertedge.runtime.predictor import Predictor
-from bertedge.tasks import Embedding, Pooling, PoolingMode, Task
+from bertedge.spec import Pooling, PoolingMode, Task
 
 TEXTS = [
     "anna met no good hotel in berlin",

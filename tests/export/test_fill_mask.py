@@ -13,7 +13,8 @@ import bertedge
 from bertedge.cli import main
 from bertedge.errors import DataError, SettingError
 from bertedge.export import ExportConfig, ExportReport, export
-from bertedge.tasks import FilledMasks, Task
+from bertedge.predictions import FilledMasks
+from bertedge.spec import Task
 
 TEXTS = [
     "see the [MASK] plum here",

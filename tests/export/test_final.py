@@ -20,7 +20,7 @@ from bertedge.export.passes import add_bias_in_products, run_passes
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.opening import open_again
 from bertedge.runtime.session import Session
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 KINDS = ("bert", "roberta", "distilbert", "electra")
 HEADS = (Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION, Task.QUESTION_ANSWERING)

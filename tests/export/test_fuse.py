@@ -7,7 +7,7 @@ from bertedge.errors import VerificationError
 from bertedge.export.fuse import check_attention
 from bertedge.export.nodes import count_operators
 from bertedge.export.passes import remove_unread
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 KINDS = ("bert", "roberta", "distilbert", "electra")
 HEADS = (Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION, Task.QUESTION_ANSWERING)

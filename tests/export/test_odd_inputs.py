@@ -15,15 +15,15 @@ import bertedge
 from bertedge.cli import main
 from bertedge.errors import DataError
 from bertedge.export import ExportConfig, export
-from bertedge.runtime.predictor import Predictor
-from bertedge.tasks import (
+from bertedge.predictions import (
     Classification,
     Entities,
     FilledMasks,
     MultiLabelClassification,
     Regression,
-    Text,
 )
+from bertedge.runtime.predictor import Predictor
+from bertedge.spec import Text
 
 LONG = "100,000 characters"
 ODD = {

@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 from bertedge.export.fuse import infer_shapes
 from bertedge.export.nodes import count_operators
 from bertedge.export.passes import fold_token_types, narrow_last_layer, run_passes
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 KINDS = ("bert", "roberta", "distilbert", "electra")
 EXACT = 1e-6

@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from bertedge.errors import VerificationError
 from bertedge.export.nodes import count_operators
 from bertedge.export.quantize import quantize_dynamic, quantize_embeddings, quantize_rows
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 KINDS = ("bert", "roberta", "distilbert", "electra")
 HEADS = (Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION, Task.QUESTION_ANSWERING)

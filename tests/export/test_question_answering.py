@@ -20,8 +20,9 @@ from bertedge.cli import main
 from bertedge.errors import DataError, SettingError
 from bertedge.export import ExportConfig, ExportReport, export
 from bertedge.export.graph import as_token_classifier
+from bertedge.predictions import Answers
 from bertedge.runtime.predictor import Predictor
-from bertedge.tasks import Answers, Task
+from bertedge.spec import Task
 
 ARCHITECTURES = ("bert", "roberta", "distilbert", "electra")
 Export = Callable[[str], ExportReport]
@@ -178,16 +179,16 @@ def test_a_bundle_with_a_threshold_says_where_there_is_no_answer(predictor: Pred
 
     from bertedge.runtime.questions import answer_each
     from bertedge.runtime.session import infer
-    from bertedge.tasks import Decision
+    from bertedge.spec import DecisionRule
 
     context = "anna met the good hotel"
     windows = predictor.tokenizer.encode_questions([("in", context)])
     logits = infer(predictor.engine, windows, pad_token_id=0)
-    (plain,) = answer_each([context], windows, logits, Decision())
+    (plain,) = answer_each([context], windows, logits, DecisionRule())
     assert plain.answer is not None
     margin = plain.no_answer - plain.answer.score
-    (given,) = answer_each([context], windows, logits, Decision(threshold=margin + 0.01))
-    (none,) = answer_each([context], windows, logits, Decision(threshold=margin - 0.01))
+    (given,) = answer_each([context], windows, logits, DecisionRule(threshold=margin + 0.01))
+    (none,) = answer_each([context], windows, logits, DecisionRule(threshold=margin - 0.01))
     assert given == plain
     assert none == replace(plain, answer=None)
 

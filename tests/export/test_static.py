@@ -16,7 +16,7 @@ from bertedge.export.sites import find_sites
 from bertedge.export.static import freeze_scales, scale_of
 from bertedge.export.target import Target, this_machine
 from bertedge.export.verify import variance
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 HEADS = (Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION, Task.QUESTION_ANSWERING)
 """All others have one of these, or tests of their own."""

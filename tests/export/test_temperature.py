@@ -9,7 +9,8 @@ import pytest
 import bertedge
 from bertedge.errors import SettingError
 from bertedge.export import ExportConfig, export
-from bertedge.tasks import Classification, Task
+from bertedge.predictions import Classification
+from bertedge.spec import Task
 
 WORDS = ("the", "in", "not", "good", "bad", "very", "berlin", "paris", "anna", "met", "hotel", "no")
 

@@ -16,8 +16,9 @@ from bertedge.export import ExportConfig, export
 from bertedge.export.trim import trim
 from bertedge.finetune.recipe import Recipe
 from bertedge.finetune.run import finetune
+from bertedge.predictions import Classification
 from bertedge.progress import Silent
-from bertedge.tasks import Classification, Task
+from bertedge.spec import Task
 
 PIECES = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
 

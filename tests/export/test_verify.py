@@ -19,7 +19,7 @@ from bertedge.export.verify import (
     int8_bound,
 )
 from bertedge.runtime.batching import Batch
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 Fuse = Callable[..., Any]
 

@@ -11,7 +11,7 @@ from bertedge.finetune.distill import hidden_loss, kept_layers, make_student, so
 from bertedge.finetune.recipe import Recipe, read_recipe
 from bertedge.finetune.run import finetune
 from bertedge.progress import Silent
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 
 def recipe(files: dict[str, Path], output: Path, **changes: object) -> Recipe:

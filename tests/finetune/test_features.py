@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 import tokenizers
 
-from bertedge.examples import open_examples
+from bertedge.data import open_examples
 from bertedge.finetune.features import IGNORED, build
 from bertedge.runtime.tokenization import Tokenizer
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tokenizers import models, pre_tokenizers
 from bertedge.finetune.data import open_data
 from bertedge.finetune.inputs import open_inputs
 from bertedge.finetune.recipe import Recipe
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import bertedge
 from bertedge import evaluation
 from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
 from bertedge.cli import main
+from bertedge.data import open_examples
 from bertedge.errors import CheckpointError, DataError, SettingError
-from bertedge.examples import open_examples
 from bertedge.export import ExportConfig, export
 from bertedge.finetune.distill import Distiller, Lesson
 from bertedge.finetune.features import IGNORED, Features, build
@@ -26,9 +26,10 @@ from bertedge.finetune.recipe import ClassWeights, Recipe, read_recipe
 from bertedge.finetune.run import Finetuned, finetune
 from bertedge.heads import split_heads
 from bertedge.metrics import FrameScores
+from bertedge.predictions import IntentSlots
 from bertedge.progress import Silent
 from bertedge.runtime.tokenization import Tokenizer
-from bertedge.tasks import IntentSlots, Task
+from bertedge.spec import Task
 
 LABELS = ("intent:find", "intent:paint", "O", "B-COLOR", "I-COLOR")
 FILLERS = ["the", "a", "one", "very", "here", "there"]

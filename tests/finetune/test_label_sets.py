@@ -8,8 +8,9 @@ import bertedge
 from bertedge.export import ExportConfig, export
 from bertedge.finetune.recipe import Recipe
 from bertedge.finetune.run import finetune
+from bertedge.predictions import Classification, MultiLabelClassification
 from bertedge.progress import Silent
-from bertedge.tasks import Classification, MultiLabelClassification, ProblemType, Task
+from bertedge.spec import ProblemType, Task
 
 
 def recipe(base: Path, train: Path, output: Path, problem_type: ProblemType) -> Recipe:

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from bertedge.data import open_examples
 from bertedge.errors import DataError
-from bertedge.examples import open_examples
 from bertedge.finetune.labels import check_labels, find_labels
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 
 def write(path: Path, *rows: object) -> Path:

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from bertedge import evaluation
 from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
 from bertedge.cli import main
+from bertedge.data import BadRows, QuestionExample, open_examples
 from bertedge.errors import CheckpointError, DataError, SettingError
-from bertedge.examples import BadRows, QuestionExample, open_examples
 from bertedge.finetune.distill import make_student
 from bertedge.finetune.features import build, find_span
 from bertedge.finetune.labels import find_labels
@@ -24,7 +24,7 @@ from bertedge.finetune.recipe import Recipe, read_recipe
 from bertedge.finetune.run import Finetuned, finetune
 from bertedge.progress import Silent
 from bertedge.runtime.tokenization import Tokenizer
-from bertedge.tasks import Task
+from bertedge.spec import Task
 from bertedge.training.precision import Precision
 
 COLORS = ["red", "blue", "green", "white"]

@@ -4,7 +4,7 @@ import pytest
 
 from bertedge.errors import SettingError
 from bertedge.finetune.recipe import Precision, read_recipe
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 FLAGS = {"task": "text-classification", "train": "t.csv", "model": "m", "output": "o"}
 

@@ -14,7 +14,7 @@ from bertedge.errors import StoppedError
 from bertedge.finetune.recipe import Recipe
 from bertedge.finetune.run import finetune
 from bertedge.progress import Silent
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 STEPS = 4
 """Of an epoch."""

@@ -18,7 +18,7 @@ from bertedge.finetune.recipe import Recipe
 from bertedge.finetune.rows import UsedRows
 from bertedge.finetune.run import finetune
 from bertedge.progress import Silent
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 ROWS = "bert.embeddings.word_embeddings.weight"
 

@@ -14,12 +14,12 @@ from transformers import AutoTokenizer
 
 from bertedge import evaluation
 from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
+from bertedge.data import open_examples
 from bertedge.errors import OutputError, SettingError
-from bertedge.examples import open_examples
 from bertedge.finetune.recipe import ClassWeights, Recipe
 from bertedge.finetune.run import finetune
 from bertedge.progress import Silent
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 
 class Said(Silent):

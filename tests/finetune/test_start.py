@@ -13,7 +13,7 @@ from bertedge.checkpoint import load_model, open_checkpoint
 from bertedge.finetune.recipe import ClassWeights, Recipe
 from bertedge.finetune.run import finetune
 from bertedge.progress import Silent
-from bertedge.tasks import ProblemType, Task
+from bertedge.spec import ProblemType, Task
 
 TINY_RATE = 1e-9
 """Leaves the head where it started."""

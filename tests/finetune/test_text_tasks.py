@@ -11,17 +11,18 @@ import torch
 from bertedge import evaluation
 from bertedge.bundle import open_bundle
 from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
+from bertedge.data import open_examples
 from bertedge.errors import DataError, SettingError
-from bertedge.examples import open_examples
 from bertedge.export import ExportConfig, export
 from bertedge.finetune.features import Features
 from bertedge.finetune.losses import weighted_loss
 from bertedge.finetune.recipe import ClassWeights, Recipe, read_recipe
 from bertedge.finetune.run import Finetuned, finetune
 from bertedge.metrics import Scores, ValueScores
+from bertedge.predictions import Classification, MultiLabelClassification, Regression
 from bertedge.progress import Silent
 from bertedge.runtime.predictor import Predictor
-from bertedge.tasks import Classification, MultiLabelClassification, ProblemType, Regression, Task
+from bertedge.spec import ProblemType, Task
 
 COLORS = ["red", "blue", "green", "white"]
 FRUITS = ["apple", "pear", "plum", "grape"]

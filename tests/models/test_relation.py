@@ -7,8 +7,8 @@ from types import ModuleType
 
 import pytest
 
-from bertedge.examples import Columns, TextExample, open_examples
-from bertedge.tasks import Task
+from bertedge.data import Columns, TextExample, open_examples
+from bertedge.spec import Task
 
 RELATION = Path(__file__).resolve().parents[2] / "models" / "relation"
 WORDS = ["fly", "from", "san", "jose", "to", "boston", "with", "a", "stop", "in", "denver"]

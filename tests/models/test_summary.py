@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from bertedge.examples import Columns, TextExample, open_examples
-from bertedge.tasks import Task
+from bertedge.data import Columns, TextExample, open_examples
+from bertedge.spec import Task
 
 SUMMARY = Path(__file__).resolve().parents[2] / "models" / "summary"
 PARAGRAPH = (

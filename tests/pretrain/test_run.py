@@ -12,7 +12,7 @@ import torch
 import transformers
 from safetensors.numpy import load_file
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.errors import SettingError
 from bertedge.finetune.recipe import Recipe as Finetuning
 from bertedge.finetune.run import finetune
@@ -22,7 +22,7 @@ from bertedge.pretrain.recipe import Recipe
 from bertedge.pretrain.record import Pretraining
 from bertedge.pretrain.run import Pretrained, pretrain
 from bertedge.progress import Silent
-from bertedge.tasks import Task
+from bertedge.spec import Task
 from bertedge.training.precision import Precision
 
 
@@ -52,7 +52,7 @@ def fruits(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Pretrained:
 
 def test_perplexity_falls_and_the_curve_is_recorded(fruits: Pretrained) -> None:
     written = json.loads((fruits.output / "pretraining.json").read_text())
-    record = records.from_plain(Pretraining, written)
+    record = serialization.from_plain(Pretraining, written)
     assert record == fruits.record
     curve = record.checks
     assert [check.step for check in curve] == [0, 100, 200, 300, 400]

@@ -9,7 +9,7 @@ import pytest
 
 from bertedge.bundle import open_bundle, write_bundle
 from bertedge.runtime.predictor import Predictor
-from bertedge.tasks import Task
+from bertedge.spec import Task
 
 ROOT = Path(__file__).parents[2]
 

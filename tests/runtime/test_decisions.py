@@ -7,22 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.bundle import Manifest
+from bertedge.predictions import Classification, MultiLabelClassification, Regression
 from bertedge.runtime.decisions import decide, label_names, predict_texts, score, sigmoid
-from bertedge.tasks import (
-    Classification,
-    Decision,
-    MultiLabelClassification,
-    ProblemType,
-    Regression,
-)
+from bertedge.spec import DecisionRule, ProblemType
 
 LABELS = ("a", "b", "c")
 LOGITS = np.array([[2.0, -1.0, 0.1], [-3.0, -2.0, -4.0], [1.0, 3.0, 2.0]], np.float32)
-SINGLE = Decision()
-SEVERAL = Decision(problem_type=ProblemType.MULTI_LABEL)
-VALUE = Decision(problem_type=ProblemType.REGRESSION)
+SINGLE = DecisionRule()
+SEVERAL = DecisionRule(problem_type=ProblemType.MULTI_LABEL)
+VALUE = DecisionRule(problem_type=ProblemType.REGRESSION)
 
 
 def test_sigmoid_holds_at_both_ends() -> None:
@@ -50,7 +45,7 @@ def test_several_labels_are_those_above_the_threshold_best_first() -> None:
 
 
 def test_a_text_whose_best_score_is_low_is_out_of_scope() -> None:
-    scoped = Decision(threshold=0.7, out_of_scope="oos")
+    scoped = DecisionRule(threshold=0.7, out_of_scope="oos")
     plain, found = (predict_texts(LOGITS, LABELS, each) for each in (SINGLE, scoped))
     assert [each.label for each in plain] == ["a", "b", "b"]
     assert [each.label for each in found] == ["a", "oos", "oos"]
@@ -61,7 +56,7 @@ def test_a_text_whose_best_score_is_low_is_out_of_scope() -> None:
 
 
 @pytest.mark.parametrize("decision", [SINGLE, SEVERAL])
-def test_a_temperature_changes_scores_and_never_their_order(decision: Decision) -> None:
+def test_a_temperature_changes_scores_and_never_their_order(decision: DecisionRule) -> None:
     warm = replace(decision, temperature=2.5)
     np.testing.assert_allclose(
         score(LOGITS, warm), score(LOGITS / np.float32(2.5), decision), rtol=1e-6
@@ -133,4 +128,4 @@ def test_predictions_are_those_of_transformers_pipeline(
 def test_a_bundle_that_says_nothing_of_it_decides_as_before(text_bundle: Path) -> None:
     said = json.loads((text_bundle / "bertedge.json").read_text())
     said.pop("decision", None)
-    assert records.from_plain(Manifest, said).decision == SINGLE
+    assert serialization.from_plain(Manifest, said).decision == SINGLE

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bertedge.runtime.decoding import Tokens, classify, find_entities, softmax, split_tags
-from bertedge.tasks import Aggregation
+from bertedge.spec import Aggregation
 
 LABELS = ("O", "B-room", "I-room", "B-time", "device")
 

@@ -13,12 +13,12 @@ import pytest
 import bertedge
 from bertedge.bundle import Bundle, Variant, open_bundle
 from bertedge.errors import BundleError, DataError
+from bertedge.predictions import Classification, Prediction
 from bertedge.runtime import dispatch
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.predictor import Predictor
 from bertedge.runtime.session import Session
 from bertedge.runtime.tokenization import Tokenizer
-from bertedge.tasks import Classification, Prediction
 
 WORDS = ("turn", "the", "kitchen", "lights", "off", "unbelievable", "jazz")
 LONG = [" ".join(WORDS[: 1 + i % 7]) for i in range(3000)]

@@ -13,8 +13,9 @@ import bertedge
 from bertedge.bundle import open_bundle, write_bundle
 from bertedge.errors import BundleError, SettingError
 from bertedge.heads import split_heads
+from bertedge.predictions import IntentSlots
 from bertedge.runtime.predictor import Predictor
-from bertedge.tasks import Aggregation, IntentSlots, Task
+from bertedge.spec import Aggregation, Task
 
 BUNDLE = Path(__file__).parents[2] / "models" / "tiny" / "intent-slots"
 WORDS = """

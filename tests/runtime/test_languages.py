@@ -17,7 +17,7 @@ from bertedge.checkpoint import TorchEngine
 from bertedge.runtime.decoding import find_entities, join_windows, split_tags
 from bertedge.runtime.session import infer
 from bertedge.runtime.tokenization import Tokenizer
-from bertedge.tasks import Aggregation
+from bertedge.spec import Aggregation
 
 MAX_LENGTH = 64
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")

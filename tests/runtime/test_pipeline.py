@@ -14,7 +14,7 @@ from bertedge.runtime.decoding import find_entities, join_windows, split_tags
 from bertedge.runtime.predictor import Predictor
 from bertedge.runtime.session import infer
 from bertedge.runtime.tokenization import Tokenizer
-from bertedge.tasks import Aggregation, Task
+from bertedge.spec import Aggregation, Task
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

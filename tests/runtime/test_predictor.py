@@ -21,11 +21,11 @@ from bertedge.errors import (
     SettingError,
     VerificationError,
 )
+from bertedge.predictions import Classification, Entities, Prediction
 from bertedge.runtime.opening import choose
 from bertedge.runtime.predictor import Predictor
 from bertedge.runtime.tokenization import Tokenizer
 from bertedge.runtime.verification import check_golden
-from bertedge.tasks import Classification, Entities, Prediction
 
 WORDS = ["turn", "the", "kitchen", "lights", "off", "kälter", "🙂", "日本語", "unbelievable", "x"]
 Altered = Callable[..., Path]
@@ -375,9 +375,9 @@ def test_a_start_imports_nothing_that_it_does_not_use(text_bundle: Path) -> None
     loaded = subprocess.run(run, capture_output=True, text=True, check=True, env=environment)
     unused = {
         "asyncio",
-        "bertedge.examples",
+        "bertedge.data",
         "bertedge.metrics",
-        "bertedge.runtime.diagnosis",
+        "bertedge.doctor",
         "concurrent.futures",
         "email",
         "importlib.metadata",

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from bertedge.errors import OutputError, SettingError
+from bertedge.outputs import staged_folder
 from bertedge.progress import Silent
-from bertedge.staging import staged_folder
 from bertedge.training.seal import seal
 from bertedge.training.work import Work, finishing, newest_state, prune, working
 

@@ -6,7 +6,7 @@ import re
 from html import escape
 from string import Template
 
-from bertedge import records
+from bertedge import serialization
 from bertedge.bench import sentences
 from bertedge.bench.html import accuracy, canvas, cost, headline, load, speed, tables, theme
 from bertedge.bench.html.view import Key, Panel, View, view_of
@@ -161,5 +161,5 @@ def _others(view: View) -> str:
 
 def _embedded(report: Report) -> str:
     """Write the record for a script element, which must not hold what could end it."""
-    text = json.dumps(records.to_plain(report), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(serialization.to_plain(report), ensure_ascii=False, allow_nan=False)
     return text.replace("<", "\\u003c")

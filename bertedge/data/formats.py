@@ -1,0 +1,154 @@
+"""The format of a labelled file: told or guessed, and fit for the task."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from bertedge.data import label_text, parallel, plain, questions, targets, workbook
+from bertedge.data.example import Columns, Request
+from bertedge.data.lines import check_encoding
+from bertedge.errors import SettingError
+from bertedge.spec import ProblemType, Task
+
+FORMATS = (
+    *("csv", "tsv", workbook.FORMAT, label_text.FORMAT, "jsonl", "conll"),
+    questions.FORMAT,
+)
+_EXTENSIONS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".json": "jsonl",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".conll": "conll",
+    ".bio": "conll",
+    ".iob": "conll",
+    ".iob2": "conll",
+    ".bioes": "conll",
+    ".iobes": "conll",
+    ".bmes": "conll",
+    ".bilou": "conll",
+    **dict.fromkeys(workbook.EXTENSIONS, workbook.FORMAT),
+}
+_UNREAD = (".numbers", ".gsheet", ".parquet", ".feather", ".pages", ".doc", ".docx", ".pdf")
+_SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
+
+
+def check_columns(task: Task, columns: Columns, pair: bool | None) -> None:
+    """Raise SettingError for columns that the task does not have, or that are not all different."""
+    if task.tags_words and (pair or columns.pair is not None):
+        raise SettingError(f"{task} reads single texts; leave --pair-column out")
+    if columns.intent is not None and task is not Task.INTENT_SLOTS:
+        raise SettingError(f"--intent-column is for {Task.INTENT_SLOTS}; {task} reads no intents")
+    if columns.pair is not None and pair is False:
+        raise SettingError(
+            f"a second text is asked for (--pair-column {columns.pair}), but the model reads "
+            "single texts; leave it out"
+        )
+    named = (columns.text, columns.pair, columns.label, columns.intent)
+    told = [name for name in named if name is not None]
+    if len(told) != len(set(told)):
+        raise SettingError(f"the columns {', '.join(told)} are not all different; choose others")
+
+
+def settle_format(path: Path, task: Task, columns: Columns, usual: str | None = None) -> Columns:
+    """Fill in the format, and write the separator out; SettingError where they do not fit.
+
+    `usual` is the format of a file whose extension names none.
+    """
+    separator = columns.separator
+    if separator is not None:
+        separator = _SEPARATORS.get(separator, separator)
+        if not separator or "\n" in separator or "\r" in separator:
+            raise SettingError(
+                f"--separator {separator!r} cannot separate columns; give a character, or one of "
+                "tab, space, comma, semicolon, pipe"
+            )
+    name = columns.format or _guess_format(path, task, columns.encoding, usual)
+    if name not in FORMATS:
+        raise SettingError(f"--format {name!r} is unknown; choose one of {', '.join(FORMATS)}")
+    if task is Task.INTENT_SLOTS and name != "jsonl":
+        raise SettingError(
+            f"{path} is {name.upper()}, but intents and slots are read from JSON lines, or from a "
+            f"folder with {parallel.WORDS}, {parallel.TAGS} and {parallel.INTENTS}; convert it"
+        )
+    tokens = task.tags_words
+    if tokens and name == "tsv":
+        name, separator = "conll", separator or "\t"
+    if tokens and name in ("csv", workbook.FORMAT, label_text.FORMAT):
+        raise SettingError(
+            f"{path} is {name.upper()}, but words with tags are read from CoNLL columns or JSON "
+            "lines; convert it, or say --format conll --separator comma if each line is a word"
+        )
+    if not tokens and name == "conll":
+        raise SettingError(
+            f"{path} has CoNLL columns, but texts with labels are read from CSV, TSV or JSON "
+            "lines; choose with --format, or --task token-classification"
+        )
+    if (task is Task.QUESTION_ANSWERING) != (name == questions.FORMAT) and name != "jsonl":
+        raise SettingError(
+            f"{path} is read as {name}, but questions with answers are read from SQuAD's JSON or "
+            "JSON lines, and they alone; choose with --format, or another --task"
+        )
+    if name == "jsonl" and (separator is not None or columns.header is not None):
+        raise SettingError(f"{path} is JSON lines; leave --separator and --header out")
+    encoding = None if columns.encoding is None else check_encoding(columns.encoding)
+    if name == workbook.FORMAT and (separator is not None or encoding is not None):
+        raise SettingError(f"{path} is an Excel workbook; leave --separator and --encoding out")
+    if name != workbook.FORMAT and columns.sheet is not None:
+        raise SettingError(f"{path} is no Excel workbook ({name}); leave --sheet out")
+    return replace(columns, format=name, separator=separator, encoding=encoding)
+
+
+def settle_label_separator(columns: Columns, request: Request) -> Columns:
+    """Fill in what parts the labels of a text; SettingError where it has but one."""
+    told = columns.label_separator
+    if request.problem_type is ProblemType.MULTI_LABEL:
+        separator = targets.SEPARATOR if told is None else _SEPARATORS.get(told, told)
+        if separator:
+            return replace(columns, label_separator=separator)
+        raise SettingError("--label-separator is empty; give a character, such as a comma")
+    if told is not None:
+        raise SettingError(
+            "--label-separator parts the labels of a text that may have several; say "
+            f"--problem-type {ProblemType.MULTI_LABEL} too, or leave it out"
+        )
+    return columns
+
+
+def is_plain(path: Path, columns: Columns) -> bool:
+    """Tell whether a file is one of plain text."""
+    return columns.format in (None, plain.FORMAT) and _extension(path) == ".txt"
+
+
+def format_of(path: Path) -> str | None:
+    """Return the format that a file's extension names; `.txt` is a table here."""
+    extension = _extension(path)
+    return "tsv" if extension == ".txt" else _EXTENSIONS.get(extension)
+
+
+def _guess_format(path: Path, task: Task, encoding: str | None, usual: str | None) -> str:
+    extension = _extension(path)
+    if extension == ".txt":
+        if task is Task.TEXT_CLASSIFICATION and label_text.looks_like(path, encoding):
+            return label_text.FORMAT
+        return "conll" if task.tags_words else "tsv"
+    if task is Task.QUESTION_ANSWERING and extension == ".json":
+        return questions.FORMAT if questions.looks_like_document(path, encoding) else "jsonl"
+    if extension in _EXTENSIONS:
+        return _EXTENSIONS[extension]
+    if usual in FORMATS:
+        return usual
+    if extension in _UNREAD:
+        raise SettingError(f"{path} cannot be read; export the table from its program as CSV UTF-8")
+    raise SettingError(
+        f"the extension {extension!r} of {path} names no format; choose one with --format: "
+        f"{', '.join(FORMATS)}"
+    )
+
+
+def _extension(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""

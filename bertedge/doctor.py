@@ -1,0 +1,254 @@
+"""What of bertedge can run on this machine, tried out, and what to type where something cannot."""
+
+import os
+import platform
+import re
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from bertedge.errors import BertedgeError
+from bertedge.runtime import machine, probe, tuning
+from bertedge.runtime.session import PROVIDERS, import_onnxruntime
+from bertedge.version import __version__
+
+PACKAGES = (
+    "numpy",
+    "tokenizers",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "torch",
+    "transformers",
+    "optimum-onnx",
+    "onnx",
+    "datasets",
+    "accelerate",
+    "safetensors",
+)
+EXTRAS = ("cpu", "gpu", "train", "export", "bench")
+
+_INT8_FLAGS = {
+    "x86": ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8"),
+    "arm": ("asimddp", "i8mm"),
+}
+_NVIDIA = (Path("/dev/nvidia0"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Hardware, and how much of it this process may use."""
+
+    system: str
+    cpu: str
+    int8_features: dict[str, bool]
+    """Instruction sets that matter for int8, by Linux's names."""
+    cores: int
+    """What onnxruntime is given."""
+    host_cores: int
+    quota: float | None
+    """CPU quota of the control group in cores; None where there is none."""
+    memory_bytes: int | None
+    """What this process may use."""
+    memory_limit: int | None
+    """Of the control group, in bytes; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicting:
+    """What a predictor does on this machine when nothing is set by hand."""
+
+    threads: int
+    """Shared by one text; or, of many, each with batches of its own."""
+    spinning: str
+    """When threads spin instead of sleeping."""
+    cache_folder: str | None
+    """Where token budgets are remembered; None where the user has no home folder."""
+    cache_writable: bool
+    budgets: int
+    """How many are remembered there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """An execution provider that was asked to run a model."""
+
+    name: str
+    device: str
+    runs: bool
+    reason: str
+    """Why not; empty where it runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that is wrong, and what to type."""
+
+    what: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """All that was found out."""
+
+    bertedge: str
+    python: str
+    machine: Machine
+    predicting: Predicting
+    packages: dict[str, str | None]
+    """Versions; None: not installed."""
+    extras: dict[str, bool]
+    """Which of bertedge's extras are complete."""
+    providers: tuple[Provider, ...]
+    other_providers: tuple[str, ...]
+    """What onnxruntime offers besides; bertedge does not use them."""
+    int8_exact: bool | None
+    """Whether int8 products come out right on this CPU; None where nothing runs."""
+    problems: tuple[Problem, ...]
+
+    @property
+    def usable(self) -> bool:
+        """False where neither a bundle nor a checkpoint can run."""
+        return any(each.runs for each in self.providers) or bool(self.packages["torch"])
+
+
+def diagnose() -> Diagnosis:
+    """Look at the machine and the packages, and run a small model on each provider."""
+    flags = machine.cpu_flags()
+    family = "arm" if platform.machine().lower() in ("arm64", "aarch64") else "x86"
+    hardware = Machine(
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        cpu=machine.cpu_model(),
+        int8_features={flag: flag in flags for flag in _INT8_FLAGS[family]},
+        cores=machine.cores(),
+        host_cores=os.cpu_count() or 1,
+        quota=machine.cgroup_quota(),
+        memory_bytes=machine.memory_bytes(),
+        memory_limit=machine.cgroup_memory(),
+    )
+    packages = {name: _version(name) for name in PACKAGES}
+    providers = tuple(_try(device) for device in PROVIDERS)
+    int8_exact = probe.int8_is_exact() if providers[0].runs else None
+    return Diagnosis(
+        bertedge=__version__,
+        python=platform.python_version(),
+        machine=hardware,
+        predicting=_predicting(),
+        packages=packages,
+        extras=_extras(),
+        providers=providers,
+        other_providers=_other_providers(),
+        int8_exact=int8_exact,
+        problems=(
+            *_package_problems(packages),
+            *_provider_problems(providers, packages),
+            *_cpu_problems(hardware, int8_exact),
+        ),
+    )
+
+
+def _predicting() -> Predicting:
+    folder = tuning.cache_folder()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return Predicting(
+        threads=machine.threads(),
+        spinning="inside a run only" if machine.threads() > 1 else "never",
+        cache_folder=None if folder == tuning.NOWHERE else str(folder),
+        cache_writable=existing.is_dir() and os.access(existing, os.W_OK),
+        budgets=sum(1 for _ in folder.glob(tuning.PATTERN)) if folder.is_dir() else 0,
+    )
+
+
+def _try(device: str) -> Provider:
+    try:
+        probe.runs_on(device)
+        reason = ""
+    except BertedgeError as error:
+        reason = str(error)
+    return Provider(name=PROVIDERS[device], device=device, runs=not reason, reason=reason)
+
+
+def _other_providers() -> tuple[str, ...]:
+    try:
+        available = import_onnxruntime().get_available_providers()
+    except BertedgeError:
+        return ()
+    return tuple(name for name in available if name not in PROVIDERS.values())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _extras() -> dict[str, bool]:
+    try:
+        wanted = metadata.requires("bertedge") or []
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        wanted = []
+    needs: dict[str, list[str]] = {extra: [] for extra in EXTRAS}
+    for line in wanted:
+        found = re.match(r"([\w.-]+)(?:\[(\w+)[^]]*\])?.*extra == [\"'](\w+)", line)
+        if found and found[3] in needs:
+            needs[found[3]].append(found[2] if found[1] == "bertedge" else found[1])
+    return {extra: bool(needs[extra]) and _complete(extra, needs) for extra in EXTRAS}
+
+
+def _complete(extra: str, needs: dict[str, list[str]]) -> bool:
+    return all(
+        _complete(need, needs) if need in needs else _version(need) is not None
+        for need in needs[extra]
+    )
+
+
+def _package_problems(packages: dict[str, str | None]) -> list[Problem]:
+    if packages["onnxruntime"] and packages["onnxruntime-gpu"]:
+        return [
+            Problem(
+                what="onnxruntime and onnxruntime-gpu are both installed, one over the other",
+                fix="pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'bertedge[gpu]'",
+            )
+        ]
+    return []
+
+
+def _provider_problems(
+    providers: tuple[Provider, ...], packages: dict[str, str | None]
+) -> list[Problem]:
+    problems = []
+    has_gpu = any(path.exists() for path in _NVIDIA)
+    for provider in providers:
+        # A machine without an NVIDIA GPU has no problem with CUDA.
+        wanted = provider.device != "cuda" or has_gpu or packages["onnxruntime-gpu"]
+        if wanted and not provider.runs:
+            what, _, fix = provider.reason.rpartition("; ")
+            problems.append(Problem(what=f"{provider.name} does not run: {what}", fix=fix))
+    return problems
+
+
+def _cpu_problems(hardware: Machine, int8_exact: bool | None) -> list[Problem]:
+    problems = []
+    if int8_exact is False:
+        problems.append(
+            Problem(
+                what="this CPU saturates int8 products, so int8 variants can answer wrongly",
+                fix="bertedge predict BUNDLE --variant cpu-fp32 … (or export on this machine)",
+            )
+        )
+    elif not any(hardware.int8_features.values()):
+        problems.append(
+            Problem(
+                what="this CPU has no instructions for int8 products; int8 gains little here",
+                fix="bertedge bench BUNDLE, to see which variant is the fastest",
+            )
+        )
+    if hardware.quota is not None and hardware.quota < 1:
+        problems.append(
+            Problem(
+                what=f"the control group allows {hardware.quota:.2g} of one core",
+                fix="raise the container's CPU limit to a whole core at least",
+            )
+        )
+    return problems

@@ -1,0 +1,182 @@
+"""The typed prediction of each task."""
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+DIGITS = 6
+"""Of scores in JSON; float32 has no more."""
+
+
+class Result:
+    """A prediction, or a part of one."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what `bertedge predict` prints of it: lists, numbers and strings alone."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, DIGITS)
+    if isinstance(value, dict):
+        return {label: round(score, DIGITS) for label, score in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value.to_dict() if isinstance(value, Result) else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classification(Result):
+    """The label of one text (or pair)."""
+
+    label: str
+    """The best of the model's labels; the bundle's out-of-scope label where its score is below
+    the bundle's threshold."""
+    score: float
+    """Softmax probability of the best of the model's labels."""
+    scores: dict[str, float]
+    """Softmax probability of every label, in the model's order."""
+    truncated: bool = False
+    """True where the text was longer than the model reads, so that its end was not seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultiLabelClassification(Result):
+    """The labels of one text (or pair), none, one or more."""
+
+    labels: tuple[str, ...]
+    """Those whose score reaches the bundle's threshold, best first."""
+    scores: dict[str, float]
+    """Sigmoid probability of every label, in the model's order."""
+    truncated: bool = False
+    """True where the text was longer than the model reads, so that its end was not seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regression(Result):
+    """The value of one text (or pair)."""
+
+    value: float
+    """As the model gives it: neither clipped nor scaled."""
+    truncated: bool = False
+    """True where the text was longer than the model reads, so that its end was not seen."""
+
+
+TextPrediction = Classification | MultiLabelClassification | Regression
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entity(Result):
+    """One labelled span of a text."""
+
+    label: str
+    score: float
+    start: int
+    """First character, counted in the caller's own string."""
+    end: int
+    """One past the last character."""
+    text: str
+    """`original[start:end]`"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entities(Result):
+    """The labelled spans of one text, from left to right."""
+
+    entities: tuple[Entity, ...]
+    windows: int = 1
+    """How many overlapping windows the text was read in; 1 where it fitted the model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntentSlots(Result):
+    """What one text asks for, and the details it gives, from left to right."""
+
+    intent: str
+    score: float
+    """Softmax probability of the intent."""
+    scores: dict[str, float]
+    """Softmax probability of every intent, in the model's order."""
+    slots: tuple[Entity, ...]
+    windows: int = 1
+    """How many overlapping windows the text was read in; the intent is that of the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill(Result):
+    """A token that may stand where a mask is."""
+
+    token: str
+    """As the vocabulary writes it: `##s` for the rest of a word."""
+    token_id: int
+    score: float
+    """Softmax probability over the vocabulary."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the token and its score."""
+        return {"token": self.token, "score": round(self.score, DIGITS)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilledMasks(Result):
+    """What may stand at each mask of one text, from left to right."""
+
+    masks: tuple[tuple[Fill, ...], ...]
+    """The likeliest tokens of each, best first."""
+    truncated: bool = False
+    """True where the text was longer than the model reads; a mask in its end is left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Embedding(Result):
+    """The vector of one text."""
+
+    values: "NDArray[np.float32]"
+    """`(hidden,)`"""
+    truncated: bool = False
+    """True where the text was longer than the model reads, so that its end was not seen."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the vector as a list of numbers."""
+        values = [round(value, DIGITS) for value in self.values.tolist()]
+        return {"values": values, "truncated": self.truncated}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer(Result):
+    """A span of a context that may answer the question."""
+
+    text: str
+    """`context[start:end]`"""
+    start: int
+    """First character, counted in the caller's own string."""
+    end: int
+    """One past the last character."""
+    score: float
+    """Probability of its first token times that of its last; the sum of these where the same words
+    were found in several places or windows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers(Result):
+    """What a context says to one question."""
+
+    answer: Answer | None
+    """The best; None where the context holds none, by the bundle's threshold."""
+    answers: tuple[Answer, ...]
+    """The likeliest, best first, whether or not there is an answer."""
+    no_answer: float
+    """Score of there being none, comparable with those of answers."""
+    windows: int = 1
+    """How many overlapping windows the context was read in; 1 where it fitted the model."""
+    truncated: bool = False
+    """True where the question was so long that its end was not seen."""
+
+
+Prediction = TextPrediction | Entities | FilledMasks | Embedding | IntentSlots | Answers

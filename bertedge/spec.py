@@ -1,0 +1,84 @@
+"""What a model is: its task, its labels, and how its logits are decided."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Task(StrEnum):
+    """A task, by its Hugging Face name."""
+
+    TEXT_CLASSIFICATION = "text-classification"
+    TOKEN_CLASSIFICATION = "token-classification"
+    FILL_MASK = "fill-mask"
+    FEATURE_EXTRACTION = "feature-extraction"
+    QUESTION_ANSWERING = "question-answering"
+    INTENT_SLOTS = "intent-slots"
+    """No name of Hugging Face's: a token classifier whose labels `bertedge.heads` parts."""
+
+    @property
+    def tags_words(self) -> bool:
+        """True where words have tags, and texts are read in windows, so that none is cut."""
+        return self in (Task.TOKEN_CLASSIFICATION, Task.INTENT_SLOTS)
+
+    @property
+    def gives_a_row_a_token(self) -> bool:
+        """True where a text has logits for each of its tokens, not for itself."""
+        return self.tags_words or self in (Task.QUESTION_ANSWERING, Task.FILL_MASK)
+
+
+class ProblemType(StrEnum):
+    """What the logits of a text classifier stand for, by the names in Hugging Face configs."""
+
+    SINGLE_LABEL = "single_label_classification"
+    MULTI_LABEL = "multi_label_classification"
+    REGRESSION = "regression"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRule:
+    """How the logits of a text become its prediction; token labels have no such choice."""
+
+    problem_type: ProblemType = ProblemType.SINGLE_LABEL
+    temperature: float = 1.0
+    """What logits are divided by before they become scores; it changes no order of labels."""
+    threshold: float | None = None
+    """The least score of a label that is given; None: the best label is, however low. Of a
+    question: how far the score of no answer may be above the best answer's; None: any."""
+    out_of_scope: str | None = None
+    """The label of a text for which no label reaches the threshold; not one of the model's."""
+
+
+class PoolingMode(StrEnum):
+    """Which hidden states of a text its embedding is made of."""
+
+    MEAN = "mean"
+    CLS = "cls"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pooling:
+    """How the last hidden states of a text become its embedding, inside the graph."""
+
+    mode: PoolingMode = PoolingMode.MEAN
+    """The mean over its tokens, special tokens included; or that of the first token, [CLS]."""
+    normalized: bool = True
+    """Whether the embedding is divided by its length, so that dot products are cosines."""
+
+
+class Aggregation(StrEnum):
+    """How token labels become entities, by the names transformers' pipeline gives them."""
+
+    NONE = "none"
+    SIMPLE = "simple"
+    FIRST = "first"
+    AVERAGE = "average"
+    MAX = "max"
+
+
+SPAN_LABELS = ("start", "end")
+"""What the two logits of each token stand for in a model that answers questions."""
+OUTSIDE = "O"
+"""The tag of a word that is in no entity, in every scheme."""
+
+Text = str | tuple[str, str]
+"""One input: a text, or a pair of texts; a question comes before its context."""
