@@ -2,12 +2,14 @@
 
 usage: python scripts/render.py [--check]
 
-Each document has regions between `<!-- measured:begin NAME -->` and `<!-- measured:end NAME -->`;
-what stands in them comes from the functions here alone; the pictures beside the JSON are drawn from
-it too. `--check` writes nothing and fails if a document or a picture differs from its JSON.
+README.md, every page of docs/ and the documents beside the models and benchmarks have regions
+between `<!-- measured:begin NAME -->` and `<!-- measured:end NAME -->`; what stands in them comes
+from the functions here alone; the pictures beside the JSON are drawn from it too. `--check` writes
+nothing and fails if a document or a picture differs from its JSON.
 """
 
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterable
@@ -16,9 +18,10 @@ from typing import Any
 
 from bertedge.bench import sentences
 from bertedge.bench.html.picture import picture
+from bertedge.bench.html.view import load_name
 from bertedge.bench.reading import read_report
 from bertedge.bench.reliability import unreliable
-from bertedge.bench.report import Difference, Report, Result
+from bertedge.bench.report import Difference, EngineReport, Report, Result
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"
@@ -31,12 +34,12 @@ BENCHES = (
     ),
 )
 """What `bertedge bench` wrote, with its name and a word on the model; those there are rendered."""
-PICTURE = """
+PICTURE = """\
 <picture>
   <source media="(prefers-color-scheme: dark)" srcset="benchmarks/bench-dark.svg">
   <img alt="Median latency by engine" src="benchmarks/bench.svg">
-</picture>
-"""
+</picture>"""
+BENCH_HEAD = ("agree", "start", "peak MiB", "disk MiB")
 
 
 def finetune(record: dict[str, Any]) -> str:
@@ -154,9 +157,42 @@ def tasks(record: dict[str, Any]) -> str:
     return said + provenance(record) + "\n\n" + table(head, rows)
 
 
+def headline() -> str:
+    """Five ways to label one text: the baseline, the best of the others by kind, ours."""
+    title, _, report = bench_reports()[0]
+    load, ours = sentences.main_load(report), sentences.best_variant(report)
+    assert load and ours
+    results = {row.engine: row for row in report.results if row.workload == load.name}
+    sound = [e for e in report.engines if e.problem is None and e.name in results]
+    sound.sort(key=lambda engine: results[engine.name].latency.p50_ms)
+    best = (
+        [e for e in sound if e.baseline is None],
+        [e for e in sound if e.kind == "torch" and e.baseline],
+        [e for e in sound if e.kind == "optimum"],
+        [e for e in sound if e.kind == "openvino" or e.name.startswith("openvino")],
+        [ours],
+    )
+    rows = [
+        [
+            f"**{engine.name}**" if engine is ours else engine.name,
+            cell(results[engine.name]),
+            *bench_cells(engine),
+        ]
+        for engine in (found[0] for found in best if found)
+    ]
+    where = report.environment
+    why = unreliable(report)
+    said = (
+        f"{title}, {load_name(load)}, {where.cpu}, {where.cores} cores, "
+        f"{report.settings.threads} threads, {where.created[:10]}."
+    )
+    mark = f" **Not reliable, {why}.**" if why else ""
+    return table(["engine", "one text", *BENCH_HEAD], rows) + f"\n\n{said}{mark}"
+
+
 def bench() -> str:
-    """One table a model, and the picture of all."""
-    parts = [PICTURE.strip()]
+    """One table a model, and what it comes to."""
+    parts = []
     for title, model, report in bench_reports():
         if why := unreliable(report):
             parts.append(f"**{title}: not reliable, {why}.** Measure again on a quiet machine.")
@@ -183,22 +219,24 @@ def bench_table(title: str, report: Report) -> str:
         ]
         if set(cells) == {"-"}:
             continue
-        seen = sentences.agreement(engine)
-        rows.append(
-            [
-                f"**{engine.name}**" if engine.kind == "bundle" else engine.name,
-                *cells,
-                "" if seen is None else f"{seen:.1%}",
-                f"{engine.cold_start.total_s:.2f} s" if engine.cold_start else "-",
-                f"{engine.peak_memory_bytes / 2**20:.0f}" if engine.peak_memory_bytes else "-",
-                f"{engine.bytes_on_disk / 2**20:.0f}",
-            ]
-        )
+        name = f"**{engine.name}**" if engine.kind == "bundle" else engine.name
+        rows.append([name, *cells, *bench_cells(engine)])
     heads = [
         load.name if load.length else "one text" if load.texts == 1 else f"{load.texts} texts"
         for load in loads
     ]
-    return table([title, *heads, "agree", "start", "peak MiB", "disk MiB"], rows)
+    return table([title, *heads, *BENCH_HEAD], rows)
+
+
+def bench_cells(engine: EngineReport) -> list[str]:
+    """What stands right of the latencies, under BENCH_HEAD."""
+    seen = sentences.agreement(engine)
+    return [
+        "" if seen is None else f"{seen:.1%}",
+        f"{engine.cold_start.total_s:.2f} s" if engine.cold_start else "-",
+        f"{engine.peak_memory_bytes / 2**20:.0f}" if engine.peak_memory_bytes else "-",
+        f"{engine.bytes_on_disk / 2**20:.0f}",
+    ]
 
 
 def cell(row: Result) -> str:
@@ -455,6 +493,8 @@ def batches(sets: dict[str, Any]) -> str:
 
 
 REGIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+    "picture": (BENCHES[0][1], lambda _: PICTURE),
+    "headline": (BENCHES[0][1], lambda _: headline()),
     "bench": (BENCHES[0][1], lambda _: bench()),
     "finetune": ("finetune.json", finetune),
     "predictor": ("predictor.json", predictor),
@@ -472,6 +512,7 @@ REGIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
 }
 DOCUMENTS = (
     ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "models" / "home-intents" / "README.md",
     ROOT / "models" / "relation" / "README.md",
     ROOT / "models" / "summary" / "README.md",
@@ -506,6 +547,8 @@ def render(text: str, document: Path) -> str:
         if not found:
             sys.exit(f"{document}: {begin} has no {end}")
         body = function(json.loads(path.read_text(encoding="utf-8")))
+        here = Path(os.path.relpath(BENCHMARKS, document.parent)).as_posix()
+        body = body.replace('"benchmarks/', f'"{here}/')
         text = f"{before}{begin}\n{body}\n{end}{after}"
     return text
 

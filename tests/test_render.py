@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="needs the bench extra")
 
 ROOT = Path(__file__).parent.parent
+ENDS = ("begin", "end")
 
 
 def load(name: str) -> ModuleType:
@@ -27,7 +28,8 @@ def render(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     record = ROOT / "tests" / "bench" / "records" / "schema1.json"
     (tmp_path / module.BENCHES[0][1]).write_bytes(record.read_bytes())
     document = tmp_path / "README.md"
-    document.write_text("<!-- measured:begin bench -->\n<!-- measured:end bench -->\n")
+    names = ("picture", "headline", "bench")
+    document.write_text("".join(f"<!-- measured:{end} {n} -->\n" for n in names for end in ENDS))
     for name, value in (("ROOT", tmp_path), ("BENCHMARKS", tmp_path), ("DOCUMENTS", (document,))):
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr("sys.argv", ["render.py"])
@@ -96,6 +98,30 @@ def test_the_note_of_a_record_stands_beside_its_table(render: ModuleType):
     assert render.provenance({**record, "note": "Measured on a busy machine."}).endswith(
         "**Measured on a busy machine.**"
     )
+
+
+def test_the_headline_has_one_row_a_kind_of_engine_and_its_conditions(
+    render: ModuleType, tmp_path: Path
+):
+    text = (tmp_path / "README.md").read_text()
+    head = text.partition("begin headline -->\n")[2].partition("\n<!--")[0].splitlines()
+    assert head[0].startswith("| engine | one text |")
+    assert [row.split(" |")[0] for row in head[2:5]] == [
+        "| torch-fp32",
+        "| torch-bf16",
+        "| **cpu-int8**",
+    ]
+    assert head[-1].startswith("MiniLM, one text at a time, ")
+    assert "2 cores" in head[-1]
+
+
+def test_a_page_of_docs_has_the_same_figures_and_its_own_way_to_the_picture(
+    render: ModuleType, tmp_path: Path
+):
+    (tmp_path / "docs").mkdir()
+    page = tmp_path / "docs" / "results.md"
+    text = render.render("<!-- measured:begin picture -->\n<!-- measured:end picture -->\n", page)
+    assert 'src="../bench.svg"' in text  # beside the records, which the fixture has at the root
 
 
 def test_another_figure_in_the_record_fails_the_check(render: ModuleType, tmp_path: Path):
