@@ -11,7 +11,7 @@ from bertedge.errors import DataError
 from bertedge.evaluation import Labeller
 from bertedge.metrics import AnyScores, FrameScores
 from bertedge.runtime.batching import Batch
-from bertedge.runtime.tokenization import Tokenizer
+from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import DecisionRule, ProblemType, Task
 
 

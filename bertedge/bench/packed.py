@@ -22,10 +22,11 @@ from bertedge.errors import SettingError
 from bertedge.heads import best_labels, split_heads
 from bertedge.runtime.batching import TOKEN_BUDGET, Batch
 from bertedge.runtime.decoding import classify, find_entities, join_windows, split_tags
+from bertedge.runtime.encoding import Encoded
+from bertedge.runtime.engine import Engine, infer
 from bertedge.runtime.intents import find_intents
 from bertedge.runtime.questions import answer_each
-from bertedge.runtime.session import Engine, infer
-from bertedge.runtime.tokenization import Encoded, Tokenizer
+from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import Aggregation, DecisionRule, Task, Text
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from bertedge.errors import DataError
 from bertedge.runtime.batching import TOKEN_BUDGET
-from bertedge.runtime.session import Engine, Keep, infer
-from bertedge.runtime.tokenization import Encoded, Tokenizer
+from bertedge.runtime.encoding import Encoded
+from bertedge.runtime.engine import Engine, Keep, infer
+from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import DecisionRule, Task
 
 MOST_NAMED = 8
@@ -59,7 +60,7 @@ class Labeller:
     def infer(
         self, encoded: Sequence[Encoded], *, keep: Keep | None = None
     ) -> list[NDArray[np.float32]]:
-        """Run the engine in batches of `token_budget`; see `runtime.session.infer`."""
+        """Run the engine in batches of `token_budget`; see `runtime.engine.infer`."""
         return infer(
             self.engine,
             encoded,

@@ -10,8 +10,9 @@ from bertedge.data import Example, QuestionExample
 from bertedge.evaluation.labeller import Labeller, Part
 from bertedge.metrics.squad import FOUND, NO_SPAN, Records, decide, exact_match, f1
 from bertedge.runtime.decoding import Floats
+from bertedge.runtime.encoding import Encoded
 from bertedge.runtime.questions import answer_each
-from bertedge.runtime.tokenization import Encoded, Tokenizer
+from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import DecisionRule
 
 CHUNK = 256

@@ -18,7 +18,7 @@ from bertedge.metrics import (
     entity_counts,
     entity_scores,
 )
-from bertedge.runtime.windows import best_context
+from bertedge.runtime.encoding import best_context
 from bertedge.spec import OUTSIDE, Task
 
 

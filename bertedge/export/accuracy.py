@@ -18,7 +18,7 @@ from bertedge.export.significance import is_significant
 from bertedge.export.texts import SENTENCES
 from bertedge.metrics import FrameScores
 from bertedge.runtime.batching import Batch
-from bertedge.runtime.session import Engine
+from bertedge.runtime.engine import Engine
 from bertedge.spec import Task
 
 COSINE = "cosine"

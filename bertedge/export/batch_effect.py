@@ -16,8 +16,8 @@ from bertedge.export.config import BATCH_TOLERANCE
 from bertedge.export.proof import Subject
 from bertedge.export.texts import texts_of
 from bertedge.runtime.batching import Batch
+from bertedge.runtime.engine import Engine
 from bertedge.runtime.masks import thin
-from bertedge.runtime.session import Engine
 from bertedge.spec import ProblemType, Task
 
 TOKEN_BUDGETS = (128, 512, 4096)

@@ -15,7 +15,8 @@ from bertedge.export.quiet import quietly
 from bertedge.export.sites import find_sites, watch
 from bertedge.export.texts import sentences, texts_of
 from bertedge.runtime.batching import Batch, pad, plan
-from bertedge.runtime.tokenization import Encoded, Tokenizer
+from bertedge.runtime.encoding import Encoded
+from bertedge.runtime.tokenizer import Tokenizer
 
 METHODS = ("min-max", "percentile", "entropy")
 TEXTS = 256

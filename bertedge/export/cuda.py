@@ -25,7 +25,8 @@ from bertedge.export.quiet import libraries, stage
 from bertedge.export.verify import Probe
 from bertedge.progress import Progress
 from bertedge.runtime.cuda import open_cuda
-from bertedge.runtime.session import PROVIDERS, Engine, Session, open_native
+from bertedge.runtime.engine import Engine
+from bertedge.runtime.session import PROVIDERS, Session, open_native
 
 NAME = "cuda-fp16"
 FLOATS: tuple[tuple[str, ...], ...] = (

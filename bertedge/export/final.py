@@ -15,7 +15,7 @@ from bertedge.export.nodes import count_operators
 from bertedge.export.passes import MASK_PLACE, add_bias_in_products, drop_mask
 from bertedge.export.pooling import pool_plainly
 from bertedge.export.quiet import libraries, stage
-from bertedge.runtime.graphs import Graphs
+from bertedge.runtime.engine import PaddingAwareEngine
 from bertedge.runtime.session import PROVIDERS, Session
 
 WEIGHTS_FROM = 1024
@@ -52,12 +52,14 @@ class Shipped:
         """The variant's name."""
         return self.candidate.path.stem
 
-    def open(self) -> Graphs:
+    def open(self) -> PaddingAwareEngine:
         """Open the graphs as the predictor will."""
         unpadded = self.unpadded
         if unpadded is None:
-            return Graphs(lambda: self._session(self.model))
-        return Graphs(lambda: self._session(self.model), lambda: self._session(unpadded))
+            return PaddingAwareEngine(lambda: self._session(self.model))
+        return PaddingAwareEngine(
+            lambda: self._session(self.model), lambda: self._session(unpadded)
+        )
 
     def move(self, folder: Path) -> None:
         """Move the files to another folder."""

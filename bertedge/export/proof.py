@@ -22,7 +22,8 @@ from bertedge.export.trim import trim
 from bertedge.export.verify import Bound, Probe
 from bertedge.metrics.calibration import CalibrationError
 from bertedge.progress import Progress
-from bertedge.runtime.session import PROVIDERS, Engine
+from bertedge.runtime.engine import Engine
+from bertedge.runtime.session import PROVIDERS
 from bertedge.spec import DecisionRule, ProblemType, Task
 
 

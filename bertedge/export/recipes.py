@@ -38,7 +38,8 @@ from bertedge.export.rounding import Moments, round_weights, second_moments
 from bertedge.export.sites import copy_of, float_branches
 from bertedge.export.static import freeze_scales
 from bertedge.export.target import Target
-from bertedge.runtime.session import Session, infer
+from bertedge.runtime.engine import infer
+from bertedge.runtime.session import Session
 
 EFFECT_TEXTS = 32
 FOLDING = 1e-4

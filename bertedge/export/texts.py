@@ -5,7 +5,8 @@ import itertools
 from bertedge.checkpoint import Checkpoint
 from bertedge.data import Example, ExampleFile, QuestionExample, TokenExample
 from bertedge.runtime.batching import Batch, pad
-from bertedge.runtime.tokenization import Encoded, Tokenizer
+from bertedge.runtime.encoding import Encoded
+from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import Text
 
 SENTENCES = (

@@ -9,7 +9,7 @@ import numpy as np
 from bertedge.checkpoint import Checkpoint
 from bertedge.export.final import Shipped
 from bertedge.runtime.batching import Batch
-from bertedge.runtime.session import Engine
+from bertedge.runtime.engine import Engine
 
 SHAPES = ((1, 16), (1, 128), (8, 128))
 BLOCKS = 5

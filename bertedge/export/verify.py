@@ -11,8 +11,8 @@ from bertedge.errors import VerificationError
 from bertedge.export.quiet import libraries
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.decoding import spread
+from bertedge.runtime.engine import Engine
 from bertedge.runtime.masks import thin
-from bertedge.runtime.session import Engine
 
 INT8_TOLERANCE = 0.5
 """Share of the logits' spread that an int8 logit may be off where no labelled data decides.

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from bertedge.data import ExampleFile, QuestionExample, TextExample
 from bertedge.finetune.recipe import Recipe
 from bertedge.outputs import remove
-from bertedge.runtime.tokenization import Encoded, Tokenizer
+from bertedge.runtime.encoding import Encoded
+from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import ProblemType, Task
 
 IGNORED = -100

@@ -26,7 +26,7 @@ from bertedge.finetune.inputs import Inputs, open_inputs
 from bertedge.finetune.recipe import Recipe
 from bertedge.finetune.start import set_bias
 from bertedge.progress import Progress
-from bertedge.runtime.tokenization import Tokenizer
+from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import Task
 from bertedge.training.place import check_place
 from bertedge.training.quiet import quiet

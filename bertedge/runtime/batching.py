@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bertedge.runtime.tokenization import Encoded
+from bertedge.runtime.encoding import Encoded
 
 TOKEN_BUDGET = 512
 """Padded tokens in a batch. What a batch computes then stays in a core's cache: on CPUs 256 to 512

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertedge.predictions import Classification, Entity
-from bertedge.runtime.tokenization import Encoded, Tokenizer
-from bertedge.runtime.windows import best_context
+from bertedge.runtime.encoding import Encoded, best_context
+from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import OUTSIDE, Aggregation, DecisionRule
 
 Floats = NDArray[np.float32]

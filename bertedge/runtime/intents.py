@@ -7,7 +7,7 @@ import numpy as np
 from bertedge.heads import Heads
 from bertedge.predictions import Classification
 from bertedge.runtime.decoding import Floats, classify
-from bertedge.runtime.tokenization import Encoded
+from bertedge.runtime.encoding import Encoded
 
 
 def find_intents(

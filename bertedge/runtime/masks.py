@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from bertedge.predictions import Fill
 from bertedge.runtime.decoding import softmax
-from bertedge.runtime.tokenization import Encoded, Tokenizer
+from bertedge.runtime.encoding import Encoded
+from bertedge.runtime.tokenizer import Tokenizer
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -18,11 +18,11 @@ from bertedge.errors import DataError, SettingError
 from bertedge.logs import log
 from bertedge.predictions import Embedding, Prediction
 from bertedge.runtime import forks
-from bertedge.runtime.dispatch import Dispatcher, Work
-from bertedge.runtime.graphs import Graphs
-from bertedge.runtime.opening import Opened, open_variant
+from bertedge.runtime.engine import PaddingAwareEngine
 from bertedge.runtime.processing import Asked, Model, check_asked, decode, encode, read_model
-from bertedge.runtime.tokenization import Tokenizer
+from bertedge.runtime.scheduler import PendingBatches, Scheduler
+from bertedge.runtime.tokenizer import Tokenizer
+from bertedge.runtime.variants import OpenVariant, open_variant
 from bertedge.spec import Aggregation, Task, Text
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ class _Live:
     """What runs, in the process that opened it."""
 
     bundle: Bundle
-    opened: Opened
+    opened: OpenVariant
     model: Model
-    dispatcher: Dispatcher
+    scheduler: Scheduler
     process: int
 
 
@@ -148,7 +148,7 @@ class Predictor:
         return self._live.opened.variant
 
     @property
-    def engine(self) -> Graphs:
+    def engine(self) -> PaddingAwareEngine:
         """What runs it."""
         return self._live.opened.engine
 
@@ -266,7 +266,7 @@ def _open(settings: _Settings) -> _Live:
         bundle=bundle,
         opened=opened,
         model=read_model(bundle, tokenizer),
-        dispatcher=Dispatcher(bundle, opened, tokenizer),
+        scheduler=Scheduler(bundle, opened, tokenizer),
         process=os.getpid(),
     )
 
@@ -287,7 +287,7 @@ def _stream(
             following = _take(texts, chunk) if chunk > 1 else []
             size += _characters(following)
             if pool is None and chunk > 1 and (following or size >= LONG_INPUT):
-                pool = stack.enter_context(_threads(live.dispatcher.workers))
+                pool = stack.enter_context(_threads(live.scheduler.workers))
                 ahead = stack.enter_context(_threads(1))
             start = partial(_start, live, long=size >= LONG_INPUT, token_budget=token_budget)
             work = work or start(held, done, pool)
@@ -306,10 +306,10 @@ def _start(
     *,
     long: bool,
     token_budget: int | None,
-) -> Work:
-    with live.dispatcher.call() as alone:
+) -> PendingBatches:
+    with live.scheduler.call() as alone:
         encoded = encode(live.model, texts, first)
-        return live.dispatcher.start(
+        return live.scheduler.start(
             encoded, alone=alone, long=long, token_budget=token_budget, pool=pool
         )
 

@@ -11,10 +11,11 @@ from bertedge.heads import Heads, split_heads
 from bertedge.predictions import Embedding, Entities, FilledMasks, IntentSlots, Prediction
 from bertedge.runtime.decisions import predict_texts
 from bertedge.runtime.decoding import Floats, Tags, find_entities, join_windows, split_tags
+from bertedge.runtime.encoding import Encoded
 from bertedge.runtime.intents import find_intents
 from bertedge.runtime.masks import fill, without_mask
 from bertedge.runtime.questions import answer_each
-from bertedge.runtime.tokenization import Encoded, Tokenizer
+from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import Aggregation, Task, Text
 
 TOP_K = 5

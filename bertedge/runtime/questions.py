@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bertedge.predictions import Answer, Answers
 from bertedge.runtime.decoding import Floats
-from bertedge.runtime.tokenization import Encoded
+from bertedge.runtime.encoding import Encoded
 from bertedge.spec import DecisionRule
 
 Ints = NDArray[np.int64]

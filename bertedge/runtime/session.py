@@ -3,9 +3,9 @@
 import contextlib
 import io
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,8 @@ from bertedge.errors import (
     shorten,
 )
 from bertedge.runtime import forks, machine
-from bertedge.runtime.batching import TOKEN_BUDGET, Batch, pad, plan
+from bertedge.runtime.batching import Batch
 from bertedge.runtime.exits import NATIVE
-from bertedge.runtime.tokenization import Encoded
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 """Execution provider of each device."""
@@ -34,17 +33,6 @@ _INPUT_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _FLOATS = ("tensor(float)", "tensor(float16)", "tensor(double)")
 MOST_THREADS_PER_CORE = 4
 """Threads beyond the cores only take turns; 2,000 of them took half a minute for one text."""
-
-
-Keep = Callable[[int, NDArray[np.float32]], NDArray[Any]]
-"""Reduces the logits of a row, given its number."""
-
-
-class Engine(Protocol):
-    """Anything that turns a batch into logits: onnxruntime, PyTorch, a test's fake."""
-
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
-        """Give `(batch, labels)` for texts, `(batch, sequence, labels)` for tokens."""
 
 
 class Session:
@@ -133,28 +121,6 @@ class Session:
 
     def _run(self, feed: dict[str, NDArray[np.integer]]) -> Any:
         return self._native.run(self._outputs, feed)[0]
-
-
-def infer(
-    engine: Engine,
-    encoded: Sequence[Encoded],
-    *,
-    pad_token_id: int,
-    token_budget: int = TOKEN_BUDGET,
-    keep: Keep | None = None,
-) -> list[NDArray[np.float32]]:
-    """Run rows in batches of like length and give each its logits, in the order given.
-
-    `(labels,)` for a text classifier, `(sequence, labels)` without padding for a token classifier.
-    `keep` says what to keep of a row's: all of them would be too many where labels are words.
-    """
-    answers: list[Any] = [None] * len(encoded)
-    for rows in plan([len(row.ids) for row in encoded], token_budget):
-        logits = engine.logits(pad([encoded[row] for row in rows], pad_token_id))
-        for row, answer in zip(rows.tolist(), logits, strict=True):
-            own = answer if answer.ndim == 1 else answer[: len(encoded[row].ids)]
-            answers[row] = keep(row, own) if keep else own
-    return answers
 
 
 def check_threads(threads: int) -> None:

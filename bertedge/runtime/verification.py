@@ -9,10 +9,10 @@ import numpy as np
 from bertedge.bundle import Manifest, Variant
 from bertedge.errors import BundleError, VerificationError
 from bertedge.runtime.decoding import Floats, spread
+from bertedge.runtime.engine import Engine, infer
 from bertedge.runtime.masks import thin
 from bertedge.runtime.probe import int8_is_exact
-from bertedge.runtime.session import Engine, infer
-from bertedge.runtime.tokenization import Tokenizer
+from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import Task, Text
 
 NEVER_SATURATES = "x86-avx2"

@@ -18,8 +18,8 @@ from bertedge.export.final import Candidate, Shipped, check_kept, finish, name_n
 from bertedge.export.nodes import count_operators
 from bertedge.export.passes import add_bias_in_products, run_passes
 from bertedge.runtime.batching import Batch
-from bertedge.runtime.opening import open_again
 from bertedge.runtime.session import Session
+from bertedge.runtime.variants import open_again
 from bertedge.spec import Task
 
 KINDS = ("bert", "roberta", "distilbert", "electra")

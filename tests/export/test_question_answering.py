@@ -177,8 +177,8 @@ def test_a_context_of_100_000_characters_is_read_to_its_end(predictor: Predictor
 def test_a_bundle_with_a_threshold_says_where_there_is_no_answer(predictor: Predictor) -> None:
     from dataclasses import replace
 
+    from bertedge.runtime.engine import infer
     from bertedge.runtime.questions import answer_each
-    from bertedge.runtime.session import infer
     from bertedge.spec import DecisionRule
 
     context = "anna met the good hotel"

@@ -14,7 +14,7 @@ from bertedge.bundle import open_bundle
 from bertedge.errors import VerificationError
 from bertedge.export import ExportConfig, Target, export
 from bertedge.runtime.batching import Batch
-from bertedge.runtime.tokenization import Tokenizer
+from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.verification import check_golden
 
 

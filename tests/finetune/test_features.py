@@ -6,7 +6,7 @@ import tokenizers
 
 from bertedge.data import open_examples
 from bertedge.finetune.features import IGNORED, build
-from bertedge.runtime.tokenization import Tokenizer
+from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import Task
 
 

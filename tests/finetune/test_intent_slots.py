@@ -28,7 +28,7 @@ from bertedge.heads import split_heads
 from bertedge.metrics import FrameScores
 from bertedge.predictions import IntentSlots
 from bertedge.progress import Silent
-from bertedge.runtime.tokenization import Tokenizer
+from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import Task
 
 LABELS = ("intent:find", "intent:paint", "O", "B-COLOR", "I-COLOR")

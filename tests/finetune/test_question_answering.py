@@ -23,7 +23,7 @@ from bertedge.finetune.losses import span_loss
 from bertedge.finetune.recipe import Recipe, read_recipe
 from bertedge.finetune.run import Finetuned, finetune
 from bertedge.progress import Silent
-from bertedge.runtime.tokenization import Tokenizer
+from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import Task
 from bertedge.training.precision import Precision
 

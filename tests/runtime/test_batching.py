@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bertedge.runtime.batching import pad, plan
-from bertedge.runtime.tokenization import Encoded
+from bertedge.runtime.encoding import Encoded
 
 
 def row(ids: list[int], type_ids: list[int]) -> Encoded:

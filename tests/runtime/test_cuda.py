@@ -11,8 +11,8 @@ from bertedge.bundle import open_bundle
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.buckets import CAPTURE_BYTES, plan_buckets
 from bertedge.runtime.cuda import ROOM_BYTES, CudaSession, provider_options
-from bertedge.runtime.opening import choose
 from bertedge.runtime.session import Session, open_native
+from bertedge.runtime.variants import choose
 
 SMALL = plan_buckets(32, 32)
 

@@ -15,8 +15,8 @@ from transformers import BertConfig, BertForTokenClassification, BertTokenizer, 
 
 from bertedge.checkpoint import TorchEngine
 from bertedge.runtime.decoding import find_entities, join_windows, split_tags
-from bertedge.runtime.session import infer
-from bertedge.runtime.tokenization import Tokenizer
+from bertedge.runtime.engine import infer
+from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import Aggregation
 
 MAX_LENGTH = 64

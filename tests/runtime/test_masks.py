@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from bertedge.runtime.encoding import Encoded
 from bertedge.runtime.masks import HIDDEN, KEPT, hide, judge, thin
-from bertedge.runtime.tokenization import Encoded
 
 MASK = 4
 

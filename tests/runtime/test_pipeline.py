@@ -11,9 +11,9 @@ import pytest
 
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.decoding import find_entities, join_windows, split_tags
+from bertedge.runtime.engine import infer
 from bertedge.runtime.predictor import Predictor
-from bertedge.runtime.session import infer
-from bertedge.runtime.tokenization import Tokenizer
+from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import Aggregation, Task
 
 torch = pytest.importorskip("torch")

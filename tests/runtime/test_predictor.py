@@ -22,9 +22,9 @@ from bertedge.errors import (
     VerificationError,
 )
 from bertedge.predictions import Classification, Entities, Prediction
-from bertedge.runtime.opening import choose
 from bertedge.runtime.predictor import Predictor
-from bertedge.runtime.tokenization import Tokenizer
+from bertedge.runtime.tokenizer import Tokenizer
+from bertedge.runtime.variants import choose
 from bertedge.runtime.verification import check_golden
 
 WORDS = ["turn", "the", "kitchen", "lights", "off", "kälter", "🙂", "日本語", "unbelievable", "x"]

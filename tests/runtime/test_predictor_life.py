@@ -168,13 +168,13 @@ def test_what_happens_is_logged(text_bundle: Path, caplog: pytest.LogCaptureFixt
         predictor = bertedge.load(text_bundle, threads=2)
         predictor.predict(TEXTS * 2000)
     told = [(each.name, each.getMessage()) for each in caplog.records]
-    assert ("bertedge.runtime.opening", "variant cpu-fp32, fp32, is chosen for cpu") in told
+    assert ("bertedge.runtime.variants", "variant cpu-fp32, fp32, is chosen for cpu") in told
     assert any(line.startswith(f"opened {text_bundle}: text-class") for _, line in told)
     assert any("opening a second session" in line for _, line in told)
     assert {name for name, _ in told} <= {
-        "bertedge.runtime.opening",
+        "bertedge.runtime.variants",
         "bertedge.runtime.predictor",
-        "bertedge.runtime.dispatch",
+        "bertedge.runtime.scheduler",
     }
 
 
@@ -195,7 +195,7 @@ def test_verbose_logs_on_standard_error(
     words = ["predict", str(text_bundle), "on"]
     main(["--verbose", *words] if before else [*words, "--verbose"], standalone_mode=False)
     captured = capfd.readouterr()
-    assert "bertedge.runtime.opening: variant cpu-fp32, fp32, is chosen for cpu" in captured.err
+    assert "bertedge.runtime.variants: variant cpu-fp32, fp32, is chosen for cpu" in captured.err
     assert captured.err.count("is chosen for") == 1
     main(words, standalone_mode=False)
     assert capfd.readouterr().err == ""

@@ -8,8 +8,7 @@ import pytest
 from bertedge.errors import BundleError, DeviceError, SettingError
 from bertedge.runtime import probe
 from bertedge.runtime.batching import Batch
-from bertedge.runtime.session import Session, infer, open_native
-from bertedge.runtime.tokenization import Tokenizer
+from bertedge.runtime.session import Session, open_native
 
 onnxruntime = pytest.importorskip("onnxruntime")
 HAS_CUDA = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
@@ -29,17 +28,6 @@ def test_logits_are_a_float32_row_a_text(session: Session) -> None:
     logits = session.logits(batch(3, 5))
     assert logits.shape == (3, 4) and logits.dtype == np.float32
     assert session.providers == ("CPUExecutionProvider",)
-
-
-def test_answers_come_in_the_order_given_and_without_padding(token_bundle: Path) -> None:
-    tokenizer = Tokenizer((token_bundle / "tokenizer.json").read_text(), max_length=64)
-    engine = Session.open(token_bundle / "cpu-fp32.onnx", threads=1)
-    rows = tokenizer.encode(["the kitchen", "", "turn the hall lights off", "a", "the kitchen"])
-    together = infer(engine, rows, pad_token_id=0, token_budget=20)
-    for row, answer in zip(rows, together, strict=True):
-        (alone,) = infer(engine, [row], pad_token_id=0)
-        assert answer.shape == (len(row.ids), 6)
-        np.testing.assert_allclose(answer, alone, atol=1e-5)
 
 
 def test_a_graph_without_type_ids_is_not_fed_them(

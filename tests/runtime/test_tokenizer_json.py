@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bertedge.errors import BundleError
-from bertedge.runtime.tokenization import Tokenizer
+from bertedge.runtime.tokenizer import Tokenizer
 
 FILE = Path(__file__).parents[2] / "models" / "tiny" / "text-classification" / "tokenizer.json"
 GOOD = json.loads(FILE.read_text(encoding="utf-8"))

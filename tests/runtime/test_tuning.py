@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import bertedge
-from bertedge.runtime import batching, dispatch, tuning
+from bertedge.runtime import batching, scheduler, tuning
 from bertedge.runtime.tuning import BUDGETS, DEFAULT, Trial
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -94,7 +94,7 @@ def test_what_was_remembered_is_used(cache: Path, monkeypatch: pytest.MonkeyPatc
         asked.extend(budgets)
         return batching.plan(lengths, *budgets)  # type: ignore[return-value]
 
-    monkeypatch.setattr(dispatch, "plan", plan)
+    monkeypatch.setattr(scheduler, "plan", plan)
     predictor.predict(LONG)
     assert set(asked) == {77}
 

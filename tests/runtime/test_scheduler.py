@@ -14,11 +14,11 @@ import bertedge
 from bertedge.bundle import Bundle, Variant, open_bundle
 from bertedge.errors import BundleError, DataError
 from bertedge.predictions import Classification, Prediction
-from bertedge.runtime import dispatch
+from bertedge.runtime import scheduler
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.predictor import Predictor
 from bertedge.runtime.session import Session
-from bertedge.runtime.tokenization import Tokenizer
+from bertedge.runtime.tokenizer import Tokenizer
 
 WORDS = ("turn", "the", "kitchen", "lights", "off", "unbelievable", "jazz")
 LONG = [" ".join(WORDS[: 1 + i % 7]) for i in range(3000)]
@@ -160,13 +160,13 @@ def test_many_threads_share_a_predictor_and_its_second_session(
 ) -> None:
     predictor = bertedge.load(text_bundle, threads=2)
     opened = itertools.count()
-    open_again = dispatch.open_again
+    open_again = scheduler.open_again
 
     def counted(bundle: Bundle, variant: Variant, tokenizer: Tokenizer) -> Session | None:
         next(opened)
         return open_again(bundle, variant, tokenizer)
 
-    monkeypatch.setattr(dispatch, "open_again", counted)
+    monkeypatch.setattr(scheduler, "open_again", counted)
     answers: list[list[str]] = [[]] * 6
 
     def work(place: int) -> None:

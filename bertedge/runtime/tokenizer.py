@@ -1,8 +1,8 @@
-"""Texts to token ids, as transformers' fast tokenizers give them, and windows over long texts."""
+"""Texts to rows of token ids, as transformers' fast tokenizers give them."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,11 +11,15 @@ import tokenizers  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from bertedge.errors import BundleError, SettingError
+from bertedge.runtime.encoding import (
+    Encoded,
+    Ints,
+    longest_first,
+    overlapping,
+    window_starts,
+)
 from bertedge.runtime.tokenizer_json import broken, no_panic, parse
-from bertedge.runtime.windows import longest_first, overlapping, window_starts
 from bertedge.spec import Text
-
-Ints = NDArray[np.int64]
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _UNKNOWN_TOKENS = ("[UNK]", "<unk>")
@@ -25,39 +29,6 @@ LONGEST_OVERLAP = 128
 of the BERT paper, and of transformers' pipeline."""
 _NO_OFFSETS = np.empty((0, 2), np.int64)
 _NO_WORDS = np.empty(0, np.int64)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Encoded:
-    """One row for the model: a text, a pair, or a window of a longer text.
-
-    `offsets` and `word_ids` are empty in what `Tokenizer.encode` gives, where nobody needs them.
-    """
-
-    ids: Ints
-    """Token ids, special tokens included `(sequence,)`."""
-    type_ids: Ints
-    """0 in the first text of a pair, 1 in the second `(sequence,)`."""
-    offsets: Ints
-    """First character and one past the last, in the caller's text (in the word, for words)
-    `(sequence, 2)`."""
-    word_ids: Ints
-    """Which word the token belongs to; -1 for special tokens `(sequence,)`."""
-    content: slice
-    """The tokens that come from the text."""
-    first: int
-    """Position in the text, counted in tokens, of the first of them; above 0 in later windows."""
-    text: int
-    """Which of the texts given it came from."""
-    truncated: bool
-    """True where the text (of a windowed context: its question) was longer than the model reads."""
-
-    @property
-    def special(self) -> NDArray[np.bool_]:
-        """True for the tokens that are not in the text `(sequence,)`."""
-        mask = np.ones(len(self.ids), np.bool_)
-        mask[self.content] = False
-        return mask
 
 
 class Tokenizer:

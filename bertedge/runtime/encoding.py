@@ -1,10 +1,45 @@
-"""What of a text that is too long is kept, and which windows it is read in."""
+"""One row for the model, and the windows in which a text that is too long is read."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-if TYPE_CHECKING:
-    from bertedge.runtime.tokenization import Encoded
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """One row for the model: a text, a pair, or a window of a longer text.
+
+    `offsets` and `word_ids` are empty in what `Tokenizer.encode` gives, where nobody needs them.
+    """
+
+    ids: Ints
+    """Token ids, special tokens included `(sequence,)`."""
+    type_ids: Ints
+    """0 in the first text of a pair, 1 in the second `(sequence,)`."""
+    offsets: Ints
+    """First character and one past the last, in the caller's text (in the word, for words)
+    `(sequence, 2)`."""
+    word_ids: Ints
+    """Which word the token belongs to; -1 for special tokens `(sequence,)`."""
+    content: slice
+    """The tokens that come from the text."""
+    first: int
+    """Position in the text, counted in tokens, of the first of them; above 0 in later windows."""
+    text: int
+    """Which of the texts given it came from."""
+    truncated: bool
+    """True where the text (of a windowed context: its question) was longer than the model reads."""
+
+    @property
+    def special(self) -> NDArray[np.bool_]:
+        """True for the tokens that are not in the text `(sequence,)`."""
+        mask = np.ones(len(self.ids), np.bool_)
+        mask[self.content] = False
+        return mask
 
 
 def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
@@ -35,7 +70,7 @@ def overlapping(size: int, room: int, stride: int) -> range:
     return range(0, max(size - stride, 1), room - stride)
 
 
-def best_context(windows: "Sequence[Encoded]") -> list[slice]:
+def best_context(windows: Sequence[Encoded]) -> list[slice]:
     """Tell for each window of one text, in order, which of its rows to keep.
 
     Together they are every token of the text once, special tokens left out, each from the window

@@ -7,9 +7,9 @@ from pathlib import Path
 from bertedge.bundle import Bundle, File, Manifest, Variant
 from bertedge.errors import BundleError, DeviceError, SettingError, shorten
 from bertedge.logs import log
-from bertedge.runtime.graphs import Graphs
+from bertedge.runtime.engine import PaddingAwareEngine
 from bertedge.runtime.session import PROVIDERS, Session
-from bertedge.runtime.tokenization import Tokenizer
+from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.verification import check_golden, check_products, check_tokenizer
 
 DEVICES = ("cpu", "cuda", "auto")
@@ -19,16 +19,16 @@ _FASTEST_FIRST = {"cpu": ("int8", "fp32", "fp16"), "cuda": ("fp16", "fp32")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class OpenVariant:
     """A variant that runs, and answers rightly."""
 
     variant: Variant
-    engine: Graphs
+    engine: PaddingAwareEngine
 
 
 def open_variant(
     bundle: Bundle, tokenizer: Tokenizer, *, device: str, threads: int | None, name: str | None
-) -> Opened:
+) -> OpenVariant:
     """Open the variant called `name`, or the fastest for `device`, and check its golden answers.
 
     "auto" takes CUDA where a variant is made for it and the provider loads, the CPU otherwise.
@@ -50,13 +50,13 @@ def open_variant(
                 raise
             log(__name__, "variant %s is left out: %s", variant.name, error)
         else:
-            return Opened(variant=variant, engine=engine)
+            return OpenVariant(variant=variant, engine=engine)
     raise AssertionError("the last choice returns or raises")
 
 
 def _open_graphs(
     bundle: Bundle, variant: Variant, tokenizer: Tokenizer, *, device: str, threads: int | None
-) -> Graphs:
+) -> PaddingAwareEngine:
     """Open a variant's graphs as they are needed, each proven when it opens."""
     # A program may change its directory before it needs the other graph.
     bundle = replace(bundle, folder=bundle.folder.absolute())
@@ -64,13 +64,13 @@ def _open_graphs(
     check_products(variant)
     open_one = partial(_open_graph, bundle, variant, tokenizer, device=device, threads=threads)
     if variant.unpadded is None:
-        return Graphs(partial(open_one, variant.model))
+        return PaddingAwareEngine(partial(open_one, variant.model))
 
     def padded() -> Session:
         bundle.check(variant)  # opened later: the bundle may have been replaced
         return open_one(variant.model)
 
-    return Graphs(padded, partial(open_one, variant.unpadded))
+    return PaddingAwareEngine(padded, partial(open_one, variant.unpadded))
 
 
 def _open_graph(

@@ -1,17 +1,51 @@
-"""The graphs of one variant behind one engine: without a mask where nothing is padded."""
+"""The `Engine` seam: what turns a batch into logits, and rows run through it in batches."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertedge.errors import BundleError
-from bertedge.runtime.batching import Batch
+from bertedge.runtime.batching import TOKEN_BUDGET, Batch, pad, plan
+from bertedge.runtime.encoding import Encoded
 from bertedge.runtime.session import Session
 
+Keep = Callable[[int, NDArray[np.float32]], NDArray[Any]]
+"""Reduces the logits of a row, given its number."""
 
-class Graphs:
+
+class Engine(Protocol):
+    """Anything that turns a batch into logits: onnxruntime, PyTorch, a test's fake."""
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """Give `(batch, labels)` for texts, `(batch, sequence, labels)` for tokens."""
+
+
+def infer(
+    engine: Engine,
+    encoded: Sequence[Encoded],
+    *,
+    pad_token_id: int,
+    token_budget: int = TOKEN_BUDGET,
+    keep: Keep | None = None,
+) -> list[NDArray[np.float32]]:
+    """Run rows in batches of like length and give each its logits, in the order given.
+
+    `(labels,)` for a text classifier, `(sequence, labels)` without padding for a token classifier.
+    `keep` says what to keep of a row's: all of them would be too many where labels are words.
+    """
+    answers: list[Any] = [None] * len(encoded)
+    for rows in plan([len(row.ids) for row in encoded], token_budget):
+        logits = engine.logits(pad([encoded[row] for row in rows], pad_token_id))
+        for row, answer in zip(rows.tolist(), logits, strict=True):
+            own = answer if answer.ndim == 1 else answer[: len(encoded[row].ids)]
+            answers[row] = keep(row, own) if keep else own
+    return answers
+
+
+class PaddingAwareEngine:
     """Gives each batch to the graph made for it. Thread-safe.
 
     The graph that single texts need is opened at once, the other one with the first batch that

@@ -7,8 +7,8 @@ import pytest
 import tokenizers
 
 from bertedge.errors import BundleError, SettingError
-from bertedge.runtime.tokenization import Tokenizer
-from bertedge.runtime.windows import best_context, longest_first, window_starts
+from bertedge.runtime.encoding import best_context, longest_first
+from bertedge.runtime.tokenizer import Tokenizer
 
 WORDS = ["turn", "the", "kitchen", "lights", "unbelievableness", "kälter", ",", "日本", "zzz"]
 
@@ -95,16 +95,6 @@ def context(window: object, place: int, size: int) -> float:
     before = float("inf") if first == 0 else place - first
     after = float("inf") if end == size else end - 1 - place
     return min(before, after)
-
-
-@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 100])
-@pytest.mark.parametrize("stride", [0, 3, 7])
-def test_all_windows_of_a_long_text_are_full(size: int, stride: int) -> None:
-    starts = window_starts(size, 8, stride)
-    ends = [min(start + 8, size) for start in starts]
-    assert starts[0] == 0 and ends[-1] == size
-    assert all(end - start >= stride for start, end in zip(starts[1:], ends[:-1], strict=True))
-    assert size < 8 or all(end - start == 8 for start, end in zip(starts, ends, strict=True))
 
 
 @pytest.mark.parametrize("max_length", [24, 40, 64])

@@ -27,11 +27,12 @@ from bertedge.bundle import Bundle
 from bertedge.logs import log
 from bertedge.runtime import forks, machine, tuning
 from bertedge.runtime.batching import CUDA_TOKEN_BUDGET, TOKEN_BUDGET, pad, plan
-from bertedge.runtime.graphs import Graphs
-from bertedge.runtime.opening import Opened, open_again
+from bertedge.runtime.encoding import Encoded
+from bertedge.runtime.engine import PaddingAwareEngine
 from bertedge.runtime.session import PROVIDERS, Session
-from bertedge.runtime.tokenization import Encoded, Tokenizer
+from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.tuning import BUDGETS, TokenBudget, Trial
+from bertedge.runtime.variants import OpenVariant, open_again
 from bertedge.spec import Task
 
 if TYPE_CHECKING:
@@ -47,12 +48,12 @@ OVERLAPS_WORTH_OPENING = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class PendingBatches:
     """The batches of some rows, under way."""
 
     encoded: Sequence[Encoded]
     batches: Sequence[NDArray[np.int64]]
-    answers: "Sequence[Answer | Future[Answer]]"
+    answers: "Sequence[BatchResult | Future[BatchResult]]"
     """One a batch."""
     judge: Callable[[Sequence[Trial]], None] | None
 
@@ -61,7 +62,7 @@ class Work:
         logits: list[Any] = [None] * len(self.encoded)
         trials = []
         for rows, given in zip(self.batches, self.answers, strict=True):
-            answer = given if isinstance(given, Answer) else given.result()
+            answer = given if isinstance(given, BatchResult) else given.result()
             trials.append(answer.trial)
             for row, found in zip(rows.tolist(), answer.logits, strict=True):
                 logits[row] = found if found.ndim == 1 else found[: len(self.encoded[row].ids)]
@@ -71,7 +72,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class BatchResult:
     """What a batch gave, and what it took."""
 
     logits: Floats | list[Floats]
@@ -79,8 +80,8 @@ class Answer:
     trial: Trial
 
 
-class _Traffic:
-    """Counts what is under way in this process, whichever predictor it belongs to."""
+class InFlight:
+    """Count of what is under way in this process, whichever predictor it belongs to."""
 
     def __init__(self) -> None:
         self.renew()
@@ -103,7 +104,7 @@ class _Traffic:
                 self._count -= 1
 
 
-_TRAFFIC = _Traffic()
+_IN_FLIGHT = InFlight()
 
 
 @functools.cache
@@ -112,14 +113,14 @@ def _cores() -> threading.BoundedSemaphore:
     return threading.BoundedSemaphore(machine.threads())
 
 
-forks.in_children(_TRAFFIC.renew)
+forks.in_children(_IN_FLIGHT.renew)
 forks.in_children(_cores.cache_clear)
 
 
-class Dispatcher:
+class Scheduler:
     """Gives the rows of one predictor to sessions and cores. Safe to share by threads."""
 
-    def __init__(self, bundle: Bundle, opened: Opened, tokenizer: Tokenizer) -> None:
+    def __init__(self, bundle: Bundle, opened: OpenVariant, tokenizer: Tokenizer) -> None:
         self._bundle = bundle
         self._opened = opened
         self._tokenizer = tokenizer
@@ -130,13 +131,13 @@ class Dispatcher:
         """How many batches run at a time."""
         self._overlaps = 0
         self._choosing = threading.Lock()
-        self._single: Session | Graphs | None = None
+        self._single: Session | PaddingAwareEngine | None = None
         self._budget: TokenBudget | None = None
         self._measuring = False
 
     def call(self) -> contextlib.AbstractContextManager[bool]:
         """Tell the process that rows are being prepared; yields whether nothing else is."""
-        return _TRAFFIC.joined()
+        return _IN_FLIGHT.joined()
 
     def start(
         self,
@@ -146,7 +147,7 @@ class Dispatcher:
         long: bool,
         token_budget: int | None,
         pool: "Executor | None",
-    ) -> Work:
+    ) -> PendingBatches:
         """Begin to run rows in batches of like length; without a pool, end it too.
 
         The rows of a `long` input keep to one core a batch, as do those of a call that is not
@@ -156,26 +157,28 @@ class Dispatcher:
         engine = self._one_core() if long or self._is_busy(alone) else self._opened.engine
         budgets = self._budgets(encoded, token_budget, long=long)
         batches = plan([len(row.ids) for row in encoded], *budgets)
-        answers: list[Answer | Future[Answer]] = []
+        answers: list[BatchResult | Future[BatchResult]] = []
         for rows, budget in zip(batches, itertools.cycle(budgets), strict=False):
             run = partial(self._run, engine, [encoded[row] for row in rows], budget)
             answers.append(run() if pool is None else pool.submit(run))
         judge = self._judge if len(budgets) > 1 else None
-        return Work(encoded=encoded, batches=batches, answers=answers, judge=judge)
+        return PendingBatches(encoded=encoded, batches=batches, answers=answers, judge=judge)
 
-    def _run(self, engine: Session | Graphs, rows: Sequence[Encoded], budget: int) -> Answer:
+    def _run(
+        self, engine: Session | PaddingAwareEngine, rows: Sequence[Encoded], budget: int
+    ) -> BatchResult:
         batch = pad(rows, self._bundle.manifest.pad_token_id)
         place = _cores() if engine.threads == 1 else contextlib.nullcontext()
-        with place, _TRAFFIC.joined():
+        with place, _IN_FLIGHT.joined():
             began = _clock()
             logits = engine.logits(batch)
             seconds = _clock() - began
         trial = Trial(budget=budget, tokens=batch.input_ids.size, seconds=seconds)
         if self._mask is None:
-            return Answer(logits=logits, trial=trial)
+            return BatchResult(logits=logits, trial=trial)
         pairs = zip(rows, logits, strict=True)
         at_masks = [own[: len(row.ids)][row.ids == self._mask] for row, own in pairs]
-        return Answer(logits=at_masks, trial=trial)
+        return BatchResult(logits=at_masks, trial=trial)
 
     def _is_busy(self, alone: bool) -> bool:
         """Tell whether calls overlap, and have done so often enough to keep to one core each."""
@@ -213,7 +216,7 @@ class Dispatcher:
     def _cache_file(self) -> Path:
         return tuning.cache_file(self._opened.variant.model.sha256, self.workers)
 
-    def _one_core(self) -> Session | Graphs:
+    def _one_core(self) -> Session | PaddingAwareEngine:
         """Open the session that keeps to one core, once."""
         with self._choosing:
             if self._single is None:

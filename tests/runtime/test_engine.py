@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from bertedge.runtime.batching import Batch
-from bertedge.runtime.graphs import Graphs
+from bertedge.runtime.engine import PaddingAwareEngine, infer
 from bertedge.runtime.session import Session
+from bertedge.runtime.tokenizer import Tokenizer
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -42,7 +43,7 @@ def opener(text_bundle: Path, opened: list[str]) -> Callable[[str], Callable[[],
 def test_the_graph_for_padding_opens_with_the_first_padded_batch(
     opener: Callable[[str], Callable[[], Session]], opened: list[str]
 ) -> None:
-    graphs = Graphs(opener("padded"), opener("unpadded"))
+    graphs = PaddingAwareEngine(opener("padded"), opener("unpadded"))
     assert graphs.providers == ("CPUExecutionProvider",)
     graphs.logits(batch(7))
     graphs.logits(batch(4, 4, 4))
@@ -57,7 +58,7 @@ def test_the_graph_for_padding_opens_with_the_first_padded_batch(
 def test_one_graph_serves_both_where_there_is_no_other(
     opener: Callable[[str], Callable[[], Session]], opened: list[str]
 ) -> None:
-    graphs = Graphs(opener("only"))
+    graphs = PaddingAwareEngine(opener("only"))
     graphs.logits(batch(7))
     graphs.logits(batch(4, 7))
     assert opened == ["only"]
@@ -66,7 +67,7 @@ def test_one_graph_serves_both_where_there_is_no_other(
 def test_threads_that_come_at_once_open_it_once(
     opener: Callable[[str], Callable[[], Session]], opened: list[str]
 ) -> None:
-    graphs = Graphs(opener("padded"), opener("unpadded"))
+    graphs = PaddingAwareEngine(opener("padded"), opener("unpadded"))
     start = threading.Barrier(6)
 
     def ask(_: int) -> np.ndarray:
@@ -86,7 +87,9 @@ def test_a_graph_that_is_gone_leaves_its_batches_to_the_other_and_is_tried_again
 ) -> None:
     graph = request.getfixturevalue(kind) / "cpu-fp32.onnx"
     late = tmp_path / "late.onnx"
-    graphs = Graphs(lambda: Session.open(late, threads=1), lambda: Session.open(graph, threads=1))
+    graphs = PaddingAwareEngine(
+        lambda: Session.open(late, threads=1), lambda: Session.open(graph, threads=1)
+    )
     mixed = batch(4, 7, 1)
     alone = graphs.logits(mixed)
     late.write_bytes(graph.read_bytes())
@@ -94,3 +97,14 @@ def test_a_graph_that_is_gone_leaves_its_batches_to_the_other_and_is_tried_again
     assert graphs.logits(mixed).shape == alone.shape
     inside = mixed.attention_mask.astype(bool) if alone.ndim == 3 else np.s_[:]
     np.testing.assert_allclose(alone[inside], together[inside], atol=1e-5)
+
+
+def test_answers_come_in_the_order_given_and_without_padding(token_bundle: Path) -> None:
+    tokenizer = Tokenizer((token_bundle / "tokenizer.json").read_text(), max_length=64)
+    engine = Session.open(token_bundle / "cpu-fp32.onnx", threads=1)
+    rows = tokenizer.encode(["the kitchen", "", "turn the hall lights off", "a", "the kitchen"])
+    together = infer(engine, rows, pad_token_id=0, token_budget=20)
+    for row, answer in zip(rows, together, strict=True):
+        (alone,) = infer(engine, [row], pad_token_id=0)
+        assert answer.shape == (len(row.ids), 6)
+        np.testing.assert_allclose(answer, alone, atol=1e-5)
