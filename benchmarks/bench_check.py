@@ -14,16 +14,16 @@ from pathlib import Path
 
 from provenance import provenance
 
-from bertedge.bench.assemble import build_report
+from bertedge.bench.build import build_report
+from bertedge.bench.config import Settings
 from bertedge.bench.describe import Setting
-from bertedge.bench.engines import EngineSpec, with_twins
+from bertedge.bench.discovery import EngineSpec, with_noise_controls
 from bertedge.bench.environment import describe_environment
-from bertedge.bench.measure import measure
 from bertedge.bench.messages import PROTOCOL, Open
 from bertedge.bench.process import python_command
 from bertedge.bench.report import Comparison
-from bertedge.bench.settings import Settings
-from bertedge.bench.workload import Cell, plain_tokens, token_workload
+from bertedge.bench.scenarios.rounds import measure
+from bertedge.bench.workloads import Cell, plain_tokens, token_workload
 from bertedge.bundle import Bundle, open_bundle
 from bertedge.progress import Silent
 from bertedge.runtime import machine
@@ -66,7 +66,7 @@ def specs(bundle: Bundle) -> tuple[EngineSpec, ...]:
         batching="",
     )
     slowed = (sys.executable, str(HERE / "peers" / "slowed.py"), str(SLOWER))
-    return with_twins(
+    return with_noise_controls(
         [
             baseline,
             replace(baseline, name="same", baseline="baseline"),

@@ -23,7 +23,7 @@ def ours(model: str, batch: int, length: int, threads: int) -> dict[str, float]:
     import numpy as np
 
     from bertedge.bench.messages import ProfileGraph
-    from bertedge.bench.profiling import profile
+    from bertedge.bench.scenarios.profile import profile
 
     ids = np.random.default_rng(0).integers(1000, 20000, (batch, length))
     request = ProfileGraph(

@@ -6,15 +6,15 @@ engineer with tokenizers alone would: 32 a batch, in their order, padded.
 
 from pathlib import Path
 
+from bertedge.bench.backends import Backend, BackendSpec
 from bertedge.bench.messages import Open
-from bertedge.bench.subject import Kind, Subject
 from bertedge.bench.worker import main
 
 
-def load(request: Open) -> Subject:
+def load(request: Open) -> Backend:
     import openvino
 
-    from bertedge.bench.plain_onnx import Plain, padded_tokenizer
+    from bertedge.bench.backends.onnxruntime import OnnxRuntimeBackend, padded_tokenizer
 
     settings = {"INFERENCE_NUM_THREADS": request.threads, "PERFORMANCE_HINT": "LATENCY"}
     compiled = openvino.Core().compile_model(f"{request.path}/model.xml", "CPU", settings)
@@ -25,7 +25,7 @@ def load(request: Open) -> Subject:
         return native.infer({name: feed[name] for name in names})[0]
 
     json = Path(request.tokenizer).read_text(encoding="utf-8")
-    return Plain(
+    return OnnxRuntimeBackend(
         logits=logits,
         tokenizer=padded_tokenizer(
             json, max_length=request.max_length, pad_token_id=request.pad_token_id
@@ -38,5 +38,5 @@ def load(request: Open) -> Subject:
 
 if __name__ == "__main__":
     libraries = ("openvino", "tokenizers", "numpy")
-    imports = (*libraries, "bertedge.bench.plain_onnx")
-    main({"openvino": Kind(imports=imports, libraries=libraries, load=load)})
+    imports = (*libraries, "bertedge.bench.backends.onnxruntime")
+    main({"openvino": BackendSpec(imports=imports, libraries=libraries, load=load)})

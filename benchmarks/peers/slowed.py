@@ -9,8 +9,7 @@ import sys
 import time
 from dataclasses import replace
 
-from bertedge.bench.kinds import KINDS
-from bertedge.bench.subject import Prepared
+from bertedge.bench.backends import BACKENDS, Prepared
 from bertedge.bench.worker import main
 
 
@@ -41,7 +40,7 @@ class Slowed:
 
 
 if __name__ == "__main__":
-    ours = KINDS["bundle"]
+    ours = BACKENDS["bundle"]
     load = ours.load
     factor = float(sys.argv[1])
     main({"slowed": replace(ours, load=lambda request: Slowed(load(request), factor))})

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from bertedge.bench.engines import LeftOut
+from bertedge.bench.config import Settings
+from bertedge.bench.discovery import LeftOut
 from bertedge.bench.environment import Environment
 from bertedge.bench.interference import IdleWait
 from bertedge.bench.labelled import LabelledTexts, Scored, count_tokens, same_lists, score
 from bertedge.bench.logs import EngineLog, Workload
 from bertedge.bench.messages import Open, Opened, TextWorkload
 from bertedge.bench.report import Agreement, ColdStart, Comparison, EngineReport, Labelled
-from bertedge.bench.settings import Settings
 from bertedge.bench.statistics import ratio_interval
 from bertedge.bench.vectors import sum_of_cosines
 from bertedge.bundle import Accuracy

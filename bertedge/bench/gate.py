@@ -39,7 +39,7 @@ OF_AN_ENGINE: dict[str, Callable[[Report, EngineReport], float | None]] = {
     "installed_mib": lambda _, engine: _mib(engine.installed_bytes),
     "idle_cpu": lambda _, engine: engine.idle_cpu,
     "max_rate_per_s": lambda report, engine: next(
-        (load.knee_per_s for load in report.open_loads if load.engine == engine.name), None
+        (load.max_rate_within_slo for load in report.open_loads if load.engine == engine.name), None
     ),
 }
 OF_TIME = (*OF_A_WORKLOAD, "cold_start_s", "max_rate_per_s")

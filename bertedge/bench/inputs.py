@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bertedge.bench import workload
+from bertedge.bench import workloads
+from bertedge.bench.config import Settings
 from bertedge.bench.labelled import LabelledTexts, draw_labelled
 from bertedge.bench.logs import Workload
 from bertedge.bench.messages import TextWorkload
-from bertedge.bench.settings import Settings
 from bertedge.bundle import Bundle
 from bertedge.data import BadRows, Columns, open_examples
 from bertedge.errors import DataError
@@ -62,13 +62,13 @@ def make_inputs(
     manifest = bundle.manifest
     longest = min(manifest.max_length, checkpoint.max_length)
     vocabulary = min(checkpoint.source.vocabulary, manifest.source.vocabulary)
-    tokens = workload.plain_tokens(bundle.tokenizer_json(), vocabulary)
+    tokens = workloads.plain_tokens(bundle.tokenizer_json(), vocabulary)
     cells = (
-        workload.parse_grid(asked.grid, longest)
+        workloads.parse_grid(asked.grid, longest)
         if asked.grid is not None
-        else workload.default_grid(longest)
+        else workloads.default_grid(longest)
     )
-    grid = [workload.token_workload(cell, tokens, seed=settings.seed) for cell in cells]
+    grid = [workloads.token_workload(cell, tokens, seed=settings.seed) for cell in cells]
     return Inputs(
         workloads=(*grid, *_texts(asked, bundle, settings, progress)),
         labelled=_labelled(asked, bundle, settings, progress),
@@ -87,7 +87,7 @@ def _texts(
         columns = replace(asked.columns, label=None, intent=None)
         found = open_examples(asked.data, task, columns, labelled=False, pair=pair).findings
         progress.say(f"{asked.data.name}: {found or 'no bad rows'}")
-    texts = workload.draw_texts(
+    texts = workloads.draw_texts(
         asked.data,
         bundle.manifest.task,
         asked.columns,
@@ -96,7 +96,7 @@ def _texts(
         seed=settings.seed,
         trained=bundle.manifest.columns or Columns(),
     )
-    return workload.text_workloads(texts)
+    return workloads.text_workloads(texts)
 
 
 def _labelled(

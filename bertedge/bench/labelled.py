@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertedge.bench.settings import FILLS_MASKS
+from bertedge.bench.config import FILLS_MASKS
 from bertedge.bench.spans import span_of
-from bertedge.bench.workload import draw, text_of
+from bertedge.bench.workloads import draw, text_of
 from bertedge.data import (
     Columns,
     Example,

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bertedge.bench import engines, installed, rivals
-from bertedge.bench.engines import EngineSpec, LeftOut, Lineup, Machine, checkpoint_bytes
+from bertedge.bench import discovery, installed, rivals
+from bertedge.bench.discovery import EngineSpec, LeftOut, Lineup, Machine, checkpoint_bytes
+from bertedge.bench.external import Peer, find_peers
 from bertedge.bench.messages import Export, Exported, Open
-from bertedge.bench.peers import Peer, find_peers
 from bertedge.bench.process import Worker, WorkerError, python_command, run_to_end
 from bertedge.bundle import Bundle
 from bertedge.progress import Progress
@@ -52,8 +52,8 @@ class Entrants:
 def line_up(wanted: Wanted, base: Open, progress: Progress) -> Entrants:
     """Find all engines, and make what they need; what cannot be run is listed with the reason."""
     bundle, checkpoint, machine = wanted.bundle, wanted.checkpoint, wanted.machine
-    devices = engines.choose_devices(bundle, machine, wanted.device)
-    ours = engines.find_engines(bundle, checkpoint, base, machine, device=wanted.device)
+    devices = discovery.choose_devices(bundle, machine, wanted.device)
+    ours = discovery.find_engines(bundle, checkpoint, base, machine, device=wanted.device)
     torch = [
         rivals.find_torch_rivals(checkpoint, base, machine, place, quick=wanted.quick)
         for place in devices

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 
-from bertedge.bench.engines import EngineSpec
+from bertedge.bench.discovery import EngineSpec
 from bertedge.bench.interference import CpuUse
-from bertedge.bench.memory import MemoryPoint
 from bertedge.bench.messages import Opened, Ready, TextWorkload, TokenWorkload
-from bertedge.bench.open_load import OpenLoad
-from bertedge.bench.profiling import Profile
+from bertedge.bench.scenarios.open_load import OpenLoad
+from bertedge.bench.scenarios.profile import Profile
 from bertedge.bench.statistics import Ratio, paired_ratio
+from bertedge.bench.trackers import MemoryPoint
 
 Workload = TokenWorkload | TextWorkload
 

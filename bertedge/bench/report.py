@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from bertedge.bench.engines import LeftOut
+from bertedge.bench.config import Settings
+from bertedge.bench.discovery import LeftOut
 from bertedge.bench.environment import Environment
 from bertedge.bench.interference import CpuUse, IdleWait
-from bertedge.bench.memory import MemoryPoint
-from bertedge.bench.open_load import OpenLoad
-from bertedge.bench.profiling import Profile
-from bertedge.bench.settings import Settings
+from bertedge.bench.scenarios.open_load import OpenLoad
+from bertedge.bench.scenarios.profile import Profile
 from bertedge.bench.statistics import Difference, Ratio, Summary
+from bertedge.bench.trackers import MemoryPoint
 from bertedge.bundle import Accuracy
 from bertedge.spec import Task
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bertedge.bench.engines import (
+from bertedge.bench.discovery import (
     PACKED,
     TORCH_PACKAGES,
     EngineSpec,

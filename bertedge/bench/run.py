@@ -8,20 +8,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bertedge.bench import engines, rivals
-from bertedge.bench.afterwards import After
-from bertedge.bench.assemble import build_report
+from bertedge.bench import discovery, rivals
+from bertedge.bench.build import build_report
+from bertedge.bench.config import Settings
 from bertedge.bench.describe import Setting
 from bertedge.bench.environment import describe_environment
-from bertedge.bench.graphs import find_graphs
+from bertedge.bench.external import TEXTS, read_peers
 from bertedge.bench.inputs import Asked, Inputs, make_inputs
 from bertedge.bench.interference import BEFORE_S, Watch, wait_until_idle
 from bertedge.bench.lineup import Wanted, line_up, sum_installed
-from bertedge.bench.measure import measure
 from bertedge.bench.messages import PROTOCOL, Open
-from bertedge.bench.peers import TEXTS, read_peers
 from bertedge.bench.report import Comparison, Report
-from bertedge.bench.settings import Settings
+from bertedge.bench.scenarios.afterwards import After
+from bertedge.bench.scenarios.graphs import find_graphs
+from bertedge.bench.scenarios.rounds import measure
 from bertedge.bundle import TOKENIZER, Bundle, open_bundle
 from bertedge.checkpoint.folder import fetch
 from bertedge.data import Columns, open_examples
@@ -51,7 +51,7 @@ class BenchConfig:
     """What labels of `data` are called in the model."""
     device: str = "auto"
     peers: tuple[Path, ...] = ()
-    """Files of other people's engines, or folders of such; see `bertedge.bench.peers`."""
+    """Files of other people's engines, or folders of such; see `bertedge.bench.external`."""
     wait_idle_s: float | None = None
     """How long to wait for a quiet machine, at most; None: not at all."""
     command: str = "bertedge.bench.run.bench"
@@ -74,7 +74,7 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
     pooling = bundle.manifest.pooling
     embeds = Task.FEATURE_EXTRACTION if pooling else None
     checkpoint = replace(open_checkpoint(config.baseline, embeds), pooling=pooling)
-    engines.check_comparable(bundle, checkpoint)
+    discovery.check_comparable(bundle, checkpoint)
     asked = Asked(
         grid=config.grid,
         data=config.data,
@@ -107,7 +107,7 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
             load=inputs.arriving,
             graphs=find_graphs(bundle, entrants.exported, inputs.tokens, config.settings),
         )
-        specs = engines.with_twins(entrants.lineup.specs)
+        specs = discovery.with_noise_controls(entrants.lineup.specs)
         measurement = measure(specs, inputs.workloads, config.settings, progress, after, watch)
     return build_report(measurement, inputs.workloads, setting)
 
@@ -124,7 +124,7 @@ def _check_data(config: BenchConfig, bundle: Bundle, progress: Progress) -> None
             pair=manifest.pair,
             trained=manifest.columns or Columns(),
         )
-        progress.say(f"{config.data}: {examples.said}")
+        progress.say(f"{config.data}: {examples.description}")
 
 
 def _wanted(config: BenchConfig, bundle: Bundle, checkpoint: "Checkpoint") -> Wanted:
@@ -133,7 +133,7 @@ def _wanted(config: BenchConfig, bundle: Bundle, checkpoint: "Checkpoint") -> Wa
     return Wanted(
         bundle=bundle,
         checkpoint=checkpoint,
-        machine=engines.Machine(
+        machine=discovery.Machine(
             cpu_flags=machine.cpu_flags(),
             cuda=bool(torch.cuda.is_available()),
             compiler=rivals.has_compiler(),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bertedge.metrics import cosines
 
 if TYPE_CHECKING:
-    from bertedge.bench.subject import Labels
+    from bertedge.bench.backends import Labels
 
 PARTS = 1_000_000
 """Of 1; float32 tells no more apart."""

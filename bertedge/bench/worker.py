@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING
 
-from bertedge.bench.memory import peak_memory_bytes
 from bertedge.bench.messages import (
     PROTOCOL,
     Export,
@@ -33,13 +32,14 @@ from bertedge.bench.messages import (
     TokenWorkload,
 )
 from bertedge.bench.protocol import Answer, ProtocolError, Request, decode_request, encode
+from bertedge.bench.trackers import peak_memory_bytes
 from bertedge.errors import LONGEST, BertedgeError, first_line
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from bertedge.bench.subject import Kind, Prepared, Subject
+    from bertedge.bench.backends import Backend, BackendSpec, Prepared
 
 STABLE_WINDOW = 5
 """Runs whose median is compared with that of as many runs before them."""
@@ -49,7 +49,7 @@ PATIENCE_S = 2.0
 AWAKE_S = 0.0005
 
 
-def main(kinds: "Mapping[str, Kind] | None" = None) -> None:
+def main(kinds: "Mapping[str, BackendSpec] | None" = None) -> None:
     """Answer requests until standard input closes; `kinds` are another program's own engines."""
     answers = _keep_stdout()
     requests: queue.Queue[str] = queue.Queue()
@@ -63,9 +63,9 @@ def main(kinds: "Mapping[str, Kind] | None" = None) -> None:
 class State:
     """What a worker holds between requests."""
 
-    def __init__(self, kinds: "Mapping[str, Kind] | None" = None) -> None:
+    def __init__(self, kinds: "Mapping[str, BackendSpec] | None" = None) -> None:
         self.kinds = kinds
-        self.subject: Subject | None = None
+        self.subject: Backend | None = None
         self.prepared: dict[str, Prepared] = {}
 
     def answer(self, request: Request) -> Answer:
@@ -74,11 +74,11 @@ class State:
             case Open():
                 return self._open(request)
             case Export():
-                from bertedge.bench.exporting import export
+                from bertedge.bench.backends.optimum_export import export
 
                 return export(request)
             case ProfileGraph():
-                from bertedge.bench.profiling import profile
+                from bertedge.bench.scenarios.profile import profile
 
                 return profile(request)
             case TokenWorkload():
@@ -95,7 +95,7 @@ class State:
             case Serve():
                 return serve(self._find(request.workload), request)
 
-    def _opened(self) -> "Subject":
+    def _opened(self) -> "Backend":
         if self.subject is None:
             raise ProtocolError("the first request must be open")
         return self.subject
@@ -110,10 +110,10 @@ class State:
         if request.protocol != PROTOCOL:
             raise ProtocolError(f"this worker speaks protocol {PROTOCOL}, not {request.protocol}")
         began = time.perf_counter()
-        from bertedge.bench import subject
+        from bertedge.bench import backends
 
-        kind = subject.find_kind(self.kinds, request.engine)
-        subject.import_libraries(kind)
+        kind = backends.find_backend(self.kinds, request.engine)
+        backends.import_libraries(kind)
         imported = time.perf_counter()
         self.subject = kind.load(request)
         loaded = time.perf_counter()
@@ -126,7 +126,7 @@ class State:
             first_run_s=ended - loaded,
             labels=tuple(labels.tolist()),
             runs_on=self.subject.runs_on,
-            versions=subject.versions(kind),
+            versions=backends.versions(kind),
             peak_memory_bytes=peak_memory_bytes(),
         )
 

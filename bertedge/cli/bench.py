@@ -17,8 +17,8 @@ from bertedge.cli.extras import need
 from bertedge.cli.sections import Sectioned
 
 if TYPE_CHECKING:
+    from bertedge.bench.config import Settings
     from bertedge.bench.report import Report
-    from bertedge.bench.settings import Settings
 
 _NUMBER = click.IntRange(1)
 _SECTIONS = {
@@ -185,7 +185,7 @@ def stopped_like_ctrl_c() -> Iterator[None]:
 
 
 def _settings(flags: dict[str, Any], *, quick: bool) -> "Settings":
-    from bertedge.bench.settings import QUICK, Settings
+    from bertedge.bench.config import QUICK, Settings
     from bertedge.runtime.machine import threads
 
     names = ("rounds", "repeats", "texts", "timeout_s")

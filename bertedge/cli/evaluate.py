@@ -80,7 +80,7 @@ def command(
     progress = Terminal()
     examples = with_label_map(examples, names)
     examples = check_known(examples, labeller.labels, labeller.decision)
-    progress.say(examples.said)
+    progress.say(examples.description)
     if as_text:
         found = evaluation.run_as_text(labeller, examples, progress)
         if as_json:

@@ -108,7 +108,7 @@ def read_texts(
     if task is not Task.QUESTION_ANSWERING or kind != "jsonl":
         task = Task.TEXT_CLASSIFICATION
     examples = open_examples(path, task, columns, labelled=False, pair=pair, trained=trained)
-    progress.say(examples.said)
+    progress.say(examples.description)
     return (example.input for example in examples if not isinstance(example, TokenExample))
 
 

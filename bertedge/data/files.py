@@ -41,12 +41,12 @@ class ExampleFile:
     columns: Columns
     """Settled: read with these, the file gives the same examples."""
     pair: bool
-    said: str
+    description: str
     """What was settled, for people."""
     problem_type: ProblemType = ProblemType.SINGLE_LABEL
     """Of the labels of texts."""
     findings: str = ""
-    """What is left out or read otherwise than written, counted; part of `said` too."""
+    """What is left out or read otherwise than written, counted; part of `description` too."""
     label_map: tuple[tuple[str, str], ...] = ()
     """What labels of the file are called instead."""
 
@@ -148,7 +148,7 @@ def open_examples(  # noqa: PLR0913 (what is read, and what of it)
         task=task,
         columns=columns,
         pair=columns.pair is not None or columns.format == questions.FORMAT,
-        said=fit("; ".join(said)),
+        description=fit("; ".join(said)),
         problem_type=problem_type,
     )
     return _check(file)
@@ -169,7 +169,9 @@ def _check(file: ExampleFile) -> ExampleFile:
     report = RowReport(policy=file.columns.bad_rows, collected=True)
     collections.deque(read_all(file, report), maxlen=0)
     found = report.summary()
-    return replace(file, said=fit(f"{file.said}; {found}"), findings=found) if found else file
+    if not found:
+        return file
+    return replace(file, description=fit(f"{file.description}; {found}"), findings=found)
 
 
 def _open_folder(path: Path, columns: Columns, *, labelled: bool) -> ExampleFile:
@@ -182,7 +184,7 @@ def _open_folder(path: Path, columns: Columns, *, labelled: bool) -> ExampleFile
         task=Task.INTENT_SLOTS,
         columns=columns,
         pair=False,
-        said=", ".join(f"{word} from {name}" for word, name in words),
+        description=", ".join(f"{word} from {name}" for word, name in words),
     )
     return _check(file)
 
@@ -193,7 +195,7 @@ def _open_plain(path: Path, task: Task, columns: Columns) -> ExampleFile:
         task=task,
         columns=plain.resolve(path, columns),
         pair=False,
-        said="plain text, a text a line",
+        description="plain text, a text a line",
     )
     return _check(file)
 

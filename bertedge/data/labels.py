@@ -84,8 +84,8 @@ def match_labels(
     said = f"labels are taken as the ids of the model's labels: {start}"
     before = dict(examples.label_map)
     names = {old: ids.get(new, new) for old, new in before.items()} | ids
-    said = f"{examples.said}; {said}{', …' if len(ids) > 3 else ''}"
-    return replace(with_label_map(examples, names), said=said)
+    said = f"{examples.description}; {said}{', …' if len(ids) > 3 else ''}"
+    return replace(with_label_map(examples, names), description=said)
 
 
 def check_known(

@@ -86,7 +86,7 @@ def find_eval_data(config: ExportConfig, checkpoint: Checkpoint) -> EvalData:
         )
         examples = with_label_map(examples, config.label_map)
         examples = check_known(examples, checkpoint.labels, checkpoint.decision)
-        return EvalData(examples=examples, note=f"{examples.path}: {examples.said}")
+        return EvalData(examples=examples, note=f"{examples.path}: {examples.description}")
     if training is None or training.dev is None:
         return _none("this checkpoint records no dev file")
     try:

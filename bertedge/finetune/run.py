@@ -73,11 +73,11 @@ def finetune(
         inputs = open_inputs(recipe, data)
         launch = accelerate.PartialState(cpu=not torch.cuda.is_available())
         if launch.is_main_process:
-            progress.say(f"{inputs.train.said}; {len(inputs.labels)} labels")
+            progress.say(f"{inputs.train.description}; {len(inputs.labels)} labels")
             if inputs.dev and inputs.dev.findings:
                 progress.say(f"{inputs.dev.path.name}: {inputs.dev.findings}")
             elif inputs.dev and inputs.dev.label_map != inputs.train.label_map:
-                progress.say(f"{inputs.dev.path.name}: {inputs.dev.said}")
+                progress.say(f"{inputs.dev.path.name}: {inputs.dev.description}")
             for hint in data.hints:
                 progress.say(f"{inputs.train.path.name}: {hint}")
         with working(work, _settings(recipe, inputs), progress):

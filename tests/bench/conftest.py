@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from bertedge.bench.engines import EngineSpec, LeftOut
-from bertedge.bench.memory import MemoryPoint
+from bertedge.bench.config import Settings
+from bertedge.bench.discovery import EngineSpec, LeftOut
 from bertedge.bench.messages import PROTOCOL, Open
-from bertedge.bench.open_load import LoadPoint, OpenLoad
-from bertedge.bench.profiling import OperatorTime, Profile
 from bertedge.bench.reading import read_report
 from bertedge.bench.report import Labelled, Noise, Report
-from bertedge.bench.settings import Settings
+from bertedge.bench.scenarios.open_load import LoadPoint, OpenLoad
+from bertedge.bench.scenarios.profile import OperatorTime, Profile
 from bertedge.bench.statistics import Ratio
+from bertedge.bench.trackers import MemoryPoint
 from bertedge.spec import Task
 
 ROOT = Path(__file__).parents[2]
@@ -241,7 +241,7 @@ def full(recorded: Report) -> Report:
     loads = [
         OpenLoad(
             engine=engine.name, workload="texts one by one", seed=0, unloaded_p50_ms=1, limit_ms=5,
-            knee_per_s=100, points=(point, lost),
+            max_rate_within_slo=100, points=(point, lost),
         )
         for engine in engines
     ]  # fmt: skip

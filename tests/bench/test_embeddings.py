@@ -9,13 +9,13 @@ import pytest
 
 pytest.importorskip("optimum", reason="needs the export extra")
 
-from bertedge.bench.engines import Machine
+from bertedge.bench.config import Settings
+from bertedge.bench.discovery import Machine
 from bertedge.bench.html.page import render_page
 from bertedge.bench.messages import Open
 from bertedge.bench.rivals import find_torch_rivals
 from bertedge.bench.run import BenchConfig, bench
 from bertedge.bench.sentences import summary
-from bertedge.bench.settings import Settings
 from bertedge.bench.table import render
 from bertedge.bench.vectors import as_labels, sum_of_cosines
 from bertedge.checkpoint import open_checkpoint

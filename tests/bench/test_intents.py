@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bertedge.bench import bundled
+from bertedge.bench.backends import bertedge as bundled
 from bertedge.bench.labelled import draw_labelled, score
 from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
 from bertedge.data import Columns
@@ -47,7 +47,7 @@ def test_a_text_gives_its_intent_and_then_the_tags_of_its_tokens(asked: Open) ->
 
 
 def test_pytorch_gives_the_labels_of_the_bundle(asked: Open, checkpoints: Path) -> None:
-    from bertedge.bench import packed
+    from bertedge.bench.backends import torch as packed
 
     torch = packed.load_torch(replace(asked, path=str(checkpoints / "intent-slots")))
     loaded = bundled.load(asked)
@@ -84,7 +84,7 @@ def test_frames_are_scored_by_words(tmp_path: Path) -> None:
 
 
 def test_pipelines_are_left_out_with_the_reason(asked: Open, checkpoints: Path) -> None:
-    from bertedge.bench.engines import Machine
+    from bertedge.bench.discovery import Machine
     from bertedge.bench.rivals import ALONE, find_torch_rivals
     from bertedge.checkpoint import open_checkpoint
 

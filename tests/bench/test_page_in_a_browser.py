@@ -238,7 +238,7 @@ def test_the_rate_of_a_knee_is_written_inside_its_figure(
     """Wherever the knees of baseline and bundle lie: at the first rate, at the last."""
     which = {"torch-fp32": knees[0], "cpu-int8": knees[1]}
     loads = tuple(
-        replace(load, knee_per_s=load.points[which.get(load.engine, 0)].offered_per_s)
+        replace(load, max_rate_within_slo=load.points[which.get(load.engine, 0)].offered_per_s)
         for load in full.open_loads
     )
     path = tmp_path / "report.html"

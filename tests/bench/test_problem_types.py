@@ -12,18 +12,21 @@ pytest.importorskip("optimum", reason="needs the export extra")
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from bertedge.bench import bundled, packed, pipelines, plain_onnx
-from bertedge.bench.assemble import build_report
+from bertedge.bench.backends import bertedge as bundled
+from bertedge.bench.backends import onnxruntime as plain_onnx
+from bertedge.bench.backends import pipeline as pipelines
+from bertedge.bench.backends import torch as packed
+from bertedge.bench.backends.optimum_export import export as export_by_optimum
+from bertedge.bench.build import build_report
+from bertedge.bench.config import Settings
 from bertedge.bench.describe import Setting
-from bertedge.bench.engines import EngineSpec
+from bertedge.bench.discovery import EngineSpec
 from bertedge.bench.environment import describe_environment
-from bertedge.bench.exporting import export as export_by_optimum
 from bertedge.bench.inputs import Asked, make_inputs
-from bertedge.bench.measure import measure
 from bertedge.bench.messages import Export, Open, TextWorkload, TokenWorkload
 from bertedge.bench.report import Comparison, Report
+from bertedge.bench.scenarios.rounds import measure
 from bertedge.bench.sentences import notes, summary
-from bertedge.bench.settings import Settings
 from bertedge.bench.table import render
 from bertedge.bundle import open_bundle
 from bertedge.checkpoint import open_checkpoint
@@ -36,11 +39,11 @@ TEXTS = tuple(
     (text,)
     for text in ("turn the hall lights off", "play a song", "is it warm?", "x", "ä lamp") * 8
 )
-KINDS = (ProblemType.MULTI_LABEL, ProblemType.REGRESSION)
+BACKENDS = (ProblemType.MULTI_LABEL, ProblemType.REGRESSION)
 GOLD = {ProblemType.MULTI_LABEL: ("lights", '"music,other"', ""), ProblemType.REGRESSION: (1, 2, 3)}
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=BACKENDS)
 def kind(request: pytest.FixtureRequest) -> ProblemType:
     return request.param
 

@@ -12,7 +12,10 @@ pytest.importorskip("torch", reason="needs the bench extra")
 import torch
 import transformers
 
-from bertedge.bench import bundled, exporting, packed, pipelines
+from bertedge.bench.backends import bertedge as bundled
+from bertedge.bench.backends import optimum_export as exporting
+from bertedge.bench.backends import pipeline as pipelines
+from bertedge.bench.backends import torch as packed
 from bertedge.bench.labelled import draw_labelled, score
 from bertedge.bench.messages import Export, Open, TextWorkload, TokenWorkload
 from bertedge.bench.spans import NO_ANSWER, span_label, span_number, span_of

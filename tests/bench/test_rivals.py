@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the bench extra")
 
-from bertedge.bench.engines import Machine, with_twins
+from bertedge.bench.discovery import Machine, with_noise_controls
 from bertedge.bench.messages import Exported, Open
 from bertedge.bench.rivals import find_onnx_rivals, find_torch_rivals, has_compiler
 from bertedge.checkpoint import Checkpoint, open_checkpoint
@@ -74,6 +74,10 @@ def test_graphs_that_could_not_be_made_leave_their_engines_out(opening: Open, bu
 def test_every_baseline_gets_a_twin(checkpoint: Checkpoint, opening: Open):
     lineup = find_torch_rivals(checkpoint, opening, BF16, "cpu", quick=False)
     baseline = replace(lineup.specs[0], name="torch-fp32", baseline=None)
-    *_, twin = with_twins([baseline, lineup.specs[1]])
-    assert len(with_twins([baseline, lineup.specs[1]])) == 3
-    assert (twin.twin_of, twin.baseline, twin.open) == ("torch-fp32", "torch-fp32", baseline.open)
+    *_, twin = with_noise_controls([baseline, lineup.specs[1]])
+    assert len(with_noise_controls([baseline, lineup.specs[1]])) == 3
+    assert (twin.noise_control_of, twin.baseline, twin.open) == (
+        "torch-fp32",
+        "torch-fp32",
+        baseline.open,
+    )

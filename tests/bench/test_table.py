@@ -1,6 +1,7 @@
 from dataclasses import replace
 
-from bertedge.bench.engines import LeftOut
+from bertedge.bench.config import Settings
+from bertedge.bench.discovery import LeftOut
 from bertedge.bench.environment import Environment
 from bertedge.bench.gate import judge, parse_gate
 from bertedge.bench.report import (
@@ -16,7 +17,6 @@ from bertedge.bench.report import (
     Result,
 )
 from bertedge.bench.sentences import best_variant, notes, summary
-from bertedge.bench.settings import Settings
 from bertedge.bench.statistics import Ratio, summarize
 from bertedge.bench.table import render
 from bertedge.bench.wording import number

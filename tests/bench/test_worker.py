@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bertedge.bench import bundled
+from bertedge.bench.backends import Prepared
+from bertedge.bench.backends import bertedge as bundled
 from bertedge.bench.messages import (
     Open,
     Opened,
@@ -22,7 +23,6 @@ from bertedge.bench.messages import (
 )
 from bertedge.bench.process import Worker, WorkerError
 from bertedge.bench.protocol import encode
-from bertedge.bench.subject import Prepared
 from bertedge.bench.worker import settled, take_turn, warm_up
 from bertedge.predictions import Classification
 from bertedge.runtime.predictor import Predictor

@@ -277,7 +277,9 @@ def test_no_mutated_file_raises_anything_but_our_errors(tmp_path: Path) -> None:
         try:
             file = open_examples(path, seed.task, columns, problem_type=seed.problem_type)
             count = sum(1 for _ in file)
-            assert told_in_one_line(file.said), f"case {number}: {len(file.said)} characters"
+            assert told_in_one_line(file.description), (
+                f"case {number}: {len(file.description)} characters"
+            )
             outcomes["read" if count else "empty"] += 1
         except BertedgeError as error:
             outcomes[type(error).__name__] += 1

@@ -38,8 +38,8 @@ def test_bad_rows_are_left_out_and_counted(
     file = open_examples(path, task, SKIP)
     assert len(list(file)) == 2
     rows = "row" if bad == 1 else "rows"
-    assert f"; {bad} bad {rows} left out, the first: {path}:" in file.said
-    assert "\n" not in file.said
+    assert f"; {bad} bad {rows} left out, the first: {path}:" in file.description
+    assert "\n" not in file.description
     again = open_examples(path, task, file.columns)
     assert list(again) == list(file) and again.columns == file.columns
 
@@ -47,7 +47,7 @@ def test_bad_rows_are_left_out_and_counted(
 def test_values_that_are_no_numbers_are_bad_rows(write) -> None:
     path = write("a.csv", "text,label\na,1\nb,good\n")
     file = open_examples(path, TEXTS, SKIP, problem_type=ProblemType.REGRESSION)
-    assert len(list(file)) == 1 and "1 bad row left out" in file.said
+    assert len(list(file)) == 1 and "1 bad row left out" in file.description
 
 
 def test_lines_of_parallel_files_that_do_not_fit_are_bad_rows(tmp_path: Path) -> None:
@@ -56,12 +56,12 @@ def test_lines_of_parallel_files_that_do_not_fit_are_bad_rows(tmp_path: Path) ->
     with pytest.raises(DataError, match="1 tags, but"):
         open_examples(tmp_path, JOINT)
     file = open_examples(tmp_path, JOINT, SKIP)
-    assert len(list(file)) == 1 and "1 bad row left out" in file.said
+    assert len(list(file)) == 1 and "1 bad row left out" in file.description
 
 
 def test_lines_of_plain_text_that_are_no_text_are_bad_rows(write) -> None:
     file = open_examples(write("a.txt", b"one\n\xff\ntwo\n"), Task.FILL_MASK, SKIP)
-    assert len(list(file)) == 2 and "1 bad row left out" in file.said
+    assert len(list(file)) == 2 and "1 bad row left out" in file.description
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl"])

@@ -47,7 +47,7 @@ def test_conll_2003_is_read(write, name: str, mark: str, end: str) -> None:
         ["Rome/B-LOC", "Pisa/B-LOC"],
     ]
     assert [example.line for example in file] == [3, 7, 11]
-    assert file.said == "words from column 0, tags from column 3"
+    assert file.description == "words from column 0, tags from column 3"
     assert file.columns == Columns(text="0", label="3", separator=" ", format="conll")
 
 
@@ -65,7 +65,7 @@ def test_files_with_the_tag_first_are_noticed(write) -> None:
     path = write("a.bio", "B-PER\tAda\nO\tO\n\nO\tsings\n")
     file = open_tokens(path)
     assert sentences(file) == [["Ada/B-PER", "O/O"], ["sings/O"]]
-    assert file.said == "words from column 1, tags from column 0"
+    assert file.description == "words from column 1, tags from column 0"
     assert sentences(open_tokens(path, labelled=False)) == [["Ada/", "O/"], ["sings/"]]
     chosen = Columns(text="1", label="0")
     assert sentences(open_tokens(path, chosen)) == sentences(file)

@@ -45,7 +45,10 @@ def read(path: Path, **columns: str) -> list[TokenExample]:
 
 def test_json_lines_give_words_tags_and_intent_by_known_names(tmp_path: Path) -> None:
     file = opened(lines(tmp_path / "d.jsonl", *ROWS))
-    assert file.said == "words from key 'tokens', tags from key 'tags', intent from key 'intent'"
+    assert (
+        file.description
+        == "words from key 'tokens', tags from key 'tags', intent from key 'intent'"
+    )
     first, second = file
     assert first == TokenExample(tokens=("hall", "on"), tags=("B-room", "O"), line=1, intent="on")
     assert first.names == ("intent:on", "B-room", "O")
@@ -97,7 +100,7 @@ def test_a_row_that_does_not_fit_is_an_error_with_its_line(
 
 def test_a_folder_gives_words_tags_and_intents(tmp_path: Path) -> None:
     file = opened(folder(tmp_path / "d"))
-    assert file.said == "words from seq.in, tags from seq.out, intents from label"
+    assert file.description == "words from seq.in, tags from seq.out, intents from label"
     first, second = file
     assert first == TokenExample(tokens=("hall", "on"), tags=("B-room", "O"), line=1, intent="on")
     assert isinstance(second, TokenExample) and len(second.tokens) == 5

@@ -29,7 +29,7 @@ def test_one_object_a_line_is_read(write, name: str) -> None:
         TextExample(text="Grüße\n", pair=None, label="on", line=1),
         TextExample(text="b", pair=None, label="off", line=3),
     ]
-    assert file.said == "text from key 'text', label from key 'intent'"
+    assert file.description == "text from key 'text', label from key 'intent'"
 
 
 def test_pairs_and_named_keys_are_read(write) -> None:
@@ -149,7 +149,7 @@ def test_words_and_tags_are_read_under_their_usual_names(write, tokens: str, tag
     item = {"text": "a b", "intent": "i", tokens: ["a", "b"], tags: ["I-X", "O"]}
     file = open_tokens(write("a.jsonl", json.dumps(item)))
     assert list(file) == [TokenExample(tokens=("a", "b"), tags=("B-X", "O"), line=1)]
-    assert file.said == f"words from key {tokens!r}, tags from key {tags!r}"
+    assert file.description == f"words from key {tokens!r}, tags from key {tags!r}"
 
 
 def test_words_and_tags_are_read_under_names_that_are_given(write) -> None:
@@ -203,7 +203,7 @@ def test_tags_that_are_ids_take_their_names_from_a_map_or_from_the_model(write) 
         ("B-PER", "B-PER", "O"),
         ("B-LOC", "I-LOC", "O"),
     ]
-    assert "labels are taken as the ids of the model's labels" in known.said
+    assert "labels are taken as the ids of the model's labels" in known.description
     with pytest.raises(DataError, match="does not know"):
         check_known(file, labels[:3], DecisionRule())
 

@@ -38,7 +38,7 @@ def test_a_first_word_that_is_a_label_is_taken_for_one(write, content: str, firs
     for name in ("a.txt", "a.txt.gz"):
         file = ask(write(name, content))
         assert rows(file)[0] == first
-        assert file.said == "label from the first word of each line, text from the rest"
+        assert file.description == "label from the first word of each line, text from the rest"
         assert rows(ask(file.path, file.columns)) == rows(file)
         assert rows(ask(file.path, labelled=False))[0] == (None, first[1])
 

@@ -31,8 +31,11 @@ def test_ids_of_the_models_labels_are_taken_as_these_and_that_is_said(write, pre
     file = opened(write, [f"{prefix}{i}" for i in (2, 0, 1, 2)])
     known = check_known(file, MODEL, PLAIN)
     assert labels_of(known) == ["Lob", "Frage", "Kritik", "Lob"]
-    assert f"ids of the model's labels: {prefix}0 is 'Frage', {prefix}1 is 'Kritik'" in known.said
-    assert "\n" not in known.said
+    assert (
+        f"ids of the model's labels: {prefix}0 is 'Frage', {prefix}1 is 'Kritik'"
+        in known.description
+    )
+    assert "\n" not in known.description
 
 
 def test_whole_numbers_of_json_are_ids_too(write) -> None:

@@ -143,5 +143,7 @@ def test_a_field_of_ten_megabytes_does_not_fill_the_message(write) -> None:
         with pytest.raises(BertedgeError) as caught:
             list(open_examples(write(name, content), task))
         assert len(str(caught.value)) <= 300 and "\n" not in str(caught.value)
-    said = open_examples(write("a.csv", f"text,{long}\na,b\n"), TEXTS, Columns(label=long)).said
+    said = open_examples(
+        write("a.csv", f"text,{long}\na,b\n"), TEXTS, Columns(label=long)
+    ).description
     assert len(said) <= 300

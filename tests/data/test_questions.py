@@ -46,7 +46,7 @@ def test_squad_files_give_questions_with_all_their_answers(tmp_path: Path) -> No
     assert one.input == ("Where?", CONTEXT)
     assert one.answers == (GoldAnswer(text="Berlin", start=CONTEXT.index("Berlin")),)
     assert two.answers is not None and [each.text for each in two.answers] == ["柏林", "Anna"]
-    assert file.pair and file.said == "SQuAD JSON, questions with answers"
+    assert file.pair and file.description == "SQuAD JSON, questions with answers"
     again = ask(path, columns=file.columns)
     assert again.columns == file.columns == Columns(format="squad", label="answers")
 
@@ -95,7 +95,7 @@ def test_json_lines_have_the_keys_of_the_hubs_squad(tmp_path: Path, name: str) -
     ]
     path.write_text("\n".join(json.dumps(line) for line in lines))
     file = ask(path)
-    assert "question from key 'question', context from key 'context'" in file.said
+    assert "question from key 'question', context from key 'context'" in file.description
     answers = [e.answers for e in file if isinstance(e, QuestionExample)]
     assert answers == [(GoldAnswer(text="Berlin", start=start),), (), answers[0]]
 
@@ -216,9 +216,9 @@ def test_an_answer_is_moved_to_the_nearest_place_where_it_stands(
     path = save(tmp_path / "a.json", qa(answers=[answer]), context="Bonn, Bonn, Bonn")
     file = ask(path)
     assert answers_of(file) == [[("Bonn", found)]]
-    moved = "1 answers moved to the nearest place" in file.said
+    moved = "1 answers moved to the nearest place" in file.description
     assert moved == (told is not None and told != found)
-    assert ("1 answers without answer_start" in file.said) == (told is None)
+    assert ("1 answers without answer_start" in file.description) == (told is None)
 
 
 def test_an_answer_that_is_nowhere_in_its_context_is_kept_for_scoring_and_counted(
@@ -227,7 +227,7 @@ def test_an_answer_that_is_nowhere_in_its_context_is_kept_for_scoring_and_counte
     two = [{"text": "Rome", "answer_start": 3}, {"text": "Anna", "answer_start": 0}]
     file = ask(save(tmp_path / "a.json", qa(answers=two[:1]), qa(answers=two)))
     assert answers_of(file) == [[("Rome", None)], [("Rome", None), ("Anna", 0)]]
-    assert "2 answers that do not stand in their context" in file.said
+    assert "2 answers that do not stand in their context" in file.description
     first, second = file
     assert isinstance(first, QuestionExample) and isinstance(second, QuestionExample)
     assert first.placed is None and first.gold == ["Rome"]
@@ -237,7 +237,7 @@ def test_an_answer_that_is_nowhere_in_its_context_is_kept_for_scoring_and_counte
 def test_empty_questions_are_counted_and_left_out_but_kept_for_prediction(tmp_path: Path) -> None:
     path = save(tmp_path / "a.json", qa(" \n"), qa(), qa(""))
     file = ask(path)
-    assert len(list(file)) == 1 and "2 empty questions left out" in file.said
+    assert len(list(file)) == 1 and "2 empty questions left out" in file.description
     assert len(list(ask(path, labelled=False))) == 3
 
 
@@ -300,4 +300,4 @@ def test_bad_questions_are_left_out_where_that_is_wanted(tmp_path: Path) -> None
     assert "question q1: 'question' must be a string" in caught.value.details[0]
     file = ask(path, columns=Columns(bad_rows=BadRows.SKIP))
     assert len(list(file)) == 2
-    assert "; 3 bad rows left out, the first: " in file.said
+    assert "; 3 bad rows left out, the first: " in file.description

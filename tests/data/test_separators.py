@@ -63,7 +63,7 @@ def test_every_separator_and_byte_order_mark_is_read_under_every_name(
     assert rows(file) == [(text, label) for text, label in TABLE]
     usual = "," if "csv" in name else "\t"
     names = {";": "semicolon", "\t": "tab", ",": "comma", "|": "pipe"}
-    said = f"columns are separated by {names[separator]}" in file.said
+    said = f"columns are separated by {names[separator]}" in file.description
     assert said == (separator != usual)
     assert rows(open_texts(path, file.columns)) == rows(file)
 
@@ -152,7 +152,7 @@ def test_the_columns_of_the_training_are_found_again(
         path = write("a.csv", "\n".join(lines) + "\n")
         file = open_texts(path, trained=TRAINED, labelled=labelled)
         assert rows(file) == [("richtig", "x" if labelled else None)]
-        assert "training" not in file.said
+        assert "training" not in file.description
         told = open_texts(path, Columns(text="text"), trained=TRAINED, labelled=labelled)
         assert rows(told) == [("falsch", "x" if labelled else None)]
 
@@ -160,10 +160,12 @@ def test_the_columns_of_the_training_are_found_again(
 def test_a_file_without_the_trainings_columns_is_guessed_and_that_is_said(write: Write) -> None:
     file = open_texts(write("a.csv", "text,label\na,x\n"), trained=TRAINED)
     assert rows(file) == [("a", "x")]
-    assert "it has not the columns of the training (text 'Anliegen', label 'Ziel')" in file.said
+    assert (
+        "it has not the columns of the training (text 'Anliegen', label 'Ziel')" in file.description
+    )
     lone = open_texts(write("a.csv", "Anliegen\na\n"), trained=TRAINED, labelled=False)
     assert rows(lone) == [("a", None)]
-    assert lone.said == "text from column 'Anliegen'"
+    assert lone.description == "text from column 'Anliegen'"
 
 
 def test_numbers_of_the_training_hold_where_there_are_as_many_columns(write: Write) -> None:

@@ -169,7 +169,7 @@ def test_of_two_columns_without_a_header_the_text_is_found(
     file = open_examples(shared_data / name, Task.TEXT_CLASSIFICATION, labelled=labelled)
     assert (file.columns.text, file.columns.header) == (str(text), False)
     assert file.columns.label == (str(1 - text) if labelled else None)
-    assert f"text from column {text}" in file.said
+    assert f"text from column {text}" in file.description
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_character_spans_of_cluener(
     file = open_examples(path, Task.TOKEN_CLASSIFICATION, Columns(bad_rows=BadRows.SKIP))
     examples = [example for example in file if isinstance(example, TokenExample)]
     assert len(examples) == count or (overlaps and count - 20 < len(examples) < count)
-    assert ("bad row" in file.said) == overlaps
+    assert ("bad row" in file.description) == overlaps
     assert len({tag[2:] for e in examples for tag in e.tags or () if tag != "O"}) == 10
 
 

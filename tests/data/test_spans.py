@@ -92,7 +92,7 @@ def test_rows_that_an_annotator_rejected_or_has_not_seen_are_counted(write) -> N
     path = write("a.jsonl", "\n".join(map(json.dumps, rows)))
     file = ask(path)
     assert [words for words, _ in tagged(file)] == [["c"], ["d"]]
-    assert "2 rows that the annotator did not accept" in file.said
+    assert "2 rows that the annotator did not accept" in file.description
     tasks = [
         {"data": {"text": "a"}, "annotations": []},
         {"data": {"text": "b"}, "annotations": [{"was_cancelled": True, "result": []}]},
@@ -119,7 +119,7 @@ def test_a_span_has_every_word_that_it_touches(write, span, tags: list[str], cut
     path = write("a.jsonl", json.dumps({"text": "one two !", "label": [[*span, "X"]]}))
     file = ask(path)
     assert tagged(file) == [(["one", "two", "!"], tags)]
-    assert ("1 spans that cut a word" in file.said) == cut
+    assert ("1 spans that cut a word" in file.description) == cut
 
 
 @pytest.mark.parametrize(
@@ -153,15 +153,15 @@ def test_bad_spans_are_one_line_or_left_out(write, label: object, message: str) 
         list(ask(path))
     assert "\n" not in str(caught.value)
     file = ask(path, Columns(bad_rows=BadRows.SKIP))
-    assert len(tagged(file)) == 1 and re.search("1 bad row left out", file.said)
+    assert len(tagged(file)) == 1 and re.search("1 bad row left out", file.description)
 
 
 def test_two_spans_in_one_word_do_not_overlap_but_the_word_has_one_tag(write) -> None:
     row = {"text": "AvsB and", "label": [[0, 1, "X"], [3, 4, "Y"]]}
     file = ask(write("a.jsonl", json.dumps(row)))
     assert tagged(file) == [(["AvsB", "and"], ["B-X", "O"])]
-    assert "2 spans that cut a word" in file.said
-    assert "1 spans left out: another one has their only word" in file.said
+    assert "2 spans that cut a word" in file.description
+    assert "1 spans left out: another one has their only word" in file.description
     row["label"] = [[0, 1, "X"], [3, 8, "Y"]]
     assert tagged(ask(write("a.jsonl", json.dumps(row)))) == [(["AvsB", "and"], ["B-X", "B-Y"])]
 
@@ -170,7 +170,7 @@ def test_keys_can_be_chosen(write) -> None:
     row = {"text": "no", "t": "one two", "label": [], "y": [[0, 3, "A"]]}
     file = ask(write("a.jsonl", json.dumps(row)), Columns(text="t", label="y"))
     assert tagged(file) == [(["one", "two"], ["B-A", "O"])]
-    assert file.said == "words from key 't', tags from key 'y'"
+    assert file.description == "words from key 't', tags from key 'y'"
 
 
 def test_texts_alone_are_split_into_words(write) -> None:

@@ -105,7 +105,7 @@ def test_known_names_are_guessed_and_said(
     assert (columns.text, columns.pair, columns.label, columns.header) == (text, pair, label, True)
     assert file.pair == (pair is not None)
     second = f", second text from column {pair!r}" if pair else ""
-    assert file.said == f"text from column {text!r}{second}, label from column {label!r}"
+    assert file.description == f"text from column {text!r}{second}, label from column {label!r}"
 
 
 def test_a_pair_is_guessed_only_where_it_is_wanted(write) -> None:
@@ -170,7 +170,7 @@ def test_numbers_mean_a_file_without_a_header(write) -> None:
     file = open_texts(path, Columns(text="0", label="2"))
     assert rows(file) == [("a", "p"), ("b", "q")]
     assert file.columns.header is False
-    assert file.said == "text from column 0, label from column 2 (no header)"
+    assert file.description == "text from column 0, label from column 2 (no header)"
     with pytest.raises(DataError, match=r"no column '3': .* here 0 to 2"):
         open_texts(path, Columns(text="3", label="2"))
     with pytest.raises(DataError, match="no column 'text': without a header columns are numbers"):
@@ -299,11 +299,13 @@ def test_a_known_second_text_is_not_left_out_in_silence(write, name: str) -> Non
     json_row = '{"question1": "a", "Question2": "b", "label": "x"}\n'
     path = write(name, json_row if "json" in name else "question1,Question2,label\na,b,x\n")
     file = open_texts(path, Columns(text="question1"))
-    assert "'Question2' is left out (for pairs of texts: --pair-column Question2)" in file.said
+    assert (
+        "'Question2' is left out (for pairs of texts: --pair-column Question2)" in file.description
+    )
     assert rows(file) == [("a", "x")]
     for columns, pair in (
         (Columns(text="question1"), False),
         (Columns(text="question1", pair="Question2"), None),
         (Columns(), None),
     ):
-        assert "left out" not in open_texts(path, columns, pair=pair).said
+        assert "left out" not in open_texts(path, columns, pair=pair).description

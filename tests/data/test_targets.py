@@ -33,7 +33,7 @@ def test_the_separator_of_labels_is_the_users(write) -> None:
     path = write("a.tsv", "text\tlabels\nup\tjoy|a,b\n")
     assert read(path, SEVERAL, Columns(label_separator="pipe"))[0].labels == ("joy", "a,b")
     file = open_examples(path, Task.TEXT_CLASSIFICATION, problem_type=SEVERAL)
-    assert file.columns.label_separator == "," and "labels from column 'labels'" in file.said
+    assert file.columns.label_separator == "," and "labels from column 'labels'" in file.description
 
 
 def test_json_lists_hold_several_labels(write) -> None:

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 
 from bertedge.bench.html import canvas, labels
 from bertedge.bench.html.view import GREY, Panel, View, chosen_keys
-from bertedge.bench.open_load import OpenLoad
+from bertedge.bench.scenarios.open_load import OpenLoad
 
 
 def under_load(view: View) -> Panel:
@@ -53,7 +53,9 @@ def _open_loads(view: View) -> str:
                 markeredgewidth=1.8 if told else 1, zorder=5 if told else 2,
             )  # fmt: skip
             knee = [
-                point for point in load.points if told and point.offered_per_s == load.knee_per_s
+                point
+                for point in load.points
+                if told and point.offered_per_s == load.max_rate_within_slo
             ]
             (ring,) = axes.plot(
                 [point.offered_per_s for point in knee], [point.p99_ms for point in knee],
@@ -86,8 +88,14 @@ def _along(load: OpenLoad) -> list[tuple[float, float]]:
 
 def _name(view: View, numbers: dict[str, int], load: OpenLoad) -> labels.Label:
     """Name a line and its max. rate within the limit, at that rate; without one at its end."""
-    at = next((p for p in load.points if p.offered_per_s == load.knee_per_s), load.points[-1])
-    rate = "" if load.knee_per_s is None else f" {canvas.figure_of(load.knee_per_s)}/s"
+    at = next(
+        (p for p in load.points if p.offered_per_s == load.max_rate_within_slo), load.points[-1]
+    )
+    rate = (
+        ""
+        if load.max_rate_within_slo is None
+        else f" {canvas.figure_of(load.max_rate_within_slo)}/s"
+    )
     look = view.looks[load.engine]
     return labels.Label(
         engine=numbers[load.engine], text=f"{load.engine}{rate}", x=at.offered_per_s, y=at.p99_ms,

@@ -3,13 +3,13 @@
 import statistics
 from collections.abc import Sequence
 
+from bertedge.bench.config import MIN_FLOOR
 from bertedge.bench.describe import Setting, agreement, describe_engine, texts_of_run
-from bertedge.bench.engines import LeftOut
+from bertedge.bench.discovery import LeftOut
 from bertedge.bench.logs import EngineLog, Measurement, Workload, ratio_of
 from bertedge.bench.messages import TextWorkload
 from bertedge.bench.process import thread_variables
 from bertedge.bench.report import SCHEMA, Load, Noise, Report, Result
-from bertedge.bench.settings import MIN_FLOOR
 from bertedge.bench.statistics import Difference, Ratio, certain_distance, difference, summarize
 
 
@@ -18,13 +18,13 @@ def build_report(
 ) -> Report:
     """Turn what was measured, all or part, into the record."""
     logs = {log.spec.name: log for log in measurement.engines}
-    engines = [log for log in measurement.engines if log.spec.twin_of is None]
+    engines = [log for log in measurement.engines if log.spec.noise_control_of is None]
     seed = setting.settings.seed
     noise = tuple(
         each
         for workload in workloads
         for log in measurement.engines
-        if log.spec.twin_of and (each := _noise(log, logs, workload, seed))
+        if log.spec.noise_control_of and (each := _noise(log, logs, workload, seed))
     )
     floors = {(each.engine, each.workload): each.floor for each in noise}
     results = tuple(
@@ -74,7 +74,7 @@ def _load(workload: Workload, measurement: Measurement) -> Load:
 def _noise(
     twin: EngineLog, logs: dict[str, EngineLog], workload: Workload, seed: int
 ) -> Noise | None:
-    baseline = logs[twin.spec.twin_of or ""]
+    baseline = logs[twin.spec.noise_control_of or ""]
     ratio = ratio_of(twin, baseline, workload.name, seed)
     if ratio is None:
         return None

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bertedge import serialization
-from bertedge.bench.engines import BOTH, EngineSpec, LeftOut, Lineup, baseline_of
+from bertedge.bench.discovery import BOTH, EngineSpec, LeftOut, Lineup, baseline_of
 from bertedge.bench.messages import Open
 from bertedge.bench.reading import read_bounded
 from bertedge.errors import SettingError, first_line, shorten

@@ -4,9 +4,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bertedge.bench.backends import Prepared
 from bertedge.bench.messages import Serve
-from bertedge.bench.open_load import LoadPoint, arrivals, describe_point, find_knee
-from bertedge.bench.subject import Prepared
+from bertedge.bench.scenarios.open_load import (
+    LoadPoint,
+    arrivals,
+    describe_point,
+    max_rate_within_slo,
+)
 from bertedge.bench.worker import serve, wait_until
 
 
@@ -75,7 +80,9 @@ def test_the_knee_is_the_highest_rate_that_is_borne():
         replace(base, offered_per_s=30, p99_ms=5.1),
         replace(base, offered_per_s=40, p99_ms=9),
     ]
-    assert find_knee(points, 5.0) == 20
-    assert find_knee([points[2], points[1]], 5.0) == 20  # one hiccup at a low rate is no knee
-    assert find_knee(points[:1], 5.0) == 10
-    assert find_knee(points[2:], 5.0) is None
+    assert max_rate_within_slo(points, 5.0) == 20
+    assert (
+        max_rate_within_slo([points[2], points[1]], 5.0) == 20
+    )  # one hiccup at a low rate is no knee
+    assert max_rate_within_slo(points[:1], 5.0) == 10
+    assert max_rate_within_slo(points[2:], 5.0) is None

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bertedge.bench.backends import Prepared
+from bertedge.bench.config import FILLS_MASKS
 from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
-from bertedge.bench.settings import FILLS_MASKS
 from bertedge.bench.spans import span_label
-from bertedge.bench.subject import Prepared
 from bertedge.bench.vectors import as_labels
 from bertedge.errors import SettingError
 from bertedge.heads import best_labels, split_heads
@@ -30,7 +30,7 @@ from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import Aggregation, DecisionRule, Task, Text
 
 if TYPE_CHECKING:
-    from bertedge.bench.subject import Labels
+    from bertedge.bench.backends import Labels
     from bertedge.checkpoint import TorchEngine
 
 BUDGETS = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
@@ -41,8 +41,8 @@ TORCH_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 @dataclass(slots=True, kw_only=True)
-class Packed:
-    """An engine behind the predictor's own parts; see `Subject`."""
+class TorchBackend:
+    """An engine behind the predictor's own parts; see `Backend`."""
 
     engine: Engine
     tokenizer: Tokenizer
@@ -164,12 +164,12 @@ def _best_of(task: Task, labels: tuple[str, ...]) -> "Callable[[NDArray[np.float
             return lambda logits: logits.argmax(axis=-1).ravel()
 
 
-def load_torch(request: Open) -> Packed:
+def load_torch(request: Open) -> TorchBackend:
     """Load the checkpoint as transformers' users do, straight into its precision."""
     return _pack(_engine(request, compiled=False), request, how="eager")
 
 
-def load_compiled(request: Open) -> Packed:
+def load_compiled(request: Open) -> TorchBackend:
     """The same under torch.compile, which compiles at its first runs, nothing cached before."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = request.scratch
     return _pack(_engine(request, compiled=True), request, how="compiled")
@@ -196,12 +196,12 @@ def _engine(request: Open, *, compiled: bool) -> "TorchEngine":
     return engine
 
 
-def _pack(engine: "TorchEngine", request: Open, *, how: str) -> Packed:
+def _pack(engine: "TorchEngine", request: Open, *, how: str) -> TorchBackend:
     import torch
 
     json = Path(request.tokenizer).read_text(encoding="utf-8")
     cuda = request.device == "cuda"
-    return Packed(
+    return TorchBackend(
         engine=engine,
         tokenizer=Tokenizer(json, max_length=request.max_length),
         task=request.task,

@@ -6,7 +6,7 @@ import pytest
 
 from bertedge.bench.messages import Profiled, ProfileGraph
 from bertedge.bench.process import Worker, WorkerError
-from bertedge.bench.profiling import describe_profile, sum_operators
+from bertedge.bench.scenarios.profile import describe_profile, sum_operators
 
 COMMAND = (sys.executable, "-m", "bertedge.bench.worker")
 

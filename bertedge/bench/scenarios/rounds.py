@@ -9,14 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from bertedge.bench import afterwards
-from bertedge.bench.afterwards import After
-from bertedge.bench.course import Course, rotated
-from bertedge.bench.engines import EngineSpec
-from bertedge.bench.interference import Watch
-from bertedge.bench.logs import EngineLog, Measurement, Workload, ratio_of
-from bertedge.bench.messages import Run, TextWorkload
-from bertedge.bench.settings import (
+from bertedge.bench.config import (
     LONG_RUN_MS,
     MIN_FLOOR,
     MIN_REPEATS,
@@ -25,11 +18,18 @@ from bertedge.bench.settings import (
     TURN_WARM_UP_MS,
     Settings,
 )
+from bertedge.bench.discovery import EngineSpec
+from bertedge.bench.interference import Watch
+from bertedge.bench.logs import EngineLog, Measurement, Workload, ratio_of
+from bertedge.bench.messages import Run, TextWorkload
+from bertedge.bench.runner import EngineRunner, rotated
+from bertedge.bench.scenarios import afterwards
+from bertedge.bench.scenarios.afterwards import After
 from bertedge.bench.statistics import is_open
 from bertedge.progress import Progress
 
 STARTS, WARM_UP, ROUNDS = "cold starts", "warm-up", "rounds"
-"""The parts of a bench before those of `bertedge.bench.afterwards`."""
+"""The parts of a bench before those of `bertedge.bench.scenarios.afterwards`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,112 +58,114 @@ def measure(
     """
     measurement = Measurement(engines=[EngineLog(spec=spec) for spec in specs])
     after, watch = after or After(), watch or Watch()
-    course = Course(measurement.engines, settings, progress)
+    runner = EngineRunner(measurement.engines, settings, progress)
     began = time.perf_counter()
     note = measurement.cpu_use.append
     note(watch.note("before"))
     try:
-        start_all(course)
+        start_all(runner)
         watch.restart()  # what processes took that were killed with their parent is not known
-        warm_up_all(course, workloads)
+        warm_up_all(runner, workloads)
         note(watch.note("warm-up"))
-        take_turns(course, workloads, lambda where: note(watch.note(where)))
-        afterwards.label_all(course, after)
-        afterwards.offer_loads(course, after)
-        afterwards.rest_all(course)
+        take_turns(runner, workloads, lambda where: note(watch.note(where)))
+        afterwards.label_all(runner, after)
+        afterwards.offer_loads(runner, after)
+        afterwards.rest_all(runner)
         note(watch.note("after"))
-        course.end_all()
-        afterwards.profile_all(measurement, after, course)
+        runner.end_all()
+        afterwards.profile_all(measurement, after, runner)
         measurement.complete = True
     except KeyboardInterrupt:
         pass
     finally:
-        course.end_all()
+        runner.end_all()
         progress.finish()
     measurement.seconds = time.perf_counter() - began
     return measurement
 
 
-def start_all(course: Course) -> None:
+def start_all(runner: EngineRunner) -> None:
     """Start each engine several times, one at a time; the last of its processes stays."""
-    starts = course.settings.starts
+    starts = runner.settings.starts
     due = [
         log
         for number in range(starts)
-        for log in rotated(course.logs, number)
+        for log in rotated(runner.logs, number)
         if number < (log.spec.starts or starts)
     ]
-    course.begin(STARTS, f"{len(course.logs)} engines", len(due), "starts")
+    runner.begin(STARTS, f"{len(runner.logs)} engines", len(due), "starts")
     for log in due:
         if not log.problem:
-            course.end(log)
-            course.start(log)
-        course.progress.advance(1, log.spec.name)
+            runner.end(log)
+            runner.start(log)
+        runner.progress.advance(1, log.spec.name)
 
 
-def warm_up_all(course: Course, workloads: Sequence[Workload]) -> None:
+def warm_up_all(runner: EngineRunner, workloads: Sequence[Workload]) -> None:
     """Give every engine every workload that it takes."""
-    pairs = count_pairs(course, workloads)
-    course.begin(WARM_UP, f"{len(workloads)} workloads", pairs, "workloads")
+    pairs = count_pairs(runner, workloads)
+    runner.begin(WARM_UP, f"{len(workloads)} workloads", pairs, "workloads")
     for workload in workloads:
-        for log in course.logs:
+        for log in runner.logs:
             if takes(log.spec, workload):
-                course.warm_up(log, workload)
-                course.progress.advance(1, f"{log.spec.name}, {workload.name}")
+                runner.warm_up(log, workload)
+                runner.progress.advance(1, f"{log.spec.name}, {workload.name}")
 
 
-def take_turns(course: Course, workloads: Sequence[Workload], note: Callable[[str], None]) -> None:
+def take_turns(
+    runner: EngineRunner, workloads: Sequence[Workload], note: Callable[[str], None]
+) -> None:
     """Go round by round through all workloads, in each engine by engine.
 
     Extra rounds follow at each workload where a ratio is not known well enough yet. `note` is
     called after each round.
     """
-    settings = course.settings
-    turns = [plan_turns(item, workloads, course.logs, settings) for item in workloads]
-    turns_due = settings.rounds * count_pairs(course, workloads)
-    course.begin(ROUNDS, f"{settings.rounds}", turns_due, "turns")
+    settings = runner.settings
+    turns = [plan_turns(item, workloads, runner.logs, settings) for item in workloads]
+    turns_due = settings.rounds * count_pairs(runner, workloads)
+    runner.begin(ROUNDS, f"{settings.rounds}", turns_due, "turns")
     for number in range(settings.rounds):
         for turn in turns:
-            take_round(course, turn, number)
-        for log in course.logs:
-            course.note_memory(log, f"round {number + 1}")
+            take_round(runner, turn, number)
+        for log in runner.logs:
+            runner.note_memory(log, f"round {number + 1}")
         note(f"round {number + 1}")
     if settings.extra_rounds:
-        course.progress.start(f"further {ROUNDS}", None, "turns")
+        runner.progress.start(f"further {ROUNDS}", None, "turns")
     for turn in turns:
-        take_extra_rounds(course, turn, time.perf_counter() + settings.extra_s / len(turns))
+        take_extra_rounds(runner, turn, time.perf_counter() + settings.extra_s / len(turns))
     if settings.extra_rounds:
         note("extra rounds")
 
 
-def take_extra_rounds(course: Course, turn: Turns, deadline_s: float) -> None:
+def take_extra_rounds(runner: EngineRunner, turn: Turns, deadline_s: float) -> None:
     """Go on until every ratio is known well enough, or until the time is up."""
-    rounds = course.settings.rounds
-    for number in range(rounds, rounds + course.settings.extra_rounds):
+    rounds = runner.settings.rounds
+    for number in range(rounds, rounds + runner.settings.extra_rounds):
         # In this order: to tell what is unsure, every ratio is resampled.
-        if time.perf_counter() > deadline_s or not is_unsure(turn.run.workload, course):
+        if time.perf_counter() > deadline_s or not is_unsure(turn.run.workload, runner):
             return
-        take_round(course, turn, number)
+        take_round(runner, turn, number)
 
 
-def take_round(course: Course, turn: Turns, number: int) -> None:
+def take_round(runner: EngineRunner, turn: Turns, number: int) -> None:
     """Let every engine take its turn at a workload."""
     run = replace(turn.run, first=number * turn.run.repeats)
-    for log in rotated(course.logs, number):
+    for log in rotated(runner.logs, number):
         if takes(log.spec, turn.workload):
-            course.take_turn(log, run, number, limit_ms=turn.limit_ms, energy=turn.energy)
-            course.progress.advance(1, f"round {number + 1}, {run.workload}")
+            runner.take_turn(log, run, number, limit_ms=turn.limit_ms, energy=turn.energy)
+            runner.progress.advance(1, f"round {number + 1}, {run.workload}")
 
 
-def is_unsure(workload: str, course: Course) -> bool:
+def is_unsure(workload: str, runner: EngineRunner) -> bool:
     """Tell whether any ratio at a workload has an interval that is too wide or says too little."""
-    logs = {log.spec.name: log for log in course.logs if not log.problem}
+    logs = {log.spec.name: log for log in runner.logs if not log.problem}
     for log in logs.values():
         baseline = logs.get(log.spec.baseline or "")
-        ratio = ratio_of(log, baseline, workload, course.settings.seed) if baseline else None
+        ratio = ratio_of(log, baseline, workload, runner.settings.seed) if baseline else None
         if ratio is None or ratio.low is None or ratio.high is None:
             continue
-        wide = ratio.high - ratio.low > 2 * course.settings.within * ratio.median
+        wide = ratio.high - ratio.low > 2 * runner.settings.within * ratio.median
         if wide or is_open(ratio.low, ratio.high, MIN_FLOOR):
             return True
     return False
@@ -209,6 +211,6 @@ def takes(spec: EngineSpec, workload: Workload) -> bool:
     return ("texts" if isinstance(workload, TextWorkload) else "tokens") in spec.takes
 
 
-def count_pairs(course: Course, workloads: Sequence[Workload]) -> int:
+def count_pairs(runner: EngineRunner, workloads: Sequence[Workload]) -> int:
     """Count the engines of each workload together."""
-    return sum(takes(log.spec, workload) for log in course.logs for workload in workloads)
+    return sum(takes(log.spec, workload) for log in runner.logs for workload in workloads)

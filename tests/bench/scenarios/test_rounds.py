@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from bertedge.bench.afterwards import After
-from bertedge.bench.assemble import build_report
-from bertedge.bench.course import Course, rotated
+from bertedge.bench.build import build_report
+from bertedge.bench.config import Settings
 from bertedge.bench.describe import Setting
-from bertedge.bench.engines import EngineSpec, with_twins
+from bertedge.bench.discovery import EngineSpec, with_noise_controls
 from bertedge.bench.environment import describe_environment
 from bertedge.bench.logs import EngineLog, Measurement, Turn, Workload
-from bertedge.bench.measure import is_unsure, measure, plan_turn
 from bertedge.bench.messages import Open, Ready, Run, TextWorkload, TokenWorkload
 from bertedge.bench.process import Worker, WorkerError
 from bertedge.bench.protocol import encode
 from bertedge.bench.report import Comparison, Report
-from bertedge.bench.settings import Settings
+from bertedge.bench.runner import EngineRunner, rotated
+from bertedge.bench.scenarios.afterwards import After
+from bertedge.bench.scenarios.rounds import is_unsure, measure, plan_turn
 from bertedge.bench.table import render
 from bertedge.errors import SettingError
 from bertedge.progress import Silent
@@ -125,7 +125,7 @@ def test_the_noise_is_the_baseline_against_itself_and_no_engine_of_its_own(
     engine: EngineSpec, quick: Settings
 ):
     specs = [engine, replace(engine, name="same", baseline="tiny")]
-    report = report_of(list(with_twins(specs)), replace(quick, starts=1))
+    report = report_of(list(with_noise_controls(specs)), replace(quick, starts=1))
     assert [each.name for each in report.engines] == ["tiny", "same"]
     assert {result.engine for result in report.results} == {"tiny", "same"}
     assert [(each.engine, each.workload) for each in report.noise] == [
@@ -156,7 +156,7 @@ def test_a_difference_within_the_noise_is_none(engine: EngineSpec, quick: Settin
         turns("slow", [1.1] * 9, engine, **ours),
         turns("fast", [0.5] * 9, engine, **ours),
         turns("wild", [0.5, 2.0, 0.5, 2.0, 0.5, 2.0, 0.5, 2.0, 2.0], engine, **ours),
-        turns("tiny again", [1.05] * 9, engine, twin_of="tiny", **ours),
+        turns("tiny again", [1.05] * 9, engine, noise_control_of="tiny", **ours),
     ]
     report = build_report(Measurement(engines=logs), WORKLOADS[:1], setting_of(quick))
     assert report.noise[0].floor == pytest.approx(1 - 1 / 1.05)
@@ -196,7 +196,7 @@ def test_a_ratio_is_not_known_while_its_interval_is_wide_or_reaches_into_the_noi
         turns("tiny", [1.0] * 9, engine),
         turns("other", [1 / ratio for ratio in ratios], engine, baseline="tiny"),
     ]
-    assert is_unsure("1x4", Course(logs, replace(quick, within=0.02), Silent())) is unsure
+    assert is_unsure("1x4", EngineRunner(logs, replace(quick, within=0.02), Silent())) is unsure
 
 
 @pytest.mark.parametrize("within", [0.0, 100.0])
@@ -350,11 +350,11 @@ def test_workers_are_told_their_threads():
 
 DRIVER = """
 import sys
-from bertedge.bench.engines import EngineSpec
-from bertedge.bench.measure import measure
+from bertedge.bench.discovery import EngineSpec
+from bertedge.bench.scenarios.rounds import measure
 from bertedge.bench.messages import TokenWorkload
 from bertedge.bench.protocol import decode_request
-from bertedge.bench.settings import Settings
+from bertedge.bench.config import Settings
 from bertedge.progress import Silent
 
 class Tell(Silent):

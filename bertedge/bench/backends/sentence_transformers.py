@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bertedge.bench.backends import Prepared
 from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
 from bertedge.bench.rivals import SENTENCES_BATCHING
-from bertedge.bench.subject import Prepared
 from bertedge.bench.vectors import as_labels
 from bertedge.errors import SettingError
 from bertedge.spec import Pooling
@@ -13,12 +13,12 @@ from bertedge.spec import Pooling
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bertedge.bench.subject import Labels
+    from bertedge.bench.backends import Labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sentences:
-    """A SentenceTransformer; see `Subject`."""
+class SentenceTransformersBackend:
+    """A SentenceTransformer; see `Backend`."""
 
     model: Any
     runs_on: str
@@ -38,7 +38,7 @@ class Sentences:
         return as_labels(self.model.encode(texts, show_progress_bar=False))
 
 
-def load(request: Open) -> Sentences:
+def load(request: Open) -> SentenceTransformersBackend:
     """Put the checkpoint, its pooling and its normalization together, as its model card has it."""
     import sentence_transformers  # type: ignore[import-not-found]
     import torch
@@ -51,4 +51,6 @@ def load(request: Open) -> Sentences:
     modules = [encoder, pool, *([models.Normalize()] if pooling.normalized else [])]
     device = "cuda" if request.device == "cuda" else "cpu"
     model = sentence_transformers.SentenceTransformer(modules=modules, device=device)
-    return Sentences(model=model, runs_on=f"PyTorch on {device}, by sentence-transformers")
+    return SentenceTransformersBackend(
+        model=model, runs_on=f"PyTorch on {device}, by sentence-transformers"
+    )

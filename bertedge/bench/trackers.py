@@ -1,8 +1,11 @@
-"""Memory of processes, as the system tells it."""
+"""What processes take: memory, as the system tells it, and energy by Intel's RAPL counters."""
 
+import contextlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+POWERCAP = Path("/sys/class/powercap")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,3 +60,31 @@ def _status(process: str) -> dict[str, int]:
         return {}
     rows = (line.split() for line in text.splitlines() if line.endswith(" kB"))
     return {row[0].rstrip(":"): int(row[1]) * 1024 for row in rows}
+
+
+def read_counters(folder: Path = POWERCAP) -> dict[str, tuple[int, int]]:
+    """Give each package's counter and its range in microjoules; empty where none can be read.
+
+    AMD's processors have the same counters under the same name. Reading may need root.
+    """
+    counters = {}
+    for zone in sorted(folder.glob("intel-rapl:[0-9]*")):
+        with contextlib.suppress(OSError, ValueError):
+            if zone.name.count(":") == 1 and _read(zone / "name").startswith("package"):
+                range_uj = int(_read(zone / "max_energy_range_uj"))
+                counters[zone.name] = (int(_read(zone / "energy_uj")), range_uj)
+    return counters
+
+
+def joules_between(
+    before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]
+) -> float | None:
+    """Sum what the packages took; a counter that has passed its range has begun again at 0."""
+    both = before.keys() & after.keys()
+    if not both:
+        return None
+    return sum((after[zone][0] - before[zone][0]) % (after[zone][1] + 1) for zone in both) / 1e6
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="ascii").strip()

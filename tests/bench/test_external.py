@@ -8,12 +8,12 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the bench extra")
 
+from bertedge.bench.config import Settings
+from bertedge.bench.external import find_peers, read_peers
 from bertedge.bench.lineup import sum_installed
 from bertedge.bench.messages import Open
-from bertedge.bench.peers import find_peers, read_peers
 from bertedge.bench.process import WorkerError, run_to_end
 from bertedge.bench.run import BenchConfig, bench
-from bertedge.bench.settings import Settings
 from bertedge.bench.statistics import Difference
 from bertedge.bench.table import render
 from bertedge.errors import SettingError

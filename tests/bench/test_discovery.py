@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the bench extra")
 
-from bertedge.bench.engines import (
+from bertedge.bench.discovery import (
     Lineup,
     Machine,
     check_comparable,

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bertedge.bench.config import FILLS_MASKS
 from bertedge.bench.messages import Open
 from bertedge.bench.process import python_command
-from bertedge.bench.settings import FILLS_MASKS
 from bertedge.bundle import MANIFEST, Bundle, Variant
 from bertedge.errors import BundleError, DeviceError, SettingError
 from bertedge.runtime.machine import BF16_FLAGS
@@ -49,7 +49,7 @@ class EngineSpec:
     """Distributions that it needs, without what those need in turn."""
     starts: int | None = None
     """Cold starts, where it should have fewer than the others."""
-    twin_of: str | None = None
+    noise_control_of: str | None = None
     """The baseline that this is a second process of, to measure the machine's noise."""
     prepare: tuple[str, ...] | None = None
     """A command to run before, once."""
@@ -136,11 +136,17 @@ def find_engines(
     return Lineup(specs=tuple(specs), left_out=tuple(left_out))
 
 
-def with_twins(specs: Iterable[EngineSpec]) -> tuple[EngineSpec, ...]:
+def with_noise_controls(specs: Iterable[EngineSpec]) -> tuple[EngineSpec, ...]:
     """Add a second process of each baseline at the end."""
     own = tuple(specs)
     twins = tuple(
-        replace(spec, name=f"{spec.name} again", baseline=spec.name, twin_of=spec.name, starts=1)
+        replace(
+            spec,
+            name=f"{spec.name} again",
+            baseline=spec.name,
+            noise_control_of=spec.name,
+            starts=1,
+        )
         for spec in own
         if spec.baseline is None
     )

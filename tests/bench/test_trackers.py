@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from bertedge.bench.energy import joules_between, read_counters
+from bertedge.bench.trackers import joules_between, read_counters
 
 
 def zone(folder: Path, name: str, kind: str, energy_uj: int) -> None:

@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertedge.bench.course import Course
-from bertedge.bench.engines import EngineSpec
+from bertedge.bench.config import Settings
+from bertedge.bench.discovery import EngineSpec
 from bertedge.bench.logs import EngineLog, Measurement, Workload
 from bertedge.bench.messages import Label, Labels, Profiled, ProfileGraph, Ran, Run, Serve, Served
-from bertedge.bench.open_load import (
+from bertedge.bench.process import Worker, WorkerError, python_command
+from bertedge.bench.runner import EngineRunner
+from bertedge.bench.scenarios.open_load import (
     LIMIT,
     QUICK_SHARES,
     SHARES,
     OpenLoad,
     arrivals,
     describe_point,
-    find_knee,
+    max_rate_within_slo,
 )
-from bertedge.bench.process import Worker, WorkerError, python_command
-from bertedge.bench.profiling import describe_profile
-from bertedge.bench.settings import Settings
+from bertedge.bench.scenarios.profile import describe_profile
 
 LABELS, LOADS, PROFILES = "labelled data", "open load", "profiles"
 IDLE_S = 1.0
@@ -50,53 +50,53 @@ class After:
     graphs: tuple[GraphToProfile, ...] = ()
 
 
-def label_all(course: Course, after: After) -> None:
+def label_all(runner: EngineRunner, after: After) -> None:
     """Have every engine label the texts whose labels are known."""
     if not after.labelled:
         return
-    due = [log for log in course.logs if _labels(log.spec)]
+    due = [log for log in runner.logs if _labels(log.spec)]
     texts = len(after.labelled)
-    course.begin(LABELS, f"{texts} texts", texts * len(due), "texts")
+    runner.begin(LABELS, f"{texts} texts", texts * len(due), "texts")
     for log in due:
-        said = course.ask(log, Label(texts=after.labelled), Labels, "labelled data")
+        said = runner.ask(log, Label(texts=after.labelled), Labels, "labelled data")
         log.labelled = said.labels if said else None
-        course.progress.advance(texts, log.spec.name)
+        runner.progress.advance(texts, log.spec.name)
 
 
-def offer_loads(course: Course, after: After) -> None:
+def offer_loads(runner: EngineRunner, after: After) -> None:
     """Offer every engine rising rates of arrivals, until it is saturated."""
-    if after.load is None or not course.settings.load_s:
+    if after.load is None or not runner.settings.load_s:
         return
     samples_ms = {
         log.spec.name: [
             ms for turn in log.turns if turn.workload == after.load.name for ms in turn.samples_ms
         ]
-        for log in course.logs
+        for log in runner.logs
     }
     due = [
         log
-        for log in course.logs
-        if log.spec.twin_of is None and samples_ms[log.spec.name] and not log.problem
+        for log in runner.logs
+        if log.spec.noise_control_of is None and samples_ms[log.spec.name] and not log.problem
     ]
-    course.begin(LOADS, after.load.name, len(due), "engines")
+    runner.begin(LOADS, after.load.name, len(due), "engines")
     for log in due:
         own_ms = samples_ms[log.spec.name]
         baseline_ms = samples_ms.get(log.spec.baseline or "") or own_ms
         limit_ms = LIMIT * statistics.median(baseline_ms)
-        _offer_load(course, log, after.load.name, own_ms, limit_ms)
-        course.note_memory(log, "open load")
-        course.progress.advance(1)
+        _offer_load(runner, log, after.load.name, own_ms, limit_ms)
+        runner.note_memory(log, "open load")
+        runner.progress.advance(1)
 
 
-def rest_all(course: Course) -> None:
+def rest_all(runner: EngineRunner) -> None:
     """See what CPU time each process takes in the second after a last run."""
     marks: list[tuple[EngineLog, int, float, float]] = []
-    for log in course.logs:
-        pid = course.pid(log)
+    for log in runner.logs:
+        pid = runner.pid(log)
         if pid is None or not log.ready or log.problem:
             continue
         last = Run(workload=next(iter(log.ready)), first=0, repeats=1, warm_up_ms=0)
-        ran = course.ask(log, last, Ran, "last run")
+        ran = runner.ask(log, last, Ran, "last run")
         used_s = cpu_seconds(pid)
         if ran and used_s is not None:
             marks.append((log, pid, time.perf_counter(), used_s))
@@ -107,11 +107,11 @@ def rest_all(course: Course) -> None:
             log.idle_cpu = max(now_s - used_s, 0.0) / (time.perf_counter() - moment)
 
 
-def profile_all(measurement: Measurement, after: After, course: Course) -> None:
+def profile_all(measurement: Measurement, after: After, runner: EngineRunner) -> None:
     """Profile each graph in a process of its own; one that fails is noted."""
-    settings = course.settings
+    settings = runner.settings
     if after.graphs:
-        course.begin(PROFILES, f"{len(after.graphs)} graphs", len(after.graphs), "graphs")
+        runner.begin(PROFILES, f"{len(after.graphs)} graphs", len(after.graphs), "graphs")
     for each in after.graphs:
         try:
             command = python_command("bertedge.bench.worker")
@@ -121,7 +121,7 @@ def profile_all(measurement: Measurement, after: After, course: Course) -> None:
             measurement.unprofiled[each.graph] = str(error)
             continue
         finally:
-            course.progress.advance(1, each.graph)
+            runner.progress.advance(1, each.graph)
         if isinstance(answer, Profiled) and answer.operators:
             measurement.profiles.append(
                 describe_profile(
@@ -145,25 +145,29 @@ def cpu_seconds(pid: int) -> float | None:
 
 
 def _offer_load(
-    course: Course, log: EngineLog, workload: str, samples_ms: Sequence[float], limit_ms: float
+    runner: EngineRunner,
+    log: EngineLog,
+    workload: str,
+    samples_ms: Sequence[float],
+    limit_ms: float,
 ) -> None:
-    settings = course.settings
+    settings = runner.settings
     alone_per_s = 1000 / statistics.fmean(samples_ms)
     points = []
     # It has waited for the other engines: its caches and the processor's clock have gone down.
-    course.ask(
+    runner.ask(
         log, Run(workload=workload, first=0, repeats=1, warm_up_ms=WARM_UP_MS), Ran, "open load"
     )
     for number, share in enumerate(_shares(settings)):
         rate = share * alone_per_s
         schedule = arrivals(rate, settings.load_s, seed=settings.seed + number)
         request = Serve(workload=workload, first=0, arrivals_s=schedule)
-        course.progress.advance(0, f"{log.spec.name}, {rate:.3g} texts/s")
-        served = course.ask(log, request, Served, f"open load, {rate:.0f} texts/s")
+        runner.progress.advance(0, f"{log.spec.name}, {rate:.3g} texts/s")
+        served = runner.ask(log, request, Served, f"open load, {rate:.0f} texts/s")
         if served is None:
             break
         if len(served.latencies_ms) != len(schedule) or min(served.latencies_ms) <= 0:
-            course.leave_out(log, f"open load: {len(served.latencies_ms)} latencies are not as due")
+            runner.leave_out(log, f"open load: {len(served.latencies_ms)} latencies are not as due")
             break
         points.append(describe_point(rate, schedule, served.latencies_ms))
         if points[-1].saturated:
@@ -174,14 +178,14 @@ def _offer_load(
         seed=settings.seed,
         unloaded_p50_ms=statistics.median(samples_ms),
         limit_ms=limit_ms,
-        knee_per_s=find_knee(points, limit_ms),
+        max_rate_within_slo=max_rate_within_slo(points, limit_ms),
         points=tuple(points),
     )
 
 
 def _labels(spec: EngineSpec) -> bool:
     """Tell whether an engine labels the texts whose labels are known."""
-    return spec.twin_of is None and "texts" in spec.takes
+    return spec.noise_control_of is None and "texts" in spec.takes
 
 
 def _shares(settings: Settings) -> tuple[float, ...]:

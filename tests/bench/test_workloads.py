@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from bertedge.bench.workload import (
+from bertedge.bench.workloads import (
     Cell,
     default_grid,
     draw_texts,

@@ -8,10 +8,12 @@ import pytest
 
 pytest.importorskip("optimum", reason="needs the export extra")
 
-from bertedge.bench import packed, pipelines, plain_onnx
-from bertedge.bench.exporting import export
+from bertedge.bench.backends import UNREAD
+from bertedge.bench.backends import onnxruntime as plain_onnx
+from bertedge.bench.backends import pipeline as pipelines
+from bertedge.bench.backends import torch as packed
+from bertedge.bench.backends.optimum_export import export
 from bertedge.bench.messages import Export, Exported, Open, TextWorkload, TokenWorkload
-from bertedge.bench.subject import UNREAD
 from bertedge.spec import Task
 
 TEXTS = tuple(

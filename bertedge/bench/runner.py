@@ -4,19 +4,18 @@ import time
 from collections.abc import Sequence
 from typing import TypeVar
 
-from bertedge.bench.energy import joules_between, read_counters
+from bertedge.bench.config import Settings
 from bertedge.bench.logs import EngineLog, Start, Turn, Workload
-from bertedge.bench.memory import memory_of
 from bertedge.bench.messages import Opened, Ran, Ready, Run
 from bertedge.bench.process import Worker, WorkerError
 from bertedge.bench.protocol import Answer, Request
-from bertedge.bench.settings import Settings
+from bertedge.bench.trackers import joules_between, memory_of, read_counters
 from bertedge.progress import Progress
 
 A = TypeVar("A", bound=Answer)
 
 
-class Course:
+class EngineRunner:
     """All engines of a bench, each with its process while it has one."""
 
     def __init__(self, logs: Sequence[EngineLog], settings: Settings, progress: Progress) -> None:

@@ -48,7 +48,7 @@ class OpenLoad:
     """The latency limit: five times the baseline's unloaded median, the same for all engines. Were
     it of each engine's own, the pauses of a few ms that any system has would rule out the fastest
     first."""
-    knee_per_s: float | None
+    max_rate_within_slo: float | None
     """Max. rate within the latency limit: the highest rate offered at which the 99th percentile
     stayed within `limit_ms`; None where it did at none."""
     points: tuple[LoadPoint, ...]
@@ -85,7 +85,7 @@ def describe_point(
     )
 
 
-def find_knee(points: Sequence[LoadPoint], limit_ms: float) -> float | None:
+def max_rate_within_slo(points: Sequence[LoadPoint], limit_ms: float) -> float | None:
     """Give the highest rate at which the 99th percentile is within the limit; None if none is."""
     within = (point.offered_per_s for point in points if point.p99_ms <= limit_ms)
     return max(within, default=None)

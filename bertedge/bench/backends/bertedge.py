@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bertedge.bench.backends import Prepared
+from bertedge.bench.backends.torch import prepare_tokens
+from bertedge.bench.config import FILLS_MASKS
 from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
-from bertedge.bench.packed import prepare_tokens
-from bertedge.bench.settings import FILLS_MASKS
 from bertedge.bench.spans import span_label
-from bertedge.bench.subject import Prepared
 from bertedge.bench.vectors import as_labels
 from bertedge.errors import SettingError
 from bertedge.heads import intent_label
@@ -27,12 +27,12 @@ from bertedge.runtime.predictor import Predictor
 from bertedge.spec import OUTSIDE, Aggregation, Task, Text
 
 if TYPE_CHECKING:
-    from bertedge.bench.subject import Labels
+    from bertedge.bench.backends import Labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bundled:
-    """The predictor; see `Subject`."""
+class BundleBackend:
+    """The predictor; see `Backend`."""
 
     predictor: Predictor
     ids: dict[str, int]
@@ -122,12 +122,12 @@ def _answered(prediction: Prediction) -> int:
     return span_label(next(iter(prediction.answers), None))
 
 
-def load(request: Open) -> Bundled:
+def load(request: Open) -> BundleBackend:
     """Open the bundle as a user would: verified, golden inputs and all."""
     predictor = Predictor.open(
         request.path, device=request.device, threads=request.threads, variant=request.variant
     )
-    return Bundled(
+    return BundleBackend(
         predictor=predictor,
         ids={name: number for number, name in enumerate(request.labels)},
     )

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bertedge.bench.exporting import optimum_model
+from bertedge.bench.backends import Prepared
+from bertedge.bench.backends.onnxruntime import BATCH, IN_ORDER, count_tokens, fill
+from bertedge.bench.backends.optimum_export import optimum_model
 from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
-from bertedge.bench.plain_onnx import BATCH, IN_ORDER, count_tokens, fill
 from bertedge.bench.spans import span_number
-from bertedge.bench.subject import Prepared
 from bertedge.errors import SettingError
 from bertedge.spec import Task
 
 if TYPE_CHECKING:
-    from bertedge.bench.subject import Labels
+    from bertedge.bench.backends import Labels
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Piped:
-    """A pipeline; see `Subject`."""
+class PipelineBackend:
+    """A pipeline; see `Backend`."""
 
     pipeline: Any
     model: Any | None
@@ -97,7 +97,7 @@ class Piped:
         return np.concatenate(parts)
 
 
-def load_transformers(request: Open) -> Piped:
+def load_transformers(request: Open) -> PipelineBackend:
     """Make the pipeline from the checkpoint."""
     import torch
     import transformers
@@ -116,7 +116,7 @@ def load_transformers(request: Open) -> Piped:
     return _piped(request, pipeline, model=None, runs_on="PyTorch, by transformers' pipeline")
 
 
-def load_optimum(request: Open) -> Piped:
+def load_optimum(request: Open) -> PipelineBackend:
     """Make the pipeline from an exported graph (`variant` names its file)."""
     import onnxruntime
     import transformers
@@ -142,8 +142,8 @@ def load_optimum(request: Open) -> Piped:
     return _piped(request, pipeline, model=model, runs_on=_PROVIDERS[request.device])
 
 
-def _piped(request: Open, pipeline: Any, *, model: Any | None, runs_on: str) -> Piped:
-    return Piped(
+def _piped(request: Open, pipeline: Any, *, model: Any | None, runs_on: str) -> PipelineBackend:
+    return PipelineBackend(
         pipeline=pipeline,
         model=model,
         task=request.task,

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bertedge.bench.afterwards import GraphToProfile
-from bertedge.bench.engines import PROVIDER_DEVICES
+from bertedge.bench.config import Settings
+from bertedge.bench.discovery import PROVIDER_DEVICES
 from bertedge.bench.messages import Exported, ProfileGraph
-from bertedge.bench.settings import Settings
-from bertedge.bench.workload import Cell, token_workload
+from bertedge.bench.scenarios.afterwards import GraphToProfile
+from bertedge.bench.workloads import Cell, token_workload
 from bertedge.bundle import Bundle, Variant
 
 LENGTH = 128

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bertedge.bench.backends import UNREAD, Prepared
 from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
-from bertedge.bench.subject import UNREAD, Prepared
 from bertedge.spec import Task
 
 if TYPE_CHECKING:
-    from bertedge.bench.subject import Labels
+    from bertedge.bench.backends import Labels
 
 BATCH = 32
 """Texts; what transformers' pipeline is usually given, too."""
@@ -28,8 +28,8 @@ Feed = dict[str, NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plain:
-    """Anything that turns the three usual arrays into logits, fed by tokenizers; see `Subject`."""
+class OnnxRuntimeBackend:
+    """Anything that turns the three usual arrays into logits, fed by tokenizers; see `Backend`."""
 
     logits: Callable[[Feed], NDArray[Any]]
     tokenizer: Any
@@ -115,7 +115,7 @@ def padded_tokenizer(json: str, *, max_length: int, pad_token_id: int) -> Any:
     return native
 
 
-def load(request: Open) -> Plain:
+def load(request: Open) -> OnnxRuntimeBackend:
     """Create a session with onnxruntime's own defaults, but for the threads."""
     import onnxruntime
 
@@ -126,7 +126,7 @@ def load(request: Open) -> Plain:
     )
     names = [each.name for each in session.get_inputs()]
     json = Path(request.tokenizer).read_text(encoding="utf-8")
-    return Plain(
+    return OnnxRuntimeBackend(
         logits=lambda feed: session.run(None, {name: feed[name] for name in names})[0],
         tokenizer=padded_tokenizer(
             json, max_length=request.max_length, pad_token_id=request.pad_token_id
