@@ -46,11 +46,11 @@ def specs(bundle: Bundle) -> tuple[EngineSpec, ...]:
         precision=variant.precision,
         device="cpu",
         threads=machine.cores(),
-        task=manifest.task,
-        labels=manifest.labels,
+        task=manifest.model.task,
+        labels=manifest.model.labels,
         tokenizer=str(bundle.path(manifest.tokenizer).resolve()),
-        max_length=manifest.max_length,
-        pad_token_id=manifest.pad_token_id,
+        max_length=manifest.model.max_length,
+        pad_token_id=manifest.model.pad_token_id,
         first=manifest.golden.texts[0],
         scratch="",
     )
@@ -80,15 +80,15 @@ def run(bundle: Bundle, seed: int) -> dict[str, object]:
     manifest = bundle.manifest
     settings = Settings(threads=machine.cores(), starts=1)
     tokens = plain_tokens(bundle.tokenizer_json(), manifest.source.vocabulary)
-    cells = (Cell(batch=1, length=16), Cell(batch=1, length=min(64, manifest.max_length)))
+    cells = (Cell(batch=1, length=16), Cell(batch=1, length=min(64, manifest.model.max_length)))
     workloads = [token_workload(cell, tokens, seed=seed) for cell in cells]
     measurement = measure(specs(bundle), workloads, settings, Silent())
     comparison = Comparison(
         bundle=bundle.folder.name,
         baseline=bundle.folder.name,
-        task=manifest.task,
-        labels=len(manifest.labels),
-        max_length=manifest.max_length,
+        task=manifest.model.task,
+        labels=len(manifest.model.labels),
+        max_length=manifest.model.max_length,
         parameters=manifest.source.parameters,
         same_source=True,
         data=None,

@@ -162,7 +162,7 @@ def prepare(work: Path) -> None:
     if not (work / "o4" / "model.onnx").exists():
         checkpoint = open_checkpoint(str(work / "checkpoint"))
         model = load_model(checkpoint)
-        path = export_graph(model, work / "exported", task=checkpoint.task, opset=17)
+        path = export_graph(model, work / "exported", task=checkpoint.model.task, opset=17)
         optimizer = ORTOptimizer([path], model.config)
         optimizer.optimize(AutoOptimizationConfig.O4(), save_dir=work / "o4", file_suffix="")
 

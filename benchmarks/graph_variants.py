@@ -76,7 +76,7 @@ def make(checkpoint: str, folder: Path) -> dict[str, Path]:
 
     opened = open_checkpoint(checkpoint)
     model = load_model(opened)
-    exported = export_graph(model, folder / "exported", task=opened.task, opset=17)
+    exported = export_graph(model, folder / "exported", task=opened.model.task, opset=17)
     fused = fuse(exported, model.config, folder / "fused").model
     run_passes(fused, pair=False)
     floats = folder / "float.onnx"

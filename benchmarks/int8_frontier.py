@@ -57,11 +57,13 @@ def label_set(name: str, folder: Path, shared: Path, work: Path) -> dict:
     found = find_files(data, shared, work)
     columns = Columns(**data.columns)
     files = {
-        split: open_examples(found[split], checkpoint.task, columns, pair=checkpoint.pair)
+        split: open_examples(
+            found[split], checkpoint.model.task, columns, pair=checkpoint.model.pair
+        )
         for split in ("dev", "test")
     }
     graphs = make_graphs(checkpoint, files["dev"], work, RECIPES)
-    batches = parity_batches(checkpoint, files["dev"], pair=checkpoint.pair)
+    batches = parity_batches(checkpoint, files["dev"], pair=checkpoint.model.pair)
     recipes: dict[str, dict] = {
         recipe: {"moves": move(graphs[recipe].open(), batches)} for recipe in graphs
     }
@@ -101,7 +103,10 @@ def count_changes(
     found = find_files(SETS[name], shared, work)
     dev, test = (
         open_examples(
-            found[split], checkpoint.task, Columns(**SETS[name].columns), pair=checkpoint.pair
+            found[split],
+            checkpoint.model.task,
+            Columns(**SETS[name].columns),
+            pair=checkpoint.model.pair,
         )
         for split in ("dev", "test")
     )
@@ -110,7 +115,7 @@ def count_changes(
 
     def answer(recipe: str, budget: int) -> list[np.ndarray]:
         engine = graphs[recipe].open()
-        labeller = evaluation.Labeller.of(checkpoint, checkpoint.tokenizer_json, engine)
+        labeller = evaluation.Labeller.of(checkpoint.model, checkpoint.tokenizer_json, engine)
         labeller = dataclasses.replace(labeller, token_budget=budget)
         return evaluation.predict_each(labeller, texts, test.path)
 
@@ -158,16 +163,16 @@ def make_graphs(checkpoint, examples, work: Path, recipes: Sequence[str]):
     fused = work / FP32
     fused.mkdir(parents=True)
     model = load_model(checkpoint)
-    exported = export_graph(model, work / "exported", task=checkpoint.task, opset=OPSETS[0])
+    exported = export_graph(model, work / "exported", task=checkpoint.model.task, opset=OPSETS[0])
     graph = fuse(exported, model.config, work / "fused")
-    run_passes(graph.model, pair=checkpoint.pair)
+    run_passes(graph.model, pair=checkpoint.model.pair)
     path = fused / "cpu-fp32.onnx"
     onnx.save(infer_shapes(graph.model, work), path)
     floats = finish(Candidate(path=path, precision="fp32", passes=()), fused / "shipped")
     shop = Workshop(
         floats,
         model.config,
-        lambda: gather(checkpoint, examples, pair=checkpoint.pair),
+        lambda: gather(checkpoint, examples, pair=checkpoint.model.pair),
         this_machine(),
         work,
     )
@@ -186,7 +191,7 @@ def label(checkpoint, examples, engine):
     from bertedge.export.accuracy import Recorder
 
     recorder = Recorder(engine)
-    labeller = evaluation.Labeller.of(checkpoint, checkpoint.tokenizer_json, recorder)
+    labeller = evaluation.Labeller.of(checkpoint.model, checkpoint.tokenizer_json, recorder)
     return evaluation.run(labeller, examples), recorder.all()
 
 

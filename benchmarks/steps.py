@@ -94,14 +94,16 @@ def score(
     checkpoint = open_checkpoint(str(run), task)
     opened = open_bundle(bundle)
     engine = bertedge.load(bundle, device="cpu").engine
-    problem_type = checkpoint.decision.problem_type
-    examples = open_examples(test, checkpoint.task, Columns(**columns), problem_type=problem_type)
+    problem_type = checkpoint.model.rule.problem_type
+    examples = open_examples(
+        test, checkpoint.model.task, Columns(**columns), problem_type=problem_type
+    )
     torch_engine = TorchEngine(load_model(checkpoint))
     reference = evaluation.run(
-        evaluation.Labeller.of(checkpoint, checkpoint.tokenizer_json, torch_engine), examples
+        evaluation.Labeller.of(checkpoint.model, checkpoint.tokenizer_json, torch_engine), examples
     )
     int8 = evaluation.run(
-        evaluation.Labeller.of(opened.manifest, opened.tokenizer_json(), engine), examples
+        evaluation.Labeller.of(opened.manifest.model, opened.tokenizer_json(), engine), examples
     )
     return {
         "metric": reference.scores.metric,

@@ -78,7 +78,7 @@ def measure(data: Set, run: Path, bundle: Path, test: Path) -> dict[str, object]
         **score(run, bundle, test, data.columns, Task(data.task)),
         "variant": variant.name,
         "recipe": variant.quantization.recipe if variant.quantization else None,
-        "threshold": training.decision.threshold if training else None,
+        "threshold": training.model.rule.threshold if training else None,
         "calibration_error": (
             training.calibration.raw if training and training.calibration else None
         ),

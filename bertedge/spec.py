@@ -82,3 +82,22 @@ OUTSIDE = "O"
 
 Text = str | tuple[str, str]
 """One input: a text, or a pair of texts; a question comes before its context."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """What a bundle, a checkpoint and a training record all say of a model."""
+
+    task: Task
+    labels: tuple[str, ...]
+    """In the order of the logits; none where they are of the tokenizer's vocabulary, or are an
+    embedding."""
+    pair: bool
+    """True where the model was trained on pairs of texts."""
+    max_length: int
+    """Longest input in tokens, special tokens included."""
+    pad_token_id: int
+    rule: DecisionRule = DecisionRule()
+    """How the logits of a text become its prediction."""
+    pooling: Pooling | None = None
+    """What the graph makes of hidden states, for embeddings; None for other tasks."""

@@ -34,7 +34,7 @@ from bertedge.bundle import (
     hash_file,
     write_bundle,
 )
-from bertedge.spec import Task
+from bertedge.spec import ModelSpec, Task
 
 SEED = 22
 MAX_LENGTH = 64
@@ -159,11 +159,13 @@ def make_bundle(task: Task, checkpoint: Path, output: Path) -> None:
         )
         manifest = Manifest(
             format=FORMAT,
-            task=task,
-            labels=LABELS[task],
-            pair=False,
-            max_length=MAX_LENGTH,
-            pad_token_id=tokenizer.pad_token_id,
+            model=ModelSpec(
+                task=task,
+                labels=LABELS[task],
+                pair=False,
+                max_length=MAX_LENGTH,
+                pad_token_id=tokenizer.pad_token_id,
+            ),
             tokenizer=describe_file(words),
             variants=(variant,),
             golden=golden(model, tokenizer),

@@ -83,7 +83,7 @@ def test_scores_are_those_of_what_predict_finds_in_the_joined_text(
     name: str, seed: int, tmp_path: Path
 ) -> None:
     predictor = bertedge.load(TINY / name, device="cpu")
-    rows = random_rows(predictor.manifest.labels, seed)
+    rows = random_rows(predictor.manifest.model.labels, seed)
     data = tmp_path / "data.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     predictions = predictor.predict([join_words(row["tokens"])[0] for row in rows])

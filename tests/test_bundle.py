@@ -28,7 +28,7 @@ from bertedge.bundle import (
     write_bundle,
 )
 from bertedge.errors import BundleError, OutputError
-from bertedge.spec import Task
+from bertedge.spec import ModelSpec, Task
 
 MODEL = "cpu-int8.onnx"
 
@@ -68,11 +68,13 @@ def make_variant(model: File) -> Variant:
 def make_manifest(tokenizer: File, model: File) -> Manifest:
     return Manifest(
         format=FORMAT,
-        task=Task.TEXT_CLASSIFICATION,
-        labels=("an", "aus", "grüßen"),
-        pair=False,
-        max_length=128,
-        pad_token_id=0,
+        model=ModelSpec(
+            task=Task.TEXT_CLASSIFICATION,
+            labels=("an", "aus", "grüßen"),
+            pair=False,
+            max_length=128,
+            pad_token_id=0,
+        ),
         tokenizer=tokenizer,
         variants=(make_variant(model),),
         golden=Golden(texts=(("Licht an",),), logits=((0.5, -1e-9, 3.25),)),
@@ -109,9 +111,12 @@ def bundle(tmp_path: Path, parts: list[Path]) -> Path:
 
 
 def rewrite(bundle: Path, change: dict[str, object]) -> None:
-    """Change the manifest as its writer could, with a digest that is right."""
+    """Change the manifest, or what it says of the model, as its writer could, digest and all."""
     data = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
-    data |= change | {"manifest_sha256": UNHASHED}
+    own = {name: value for name, value in change.items() if name in data["model"]}
+    data["model"] |= own
+    data |= {name: value for name, value in change.items() if name not in own}
+    data["manifest_sha256"] = UNHASHED
     text = json.dumps(data)
     digest = hashlib.sha256(text.encode()).hexdigest()
     (bundle / MANIFEST).write_text(text.replace(UNHASHED, digest), encoding="utf-8")
@@ -281,9 +286,9 @@ def test_json_that_is_too_deep_is_damaged(bundle: Path) -> None:
         ({"task": "question-answering", "pair": True}, "there are 3 labels, not start and end"),
         ({"task": "fill-mask"}, "there are 3 labels, but it does fill-mask"),
         ({"task": "feature-extraction"}, "pooling is missing"),
-        ({"decision": {"temperature": 0}}, "decision.temperature is 0"),
-        ({"decision": {"problem_type": "regression"}}, "a value has one label, there are 3"),
-        ({"decision": {"out_of_scope": "an"}}, "decision.out_of_scope is 'an'"),
+        ({"rule": {"temperature": 0}}, "model.rule.temperature is 0"),
+        ({"rule": {"problem_type": "regression"}}, "a value has one label, there are 3"),
+        ({"rule": {"out_of_scope": "an"}}, "model.rule.out_of_scope is 'an'"),
     ],
 )
 def test_a_malformed_field_is_named(bundle: Path, change: dict[str, object], message: str) -> None:
@@ -388,12 +393,13 @@ def test_an_unreadable_file_is_a_clear_error(
 def test_writing_refuses_an_existing_bundle_without_overwrite(
     bundle: Path, parts: list[Path]
 ) -> None:
-    manifest = replace(open_bundle(bundle).manifest, labels=("x", "y", "z"))
+    manifest = open_bundle(bundle).manifest
+    manifest = replace(manifest, model=replace(manifest.model, labels=("x", "y", "z")))
     with pytest.raises(OutputError, match="exists already"):
         write_bundle(bundle, manifest, parts, overwrite=False)
-    assert open_bundle(bundle).manifest.labels == ("an", "aus", "grüßen")
+    assert open_bundle(bundle).manifest.model.labels == ("an", "aus", "grüßen")
     write_bundle(bundle, manifest, parts, overwrite=True)
-    assert open_bundle(bundle).manifest.labels == ("x", "y", "z")
+    assert open_bundle(bundle).manifest.model.labels == ("x", "y", "z")
 
 
 def test_what_would_not_open_is_never_written(tmp_path: Path, parts: list[Path]) -> None:

@@ -34,9 +34,9 @@ def change(path: Path, **values: object) -> None:
 
 def test_a_checkpoint_made_elsewhere_is_read_from_its_config(checkpoint: Path) -> None:
     opened = open_checkpoint(str(checkpoint))
-    assert opened.task is Task.TEXT_CLASSIFICATION
-    assert opened.labels == ("bad", "fair", "good")
-    assert opened.max_length == 32
+    assert opened.model.task is Task.TEXT_CLASSIFICATION
+    assert opened.model.labels == ("bad", "fair", "good")
+    assert opened.model.max_length == 32
     assert opened.training is None
     assert (opened.source.architecture, opened.source.layers, opened.source.heads) == ("bert", 2, 2)
     model = load_model(opened)
@@ -61,7 +61,7 @@ def test_the_problem_type_is_what_transformers_takes_it_for(
     change(checkpoint / "config.json", id2label=names, label2id=ids, problem_type=said)
     config = transformers.AutoConfig.from_pretrained(checkpoint)
     transformers.BertForSequenceClassification(config).save_pretrained(checkpoint)
-    assert open_checkpoint(str(checkpoint)).decision == DecisionRule(problem_type=expected)
+    assert open_checkpoint(str(checkpoint)).model.rule == DecisionRule(problem_type=expected)
 
 
 def test_the_engine_gives_the_logits_of_transformers_on_padded_batches(checkpoint: Path) -> None:
@@ -72,7 +72,7 @@ def test_the_engine_gives_the_logits_of_transformers_on_padded_batches(checkpoin
     model = transformers.AutoModelForSequenceClassification.from_pretrained(checkpoint).eval()
     with torch.no_grad():
         expected = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits.numpy()
-    batch = pad(encoded, opened.pad_token_id)
+    batch = pad(encoded, opened.model.pad_token_id)
     logits = TorchEngine(load_model(opened)).logits(batch)
     np.testing.assert_allclose(logits, expected, atol=1e-6)
     halves = TorchEngine(load_model(opened), dtype="bf16").logits(batch)

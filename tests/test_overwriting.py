@@ -153,7 +153,7 @@ def test_a_bundle_beside_which_something_lies_is_left_alone(tmp_path: Path) -> N
     (bundle / "README.md").write_text("mine")
     with pytest.raises(OutputError, match=r"holds 'README\.md'"):
         check_folder(bundle, overwrite=True)
-    assert open_bundle(bundle).manifest.labels
+    assert open_bundle(bundle).manifest.model.labels
 
 
 def make_socket(path: Path) -> None:

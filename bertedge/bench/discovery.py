@@ -94,17 +94,18 @@ class Machine:
 def check_comparable(bundle: Bundle, checkpoint: "Checkpoint") -> None:
     """Raise BundleError where the two do not give the same labels for the same task."""
     ours, theirs = bundle.manifest, checkpoint
-    if ours.task is Task.FILL_MASK:
+    if ours.model.task is Task.FILL_MASK:
         raise BundleError(f"{bundle.folder} cannot be measured: {FILLS_MASKS}")
-    if ours.task != theirs.task:
+    if ours.model.task != theirs.model.task:
         raise BundleError(
-            f"{bundle.folder} is for {ours.task}, the baseline {theirs.name} for {theirs.task}; "
+            f"{bundle.folder} is for {ours.model.task}, the baseline {theirs.name} for "
+            f"{theirs.model.task}; "
             "give the checkpoint that the bundle was made from"
         )
-    if ours.labels != theirs.labels:
+    if ours.model.labels != theirs.model.labels:
         raise BundleError(
-            f"{bundle.folder} has {_some(ours.labels)}, the baseline {theirs.name} "
-            f"{_some(theirs.labels)}; give the checkpoint that the bundle was made from"
+            f"{bundle.folder} has {_some(ours.model.labels)}, the baseline {theirs.name} "
+            f"{_some(theirs.model.labels)}; give the checkpoint that the bundle was made from"
         )
 
 
@@ -215,7 +216,7 @@ def _variant(bundle: Bundle, variant: Variant, base: Open, device: str) -> Engin
             precision=variant.precision,
             device=device,
             tokenizer=str(bundle.path(manifest.tokenizer).resolve()),
-            pad_token_id=manifest.pad_token_id,
+            pad_token_id=manifest.model.pad_token_id,
         ),
         bytes_on_disk=variant.bytes
         + manifest.tokenizer.bytes

@@ -60,7 +60,7 @@ def make_inputs(
 ) -> Inputs:
     """Draw texts and random tokens that both models read."""
     manifest = bundle.manifest
-    longest = min(manifest.max_length, checkpoint.max_length)
+    longest = min(manifest.model.max_length, checkpoint.model.max_length)
     vocabulary = min(checkpoint.source.vocabulary, manifest.source.vocabulary)
     tokens = workloads.plain_tokens(bundle.tokenizer_json(), vocabulary)
     cells = (
@@ -83,15 +83,15 @@ def _texts(
     if asked.data is None:
         return ()
     if asked.columns.bad_rows is BadRows.SKIP:
-        task, pair = bundle.manifest.task, bundle.manifest.pair
+        task, pair = bundle.manifest.model.task, bundle.manifest.model.pair
         columns = replace(asked.columns, label=None, intent=None)
         found = open_examples(asked.data, task, columns, labelled=False, pair=pair).findings
         progress.say(f"{asked.data.name}: {found or 'no bad rows'}")
     texts = workloads.draw_texts(
         asked.data,
-        bundle.manifest.task,
+        bundle.manifest.model.task,
         asked.columns,
-        pair=bundle.manifest.pair,
+        pair=bundle.manifest.model.pair,
         count=settings.texts,
         seed=settings.seed,
         trained=bundle.manifest.columns or Columns(),
@@ -104,8 +104,8 @@ def _labelled(
 ) -> LabelledTexts | None:
     if asked.data is None:
         return None
-    decision = bundle.manifest.decision
-    if bundle.manifest.pooling is not None:
+    decision = bundle.manifest.model.rule
+    if bundle.manifest.model.pooling is not None:
         progress.say("embeddings are compared, not scored on values: for that use evaluate")
         return None
     if decision.problem_type is not ProblemType.SINGLE_LABEL or decision.out_of_scope:
@@ -114,9 +114,9 @@ def _labelled(
     try:
         return draw_labelled(
             asked.data,
-            bundle.manifest.task,
+            bundle.manifest.model.task,
             asked.columns,
-            bundle.manifest.labels,
+            bundle.manifest.model.labels,
             count=settings.labelled,
             seed=settings.seed,
             trained=bundle.manifest.columns or Columns(),

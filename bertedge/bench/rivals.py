@@ -99,7 +99,7 @@ def find_torch_rivals(
         specs.remove(pipeline)
         fix = "pip install sentence-transformers"
         missing.append(LeftOut(name=names[1], why="it is not installed", fix=fix))
-    if checkpoint.task is Task.INTENT_SLOTS:
+    if checkpoint.model.task is Task.INTENT_SLOTS:
         specs.remove(pipeline)
         missing.append(LeftOut(name=names[1], why=ALONE))
     return Lineup(specs=tuple(specs), left_out=tuple(missing))

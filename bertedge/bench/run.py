@@ -71,9 +71,10 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
     fetch(config.baseline)
     from bertedge.checkpoint import open_checkpoint  # brings torch, which takes seconds
 
-    pooling = bundle.manifest.pooling
+    pooling = bundle.manifest.model.pooling
     embeds = Task.FEATURE_EXTRACTION if pooling else None
-    checkpoint = replace(open_checkpoint(config.baseline, embeds), pooling=pooling)
+    checkpoint = open_checkpoint(config.baseline, embeds)
+    checkpoint = replace(checkpoint, model=replace(checkpoint.model, pooling=pooling))
     discovery.check_comparable(bundle, checkpoint)
     asked = Asked(
         grid=config.grid,
@@ -118,10 +119,10 @@ def _check_data(config: BenchConfig, bundle: Bundle, progress: Progress) -> None
         manifest = bundle.manifest
         examples = open_examples(
             config.data,
-            manifest.task,
+            manifest.model.task,
             replace(config.columns, label=None, intent=None),
             labelled=False,
-            pair=manifest.pair,
+            pair=manifest.model.pair,
             trained=manifest.columns or Columns(),
         )
         progress.say(f"{config.data}: {examples.description}")
@@ -167,14 +168,14 @@ def _base(config: BenchConfig, wanted: Wanted, inputs: Inputs, scratch: Path) ->
         precision="fp32",
         device="cpu",
         threads=config.settings.threads,
-        task=manifest.task,
-        labels=manifest.labels,
+        task=manifest.model.task,
+        labels=manifest.model.labels,
         tokenizer=str(_tokenizer(bundle, checkpoint, scratch)),
         max_length=inputs.max_length,
-        pad_token_id=checkpoint.pad_token_id,
+        pad_token_id=checkpoint.model.pad_token_id,
         first=(*inputs.texts, *manifest.golden.texts)[0],
         scratch=str(scratch),
-        pooling=manifest.pooling,
+        pooling=manifest.model.pooling,
     )
 
 
@@ -183,8 +184,8 @@ def _comparison(config: BenchConfig, wanted: Wanted, inputs: Inputs) -> Comparis
     return Comparison(
         bundle=config.bundle.resolve().name,
         baseline=checkpoint.name,
-        task=manifest.task,
-        labels=len(manifest.labels),
+        task=manifest.model.task,
+        labels=len(manifest.model.labels),
         max_length=inputs.max_length,
         parameters=checkpoint.source.parameters,
         same_source=manifest.source.sha256 == checkpoint.source.sha256,

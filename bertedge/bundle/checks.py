@@ -42,7 +42,7 @@ def check_manifest(manifest: Manifest) -> None:
     """Raise RecordError for fields that contradict each other or that nothing could have."""
     _check_numbers(manifest)
     _check_labels(manifest)
-    _check_decision(manifest.decision, manifest)
+    _check_decision(manifest.model.rule, manifest)
     _check_golden(manifest.golden, manifest)
     _expect(
         0 < len(manifest.variants) <= _MOST_FILES,
@@ -58,8 +58,8 @@ def check_manifest(manifest: Manifest) -> None:
 def _check_numbers(manifest: Manifest) -> None:
     source = manifest.source
     numbers = {
-        "max_length": (manifest.max_length, 1, LONGEST_INPUT),
-        "pad_token_id": (manifest.pad_token_id, 0, _LARGEST_NUMBER),
+        "model.max_length": (manifest.model.max_length, 1, LONGEST_INPUT),
+        "model.pad_token_id": (manifest.model.pad_token_id, 0, _LARGEST_NUMBER),
         "source.layers": (source.layers, 0, 10_000),
         "source.hidden_size": (source.hidden_size, 1, 2**20),
         "source.heads": (source.heads, 0, 2**20),
@@ -72,13 +72,13 @@ def _check_numbers(manifest: Manifest) -> None:
 
 
 def _check_labels(manifest: Manifest) -> None:
-    task, labels = manifest.task, manifest.labels
-    pair = manifest.pair
+    task, labels = manifest.model.task, manifest.model.labels
+    pair = manifest.model.pair
     _expect(pair or task is not Task.QUESTION_ANSWERING, f"pair is false, but it does {task}")
     _expect(not pair or task not in _SINGLE_TEXTS, f"pair is true, but it does {task}")
     _expect(
-        (manifest.pooling is None) == (task is not Task.FEATURE_EXTRACTION),
-        f"pooling is {'there' if manifest.pooling else 'missing'}, but it does {task}",
+        (manifest.model.pooling is None) == (task is not Task.FEATURE_EXTRACTION),
+        f"pooling is {'there' if manifest.model.pooling else 'missing'}, but it does {task}",
     )
     if task in _WITHOUT_LABELS:
         _expect(not labels, f"there are {len(labels)} labels, but it does {task}")
@@ -97,22 +97,24 @@ def _check_labels(manifest: Manifest) -> None:
 
 
 def _check_decision(decision: DecisionRule, manifest: Manifest) -> None:
-    _expect(1e-6 <= decision.temperature <= 1e6, f"decision.temperature is {decision.temperature}")
+    _expect(
+        1e-6 <= decision.temperature <= 1e6, f"model.rule.temperature is {decision.temperature}"
+    )
     least = decision.threshold
-    _expect(least is None or abs(least) <= LARGEST_LOGIT, f"decision.threshold is {least}")
+    _expect(least is None or abs(least) <= LARGEST_LOGIT, f"model.rule.threshold is {least}")
     plain = decision.problem_type is ProblemType.SINGLE_LABEL
     _expect(
-        plain or manifest.task is Task.TEXT_CLASSIFICATION,
-        f"decision.problem_type is {decision.problem_type}, but it does {manifest.task}",
+        plain or manifest.model.task is Task.TEXT_CLASSIFICATION,
+        f"model.rule.problem_type is {decision.problem_type}, but it does {manifest.model.task}",
     )
     _expect(
-        decision.problem_type is not ProblemType.REGRESSION or len(manifest.labels) == 1,
-        f"a value has one label, there are {len(manifest.labels)}",
+        decision.problem_type is not ProblemType.REGRESSION or len(manifest.model.labels) == 1,
+        f"a value has one label, there are {len(manifest.model.labels)}",
     )
     outside = decision.out_of_scope
     _expect(
-        outside is None or (bool(outside.strip()) and outside not in manifest.labels),
-        f"decision.out_of_scope is {shorten(repr(outside))}, which is empty or a label",
+        outside is None or (bool(outside.strip()) and outside not in manifest.model.labels),
+        f"model.rule.out_of_scope is {shorten(repr(outside))}, which is empty or a label",
     )
 
 
@@ -132,10 +134,10 @@ def _check_golden(golden: Golden, manifest: Manifest) -> None:
     _expect(len(widths) == 1 and widths != {0}, "the golden logits are empty or ragged")
     (width,) = widths
     _expect(
-        not manifest.labels or width == len(manifest.labels),
-        f"the golden logits have {width} columns for {len(manifest.labels)} labels",
+        not manifest.model.labels or width == len(manifest.model.labels),
+        f"the golden logits have {width} columns for {len(manifest.model.labels)} labels",
     )
-    by_token = manifest.task.gives_a_row_a_token
+    by_token = manifest.model.task.gives_a_row_a_token
     _expect(
         len(logits) >= len(texts) if by_token else len(logits) == len(texts),
         f"there are {len(logits)} rows of golden logits for {len(texts)} texts",

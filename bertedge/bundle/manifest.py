@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 from bertedge.columns import Columns
 from bertedge.metrics.calibration import CalibrationError
-from bertedge.spec import DecisionRule, Pooling, Task
+from bertedge.spec import ModelSpec
 
-FORMAT = 2
-"""2 added graphs that are optimized already, in several files; 1 is read as ever."""
+FORMAT = 1
 UNHASHED = "0" * 64
 
 
@@ -227,19 +226,7 @@ class Manifest:
     """`bertedge.json`."""
 
     format: int
-    task: Task
-    labels: tuple[str, ...]
-    """In the order of the logits; none where they are of the tokenizer's vocabulary, or are an
-    embedding."""
-    pair: bool
-    """True where the model was trained on pairs of texts."""
-    max_length: int
-    """Longest input in tokens, special tokens included."""
-    pad_token_id: int
-    decision: DecisionRule = DecisionRule()  # noqa: RUF009 (frozen)
-    """How the logits of a text become its prediction."""
-    pooling: Pooling | None = None
-    """What the graph makes of hidden states, for embeddings; None for other tasks."""
+    model: ModelSpec
     tokenizer: File
     variants: tuple[Variant, ...]
     golden: Golden

@@ -22,7 +22,15 @@ from bertedge.checkpoint.training import TRAINING, Training, read_training
 from bertedge.checkpoint.weights import check_weights
 from bertedge.errors import CheckpointError, library_errors, shorten
 from bertedge.heads import has_intents, split_heads
-from bertedge.spec import SPAN_LABELS, DecisionRule, Pooling, PoolingMode, ProblemType, Task
+from bertedge.spec import (
+    SPAN_LABELS,
+    DecisionRule,
+    ModelSpec,
+    Pooling,
+    PoolingMode,
+    ProblemType,
+    Task,
+)
 
 AUTO_MODELS = {
     Task.TEXT_CLASSIFICATION: transformers.AutoModelForSequenceClassification,
@@ -50,15 +58,7 @@ class Checkpoint:
 
     folder: Path
     name: str
-    task: Task
-    labels: tuple[str, ...]
-    pair: bool
-    max_length: int
-    """In tokens, special tokens included."""
-    pad_token_id: int
-    decision: DecisionRule
-    pooling: Pooling | None
-    """None but for embeddings."""
+    model: ModelSpec
     tokenizer_json: str
     """In the format of `tokenizers`, padding and truncation switched off."""
     training: Training | None
@@ -89,13 +89,13 @@ def open_checkpoint(
     config = read_config(folder)
     # Any encoder gives embeddings, whatever it was trained for.
     training = None if task is Task.FEATURE_EXTRACTION else read_training(folder)
-    found = training.task if training else _task_of(config, folder, task)
+    found = training.model.task if training else _task_of(config, folder, task)
     if task is not None and task != found:
         raise CheckpointError(f"{shown(name)} is a checkpoint for {found}, not for {task}")
     embeds = found is Task.FEATURE_EXTRACTION
     labels = _labels_of(config, found)
-    decision = training.decision if training else DecisionRule(problem_type=_problem_of(config))
-    _check_labels(shown(name), found, labels, decision.problem_type)
+    rule = training.model.rule if training else DecisionRule(problem_type=_problem_of(config))
+    _check_labels(shown(name), found, labels, rule.problem_type)
     tokenizer = load_tokenizer(folder, config)
     longest = longest_input(config, tokenizer)
     if training:
@@ -107,15 +107,17 @@ def open_checkpoint(
     return Checkpoint(
         folder=folder,
         name=plain_name(name),
-        task=found,
-        labels=labels,
-        pair=training.pair if training else found is Task.QUESTION_ANSWERING,
-        max_length=training.max_length
-        if training
-        else usual_length(found, _longest(folder, longest, embeds=embeds)),
-        pad_token_id=int(tokenizer.pad_token_id),
-        decision=decision,
-        pooling=_pooling(folder, pooling) if embeds else None,
+        model=ModelSpec(
+            task=found,
+            labels=labels,
+            pair=training.model.pair if training else found is Task.QUESTION_ANSWERING,
+            max_length=training.model.max_length
+            if training
+            else usual_length(found, _longest(folder, longest, embeds=embeds)),
+            pad_token_id=int(tokenizer.pad_token_id),
+            rule=rule,
+            pooling=_pooling(folder, pooling) if embeds else None,
+        ),
         tokenizer_json=backend.to_str(pretty=True),
         training=training,
         source=read_source(folder, config, name),
@@ -151,10 +153,10 @@ def load_base(
 def load_model(checkpoint: Checkpoint) -> transformers.PreTrainedModel:
     """Load the weights, fp32, in evaluation mode; CheckpointError where any are missing."""
     config = read_config(checkpoint.folder)
-    model, info = _load(checkpoint.folder, config, AUTO_MODELS[checkpoint.task])
+    model, info = _load(checkpoint.folder, config, AUTO_MODELS[checkpoint.model.task])
     missing = sorted(info["missing_keys"])
-    if checkpoint.pooling is not None:
-        model = add_pooling(model, checkpoint.pooling)
+    if checkpoint.model.pooling is not None:
+        model = add_pooling(model, checkpoint.model.pooling)
         missing = [name for name in missing if not name.startswith("pooler.")]
     if missing:
         raise CheckpointError(
@@ -242,19 +244,19 @@ def _check_training(
 ) -> None:
     """Hold training.json against the model beside it."""
     path = shown(folder / TRAINING)
-    if training.labels != labels and training.task is not Task.QUESTION_ANSWERING:
-        odd = next(iter(set(labels) ^ set(training.labels)), "another order")
+    if training.model.labels != labels and training.model.task is not Task.QUESTION_ANSWERING:
+        odd = next(iter(set(labels) ^ set(training.model.labels)), "another order")
         raise CheckpointError(
             f"{path} has other labels than config.json (see {shorten(odd, 40)!r}); copy the "
             "checkpoint again"
         )
-    if not 1 <= training.max_length <= longest:
+    if not 1 <= training.model.max_length <= longest:
         raise CheckpointError(
-            f"{path}: max_length is {training.max_length:,}; it must be from 1 to {longest:,}"
+            f"{path}: max_length is {training.model.max_length:,}; it must be from 1 to {longest:,}"
         )
-    if not training.decision.temperature > 0:
+    if not training.model.rule.temperature > 0:
         raise CheckpointError(
-            f"{path}: temperature is {training.decision.temperature:g}; it must be above 0"
+            f"{path}: temperature is {training.model.rule.temperature:g}; it must be above 0"
         )
 
 

@@ -10,7 +10,7 @@ from bertedge.data import Columns, hash_examples
 from bertedge.errors import CheckpointError, DataError, first_line
 from bertedge.metrics import AnyScores
 from bertedge.metrics.calibration import CalibrationError
-from bertedge.spec import DecisionRule, Task
+from bertedge.spec import ModelSpec
 
 TRAINING = "training.json"
 
@@ -51,10 +51,8 @@ class DataFile:
 class Training:
     """`training.json`: what `finetune` records beside the weights."""
 
-    task: Task
-    labels: tuple[str, ...]
-    pair: bool
-    max_length: int
+    model: ModelSpec
+    """The numbers of its rule were chosen on the dev data."""
     base: str
     train: DataFile
     dev: DataFile | None
@@ -68,10 +66,8 @@ class Training:
     dev_scores: AnyScores | None
     versions: dict[str, str]
     created: str
-    decision: DecisionRule = DecisionRule()  # noqa: RUF009 (frozen)
-    """How the logits of a text become its prediction; its numbers were chosen on the dev data."""
     calibration: CalibrationError | None = None
-    """On the dev data, at the temperature that fits it best, whether `decision` takes it or not;
+    """On the dev data, at the temperature that fits it best, whether the rule takes it or not;
     None for tokens and values."""
 
 

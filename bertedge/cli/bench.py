@@ -133,7 +133,7 @@ def command(  # noqa: PLR0913, PLR0917 (one a flag)
         outcome.show(_measure(bundle, baseline, flags), wanted)
         if not as_json:
             manifest = open_bundle(bundle).manifest
-            say_next(after_export(str(bundle), manifest.task, pair=manifest.pair))
+            say_next(after_export(str(bundle), manifest.model.task, pair=manifest.model.pair))
 
 
 def _measure(bundle: Path, baseline: str, flags: dict[str, Any]) -> "Report":

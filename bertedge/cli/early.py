@@ -24,16 +24,16 @@ def check_labelled(
     """
     # Of a name that no path can have pathlib raises, and os.path says that nothing is there.
     training = read_training(Path(checkpoint)) if os.path.isdir(checkpoint) else None  # noqa: PTH112
-    if training is None or task not in (None, training.task):
+    if training is None or task not in (None, training.model.task):
         if not path.is_dir():
             check_file(path)
         return
     examples = open_examples(
         path,
-        training.task,
+        training.model.task,
         columns,
-        problem_type=training.decision.problem_type,
-        pair=training.pair or None,
+        problem_type=training.model.rule.problem_type,
+        pair=training.model.pair or None,
         trained=training.train.columns,
     )
-    check_known(with_label_map(examples, label_map), training.labels, training.decision)
+    check_known(with_label_map(examples, label_map), training.model.labels, training.model.rule)

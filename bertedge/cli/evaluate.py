@@ -129,12 +129,12 @@ def _open_bundle(name: str, flags: dict[str, Any]) -> "_Opened":
     labeller = Labeller(
         engine=predictor.engine,
         tokenizer=predictor.tokenizer,
-        task=manifest.task,
-        labels=manifest.labels,
-        pad_token_id=manifest.pad_token_id,
-        decision=manifest.decision,
+        task=manifest.model.task,
+        labels=manifest.model.labels,
+        pad_token_id=manifest.model.pad_token_id,
+        decision=manifest.model.rule,
     )
-    return labeller, manifest.pair, manifest.columns
+    return labeller, manifest.model.pair, manifest.columns
 
 
 def _open_checkpoint(name: str, flags: dict[str, Any]) -> "_Opened":
@@ -152,4 +152,8 @@ def _open_checkpoint(name: str, flags: dict[str, Any]) -> "_Opened":
     checkpoint = open_checkpoint(name, options.task_of(flags))
     engine = TorchEngine(load_model(checkpoint), device=flags["device"])
     columns = checkpoint.training.train.columns if checkpoint.training else None
-    return Labeller.of(checkpoint, checkpoint.tokenizer_json, engine), checkpoint.pair, columns
+    return (
+        Labeller.of(checkpoint.model, checkpoint.tokenizer_json, engine),
+        checkpoint.model.pair,
+        columns,
+    )

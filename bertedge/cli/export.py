@@ -136,7 +136,9 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
         show_json(serialization.to_json(report))
     else:
         show(render(report))
-        say_next(after_export(str(output), report.manifest.task, pair=report.manifest.pair))
+        say_next(
+            after_export(str(output), report.manifest.model.task, pair=report.manifest.model.pair)
+        )
 
 
 def render(report: "ExportReport") -> str:
@@ -172,7 +174,7 @@ def render(report: "ExportReport") -> str:
         if variant.checked_on not in (None, variant.providers[0]):
             lines.insert(-1, f"{variant.name}: measured on {variant.checked_on}, for lack of CUDA")
     if report.calibration is not None:
-        lines.insert(-1, render_temperature(manifest.decision, report.calibration))
+        lines.insert(-1, render_temperature(manifest.model.rule, report.calibration))
     if measured and measured.calibration:
         lines.insert(-1, f"scores: {render_calibration(measured.calibration)}")
     return "\n".join([*lines[:-1], f"{lines[-1]}  ({report.seconds:.0f} s)"]) + "\n"

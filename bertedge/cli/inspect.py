@@ -39,22 +39,22 @@ def command(bundle: Path, as_json: bool) -> None:
     else:
         show(_describe(opened))
         manifest = opened.manifest
-        say_next(after_export(str(bundle), manifest.task, pair=manifest.pair))
+        say_next(after_export(str(bundle), manifest.model.task, pair=manifest.model.pair))
 
 
 def _describe(bundle: "Bundle") -> str:
     manifest = bundle.manifest
     source = manifest.source
     files = [manifest.tokenizer, *(file for variant in manifest.variants for file in variant.files)]
-    kind = "pairs of texts" if manifest.pair else "single texts"
-    if manifest.task is Task.QUESTION_ANSWERING:
+    kind = "pairs of texts" if manifest.model.pair else "single texts"
+    if manifest.model.task is Task.QUESTION_ANSWERING:
         kind = "questions and windows of contexts"
     made = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
     facts = {
-        "task": manifest.task.value + _heads(manifest.task, manifest.labels),
-        "decides": _decision(manifest.decision, manifest.task),
-        "embeds": _pooling(manifest.pooling),
-        "reads": f"{kind} of up to {manifest.max_length} tokens",
+        "task": manifest.model.task.value + _heads(manifest.model.task, manifest.model.labels),
+        "decides": _decision(manifest.model.rule, manifest.model.task),
+        "embeds": _pooling(manifest.model.pooling),
+        "reads": f"{kind} of up to {manifest.model.max_length} tokens",
         "trimmed": _trimming(manifest.trimming),
         "made from": f"{source.name} ({source.architecture}, {source.layers} layers, hidden size "
         f"{source.hidden_size}, {source.heads} heads, vocabulary {source.vocabulary:,}, "

@@ -101,7 +101,7 @@ def command(
     )
     shares_terminal = output in (None, STANDARD) and sys.stdout.isatty()
     progress = Silent() if text else Terminal(bars=not shares_terminal, keep=True)
-    pair, chunk = predictor.manifest.pair, flags["chunk"]
+    pair, chunk = predictor.manifest.model.pair, flags["chunk"]
     texts = (
         iter(pair_up(text, pair=pair))
         if source is None

@@ -2,7 +2,7 @@
 
 from bertedge.evaluation.agreement import Agreement, compare_answers, count_answers
 from bertedge.evaluation.as_text import TextEvaluation, join_words, run_as_text
-from bertedge.evaluation.labeller import Labeller, Model
+from bertedge.evaluation.labeller import Labeller
 from bertedge.evaluation.labelling import (
     Labelling,
     agreement,
@@ -24,7 +24,6 @@ __all__ = [
     "FittedTemperature",
     "Labeller",
     "Labelling",
-    "Model",
     "TextEvaluation",
     "agreement",
     "answer_all",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,24 +12,9 @@ from bertedge.runtime.batching import TOKEN_BUDGET
 from bertedge.runtime.encoding import Encoded
 from bertedge.runtime.engine import Engine, Keep, infer
 from bertedge.runtime.tokenizer import Tokenizer
-from bertedge.spec import DecisionRule, Task
+from bertedge.spec import DecisionRule, ModelSpec, Task
 
 MOST_NAMED = 8
-
-
-class Model(Protocol):
-    """What a checkpoint and a bundle's manifest both say of their model."""
-
-    @property
-    def task(self) -> Task: ...  # noqa: D102
-    @property
-    def labels(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def max_length(self) -> int: ...  # noqa: D102
-    @property
-    def pad_token_id(self) -> int: ...  # noqa: D102
-    @property
-    def decision(self) -> DecisionRule: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +31,7 @@ class Labeller:
     """Padded tokens in a batch; with 1 every text goes alone."""
 
     @classmethod
-    def of(cls, model: Model, tokenizer_json: str, engine: Engine) -> "Labeller":
+    def of(cls, model: ModelSpec, tokenizer_json: str, engine: Engine) -> "Labeller":
         """Put an engine to work for a checkpoint or a bundle's manifest."""
         return cls(
             engine=engine,
@@ -54,7 +39,7 @@ class Labeller:
             task=model.task,
             labels=model.labels,
             pad_token_id=model.pad_token_id,
-            decision=model.decision,
+            decision=model.rule,
         )
 
     def infer(

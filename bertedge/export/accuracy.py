@@ -74,18 +74,18 @@ def find_eval_data(config: ExportConfig, checkpoint: Checkpoint) -> EvalData:
     """Open `--eval-data`, or the dev file of the training where it is there and unchanged."""
     training = checkpoint.training
     if config.eval_data is not None:
-        known = checkpoint.pair if training else None
+        known = checkpoint.model.pair if training else None
         pair = True if config.pair or config.columns.pair is not None else known
         examples = open_examples(
             config.eval_data,
-            checkpoint.task,
+            checkpoint.model.task,
             config.columns,
-            problem_type=checkpoint.decision.problem_type,
+            problem_type=checkpoint.model.rule.problem_type,
             pair=pair,
             trained=training.train.columns if training else Columns(),
         )
         examples = with_label_map(examples, config.label_map)
-        examples = check_known(examples, checkpoint.labels, checkpoint.decision)
+        examples = check_known(examples, checkpoint.model.labels, checkpoint.model.rule)
         return EvalData(examples=examples, note=f"{examples.path}: {examples.description}")
     if training is None or training.dev is None:
         return _none("this checkpoint records no dev file")
@@ -95,10 +95,10 @@ def find_eval_data(config: ExportConfig, checkpoint: Checkpoint) -> EvalData:
         return _none(f"the dev file of the training cannot be used ({error})")
     examples = open_examples(
         path,
-        checkpoint.task,
+        checkpoint.model.task,
         training.dev.columns,
-        problem_type=checkpoint.decision.problem_type,
-        pair=checkpoint.pair,
+        problem_type=checkpoint.model.rule.problem_type,
+        pair=checkpoint.model.pair,
     )
     examples = with_label_map(examples, training.dev.label_map)
     return EvalData(examples=examples, note=f"{path}, the dev file of the training")

@@ -62,7 +62,9 @@ def measure_batch_effect(subject: Subject, engine: Engine) -> BatchEffect:
     if subject.yardstick is not None:
         path = subject.yardstick.examples.path
         examples = list(_first(subject))
-        labeller = Labeller.of(subject.checkpoint, subject.checkpoint.tokenizer_json, recorder)
+        labeller = Labeller.of(
+            subject.checkpoint.model, subject.checkpoint.tokenizer_json, recorder
+        )
         answers = [
             evaluation.predict_each(replace(labeller, token_budget=budget), examples, path)
             for budget in (1, *TOKEN_BUDGETS)
@@ -101,6 +103,6 @@ def _parts(text: str | tuple[str, str]) -> tuple[str, ...]:
 def _is_discrete(subject: Subject) -> bool:
     checkpoint = subject.checkpoint
     return (
-        checkpoint.task is not Task.FEATURE_EXTRACTION
-        and checkpoint.decision.problem_type is not ProblemType.REGRESSION
+        checkpoint.model.task is not Task.FEATURE_EXTRACTION
+        and checkpoint.model.rule.problem_type is not ProblemType.REGRESSION
     )

@@ -52,7 +52,7 @@ class CalibrationTexts:
 def gather(checkpoint: Checkpoint, data: ExampleFile | None, *, pair: bool) -> CalibrationTexts:
     """Take texts of the training file, else of the labelled data, else bertedge's own."""
     source = _training_file(checkpoint) or data
-    tokenizer = Tokenizer(checkpoint.tokenizer_json, max_length=checkpoint.max_length)
+    tokenizer = Tokenizer(checkpoint.tokenizer_json, max_length=checkpoint.model.max_length)
     if source is None:
         rows = tokenizer.encode(sentences(pair=pair))
     else:
@@ -60,7 +60,7 @@ def gather(checkpoint: Checkpoint, data: ExampleFile | None, *, pair: bool) -> C
     kept = list(_within(rows))
     return CalibrationTexts(
         rows=tuple(kept),
-        pad_token_id=checkpoint.pad_token_id,
+        pad_token_id=checkpoint.model.pad_token_id,
         data="built-in" if source is None else source.path.name,
         sha256=None if source is None else source.sha256(),
     )
@@ -119,9 +119,13 @@ def _training_file(checkpoint: Checkpoint) -> ExampleFile | None:
     try:
         path = training.train.locate(checkpoint.folder)
         columns = training.train.columns
-        problem_type = checkpoint.decision.problem_type
+        problem_type = checkpoint.model.rule.problem_type
         return open_examples(
-            path, checkpoint.task, columns, problem_type=problem_type, pair=checkpoint.pair
+            path,
+            checkpoint.model.task,
+            columns,
+            problem_type=problem_type,
+            pair=checkpoint.model.pair,
         )
     except BertedgeError:
         return None

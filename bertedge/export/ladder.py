@@ -66,7 +66,7 @@ def climb(config: ExportConfig, subject: Subject, shop: Workshop, progress: Prog
     """
     yardstick = subject.yardstick
     order = plan(config, labelled=yardstick is not None)
-    bounds = bounds_of(subject.checkpoint.task)
+    bounds = bounds_of(subject.checkpoint.model.task)
     progress.say(_introduce(config, subject, order))
     variants: dict[str, Variant] = {}
     trials: list[Rung] = []
@@ -197,5 +197,5 @@ def _try(
         invariance=verify.variance(subject.parity, engine),
         passed=True,
     )
-    passed = not broken(config, variant, trial, bounds_of(subject.checkpoint.task))
+    passed = not broken(config, variant, trial, bounds_of(subject.checkpoint.model.task))
     return variant, replace(trial, passed=passed)

@@ -72,7 +72,7 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportRepo
         check_size(checkpoint.source)
         progress.say(_introduce(checkpoint))
         data = find_eval_data(config, checkpoint)
-        if data.examples is None and checkpoint.task is Task.FEATURE_EXTRACTION:
+        if data.examples is None and checkpoint.model.task is Task.FEATURE_EXTRACTION:
             data = own_texts(work)
         progress.say(data.note)
         exported = _export(config, checkpoint, data, work, progress)
@@ -95,16 +95,17 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportRepo
 
 def _open(config: ExportConfig) -> Checkpoint:
     checkpoint = open_checkpoint(config.checkpoint, config.task, pooling=config.pooling)
-    if checkpoint.pooling is None:
+    if checkpoint.model.pooling is None:
         if config.pooling is not None or not config.normalize:
             raise SettingError(
                 f"--pooling and --no-normalize shape embeddings, and {checkpoint.name} is for "
-                f"{checkpoint.task}; add --task {Task.FEATURE_EXTRACTION}, or leave them out"
+                f"{checkpoint.model.task}; add --task {Task.FEATURE_EXTRACTION}, or leave them out"
             )
         return checkpoint
-    pooling = checkpoint.pooling
+    pooling = checkpoint.model.pooling
     normalized = pooling.normalized and config.normalize
-    return replace(checkpoint, pooling=replace(pooling, normalized=normalized))
+    pooling = replace(pooling, normalized=normalized)
+    return replace(checkpoint, model=replace(checkpoint.model, pooling=pooling))
 
 
 def _export(
@@ -114,7 +115,7 @@ def _export(
         model = load_model(checkpoint)
     subject = question(config, checkpoint, model, data, progress)
     began = time.perf_counter()
-    path = export_graph(model, work / "exported", task=checkpoint.task, opset=config.opset)
+    path = export_graph(model, work / "exported", task=checkpoint.model.task, opset=config.opset)
     progress.say(f"exported with opset {config.opset}{_since(began)}")
     return Exported(subject=subject, path=path, architecture=model.config)
 
@@ -180,13 +181,7 @@ def _describe(subject: Subject, variants: tuple[Variant, ...], tokenizer: Path) 
     checkpoint = subject.checkpoint
     return Manifest(
         format=bundle.FORMAT,
-        task=checkpoint.task,
-        labels=checkpoint.labels,
-        pair=subject.pair,
-        max_length=checkpoint.max_length,
-        pad_token_id=checkpoint.pad_token_id,
-        decision=checkpoint.decision,
-        pooling=checkpoint.pooling,
+        model=replace(checkpoint.model, pair=subject.pair),
         tokenizer=bundle.describe_file(tokenizer),
         variants=variants,
         golden=verify.golden(subject.golden, texts.golden_texts(pair=subject.pair)),
@@ -200,10 +195,10 @@ def _describe(subject: Subject, variants: tuple[Variant, ...], tokenizer: Path) 
 
 def _introduce(checkpoint: Checkpoint) -> str:
     source = checkpoint.source
-    labels = f", {len(checkpoint.labels)} labels" if checkpoint.labels else ""
+    labels = f", {len(checkpoint.model.labels)} labels" if checkpoint.model.labels else ""
     return (
         f"{checkpoint.name}: {source.architecture}, {source.layers} layers of "
-        f"{source.hidden_size}, {checkpoint.task}{labels}"
+        f"{source.hidden_size}, {checkpoint.model.task}{labels}"
     )
 
 

@@ -56,16 +56,20 @@ def question(
     against the trimmed model: each within the budget, so that neither hides the other.
     """
     examples = data.examples
-    pair = checkpoint.pair or config.pair or (examples is not None and examples.pair)
-    if checkpoint.task is Task.FEATURE_EXTRACTION:  # the pairs of its data are compared
+    pair = checkpoint.model.pair or config.pair or (examples is not None and examples.pair)
+    if checkpoint.model.task is Task.FEATURE_EXTRACTION:  # the pairs of its data are compared
         pair = config.pair
-    if pair and (checkpoint.task.tags_words or checkpoint.task is Task.FEATURE_EXTRACTION):
-        raise SettingError(f"{checkpoint.task} reads single texts; leave --pair out")
+    if pair and (
+        checkpoint.model.task.tags_words or checkpoint.model.task is Task.FEATURE_EXTRACTION
+    ):
+        raise SettingError(f"{checkpoint.model.task} reads single texts; leave --pair out")
     fitted = None
     if config.calibrate:
         fitted = _fit_temperature(checkpoint, TorchEngine(model), examples, progress)
         if fitted.helps:
-            checkpoint = replace(checkpoint, decision=_at(checkpoint.decision, fitted))
+            checkpoint = replace(
+                checkpoint, model=replace(checkpoint.model, rule=_at(checkpoint.model.rule, fitted))
+            )
     yardstick = None
     if examples is not None:
         yardstick = _label(checkpoint, TorchEngine(model), examples, progress)
@@ -79,7 +83,7 @@ def question(
             whole = yardstick
             yardstick = _label(checkpoint, TorchEngine(model), whole.examples, progress)
             trimming = replace(trimming, accuracy=compare(whole, yardstick.labelling))
-            _check_trimming(config, trimming, bounds_of(checkpoint.task))
+            _check_trimming(config, trimming, bounds_of(checkpoint.model.task))
     engine = TorchEngine(model)
     began = time.perf_counter()
     parity = verify.ask(engine, texts.parity_batches(checkpoint, examples, pair=pair))
@@ -99,9 +103,9 @@ def question(
 def _fit_temperature(
     checkpoint: Checkpoint, engine: Engine, examples: ExampleFile | None, progress: Progress
 ) -> FittedTemperature:
-    decision = checkpoint.decision
+    decision = checkpoint.model.rule
     labels = decision.problem_type is not ProblemType.REGRESSION
-    if checkpoint.task is not Task.TEXT_CLASSIFICATION or not labels:
+    if checkpoint.model.task is not Task.TEXT_CLASSIFICATION or not labels:
         raise SettingError("--calibrate is for labels of texts; leave it out")
     if decision.temperature != 1 or decision.out_of_scope is not None:
         has = "a threshold" if decision.temperature == 1 else "a temperature"
@@ -110,7 +114,7 @@ def _fit_temperature(
         )
     if examples is None:
         raise SettingError("--calibrate needs labelled data; give --eval-data FILE")
-    labeller = Labeller.of(checkpoint, checkpoint.tokenizer_json, engine)
+    labeller = Labeller.of(checkpoint.model, checkpoint.tokenizer_json, engine)
     fitted = evaluation.fit_on_half(decision, evaluation.answer_all(labeller, examples, progress))
     if fitted is None:
         raise SettingError(f"--calibrate needs 2 rows or more, and {examples.path.name} has fewer")
@@ -140,8 +144,8 @@ def _check_trimming(config: ExportConfig, trimming: Trimming, bounds: AgreementB
 def _label(
     checkpoint: Checkpoint, engine: Engine, examples: ExampleFile, progress: Progress
 ) -> Yardstick:
-    recorder = Recorder(engine, kept=checkpoint.task is not Task.FILL_MASK)
-    labeller = Labeller.of(checkpoint, checkpoint.tokenizer_json, recorder)
+    recorder = Recorder(engine, kept=checkpoint.model.task is not Task.FILL_MASK)
+    labeller = Labeller.of(checkpoint.model, checkpoint.tokenizer_json, recorder)
     labelling = evaluation.run(labeller, examples, progress)
     scores = labelling.scores
     found = (
@@ -219,7 +223,7 @@ def measure_accuracy(
     """Put a variant's labels on the labelled data beside the checkpoint's; None without data."""
     if subject.yardstick is None:
         return None
-    labeller = Labeller.of(subject.checkpoint, subject.checkpoint.tokenizer_json, engine)
+    labeller = Labeller.of(subject.checkpoint.model, subject.checkpoint.tokenizer_json, engine)
     labelling = evaluation.run(labeller, subject.yardstick.examples, progress)
     accuracy = compare(subject.yardstick, labelling)
     progress.say(

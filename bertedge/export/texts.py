@@ -48,7 +48,9 @@ def golden_texts(*, pair: bool) -> tuple[tuple[str, ...], ...]:
 def golden_batch(checkpoint: Checkpoint, *, pair: bool) -> Batch:
     """Give the golden texts as the one padded batch that a bundle runs when it is opened."""
     texts = [_as_text(parts) for parts in golden_texts(pair=pair)]
-    return pad(_encode(checkpoint, texts, checkpoint.max_length), checkpoint.pad_token_id)
+    return pad(
+        _encode(checkpoint, texts, checkpoint.model.max_length), checkpoint.model.pad_token_id
+    )
 
 
 def parity_batches(checkpoint: Checkpoint, data: ExampleFile | None, *, pair: bool) -> list[Batch]:
@@ -61,14 +63,14 @@ def parity_batches(checkpoint: Checkpoint, data: ExampleFile | None, *, pair: bo
         texts = list(itertools.islice(found, REAL_TEXTS))
     else:
         texts = sentences(pair=pair)
-    rows = _encode(checkpoint, texts, checkpoint.max_length)
+    rows = _encode(checkpoint, texts, checkpoint.model.max_length)
     for part in LONG_TEXTS:
-        length = max(checkpoint.max_length // part, SHORTEST)
+        length = max(checkpoint.model.max_length // part, SHORTEST)
         endless = " ".join(SENTENCES * (length // len(SENTENCES) + 1))
         rows += _encode(checkpoint, [(endless, endless) if pair else endless], length)
     rows.sort(key=lambda row: len(row.ids))
     count = -(-len(rows) // ROWS)
-    return [pad(rows[first::count], checkpoint.pad_token_id) for first in range(count)]
+    return [pad(rows[first::count], checkpoint.model.pad_token_id) for first in range(count)]
 
 
 def texts_of(example: Example, *, pair: bool) -> list[Text]:

@@ -37,7 +37,7 @@ def trim(checkpoint: Checkpoint, model: PreTrainedModel, corpus: Path) -> Trimme
     does not hold. Any other text falls back to shorter pieces.
     """
     check_file(corpus)
-    if checkpoint.task is Task.FILL_MASK:
+    if checkpoint.model.task is Task.FILL_MASK:
         raise SettingError("--trim-vocab takes words away that this model predicts; leave it out")
     data = json.loads(checkpoint.tokenizer_json)
     if data["model"].get("type") != "WordPiece":
@@ -50,7 +50,7 @@ def trim(checkpoint: Checkpoint, model: PreTrainedModel, corpus: Path) -> Trimme
     number = {old: new for new, old in enumerate(kept)}
     text = json.dumps(_renumber(data, number), ensure_ascii=False, indent=2)
     _check_lossless(before, tokenizers.Tokenizer.from_str(text), number, corpus)
-    pad = number[checkpoint.pad_token_id]
+    pad = number[checkpoint.model.pad_token_id]
     size = model.num_parameters()
     _shrink(model, kept, pad)
     source = replace(
@@ -59,7 +59,12 @@ def trim(checkpoint: Checkpoint, model: PreTrainedModel, corpus: Path) -> Trimme
         parameters=checkpoint.source.parameters - size + model.num_parameters(),
     )
     return Trimmed(
-        checkpoint=replace(checkpoint, tokenizer_json=text, pad_token_id=pad, source=source),
+        checkpoint=replace(
+            checkpoint,
+            tokenizer_json=text,
+            model=replace(checkpoint.model, pad_token_id=pad),
+            source=source,
+        ),
         record=Trimming(
             data=corpus.name,
             sha256=hash_file(corpus),

@@ -49,7 +49,9 @@ def open_inputs(recipe: Recipe, data: Data) -> Inputs:
         labels=data.labels,
         teacher=teacher,
         max_length=recipe.max_length
-        or (teacher.max_length if teacher else checkpoints.usual_length(recipe.task, longest)),
+        or (
+            teacher.model.max_length if teacher else checkpoints.usual_length(recipe.task, longest)
+        ),
     )
 
 
@@ -58,15 +60,15 @@ def _open_teacher(
 ) -> checkpoints.Checkpoint:
     """Open the teacher; CheckpointError where it was not trained for this very task."""
     teacher = checkpoints.open_checkpoint(recipe.base, recipe.task)
-    if teacher.decision.problem_type is not recipe.problem_type:
+    if teacher.model.rule.problem_type is not recipe.problem_type:
         raise CheckpointError(
             f"{recipe.teacher} cannot teach this task: its problem_type is "
-            f"{teacher.decision.problem_type}, not {recipe.problem_type}"
+            f"{teacher.model.rule.problem_type}, not {recipe.problem_type}"
         )
-    if teacher.labels != labels:
-        odd = next(iter(set(labels) ^ set(teacher.labels)), "another order")
+    if teacher.model.labels != labels:
+        odd = next(iter(set(labels) ^ set(teacher.model.labels)), "another order")
         raise CheckpointError(
-            f"{recipe.teacher} cannot teach this task: its {len(teacher.labels)} labels are not "
-            f"the {len(labels)} of {train.path} (see {odd!r}); train it on such data first"
+            f"{recipe.teacher} cannot teach this task: its {len(teacher.model.labels)} labels are "
+            f"not the {len(labels)} of {train.path} (see {odd!r}); train it on such data first"
         )
     return teacher

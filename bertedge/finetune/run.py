@@ -27,7 +27,7 @@ from bertedge.finetune.recipe import Recipe
 from bertedge.finetune.start import set_bias
 from bertedge.progress import Progress
 from bertedge.runtime.tokenizer import Tokenizer
-from bertedge.spec import Task
+from bertedge.spec import ModelSpec, Task
 from bertedge.training.place import check_place
 from bertedge.training.quiet import quiet
 from bertedge.training.work import Work, finishing, working
@@ -232,10 +232,14 @@ def _record(
     settings["precision"] = trained.precision.value
     settings["teacher"] = inputs.teacher.name if inputs.teacher else None
     return Training(
-        task=recipe.task,
-        labels=inputs.labels,
-        pair=inputs.train.pair,
-        max_length=inputs.max_length,
+        model=ModelSpec(
+            task=recipe.task,
+            labels=inputs.labels,
+            pair=inputs.train.pair,
+            max_length=inputs.max_length,
+            pad_token_id=int(inputs.tokenizer.pad_token_id),
+            rule=judged.settled.decision,
+        ),
         base=Path(recipe.base).resolve().name if Path(recipe.base).is_dir() else recipe.base,
         train=_data_file(recipe.output, inputs.train, material.train),
         dev=_data_file(recipe.output, inputs.dev, material.dev)
@@ -250,7 +254,6 @@ def _record(
         versions={"bertedge": bertedge.__version__}
         | {name: version(name) for name in ("torch", "transformers", "datasets", "tokenizers")},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        decision=judged.settled.decision,
         calibration=judged.settled.calibration,
     )
 

@@ -130,17 +130,17 @@ class Predictor:
     @property
     def task(self) -> Task:
         """What the model does."""
-        return self.manifest.task
+        return self.manifest.model.task
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels, in the order of the logits."""
-        return self.manifest.labels
+        return self.manifest.model.labels
 
     @property
     def max_length(self) -> int:
         """Longest input in tokens, special tokens included."""
-        return self.manifest.max_length
+        return self.manifest.model.max_length
 
     @property
     def variant(self) -> Variant:
@@ -244,7 +244,7 @@ def _open(settings: _Settings) -> _Live:
     began = time.perf_counter()
     bundle = open_bundle(settings.path)
     manifest = bundle.manifest
-    tokenizer = Tokenizer(bundle.tokenizer_json(), max_length=manifest.max_length)
+    tokenizer = Tokenizer(bundle.tokenizer_json(), max_length=manifest.model.max_length)
     opened = open_variant(
         bundle,
         tokenizer,
@@ -256,7 +256,7 @@ def _open(settings: _Settings) -> _Live:
         __name__,
         "opened %s: %s, variant %s on %s, threads %d, %.0f ms",
         settings.path,
-        manifest.task,
+        manifest.model.task,
         opened.variant.name,
         opened.engine.providers[0],
         opened.engine.threads,

@@ -46,12 +46,12 @@ def read_model(bundle: Bundle, tokenizer: Tokenizer) -> Model:
     """Take the labels of a bundle's model apart; BundleError where its task wants others."""
     manifest = bundle.manifest
     heads = None
-    if manifest.task is Task.INTENT_SLOTS:
+    if manifest.model.task is Task.INTENT_SLOTS:
         try:
-            heads = split_heads(manifest.labels)
+            heads = split_heads(manifest.model.labels)
         except ValueError as error:
             raise BundleError(f"{bundle.folder}: {error}; export the model again") from None
-    tags = split_tags(heads.tags if heads else manifest.labels)
+    tags = split_tags(heads.tags if heads else manifest.model.labels)
     return Model(manifest=manifest, tokenizer=tokenizer, heads=heads, tags=tags)
 
 
@@ -62,9 +62,9 @@ def check_asked(task: Task, aggregation: Aggregation | str | None, top_k: int | 
 
 def encode(model: Model, texts: Sequence[Text], first: int) -> list[Encoded]:
     """Tokenize texts, of which the one at fault, counted from `first`, is named by DataError."""
-    _check_texts(texts, first, pair=model.manifest.pair)
+    _check_texts(texts, first, pair=model.manifest.model.pair)
     tokenizer = model.tokenizer
-    match model.manifest.task:
+    match model.manifest.model.task:
         case Task.TEXT_CLASSIFICATION | Task.FEATURE_EXTRACTION:
             return tokenizer.encode(texts)
         case Task.TOKEN_CLASSIFICATION | Task.INTENT_SLOTS:
@@ -90,9 +90,11 @@ def decode(
 ) -> Iterator[Prediction]:
     """Turn the logits of the rows of texts into a prediction a text, in order."""
     manifest = model.manifest
-    match manifest.task:
+    match manifest.model.task:
         case Task.TEXT_CLASSIFICATION:
-            predictions = predict_texts(np.stack(logits), manifest.labels, manifest.decision)
+            predictions = predict_texts(
+                np.stack(logits), manifest.model.labels, manifest.model.rule
+            )
             for row, prediction in zip(rows, predictions, strict=True):
                 yield replace(prediction, truncated=True) if row.truncated else prediction
         case Task.TOKEN_CLASSIFICATION:
@@ -101,7 +103,7 @@ def decode(
             yield from _find_frames(model, texts, rows, logits, asked.strategy)
         case Task.QUESTION_ANSWERING:
             contexts = [text[1] for text in texts]
-            yield from answer_each(contexts, rows, logits, manifest.decision, top_k=asked.top_k)
+            yield from answer_each(contexts, rows, logits, manifest.model.rule, top_k=asked.top_k)
         case Task.FILL_MASK:
             for row, answers in zip(rows, logits, strict=True):
                 masks = fill(answers, model.tokenizer, asked.top_k)

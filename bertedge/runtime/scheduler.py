@@ -124,7 +124,7 @@ class Scheduler:
         self._bundle = bundle
         self._opened = opened
         self._tokenizer = tokenizer
-        fills = bundle.manifest.task is Task.FILL_MASK
+        fills = bundle.manifest.model.task is Task.FILL_MASK
         self._mask = tokenizer.mask if fills else None
         self._on_cuda = PROVIDERS["cuda"] in opened.engine.providers
         self.workers = 1 if self._on_cuda else opened.engine.threads
@@ -167,7 +167,7 @@ class Scheduler:
     def _run(
         self, engine: Session | PaddingAwareEngine, rows: Sequence[Encoded], budget: int
     ) -> BatchResult:
-        batch = pad(rows, self._bundle.manifest.pad_token_id)
+        batch = pad(rows, self._bundle.manifest.model.pad_token_id)
         place = _cores() if engine.threads == 1 else contextlib.nullcontext()
         with place, _IN_FLIGHT.joined():
             began = _clock()

@@ -104,7 +104,9 @@ def _open_cuda(path: Path, manifest: Manifest) -> Session:
     from bertedge.runtime.buckets import plan_buckets  # a CPU need not wait for these
     from bertedge.runtime.cuda import open_cuda
 
-    return open_cuda(path, buckets=plan_buckets(manifest.max_length, manifest.source.hidden_size))
+    return open_cuda(
+        path, buckets=plan_buckets(manifest.model.max_length, manifest.source.hidden_size)
+    )
 
 
 def open_again(bundle: Bundle, variant: Variant, tokenizer: Tokenizer) -> Session | None:

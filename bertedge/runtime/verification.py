@@ -27,12 +27,12 @@ def check_tokenizer(manifest: Manifest, tokenizer: Tokenizer) -> None:
             "read; export the model again"
         )
     known = max(manifest.source.vocabulary, tokenizer.size)
-    if manifest.pad_token_id >= known:
+    if manifest.model.pad_token_id >= known:
         raise BundleError(
-            f"pad_token_id is {manifest.pad_token_id}, the vocabulary has {known} tokens; "
+            f"pad_token_id is {manifest.model.pad_token_id}, the vocabulary has {known} tokens; "
             "export the model again"
         )
-    if manifest.task is Task.FILL_MASK:
+    if manifest.model.task is Task.FILL_MASK:
         tokenizer.mask  # noqa: B018 (raises where there is none)
 
 
@@ -68,11 +68,11 @@ def check_golden(
         text[0] if len(text) == 1 else (text[0], text[1]) for text in manifest.golden.texts
     ]
     encoded = tokenizer.encode(texts)
-    budget = 1 if alone else len(texts) * manifest.max_length
+    budget = 1 if alone else len(texts) * manifest.model.max_length
     rows = infer(
         engine,
         encoded,
-        pad_token_id=manifest.pad_token_id,
+        pad_token_id=manifest.model.pad_token_id,
         token_budget=budget,
         keep=lambda _, logits: thin(logits),
     )
@@ -91,10 +91,10 @@ def check_golden(
 
 def _stack(rows: list[Floats], manifest: Manifest, variant: Variant) -> Floats:
     """Put the logits of all rows below each other; BundleError where they are not the task's."""
-    by_token = manifest.task.gives_a_row_a_token
+    by_token = manifest.model.task.gives_a_row_a_token
     if {row.ndim for row in rows} != {1 + by_token} or len({row.shape[-1] for row in rows}) != 1:
         raise BundleError(
-            f"{variant.model.file} gives no logits of {manifest.task}: a row of them is "
+            f"{variant.model.file} gives no logits of {manifest.model.task}: a row of them is "
             f"{rows[0].shape}; export the model again"
         )
     return np.vstack(rows)

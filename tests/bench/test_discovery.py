@@ -124,7 +124,10 @@ def test_a_checkpoint_without_tokenizer_json_counts_its_vocabulary(tmp_path: Pat
 def test_only_equals_are_compared(bundle: Path, checkpoint: Checkpoint, checkpoints: Path):
     opened = open_bundle(bundle)
     check_comparable(opened, checkpoint)
-    other = replace(checkpoint, labels=("lights", "music", "other", "heating"))
+    other = replace(
+        checkpoint,
+        model=replace(checkpoint.model, labels=("lights", "music", "other", "heating")),
+    )
     with pytest.raises(BertedgeError, match=r"4 labels \(lights, music, heating, …\)"):
         check_comparable(opened, other)
     tokens = open_checkpoint(str(checkpoints / "token-classification"))

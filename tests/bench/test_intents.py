@@ -89,7 +89,7 @@ def test_pipelines_are_left_out_with_the_reason(asked: Open, checkpoints: Path) 
     from bertedge.checkpoint import open_checkpoint
 
     checkpoint = open_checkpoint(str(checkpoints / "intent-slots"))
-    assert checkpoint.task is Task.INTENT_SLOTS
+    assert checkpoint.model.task is Task.INTENT_SLOTS
     machine = Machine(cpu_flags=frozenset(), cuda=False, compiler=True)
     lineup = find_torch_rivals(checkpoint, asked, machine, "cpu", quick=False)
     assert [spec.name for spec in lineup.specs] == ["torch-compile"]

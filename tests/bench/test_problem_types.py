@@ -79,7 +79,7 @@ def request_of(opening: Open, checkpoint: Path, bundle: Path) -> Open:
         opening,
         path=str(checkpoint),
         variant=None,
-        labels=open_checkpoint(str(checkpoint)).labels,
+        labels=open_checkpoint(str(checkpoint)).model.labels,
         tokenizer=str(bundle / "tokenizer.json"),
     )
 

@@ -70,9 +70,9 @@ def request_of(opening: Open, checkpoint: Path, answering: Path) -> Open:
         opening,
         path=str(checkpoint),
         task=Task.QUESTION_ANSWERING,
-        labels=manifest.labels,
+        labels=manifest.model.labels,
         tokenizer=str(answering / "tokenizer.json"),
-        max_length=manifest.max_length,
+        max_length=manifest.model.max_length,
         precision="fp32",
         variant=None,
     )

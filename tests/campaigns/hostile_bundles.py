@@ -101,18 +101,22 @@ def nest(depth: int) -> Any:
 def case_manifest(rng: random.Random, folder: Path, data: dict[str, Any]) -> Any:
     """Change fields of the manifest, the files it describes being as they were."""
     if rng.random() < 0.02:
-        data["labels"] = nest(rng.choice((50, 500, 900)))
+        data["model"]["labels"] = nest(rng.choice((50, 500, 900)))
         return data
     if rng.random() < 0.3:
-        part = rng.choice(("golden", "labels", "decision", "variants", "tokenizer"))
+        part = rng.choice(("golden", "model", "variants", "tokenizer"))
         data[part] = mutate(rng, data.get(part, {}))
         return data
     if rng.random() < 0.2:
-        data["task"] = rng.choice([*TASKS, "fill-mask", "feature-extraction", "question-answering"])
-        data["pair"] = rng.random() < 0.5
+        data["model"]["task"] = rng.choice(
+            [*TASKS, "fill-mask", "feature-extraction", "question-answering"]
+        )
+        data["model"]["pair"] = rng.random() < 0.5
         if rng.random() < 0.5:
-            data["pooling"] = {"mode": "mean", "normalized": True}
-        data["labels"] = rng.choice((data["labels"], [], ["start", "end"], data["labels"][:-1]))
+            data["model"]["pooling"] = {"mode": "mean", "normalized": True}
+        data["model"]["labels"] = rng.choice(
+            (data["model"]["labels"], [], ["start", "end"], data["model"]["labels"][:-1])
+        )
         return data
     return mutate(rng, data)
 
@@ -333,7 +337,7 @@ def build(kind: str, number: int, folder: Path) -> None:
 def ask(folder: Path) -> None:
     """Open a bundle and label texts with it, in one batch and one by one."""
     predictor = bertedge.load(folder, device="cpu", threads=1)
-    texts: list[Any] = [(text, text) for text in TEXTS] if predictor.manifest.pair else TEXTS
+    texts: list[Any] = [(text, text) for text in TEXTS] if predictor.manifest.model.pair else TEXTS
     predictor.predict(texts)
     for text in texts:
         json.dumps(str(predictor.predict_one(text)))

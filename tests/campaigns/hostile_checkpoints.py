@@ -171,9 +171,9 @@ def label(folder: Path, task: Task | None) -> None:
     """Open a checkpoint and label texts with it, as evaluate, export and bench do."""
     checkpoint = open_checkpoint(str(folder), task)
     engine = TorchEngine(load_model(checkpoint))
-    tokenizer = Tokenizer(checkpoint.tokenizer_json, max_length=checkpoint.max_length)
+    tokenizer = Tokenizer(checkpoint.tokenizer_json, max_length=checkpoint.model.max_length)
     for encoded in tokenizer.encode(TEXTS):
-        engine.logits(pad([encoded], checkpoint.pad_token_id))
+        engine.logits(pad([encoded], checkpoint.model.pad_token_id))
 
 
 def start_from(folder: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 from bertedge import serialization
 from bertedge.checkpoint import DataFile, Training
 from bertedge.data import Columns
-from bertedge.spec import Task
+from bertedge.spec import ModelSpec, Task
 
 PROGRAM = Path(__file__).with_name("hostile_checkpoints.py")
 FULL = os.environ.get("BERTEDGE_CAMPAIGN") == "full"
@@ -50,10 +50,9 @@ def template(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     transformers.BertForSequenceClassification(config).save_pretrained(folder)
     file = DataFile(path="train.csv", sha256="0" * 64, rows=3, columns=Columns())
     training = Training(
-        task=Task.TEXT_CLASSIFICATION,
-        labels=labels,
-        pair=False,
-        max_length=32,
+        model=ModelSpec(
+            task=Task.TEXT_CLASSIFICATION, labels=labels, pair=False, max_length=32, pad_token_id=0
+        ),
         base="tiny-bert",
         train=file,
         dev=file,

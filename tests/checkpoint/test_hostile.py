@@ -267,7 +267,7 @@ def test_a_tokenizer_config_that_cannot_be_is_one_line(
 def test_the_paths_in_a_tokenizer_config_are_not_followed(checkpoint: Path) -> None:
     paths = dict.fromkeys(("tokenizer_file", "vocab_file", "special_tokens_map_file"), "/dev/zero")
     change(checkpoint, "tokenizer_config.json", **paths, tokenizer_class="BertTokenizer")
-    assert open_checkpoint(str(checkpoint)).labels == ("bad", "fair", "good")
+    assert open_checkpoint(str(checkpoint)).model.labels == ("bad", "fair", "good")
 
 
 def json_of(folder: Path, edit: Callable[[Any], object]) -> None:
@@ -297,7 +297,7 @@ def test_the_vocabulary_alone_makes_a_tokenizer(checkpoint: Path) -> None:
         path.unlink()
     (checkpoint / "vocab.txt").write_text("".join(f"{word}\n" for word in vocabulary))
     after = open_checkpoint(str(checkpoint))
-    assert after.pad_token_id == before.pad_token_id
+    assert after.model.pad_token_id == before.model.pad_token_id
     assert json.loads(after.tokenizer_json)["model"]["vocab"] == vocabulary
 
 

@@ -9,7 +9,7 @@ import pytest
 from bertedge import serialization
 from bertedge.checkpoint import DataFile, Training
 from bertedge.data import Columns
-from bertedge.spec import Task
+from bertedge.spec import ModelSpec, Task
 
 TINY = Path(__file__).parents[2] / "models" / "tiny" / "text-classification"
 PROGRAM = """
@@ -29,10 +29,13 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "empty.csv").write_text("text,label\n")
     file = DataFile(path="good.csv", sha256="0" * 64, rows=10, columns=Columns(text="text"))
     training = Training(
-        task=Task.TEXT_CLASSIFICATION,
-        labels=("x", "y"),
-        pair=False,
-        max_length=16,
+        model=ModelSpec(
+            task=Task.TEXT_CLASSIFICATION,
+            labels=("x", "y"),
+            pair=False,
+            max_length=16,
+            pad_token_id=0,
+        ),
         base="base",
         train=file,
         dev=None,

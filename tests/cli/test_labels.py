@@ -10,7 +10,7 @@ from bertedge.bundle import open_bundle
 from bertedge.cli import main
 
 TINY = Path(__file__).parents[2] / "models" / "tiny" / "text-classification"
-LABELS = open_bundle(TINY).manifest.labels
+LABELS = open_bundle(TINY).manifest.model.labels
 TEXTS = ["turn the lights off", "play music", "it is cold", "stop"] * 3
 
 
@@ -100,7 +100,7 @@ def test_finetune_points_out_labels_and_trains_on_their_new_names(
     result = run("finetune", *flags, "--output", tmp_path / "mapped", "--json")
     assert result.exit_code == 0, result.stderr
     record = json.loads(result.stdout)
-    assert record["labels"] == ["Frage", "Lob"]
+    assert record["model"]["labels"] == ["Frage", "Lob"]
     assert record["dev"]["label_map"] == {"lob": "Lob", "Fragee": "Frage"}
     assert "nearly equal" not in result.stderr
 

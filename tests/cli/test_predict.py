@@ -43,7 +43,8 @@ def error(result: Result) -> str:
 
 @pytest.fixture
 def pairs(tmp_path: Path) -> str:
-    manifest = replace(open_bundle(Path(TEXTS)).manifest, pair=True)
+    manifest = open_bundle(Path(TEXTS)).manifest
+    manifest = replace(manifest, model=replace(manifest.model, pair=True))
     files = [Path(TEXTS) / name for name in ("tokenizer.json", "cpu-fp32.onnx")]
     write_bundle(tmp_path / "pairs", manifest, files, overwrite=False)
     return str(tmp_path / "pairs")
@@ -241,7 +242,8 @@ def test_a_bundle_with_a_flipped_byte_is_refused(tmp_path: Path) -> None:
 
 def decided(folder: Path, decision: DecisionRule) -> str:
     """The tiny classifier, with its logits read another way."""
-    manifest = replace(open_bundle(Path(TEXTS)).manifest, decision=decision)
+    manifest = open_bundle(Path(TEXTS)).manifest
+    manifest = replace(manifest, model=replace(manifest.model, rule=decision))
     files = [Path(TEXTS) / name for name in ("tokenizer.json", "cpu-fp32.onnx")]
     write_bundle(folder / "decided", manifest, files, overwrite=False)
     return str(folder / "decided")
@@ -278,7 +280,7 @@ def test_what_a_bundle_decides_by_is_shown(tmp_path: Path) -> None:
 
 def test_a_calibrated_bundle_says_its_error_with_and_without(tmp_path: Path) -> None:
     bundle = decided(tmp_path, DecisionRule(temperature=2.0, threshold=0.9, out_of_scope="oos"))
-    labels = open_bundle(Path(bundle)).manifest.labels
+    labels = open_bundle(Path(bundle)).manifest.model.labels
     data = tmp_path / "data.csv"
     lines = [f"turn the lights off,{label}" for label in (*labels, "oos")]
     data.write_text("\n".join(["text,label", *lines]) + "\n")

@@ -67,7 +67,7 @@ def test_a_bundle_remembers_the_columns_of_its_training(
 
 
 def test_a_workbook_is_predicted_and_evaluated(write_workbook, trained: Path) -> None:
-    labels = open_bundle(TINY).manifest.labels
+    labels = open_bundle(TINY).manifest.model.labels
     cells = [["Nr", "Anliegen", "Ziel"]]
     cells += [[str(i), text, labels[i]] for i, text in enumerate(TEXTS)]
     path = write_workbook("a.xlsx", {"leer": [], "Tabelle 2": cells})

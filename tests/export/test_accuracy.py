@@ -14,7 +14,7 @@ from bertedge.evaluation import Labelling
 from bertedge.export.accuracy import Yardstick, check_drop, compare, exceeds, find_eval_data, rms
 from bertedge.export.config import ExportConfig
 from bertedge.metrics import classification_scores
-from bertedge.spec import Task
+from bertedge.spec import ModelSpec, Task
 
 
 @pytest.fixture
@@ -33,10 +33,13 @@ def trained(checkpoint: Checkpoint, dev: Path, *, pair: bool = False) -> Checkpo
     columns = Columns(text="review", label="stars", separator=";")
     file = DataFile(path=str(dev), sha256=hash_file(dev), rows=2, columns=columns)
     training = Training(
-        task=checkpoint.task,
-        labels=checkpoint.labels,
-        pair=pair,
-        max_length=64,
+        model=ModelSpec(
+            task=checkpoint.model.task,
+            labels=checkpoint.model.labels,
+            pair=pair,
+            max_length=64,
+            pad_token_id=0,
+        ),
         base="tiny",
         train=file,
         dev=file,
@@ -50,7 +53,7 @@ def trained(checkpoint: Checkpoint, dev: Path, *, pair: bool = False) -> Checkpo
         created="2026-01-01T00:00:00+00:00",
     )
     assert serialization.from_plain(Training, serialization.to_plain(training)) == training
-    return replace(checkpoint, training=training, pair=pair)
+    return replace(checkpoint, training=training, model=replace(checkpoint.model, pair=pair))
 
 
 def settings(**changes: Any) -> ExportConfig:

@@ -11,7 +11,7 @@ from bertedge.data import Columns, open_examples
 from bertedge.export import calibration
 from bertedge.export.calibration import activation_ranges, channel_maxima, gather
 from bertedge.export.sites import find_sites
-from bertedge.spec import Task
+from bertedge.spec import ModelSpec, Task
 
 
 @pytest.fixture
@@ -27,10 +27,13 @@ def write(path: Path, texts: list[str]) -> Path:
 def trained_on(checkpoint: Checkpoint, path: Path) -> Checkpoint:
     columns = Columns(text="text", label="label")
     training = Training(
-        task=checkpoint.task,
-        labels=checkpoint.labels,
-        pair=False,
-        max_length=64,
+        model=ModelSpec(
+            task=checkpoint.model.task,
+            labels=checkpoint.model.labels,
+            pair=False,
+            max_length=64,
+            pad_token_id=0,
+        ),
         base="tiny",
         train=DataFile(path=str(path), sha256=hash_file(path), rows=2, columns=columns),
         dev=None,

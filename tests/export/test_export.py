@@ -96,18 +96,18 @@ def test_token_labels_are_the_checkpoints_in_both_variants(
     folder = checkpoints(kind, Task.TOKEN_CLASSIFICATION)
     bundle = bundles(kind, Task.TOKEN_CLASSIFICATION)
     manifest = open_bundle(bundle).manifest
-    assert manifest.labels[0] == "O"
+    assert manifest.model.labels[0] == "O"
     opened = open_checkpoint(str(folder))
     data = tmp_path / "data.conll"
     sentences = [text.split() for text in TEXTS]
     data.write_text("\n\n".join("\n".join(f"{word}\tO" for word in s) for s in sentences) + "\n")
     examples = open_examples(data, Task.TOKEN_CLASSIFICATION, Columns(separator="\t"))
     engine = TorchEngine(load_model(opened))
-    gold = run(Labeller.of(opened, opened.tokenizer_json, engine), examples)
+    gold = run(Labeller.of(opened.model, opened.tokenizer_json, engine), examples)
     for variant, least in (("cpu-fp32", 1.0), ("cpu-int8", 0.85)):
         predictor = bertedge.load(bundle, device="cpu", variant=variant, threads=1)
         assert isinstance(predictor.predict_one(TEXTS[0]), Entities)
-        labeller = Labeller.of(manifest, opened.tokenizer_json, predictor.engine)
+        labeller = Labeller.of(manifest.model, opened.tokenizer_json, predictor.engine)
         assert agreement(gold, run(labeller, examples)) >= least
 
 
@@ -143,8 +143,12 @@ def test_the_manifest_says_what_was_made_and_measured(checkpoints: Any, bundles:
     assert (fp32.parity.tolerance, int8.parity.tolerance) == (1e-4, 0.5)
     assert 1e-6 < int8.parity.max_difference < 0.15
     assert int8.bytes < fp32.bytes
-    assert manifest.labels == ("bad", "fair", "good")
-    assert (manifest.max_length, manifest.pad_token_id, manifest.pair) == (64, 0, False)
+    assert manifest.model.labels == ("bad", "fair", "good")
+    assert (manifest.model.max_length, manifest.model.pad_token_id, manifest.model.pair) == (
+        64,
+        0,
+        False,
+    )
     assert manifest.source.sha256 == hash_file(folder / "model.safetensors")
     assert manifest.versions["transformers"].startswith("4.57")
     assert manifest.created.endswith("+00:00")
@@ -209,7 +213,7 @@ def test_labelled_data_measures_both_variants(checkpoints: Any, output: Path, da
 
 def test_a_pair_checkpoint_has_golden_pairs(checkpoints: Any, output: Path) -> None:
     manifest = make(checkpoints("bert"), output, quantize=True, pair=True).manifest
-    assert manifest.pair
+    assert manifest.model.pair
     assert {len(texts) for texts in manifest.golden.texts} == {2}
     predictor = bertedge.load(output, device="cpu", threads=1)
     assert isinstance(predictor.predict_one(("no", "very good")), Classification)

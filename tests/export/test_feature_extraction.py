@@ -130,8 +130,11 @@ def test_embeddings_of_every_architecture_are_those_of_transformers(
 ) -> None:
     folder = encoder(kind)
     report = make(folder)
-    assert (report.manifest.task, report.manifest.labels) == (Task.FEATURE_EXTRACTION, ())
-    assert report.manifest.pooling == Pooling(mode=PoolingMode.MEAN, normalized=True)
+    assert (report.manifest.model.task, report.manifest.model.labels) == (
+        Task.FEATURE_EXTRACTION,
+        (),
+    )
+    assert report.manifest.model.pooling == Pooling(mode=PoolingMode.MEAN, normalized=True)
     expected = by_hand(folder, TEXTS, Pooling())
     np.testing.assert_allclose(by_recipe(folder, TEXTS), expected, atol=1e-5)
     check_alone_and_together(report, expected)
@@ -144,7 +147,7 @@ def test_pooling_and_length_are_as_asked_for(
     folder = encoder("bert")
     report = make(folder, pooling=mode, normalize=False)
     pooling = Pooling(mode=mode, normalized=False)
-    assert report.manifest.pooling == pooling
+    assert report.manifest.model.pooling == pooling
     check_alone_and_together(report, by_hand(folder, TEXTS, pooling))
     names = [each.name for each in report.manifest.variants[0].passes]
     assert ("cls-only-last-layer" in names) == (mode is PoolingMode.CLS)
@@ -182,11 +185,11 @@ def test_sentence_transformers_files_say_how_to_pool(encoder: Callable[[str], Pa
     sentence_transformer(folder, "Pooling", pooling_mode_cls_token=True)
     (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 20}')
     opened = open_checkpoint(str(folder))
-    assert opened.task is Task.FEATURE_EXTRACTION and opened.max_length == 20
-    assert opened.pooling == Pooling(mode=PoolingMode.CLS, normalized=False)
+    assert opened.model.task is Task.FEATURE_EXTRACTION and opened.model.max_length == 20
+    assert opened.model.pooling == Pooling(mode=PoolingMode.CLS, normalized=False)
     sentence_transformer(folder, "Pooling", "Normalize", pooling_mode_mean_tokens=True)
-    assert open_checkpoint(str(folder)).pooling == Pooling()
-    asked = open_checkpoint(str(folder), pooling=PoolingMode.CLS).pooling
+    assert open_checkpoint(str(folder)).model.pooling == Pooling()
+    asked = open_checkpoint(str(folder), pooling=PoolingMode.CLS).model.pooling
     assert asked == Pooling(mode=PoolingMode.CLS, normalized=True)
 
 
@@ -219,7 +222,7 @@ def test_int8_is_measured_by_spearman_and_by_the_mean_cosine(
     assert int8 is not None and fp32 is not None
     assert int8.metric == fp32.metric == "spearman" and int8.rows == 4
     assert fp32.variant == fp32.checkpoint and fp32.agreement == pytest.approx(1, abs=1e-6)
-    assert not report.manifest.pair
+    assert not report.manifest.model.pair
     parts = [part for line in PAIRS.splitlines()[1:] for part in line.split(",")[:2]]
     found = bertedge.load(report.output, device="cpu", variant="cpu-int8").embed(parts)
     mean = float((found * by_hand(folder, parts, Pooling())).sum(axis=1).mean())
@@ -337,4 +340,4 @@ def test_the_commands_export_evaluate_and_predict(
 
 def test_an_older_bundle_has_no_pooling() -> None:
     tiny = Path(__file__).parents[2] / "models" / "tiny" / "text-classification"
-    assert open_bundle(tiny).manifest.pooling is None
+    assert open_bundle(tiny).manifest.model.pooling is None

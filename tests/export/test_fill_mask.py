@@ -50,7 +50,7 @@ def report(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Export
 def test_the_bundle_fills_masks_as_transformers_pipeline_does(
     checkpoint: Path, report: ExportReport
 ) -> None:
-    assert report.manifest.task is Task.FILL_MASK and report.manifest.labels == ()
+    assert report.manifest.model.task is Task.FILL_MASK and report.manifest.model.labels == ()
     pipeline = transformers.pipeline("fill-mask", model=str(checkpoint))
     predictor = bertedge.load(report.output)
     for text, filled in zip(TEXTS, predictor.predict(TEXTS), strict=True):

@@ -126,8 +126,8 @@ def test_the_graph_has_one_output_of_two_logits_a_token(exported: Export) -> Non
     graph = onnx.load(report.output / report.manifest.variants[0].model.file).graph
     assert [output.name for output in graph.output] == ["logits"]
     assert graph.output[0].type.tensor_type.shape.dim[-1].dim_value == 2
-    assert report.manifest.task is Task.QUESTION_ANSWERING and report.manifest.pair
-    assert report.manifest.labels == ("start", "end")
+    assert report.manifest.model.task is Task.QUESTION_ANSWERING and report.manifest.model.pair
+    assert report.manifest.model.labels == ("start", "end")
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)

@@ -95,7 +95,7 @@ class Simulated:
 def golden_difference(folder: Path, *, saturating: bool) -> float:
     bundle = open_bundle(folder)
     (variant,) = bundle.manifest.variants
-    tokenizer = Tokenizer(bundle.tokenizer_json(), max_length=bundle.manifest.max_length)
+    tokenizer = Tokenizer(bundle.tokenizer_json(), max_length=bundle.manifest.model.max_length)
     engine = Simulated(bundle.path(variant.model), saturating=saturating)
     return check_golden(bundle.manifest, variant, engine, tokenizer)
 

@@ -34,7 +34,7 @@ def test_a_finished_checkpoint_gets_a_temperature_and_keeps_its_labels(
     warm = export(ExportConfig(output=tmp_path / "warm", calibrate=True, **settings))
     assert plain.calibration is None
     assert warm.calibration is not None and warm.calibration.calibrated < warm.calibration.raw
-    decision = warm.manifest.decision
+    decision = warm.manifest.model.rule
     assert decision.temperature == warm.calibration.temperature > 1
     texts = [line.partition(",")[0] for line in data.read_text().splitlines()[1:]]
     one, other = (bertedge.load(tmp_path / name).predict(texts) for name in ("plain", "warm"))

@@ -145,6 +145,8 @@ def test_what_has_no_word_pieces_to_trim_is_refused(
     other = dataclasses.replace(opened, tokenizer_json=json.dumps(data))
     with pytest.raises(SettingError, match="is for WordPiece vocabularies"):
         trim(other, load_model(opened), corpus)
-    filler = dataclasses.replace(opened, task=Task.FILL_MASK)
+    filler = dataclasses.replace(
+        opened, model=dataclasses.replace(opened.model, task=Task.FILL_MASK)
+    )
     with pytest.raises(SettingError, match="takes words away that this model predicts"):
         trim(filler, load_model(opened), corpus)

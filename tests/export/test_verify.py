@@ -135,7 +135,7 @@ def test_golden_answers_may_be_off_by_rounding_alone() -> None:
 
 
 def test_parity_batches_mix_lengths_up_to_the_longest(opened: Checkpoint) -> None:
-    assert opened.max_length == 64  # RoBERTa: two positions less than its table has
+    assert opened.model.max_length == 64  # RoBERTa: two positions less than its table has
     batches = parity_batches(opened, None, pair=False)
     lengths = [row.sum() for each in batches for row in each.attention_mask]
     assert len(lengths) == len(SENTENCES) + 3

@@ -103,7 +103,7 @@ def test_a_student_of_fewer_layers_learns_its_teachers_task(
     assert finished is not None and finished.dev is not None
     assert finished.dev.scores.value >= 0.95
     checkpoint = open_checkpoint(str(tmp_path / "student"))
-    assert checkpoint.source.layers == 1 and checkpoint.max_length == 32
+    assert checkpoint.source.layers == 1 and checkpoint.model.max_length == 32
     record = checkpoint.training
     assert record is not None and record.base == "teacher"
     assert record.settings["teacher"] == "teacher"

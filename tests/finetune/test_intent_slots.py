@@ -206,8 +206,8 @@ def test_a_checkpoint_that_learned_both_is_left(
 ) -> None:
     opened = open_checkpoint(str(checkpoint))
     record = opened.training
-    assert record is not None and opened.task is record.task is Task.INTENT_SLOTS
-    heads = split_heads(opened.labels)
+    assert record is not None and opened.model.task is record.model.task is Task.INTENT_SLOTS
+    heads = split_heads(opened.model.labels)
     assert heads.intents == ("find", "paint")
     assert heads.tags == ("O", "B-COLOR", "I-COLOR", "B-PLACE", "I-PLACE")
     scores = record.dev_scores
@@ -215,16 +215,16 @@ def test_a_checkpoint_that_learned_both_is_left(
     assert scores.value >= 0.9 and scores.intents.value >= 0.9 and scores.slots.value >= 0.9
     assert scores.value <= min(scores.intents.accuracy, scores.slots.accuracy)
     labeller = evaluation.Labeller.of(
-        opened, opened.tokenizer_json, TorchEngine(load_model(opened))
+        opened.model, opened.tokenizer_json, TorchEngine(load_model(opened))
     )
-    again = evaluation.run(labeller, open_examples(commands["dev"], opened.task))
+    again = evaluation.run(labeller, open_examples(commands["dev"], opened.model.task))
     assert again.scores == scores
 
 
 def test_the_config_alone_tells_the_task(checkpoint: Path, tmp_path: Path) -> None:
     for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
         (tmp_path / name).write_bytes((checkpoint / name).read_bytes())
-    assert open_checkpoint(str(tmp_path)).task is Task.INTENT_SLOTS
+    assert open_checkpoint(str(tmp_path)).model.task is Task.INTENT_SLOTS
     with pytest.raises(CheckpointError, match="is a checkpoint for intent-slots, not for token-c"):
         open_checkpoint(str(tmp_path), Task.TOKEN_CLASSIFICATION)
     config = json.loads((tmp_path / "config.json").read_text())
@@ -255,7 +255,7 @@ def test_soft_labels_are_of_each_head_alone(checkpoint: Path, tmp_path: Path) ->
     model = transformers.AutoModelForTokenClassification.from_pretrained(
         checkpoint, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
     )
-    heads = split_heads(open_checkpoint(str(checkpoint)).labels)
+    heads = split_heads(open_checkpoint(str(checkpoint)).model.labels)
     batch = {"input_ids": torch.tensor([[2, 9, 10, 3], [2, 11, 12, 3]])}
     batch["attention_mask"] = torch.ones_like(batch["input_ids"])
     batch["labels"] = torch.tensor([[0, 2, 3, IGNORED], [IGNORED, 2, IGNORED, IGNORED]])
@@ -287,7 +287,7 @@ def test_the_bundle_says_what_the_checkpoint_says(
         checkpoint=str(checkpoint), output=tmp_path / "b", quantize=True, keep_fp32=True, max_drop=9
     )
     manifest = export(config).manifest
-    assert manifest.task is Task.INTENT_SLOTS
+    assert manifest.model.task is Task.INTENT_SLOTS
     accuracy = manifest.variants[0].accuracy
     assert accuracy is not None and accuracy.metric == "frame_accuracy" and accuracy.rows == 80
     predictor = bertedge.load(tmp_path / "b", device="cpu", variant="cpu-fp32")
@@ -326,7 +326,7 @@ def test_a_thousand_intents_can_be_learned(base: Path, tmp_path: Path) -> None:
     file = write(tmp_path / "many.jsonl", rows)
     files = {"train": file, "dev": file}
     finished = train(files, tmp_path / "out", model=str(base), epochs=1.0, batch_size=64)
-    assert len(finished.training.labels) == 1003
+    assert len(finished.training.model.labels) == 1003
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_a_thousand_labels_keep_their_order_to_the_prediction(base: Path, tmp_pa
             recipe="dynamic",
         )
     )
-    assert report.manifest.labels == tuple(names)
+    assert report.manifest.model.labels == tuple(names)
     for variant in ("cpu-int8", "cpu-fp32"):
         predictor = bertedge.load(tmp_path / "bundle", device="cpu", threads=1, variant=variant)
         found = predictor.predict_one("take one old grape")

@@ -168,8 +168,8 @@ def test_a_tiny_model_learns_to_answer_and_when_there_is_no_answer(
 ) -> None:
     scores = trained.training.dev_scores
     assert scores is not None and scores.metric == "answer_f1" and scores.value > 0.9
-    assert trained.training.pair and trained.training.labels == ("start", "end")
-    assert trained.training.decision.threshold is not None
+    assert trained.training.model.pair and trained.training.model.labels == ("start", "end")
+    assert trained.training.model.rule.threshold is not None
     state = json.loads((trained.output / "config.json").read_text())
     assert state["architectures"] == ["BertForQuestionAnswering"]
 
@@ -197,8 +197,8 @@ def test_the_checkpoint_scores_the_same_again(
 ) -> None:
     checkpoint = open_checkpoint(str(trained.output))
     engine = TorchEngine(load_model(checkpoint))
-    labeller = evaluation.Labeller.of(checkpoint, checkpoint.tokenizer_json, engine)
-    labelling = evaluation.run(labeller, open_examples(questions["dev"], checkpoint.task))
+    labeller = evaluation.Labeller.of(checkpoint.model, checkpoint.tokenizer_json, engine)
+    labelling = evaluation.run(labeller, open_examples(questions["dev"], checkpoint.model.task))
     assert labelling.scores == trained.training.dev_scores
     assert evaluation.agreement(labelling, labelling) == 1.0
     none = (labelling.predicted["start"] == -1).mean()
@@ -206,7 +206,7 @@ def test_the_checkpoint_scores_the_same_again(
     never = dataclasses.replace(
         labeller, decision=dataclasses.replace(labeller.decision, threshold=None)
     )
-    other = evaluation.run(never, open_examples(questions["dev"], checkpoint.task))
+    other = evaluation.run(never, open_examples(questions["dev"], checkpoint.model.task))
     assert evaluation.agreement(labelling, other) == pytest.approx(1 - none)
 
 
@@ -240,7 +240,7 @@ def test_data_without_impossible_questions_needs_no_threshold(base: Path, tmp_pa
     files = {s: write(tmp_path / f"{s}.json", 40, seed=3) for s in ("train", "dev")}
     finished = finetune(recipe(files, tmp_path / "run", model=str(base), epochs=1), Silent())
     assert finished is not None
-    assert finished.training.decision.threshold is None
+    assert finished.training.model.rule.threshold is None
     assert finished.training.train.columns.format == "squad"
 
 

@@ -57,17 +57,17 @@ def test_a_checkpoint_that_learned_its_task_is_left(colors: Path) -> None:
     names = {path.name for path in colors.iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json", "training.json"} <= names
     checkpoint = open_checkpoint(str(colors))
-    assert checkpoint.task is Task.TEXT_CLASSIFICATION
-    assert checkpoint.labels == ("color", "fruit")
-    assert not checkpoint.pair
-    assert checkpoint.max_length == 32
+    assert checkpoint.model.task is Task.TEXT_CLASSIFICATION
+    assert checkpoint.model.labels == ("color", "fruit")
+    assert not checkpoint.model.pair
+    assert checkpoint.model.max_length == 32
     training = checkpoint.training
     assert training is not None
     assert training.train.rows == 320
     assert training.dev is not None and training.dev_scores is not None
     assert training.dev_scores.value >= 0.95
     path = training.dev.locate(colors)
-    assert training.dev.sha256 == open_examples(path, training.task).sha256()
+    assert training.dev.sha256 == open_examples(path, training.model.task).sha256()
     assert not Path(training.dev.path).is_absolute()
 
 
@@ -80,8 +80,8 @@ def test_the_recorded_dev_score_is_what_an_evaluation_gives(
 ) -> None:
     checkpoint = open_checkpoint(str(colors))
     engine = TorchEngine(load_model(checkpoint))
-    labeller = evaluation.Labeller.of(checkpoint, checkpoint.tokenizer_json, engine)
-    labelling = evaluation.run(labeller, open_examples(texts["dev"], checkpoint.task))
+    labeller = evaluation.Labeller.of(checkpoint.model, checkpoint.tokenizer_json, engine)
+    labelling = evaluation.run(labeller, open_examples(texts["dev"], checkpoint.model.task))
     assert checkpoint.training is not None
     assert labelling.scores == checkpoint.training.dev_scores
 
@@ -102,7 +102,7 @@ def test_pairs_are_told_apart_by_their_second_text(
 ) -> None:
     finished = finetune(recipe(pairs, base, tmp_path / "out", epochs=20, patience=None), Silent())
     assert finished is not None and finished.dev is not None
-    assert finished.training.pair
+    assert finished.training.model.pair
     assert finished.dev.scores.value >= 0.9
 
 
@@ -110,7 +110,7 @@ def test_tags_are_learned_by_words(base: Path, tags: dict[str, Path], tmp_path: 
     changes = {"task": Task.TOKEN_CLASSIFICATION}
     finished = finetune(recipe(tags, base, tmp_path / "out", **changes), Silent())
     assert finished is not None and finished.dev is not None
-    assert finished.training.labels == ("O", "B-COLOR", "I-COLOR", "B-PLACE", "I-PLACE")
+    assert finished.training.model.labels == ("O", "B-COLOR", "I-COLOR", "B-PLACE", "I-PLACE")
     assert finished.dev.scores.metric == "entity_f1"
     assert finished.dev.scores.value >= 0.9
 
@@ -177,7 +177,7 @@ def test_balanced_class_weights_rescue_a_rare_class(base: Path, tmp_path: Path) 
         tokenizer = AutoTokenizer.from_pretrained(plain.output)
         batch = tokenizer("see the old plum here", return_tensors="pt")
         logits = load_model(checkpoint)(**batch).logits
-        rare[weights] = float(logits.softmax(-1)[0, checkpoint.labels.index("rare")])
+        rare[weights] = float(logits.softmax(-1)[0, checkpoint.model.labels.index("rare")])
     assert rare[ClassWeights.NONE] < 0.3 and rare[ClassWeights.BALANCED] > 0.4
 
 
@@ -262,4 +262,4 @@ def test_a_distributed_launch_trains_one_checkpoint(
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["train"]["rows"] == 320
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    assert open_checkpoint(str(tmp_path / "out")).labels == ("color", "fruit")
+    assert open_checkpoint(str(tmp_path / "out")).model.labels == ("color", "fruit")

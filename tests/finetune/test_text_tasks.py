@@ -116,12 +116,12 @@ def bundle_of(run: Path, output: Path) -> Predictor:
 
 def assert_recorded_scores_are_those_of_an_evaluation(finished: Finetuned, data: Path) -> None:
     checkpoint = open_checkpoint(str(finished.output))
-    assert checkpoint.decision == finished.training.decision
+    assert checkpoint.model.rule == finished.training.model.rule
     engine = TorchEngine(load_model(checkpoint))
-    labeller = evaluation.Labeller.of(checkpoint, checkpoint.tokenizer_json, engine)
-    problem_type = checkpoint.decision.problem_type
+    labeller = evaluation.Labeller.of(checkpoint.model, checkpoint.tokenizer_json, engine)
+    problem_type = checkpoint.model.rule.problem_type
     labelling = evaluation.run(
-        labeller, open_examples(data, checkpoint.task, problem_type=problem_type)
+        labeller, open_examples(data, checkpoint.model.task, problem_type=problem_type)
     )
     assert checkpoint.training is not None
     found, recorded = labelling.scores, checkpoint.training.dev_scores
@@ -140,14 +140,14 @@ def test_several_labels_from_file_to_bundle(
     problem = ProblemType.MULTI_LABEL
     finished = train(several, base, tmp_path / "run", problem_type=problem, **changes)
     assert finished.dev is not None
-    scores, decision = finished.dev.scores, finished.training.decision
+    scores, decision = finished.dev.scores, finished.training.model.rule
     # Every label given to every text would be 0.67; how much more is learnt hangs on the seed.
     assert scores.metric == "micro_f1" and scores.value >= 0.75
-    assert finished.training.labels == ("color", "fruit")
+    assert finished.training.model.labels == ("color", "fruit")
     assert decision.threshold is not None and 0 < decision.threshold < 1
     assert_recorded_scores_are_those_of_an_evaluation(finished, several["dev"])
     predictor = bundle_of(tmp_path / "run", tmp_path / "bundle")
-    assert predictor.manifest.decision == decision
+    assert predictor.manifest.model.rule == decision
     accuracy = predictor.variant.accuracy
     assert accuracy is not None and accuracy.metric == "micro_f1" and accuracy.agreement >= 0.9
     assert accuracy.calibration is not None
@@ -167,7 +167,7 @@ def test_values_from_file_to_bundle(base: Path, values: dict[str, Path], tmp_pat
     finished = train(values, base, tmp_path / "run", problem_type=problem, **changes)
     assert finished.dev is not None
     assert finished.dev.scores.metric == "spearman" and finished.dev.scores.value >= 0.9
-    assert finished.training.calibration is None and finished.training.decision.threshold is None
+    assert finished.training.calibration is None and finished.training.model.rule.threshold is None
     assert_recorded_scores_are_those_of_an_evaluation(finished, values["dev"])
     predictor = bundle_of(tmp_path / "run", tmp_path / "bundle")
     accuracy = predictor.variant.accuracy
@@ -183,7 +183,7 @@ def test_texts_out_of_scope_from_file_to_bundle(
     finished = train(scoped, base, tmp_path / "run", out_of_scope="neither", epochs=12.0)
     assert finished.dev is not None
     record = finished.training
-    assert record.labels == ("color", "fruit")
+    assert record.model.labels == ("color", "fruit")
     assert record.train.rows == 240 and record.dev is not None and record.dev.rows == 90
     assert finished.dev.rows == 120
     assert isinstance(finished.dev.scores, Scores)
@@ -192,8 +192,8 @@ def test_texts_out_of_scope_from_file_to_bundle(
     assert recall["neither"] > 0.3 and recall["color"] + recall["fruit"] > 0.7
     assert_recorded_scores_are_those_of_an_evaluation(finished, scoped["dev"])
     predictor = bundle_of(tmp_path / "run", tmp_path / "bundle")
-    threshold = predictor.manifest.decision.threshold
-    assert threshold == record.decision.threshold is not None
+    threshold = predictor.manifest.model.rule.threshold
+    assert threshold == record.model.rule.threshold is not None
     for found in predictor.predict(["see the red", "the plum", "oslo", "see lima there"]):
         assert isinstance(found, Classification)
         assert (found.label == "neither") == (found.score < threshold)
@@ -207,10 +207,10 @@ def test_a_temperature_is_reported_always_and_taken_on_demand_where_it_helps(
     warm = train(scoped, base, tmp_path / "warm", calibrate=True, **changes)
     fitted = plain.training.calibration
     assert fitted is not None and fitted == warm.training.calibration
-    assert plain.training.decision.temperature == 1.0
+    assert plain.training.model.rule.temperature == 1.0
     helps = fitted.calibrated < fitted.raw
     assert fitted.temperature != 1.0
-    assert warm.training.decision.temperature == (fitted.temperature if helps else 1.0)
+    assert warm.training.model.rule.temperature == (fitted.temperature if helps else 1.0)
     assert plain.dev is not None and warm.dev is not None
     assert plain.dev.calibration is not None and warm.dev.calibration is not None
     assert plain.dev.calibration.calibrated == plain.dev.calibration.raw
@@ -258,13 +258,13 @@ def test_a_lone_label_and_a_thousand_labels_can_be_learned(base: Path, tmp_path:
     file = write(tmp_path / "one.jsonl", rows)
     problem = {"problem_type": ProblemType.MULTI_LABEL}
     lone = train({"train": file, "dev": file}, base, tmp_path / "one", epochs=2.0, **problem)
-    assert lone.training.labels == ("color",)
+    assert lone.training.model.labels == ("color",)
     for name, labels in (("several", ProblemType.MULTI_LABEL), ("single", None)):
         rows = [{"text": f"see {COLORS[i % 4]}", "label": f"L{i}"} for i in range(1000)]
         file = write(tmp_path / f"{name}.jsonl", rows)
         changes = {"problem_type": labels} if labels else {}
         many = train({"train": file, "dev": file}, base, tmp_path / name, epochs=1.0, **changes)
-        assert len(many.training.labels) == 1000
+        assert len(many.training.model.labels) == 1000
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,8 @@ def altered(tmp_path: Path) -> Callable[..., Path]:
         manifest = open_bundle(bundle).manifest
         if variant:
             fields["variants"] = (replace(manifest.variants[0], **variant),)
-        manifest = replace(manifest, **fields)
+        own = {name: fields.pop(name) for name in [*fields] if hasattr(manifest.model, name)}
+        manifest = replace(manifest, model=replace(manifest.model, **own), **fields)
         names = {manifest.tokenizer.file, *(each.model.file for each in manifest.variants)}
         output = tmp_path / "altered"
         write_bundle(output, manifest, [bundle / name for name in names], overwrite=True)

@@ -122,10 +122,10 @@ def test_predictions_are_those_of_transformers_pipeline(
         else:
             assert found.label == rows[0]["label"]
     manifest = json.loads((tmp_path / "bundle" / "bertedge.json").read_text())
-    assert manifest["decision"]["problem_type"] == (problem or "single_label_classification")
+    assert manifest["model"]["rule"]["problem_type"] == (problem or "single_label_classification")
 
 
 def test_a_bundle_that_says_nothing_of_it_decides_as_before(text_bundle: Path) -> None:
     said = json.loads((text_bundle / "bertedge.json").read_text())
-    said.pop("decision", None)
-    assert serialization.from_plain(Manifest, said).decision == SINGLE
+    said["model"].pop("rule")
+    assert serialization.from_plain(Manifest, said).model.rule == SINGLE

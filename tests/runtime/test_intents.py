@@ -45,7 +45,8 @@ def predict(predictor: Predictor, text: str) -> IntentSlots:
 
 
 def altered(output: Path, **fields: Any) -> Path:
-    manifest = replace(open_bundle(BUNDLE).manifest, **fields)
+    manifest = open_bundle(BUNDLE).manifest
+    manifest = replace(manifest, model=replace(manifest.model, **fields))
     names = [manifest.tokenizer.file, manifest.variants[0].model.file]
     write_bundle(output, manifest, [BUNDLE / name for name in names], overwrite=False)
     return output

@@ -44,7 +44,7 @@ def test_a_closed_predictor_says_so_and_keeps_its_manifest(text_bundle: Path) ->
         with pytest.raises(SettingError, match="is closed; load the bundle again"):
             use()
     predictor.close()
-    assert predictor.labels == predictor.manifest.labels
+    assert predictor.labels == predictor.manifest.model.labels
     assert repr(predictor) == f"Predictor({str(text_bundle)!r}, text-classification, closed)"
 
 

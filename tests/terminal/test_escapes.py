@@ -33,12 +33,17 @@ def bundle(tmp_path: Path) -> Path:
     manifest = open_bundle(TINY).manifest
     labels = (f"a{TITLE}", f"b{ERASING}", f"c{TURNED}", f"d{NEW_LINE}{BLINKING}\x7f")
     files = [TINY / name for name in ("tokenizer.json", "cpu-fp32.onnx")]
-    write_bundle(tmp_path / "bundle", replace(manifest, labels=labels), files, overwrite=False)
+    write_bundle(
+        tmp_path / "bundle",
+        replace(manifest, model=replace(manifest.model, labels=labels)),
+        files,
+        overwrite=False,
+    )
     return tmp_path / "bundle"
 
 
 def test_labels_of_a_bundle(run_on_terminal: Run, bundle: Path, tmp_path: Path):
-    labels = open_bundle(bundle).manifest.labels
+    labels = open_bundle(bundle).manifest.model.labels
     screen = run_on_terminal("inspect", bundle, columns=200)
     check(screen.sent)
     assert r"a\x1b]0;owned\x07, b\x9b2J, c\u202e, d\u2028\x1b[5m\x7f" in screen.text

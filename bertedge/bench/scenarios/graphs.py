@@ -25,7 +25,7 @@ def find_graphs(
     """
     if not settings.profile_runs:
         return ()
-    cell = Cell(batch=1, length=min(LENGTH, bundle.manifest.max_length))
+    cell = Cell(batch=1, length=min(LENGTH, bundle.manifest.model.max_length))
     rows = token_workload(cell, tokens, seed=settings.seed).batches[0]
 
     common = ProfileGraph(
