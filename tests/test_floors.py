@@ -20,6 +20,7 @@ FLOORS = [
         "data",
         "errors",
         "heads",
+        "lazy",
         "logs",
         "metrics",
         "outputs",

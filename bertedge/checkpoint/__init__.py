@@ -3,8 +3,9 @@
 Its modules are imported when they are asked for: what `finetune` recorded is read without torch.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from bertedge.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from bertedge.checkpoint.config import ARCHITECTURES
@@ -57,9 +58,4 @@ __all__ = [
     "usual_length",
 ]
 
-
-def __getattr__(name: str) -> object:
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_exports(__name__, _HOMES)

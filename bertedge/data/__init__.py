@@ -1,16 +1,35 @@
 """Labelled data (CSV, TSV, JSON lines, CoNLL, SQuAD JSON, folders; .gz alike) as examples."""
 
-from bertedge.data.example import (
-    Columns,
-    Example,
-    GoldAnswer,
-    QuestionExample,
-    TextExample,
-    TokenExample,
-)
-from bertedge.data.files import ExampleFile, open_examples
-from bertedge.data.hashing import hash_examples
-from bertedge.data.report import BadRows
+from typing import TYPE_CHECKING
+
+from bertedge.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from bertedge.data.example import (
+        Columns,
+        Example,
+        GoldAnswer,
+        QuestionExample,
+        TextExample,
+        TokenExample,
+    )
+    from bertedge.data.files import ExampleFile, open_examples
+    from bertedge.data.hashing import hash_examples
+    from bertedge.data.report import BadRows
+
+_HOMES = {
+    "example": (
+        "Columns",
+        "Example",
+        "GoldAnswer",
+        "QuestionExample",
+        "TextExample",
+        "TokenExample",
+    ),
+    "files": ("ExampleFile", "open_examples"),
+    "hashing": ("hash_examples",),
+    "report": ("BadRows",),
+}
 
 __all__ = [
     "BadRows",
@@ -24,3 +43,5 @@ __all__ = [
     "hash_examples",
     "open_examples",
 ]
+
+__getattr__ = lazy_exports(__name__, _HOMES)
