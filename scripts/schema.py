@@ -21,8 +21,8 @@ DOCUMENT = Path(__file__).parent.parent / "benchmarks" / "SCHEMA.md"
 HEAD = f"""# What `bertedge bench --json` writes
 
 Schema {SCHEMA}: one JSON object, a `Report` as below. The number rises whenever a field is renamed,
-removed or changes its meaning; `--compare` and `--from` read every schema from 1 on. Units stand in
-the fields' names; `null` is what was not measured. `scripts/schema.py` writes this file.
+removed or changes its meaning; `--compare` and `--from` read this schema. Units stand in the
+fields' names; `null` is what was not measured. `scripts/schema.py` writes this file.
 """
 
 

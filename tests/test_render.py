@@ -25,7 +25,7 @@ def load(name: str) -> ModuleType:
 def render(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """scripts/render.py on a copy of one recorded bench and of a document that shows it."""
     module = load("render")
-    record = ROOT / "tests" / "bench" / "records" / "schema1.json"
+    record = ROOT / "tests" / "bench" / "records" / "bench.json"
     (tmp_path / module.BENCHES[0][1]).write_bytes(record.read_bytes())
     document = tmp_path / "README.md"
     names = ("picture", "headline", "bench")

@@ -16,7 +16,7 @@ from bertedge.bench.statistics import CONFIDENCE, MIN_ROUNDS, RESAMPLES, Differe
 from bertedge.bench.wording import number
 
 UNKNOWN_NOISE = 0.05
-"""Taken for the noise of a record that did not measure it (schema 1)."""
+"""Taken for the noise of a record that did not measure it."""
 MEMORY_SHARE, DISK_SHARE = 0.05, 0.005
 """Changes of these shares are told; memory's peak depends on the allocator's mood."""
 MIB = 2**20

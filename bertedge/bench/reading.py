@@ -2,20 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from bertedge import serialization
 from bertedge.bench.report import SCHEMA, Report
-from bertedge.bench.statistics import Difference
 from bertedge.errors import SettingError
 
 MOST_BYTES = 256 * 2**20
 """Of a record: every timed run of every engine is in it."""
 MOST_DIGITS = 18
-OLDEST = 1
-"""The oldest schema that is read; what it lacks is filled in as not measured."""
 
 
 def read_report(path: Path) -> Report:
@@ -28,22 +22,15 @@ def read_report(path: Path) -> Report:
     schema = data.get("schema") if isinstance(data, dict) else None
     if not isinstance(schema, int) or isinstance(schema, bool):
         raise SettingError(f"{path} has no schema number; give what bench --json or --output wrote")
-    if not OLDEST <= schema <= SCHEMA:
+    if schema != SCHEMA:
         raise SettingError(
-            f"{path} has schema {schema}, this bertedge reads {OLDEST} to {SCHEMA}; "
+            f"{path} has schema {schema}, this bertedge reads {SCHEMA}; "
             + ("update bertedge" if schema > SCHEMA else "measure again")
         )
     try:
-        if schema == 1:
-            data = _from_1(data)
         return _checked(serialization.from_plain(Report, data))
-    except (serialization.RecordError, KeyError, TypeError, AttributeError) as error:
-        what = (
-            error
-            if isinstance(error, serialization.RecordError)
-            else f"no {error} where one belongs"
-        )
-        raise SettingError(f"{path} is no record of bench: {what}; measure again") from error
+    except serialization.RecordError as error:
+        raise SettingError(f"{path} is no record of bench: {error}; measure again") from error
 
 
 def _integer(digits: str) -> int:
@@ -98,51 +85,3 @@ def read_bounded(path: Path, most: int) -> bytes:
     if len(found) > most:
         raise SettingError(f"{path} is larger than {most // 2**20} MiB: it is no such file")
     return found
-
-
-def _from_1(data: dict[str, Any]) -> dict[str, Any]:
-    """Fill in what schema 2 added: as not measured, but for the 90th percentile."""
-    report: dict[str, Any] = {
-        "command": "",
-        "thread_settings": {},
-        "noise": [],
-        "open_loads": [],
-        "profiles": [],
-    }
-    place = {"host_cores": None, "governor": None, "git_commit": None}
-    return {
-        **report,
-        **data,
-        "schema": SCHEMA,
-        "environment": {**place, **data["environment"]},
-        "engines": [_engine_from_1(engine) for engine in data["engines"]],
-        "results": [_result_from_1(result) for result in data["results"]],
-    }
-
-
-def _engine_from_1(engine: dict[str, Any]) -> dict[str, Any]:
-    added: dict[str, Any] = {
-        "batching": "",
-        "installed_bytes": None,
-        "memory": [],
-        "idle_cpu": None,
-        "joules_per_text": None,
-        "labelled": None,
-    }
-    return {**added, **engine}
-
-
-def _result_from_1(result: dict[str, Any]) -> dict[str, Any]:
-    samples_ms = [ms for turn in result["rounds_ms"] for ms in turn]
-    latency = {"p90_ms": float(np.percentile(samples_ms, 90)), **result["latency"]}
-    difference = _difference(result["speedup"])
-    return {"difference": difference, "warm_up_s": 0.0, **result, "latency": latency}
-
-
-def _difference(speedup: dict[str, Any] | None) -> Difference | None:
-    """Judge by the interval alone: schema 1 knew no noise."""
-    if speedup is None or speedup["low"] is None:
-        return None
-    if speedup["low"] <= 1 <= speedup["high"]:
-        return Difference.NONE
-    return Difference.FASTER if speedup["median"] > 1 else Difference.SLOWER

@@ -13,7 +13,7 @@ from bertedge.bench.trackers import MemoryPoint
 from bertedge.bundle import Accuracy
 from bertedge.spec import Task
 
-SCHEMA = 2
+SCHEMA = 1
 """Raised whenever a field is renamed, removed or changes its meaning."""
 
 

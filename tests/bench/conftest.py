@@ -210,13 +210,13 @@ def runs(pid: int) -> bool:
 
 @pytest.fixture(scope="session")
 def recorded() -> Report:
-    """A bench as it was recorded with schema 1: PyTorch in fp32 and bf16, an int8 bundle."""
-    return read_report(Path(__file__).parent / "records" / "schema1.json")
+    """A recorded bench: PyTorch in fp32 and bf16, an int8 bundle."""
+    return read_report(Path(__file__).parent / "records" / "bench.json")
 
 
 @pytest.fixture(scope="session")
 def full(recorded: Report) -> Report:
-    """The same with something of everything that schema 2 added."""
+    """The same with something of everything."""
     memory = tuple(
         MemoryPoint(where=where, at_s=second, resident_bytes=90 << 20, peak_bytes=100 << 20)
         for second, where in enumerate(("start", "1x16", "1x64"))

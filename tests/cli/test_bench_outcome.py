@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from bertedge.bench.report import SCHEMA
 from bertedge.cli import main
 
-RECORD = Path(__file__).parents[1] / "bench" / "records" / "schema1.json"
+RECORD = Path(__file__).parents[1] / "bench" / "records" / "bench.json"
 
 
 def show(*flags: str | Path) -> Result:
