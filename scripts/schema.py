@@ -1,8 +1,10 @@
-"""Write benchmarks/SCHEMA.md, what `bertedge bench --json` writes, from the records' docstrings.
+"""Write the documents that describe JSON field by field, from the records' own docstrings.
 
 usage: python scripts/schema.py [--check]
 
-`--check` writes nothing and fails if the document differs from what the records say.
+benchmarks/SCHEMA.md is what `bertedge bench --json` writes, docs/reference/manifest.md what a
+bundle's `bertedge.json` holds. `--check` writes nothing and fails if a document differs from what
+the records say.
 """
 
 import ast
@@ -16,24 +18,36 @@ from enum import Enum
 from pathlib import Path
 
 from bertedge.bench.report import SCHEMA, Report
+from bertedge.bundle.manifest import FORMAT, Manifest
 
-DOCUMENT = Path(__file__).parent.parent / "benchmarks" / "SCHEMA.md"
-HEAD = f"""# What `bertedge bench --json` writes
+ROOT = Path(__file__).parent.parent
+BENCH_HEAD = f"""# What `bertedge bench --json` writes
 
 Schema {SCHEMA}: one JSON object, a `Report` as below. The number rises whenever a field is renamed,
 removed or changes its meaning; `--compare` and `--from` read this schema. Units stand in the
 fields' names; `null` is what was not measured. `scripts/schema.py` writes this file.
 """
+MANIFEST_HEAD = f"""# Fields of `bertedge.json`
+
+Format {FORMAT}: one JSON object, a `Manifest` as below; a newer format is refused. `null` is what
+does not apply or was not measured. `scripts/schema.py` writes this page.
+"""
+DOCUMENTS = {
+    ROOT / "benchmarks" / "SCHEMA.md": (BENCH_HEAD, Report),
+    ROOT / "docs" / "reference" / "manifest.md": (MANIFEST_HEAD, Manifest),
+}
 
 
 def main() -> None:
-    text = "\n".join([HEAD, *(section(kind) for kind in reachable(Report))])
-    if sys.argv[1:] == ["--check"]:
-        there = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else ""
-        if there != text:
-            sys.exit("benchmarks/SCHEMA.md differs from the records: run scripts/schema.py")
-        return
-    DOCUMENT.write_text(text, encoding="utf-8")
+    stale = []
+    for document, (head, root) in DOCUMENTS.items():
+        text = "\n".join([head, *(section(kind) for kind in reachable(root))])
+        if not document.exists() or document.read_text(encoding="utf-8") != text:
+            stale.append(str(document.relative_to(ROOT)))
+            if sys.argv[1:] != ["--check"]:
+                document.write_text(text, encoding="utf-8")
+    if sys.argv[1:] == ["--check"] and stale:
+        sys.exit(f"{', '.join(stale)} differ from the records: run scripts/schema.py")
 
 
 def reachable(kind: type) -> list[type]:

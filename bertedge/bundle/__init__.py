@@ -8,7 +8,7 @@
       cpu-int8.weights   what both graphs read
 
 `write_bundle` writes one atomically, `open_bundle` verifies every file before anything parses it.
-`bertedge.json` is described field by field in the README.
+`bertedge.json` is described field by field in docs/reference/manifest.md.
 """
 
 from bertedge.bundle.folder import (
