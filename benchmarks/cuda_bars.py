@@ -152,7 +152,7 @@ def prepare(work: Path) -> None:
 
     from bertedge.checkpoint import load_model, open_checkpoint
     from bertedge.export import ExportConfig, export
-    from bertedge.export.graph import export_graph
+    from bertedge.export.graph.torch_export import export_graph
 
     work.mkdir(parents=True, exist_ok=True)
     if not (work / "checkpoint").exists():

@@ -68,11 +68,11 @@ def make(checkpoint: str, folder: Path) -> dict[str, Path]:
     import onnx
 
     from bertedge.checkpoint import load_model, open_checkpoint
-    from bertedge.export.final import Candidate, finish, optimize
-    from bertedge.export.fuse import fuse, infer_shapes
-    from bertedge.export.graph import export_graph
-    from bertedge.export.passes import add_bias_in_products, drop_mask, run_passes
-    from bertedge.export.quantize import quantize_dynamic
+    from bertedge.export.graph.fusion import fuse, infer_shapes
+    from bertedge.export.graph.passes import add_bias_in_products, drop_mask, run_passes
+    from bertedge.export.graph.serialize import SavedGraph, finish, optimize
+    from bertedge.export.graph.torch_export import export_graph
+    from bertedge.export.quantization.dynamic import quantize_dynamic
 
     opened = open_checkpoint(checkpoint)
     model = load_model(opened)
@@ -83,7 +83,7 @@ def make(checkpoint: str, folder: Path) -> dict[str, Path]:
     onnx.save(infer_shapes(fused, folder), floats)
     plain = folder / "model.onnx"
     onnx.save(quantize_dynamic(floats, model.config, folder / "quantized").model, plain)
-    shipped = finish(Candidate(path=plain, precision="int8", passes=()), folder / "shipped")
+    shipped = finish(SavedGraph(path=plain, precision="int8", passes=()), folder / "shipped")
     paths = {
         "as-is": plain,
         "shipped-padded": shipped.folder / shipped.model.file,
@@ -109,7 +109,7 @@ def branch_on_padding(model) -> None:
     import numpy as np
     from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-    from bertedge.export.passes import drop_mask
+    from bertedge.export.graph.passes import drop_mask
 
     graph = model.graph
     plain = ModelProto()

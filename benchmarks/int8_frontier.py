@@ -50,7 +50,7 @@ def label_set(name: str, folder: Path, shared: Path, work: Path) -> dict:
 
     from bertedge.checkpoint import open_checkpoint
     from bertedge.data import Columns, open_examples
-    from bertedge.export.texts import parity_batches
+    from bertedge.export.parity_inputs import parity_batches
 
     checkpoint = open_checkpoint(str(folder))
     data = SETS[name.removesuffix("-aware")]
@@ -151,14 +151,14 @@ def make_graphs(checkpoint, examples, work: Path, recipes: Sequence[str]):
     import onnx
 
     from bertedge.checkpoint import load_model
-    from bertedge.export.calibration import gather
     from bertedge.export.config import OPSETS
-    from bertedge.export.final import Candidate, finish
-    from bertedge.export.fuse import fuse, infer_shapes
-    from bertedge.export.graph import export_graph
-    from bertedge.export.passes import run_passes
-    from bertedge.export.recipes import Workshop
-    from bertedge.export.target import this_machine
+    from bertedge.export.graph.fusion import fuse, infer_shapes
+    from bertedge.export.graph.passes import run_passes
+    from bertedge.export.graph.serialize import SavedGraph, finish
+    from bertedge.export.graph.torch_export import export_graph
+    from bertedge.export.quantization.calibration import gather
+    from bertedge.export.quantization.recipes import QuantizationContext
+    from bertedge.export.quantization.target import this_machine
 
     fused = work / FP32
     fused.mkdir(parents=True)
@@ -168,22 +168,22 @@ def make_graphs(checkpoint, examples, work: Path, recipes: Sequence[str]):
     run_passes(graph.model, pair=checkpoint.model.pair)
     path = fused / "cpu-fp32.onnx"
     onnx.save(infer_shapes(graph.model, work), path)
-    floats = finish(Candidate(path=path, precision="fp32", passes=()), fused / "shipped")
-    shop = Workshop(
+    floats = finish(SavedGraph(path=path, precision="fp32", passes=()), fused / "shipped")
+    context = QuantizationContext(
         floats,
         model.config,
         lambda: gather(checkpoint, examples, pair=checkpoint.model.pair),
         this_machine(),
         work,
     )
-    return {name: shop.make(name).shipped for name in (FP32, *recipes)}
+    return {name: context.make(name).shipped for name in (FP32, *recipes)}
 
 
 def move(engine, batches) -> float:
     """Tell how far a text's logits move with its batch, as a share of their spread."""
-    from bertedge.export.verify import ask, variance
+    from bertedge.export.verify import batch_variation, record_logits
 
-    return float(f"{variance(ask(engine, batches), engine):.2g}")
+    return float(f"{batch_variation(record_logits(engine, batches), engine):.2g}")
 
 
 def label(checkpoint, examples, engine):
@@ -213,35 +213,37 @@ def compare(labelling, logits, exact_labelling, exact_logits) -> dict[str, float
 
 def choose_from(row: dict, effects: BatchEffects) -> str:
     """Search the recipes as `export --quantize` does, by the figures of the dev file."""
-    from bertedge.bundle import Rung
+    from bertedge.bundle import Trial
     from bertedge.export import ExportConfig
     from bertedge.export.bounds import ENTITIES, LABELS, agrees
     from bertedge.export.config import BATCH_TOLERANCE
-    from bertedge.export.ladder import plan, search
+    from bertedge.export.search import choose_recipe, recipe_order
 
     recipes = row["recipes"]
     bounds = ENTITIES if row["metric"] == "entity_f1" else LABELS
     rows = recipes[FP32]["dev"].get("count", row["dev_rows"])
     config = ExportConfig(checkpoint="", output=Path(), quantize=True, batch_effects=effects)
 
-    def attempt(recipe: str) -> Rung | None:
+    def attempt(recipe: str) -> Trial | None:
         if recipe not in recipes:
             return None
         dev, moves = recipes[recipe]["dev"], recipes[recipe]["moves"]
         lost = 100 * (recipes[FP32]["dev"]["metric"] - dev["metric"])
         kept = lost <= config.max_drop and agrees(config, dev["agreement"], rows, bounds)
-        return Rung(
+        return Trial(
             recipe=recipe,
             relative_time=None,
             max_difference=dev["rms"],
             rms_difference=dev["rms"],
             metric=dev["metric"],
             agreement=dev["agreement"],
-            invariance=moves,
+            batch_difference=moves,
             passed=kept and (recipe not in INDEPENDENT_RECIPES or moves <= BATCH_TOLERANCE),
         )
 
-    taken = search(config, plan(config, labelled=True), attempt, rows=rows, bounds=bounds)
+    taken = choose_recipe(
+        config, recipe_order(config, labelled=True), attempt, rows=rows, bounds=bounds
+    )
     return taken or sys.exit("no recipe passes")
 
 

@@ -80,7 +80,7 @@ class BatchEffect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rung:
+class Trial:
     """A way to make int8 that `export` tried, and what it measured."""
 
     recipe: str
@@ -92,11 +92,11 @@ class Rung:
     max_difference: float
     """In Parity's unit, on the same texts."""
     rms_difference: float
-    """On the labelled data where there is any, which tells rungs apart; else on the same texts."""
+    """On the labelled data where there is any, else on the same texts."""
     metric: float | None
     """None where there is no labelled data."""
     agreement: float | None
-    invariance: float | None
+    batch_difference: float | None
     """How far a text's logits move with padding and with what else is in the batch, in Parity's
     unit, on the same texts; None in bundles of version 0.1.0."""
     passed: bool
@@ -122,7 +122,7 @@ class Quantization:
     target: str
     """"x86-vnni", "x86-avx2" (weights of 7 bits) or "arm64"."""
     calibration: Calibration | None
-    rungs: tuple[Rung, ...]
+    trials: tuple[Trial, ...]
     """In the order tried; the last one is this variant."""
 
 

@@ -157,7 +157,7 @@ def render(report: "ExportReport") -> str:
     table = _layout((head, *rows))
     quantization = manifest.variants[0].quantization
     if quantization is not None:
-        table += ["", *_ladder(quantization)]
+        table += ["", *_trials(quantization)]
     passes = ", ".join(f"{each.name} {each.nodes}" for each in manifest.variants[0].passes)
     measured = next((v.accuracy for v in manifest.variants if v.accuracy), None)
     on = f"{measured.data}, {measured.rows:,} rows" if measured else report.data_note
@@ -191,10 +191,10 @@ def _row(variant: "Variant") -> tuple[str, ...]:
     return variant.name, megabytes, parity, render_change(found), render_agreement(found)
 
 
-def _ladder(quantization: "Quantization") -> list[str]:
-    from bertedge.export.ladder import HEAD, cells
+def _trials(quantization: "Quantization") -> list[str]:
+    from bertedge.export.search import HEAD, cells
 
-    table = _layout((HEAD, *(cells(rung) for rung in quantization.rungs)))
+    table = _layout((HEAD, *(cells(trial) for trial in quantization.trials)))
     lines = [*table, "", f"int8: {quantization.recipe}, for {quantization.target}"]
     used = quantization.calibration
     if used is not None:

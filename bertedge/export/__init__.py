@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from bertedge.errors import MissingExtraError
 from bertedge.export.config import BatchEffects, ExportConfig
-from bertedge.export.target import Target
+from bertedge.export.quantization.target import Target
 
 if TYPE_CHECKING:
-    from bertedge.export.pipeline import ExportReport, export
+    from bertedge.export.run import ExportReport, export
 
 __all__ = ["BatchEffects", "ExportConfig", "ExportReport", "Target", "export"]
 
@@ -30,13 +30,13 @@ def __getattr__(name: str) -> object:
     if name not in ("ExportReport", "export"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from bertedge.export.quiet import quietly
+        from bertedge.export.third_party import quietly
 
         with quietly():  # some print when they are imported
-            from bertedge.export import pipeline
+            from bertedge.export import run
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if missing.partition(".")[0] not in _LIBRARIES:
             raise
         raise MissingExtraError("export", missing) from None
-    return getattr(pipeline, name)
+    return getattr(run, name)

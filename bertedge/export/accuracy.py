@@ -14,8 +14,8 @@ from bertedge.data.labels import check_known, with_label_map
 from bertedge.errors import DataError, VerificationError
 from bertedge.evaluation import Labelling
 from bertedge.export.config import ExportConfig
+from bertedge.export.parity_inputs import SENTENCES
 from bertedge.export.significance import is_significant
-from bertedge.export.texts import SENTENCES
 from bertedge.metrics import FrameScores
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.engine import Engine
@@ -36,7 +36,7 @@ class EvalData:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Yardstick:
+class ReferenceEvaluation:
     """The checkpoint's own labels on the data."""
 
     examples: ExampleFile
@@ -115,20 +115,20 @@ def own_texts(folder: Path) -> EvalData:
     )
 
 
-def compare(yardstick: Yardstick, variant: Labelling) -> Accuracy:
+def compare(evaluated: ReferenceEvaluation, variant: Labelling) -> Accuracy:
     """Put a variant's labels, or embeddings, beside the checkpoint's."""
-    before, after = yardstick.labelling.scores, variant.scores
-    same = evaluation.compare_answers(yardstick.labelling, variant)
+    before, after = evaluated.labelling.scores, variant.scores
+    same = evaluation.compare_answers(evaluated.labelling, variant)
     return Accuracy(
-        data=yardstick.examples.path.name,
-        sha256=yardstick.sha256,
+        data=evaluated.examples.path.name,
+        sha256=evaluated.sha256,
         rows=variant.rows,
         metric=before.metric if before else COSINE,
         checkpoint=before.value if before else 1.0,
         variant=after.value if after else same.value,
         agreement=same.value,
         calibration=variant.calibration,
-        significant=is_significant(yardstick.labelling, variant),
+        significant=is_significant(evaluated.labelling, variant),
         entities=same.count if same.words is not None and not _is_frame(variant) else None,
         text_agreement=same.texts,
         word_agreement=same.words,

@@ -13,8 +13,8 @@ from bertedge.data import Example
 from bertedge.evaluation import Labeller
 from bertedge.export import verify
 from bertedge.export.config import BATCH_TOLERANCE
-from bertedge.export.proof import Subject
-from bertedge.export.texts import texts_of
+from bertedge.export.parity_inputs import texts_of
+from bertedge.export.reference import Reference
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.engine import Engine
 from bertedge.runtime.masks import thin
@@ -47,35 +47,35 @@ class _RowRecorder:
         return logits
 
 
-def measure_batch_effect(subject: Subject, engine: Engine) -> BatchEffect:
+def measure_batch_effect(reference: Reference, engine: Engine) -> BatchEffect:
     """Compare texts alone with the same texts in batches of several sizes.
 
     The texts are those of the parity check, in batches of long and short rows, and the first ones
     of the labelled data, in batches of like length.
     """
     recorder = _RowRecorder(engine)
-    for probe in (verify.alone(subject.parity), subject.parity):
+    for probe in (verify.alone(reference.parity), reference.parity):
         for batch in probe.batches:
             recorder.logits(batch)
-    texts = subject.parity.texts
+    texts = reference.parity.texts
     changed = None
-    if subject.yardstick is not None:
-        path = subject.yardstick.examples.path
-        examples = list(_first(subject))
+    if reference.evaluation is not None:
+        path = reference.evaluation.examples.path
+        examples = list(_first(reference))
         labeller = Labeller.of(
-            subject.checkpoint.model, subject.checkpoint.tokenizer_json, recorder
+            reference.checkpoint.model, reference.checkpoint.tokenizer_json, recorder
         )
         answers = [
             evaluation.predict_each(replace(labeller, token_budget=budget), examples, path)
             for budget in (1, *TOKEN_BUDGETS)
         ]
         texts += len(examples)
-        if _is_discrete(subject):
+        if _is_discrete(reference):
             changed = sum(
                 any(not np.array_equal(alone, other) for other in others)
                 for alone, *others in zip(*answers, strict=True)
             )
-    largest = recorder.largest / subject.parity.spread
+    largest = recorder.largest / reference.parity.spread
     return BatchEffect(
         independent=largest <= BATCH_TOLERANCE and not changed,
         max_difference=largest,
@@ -85,12 +85,12 @@ def measure_batch_effect(subject: Subject, engine: Engine) -> BatchEffect:
     )
 
 
-def _first(subject: Subject) -> Iterator[Example]:
-    assert subject.yardstick is not None
+def _first(reference: Reference) -> Iterator[Example]:
+    assert reference.evaluation is not None
     characters = 0
-    for example in itertools.islice(subject.yardstick.examples, TEXTS):
+    for example in itertools.islice(reference.evaluation.examples, TEXTS):
         yield example
-        texts = texts_of(example, pair=subject.pair)
+        texts = texts_of(example, pair=reference.pair)
         characters += sum(len(part) for text in texts for part in _parts(text))
         if characters > CHARACTERS:
             return
@@ -100,8 +100,8 @@ def _parts(text: str | tuple[str, str]) -> tuple[str, ...]:
     return (text,) if isinstance(text, str) else text
 
 
-def _is_discrete(subject: Subject) -> bool:
-    checkpoint = subject.checkpoint
+def _is_discrete(reference: Reference) -> bool:
+    checkpoint = reference.checkpoint
     return (
         checkpoint.model.task is not Task.FEATURE_EXTRACTION
         and checkpoint.model.rule.problem_type is not ProblemType.REGRESSION

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bertedge.bundle import Accuracy, Rung, Variant
+from bertedge.bundle import Accuracy, Trial, Variant
 from bertedge.export.accuracy import FEW_ROWS, drop, exceeds
 from bertedge.export.config import (
     BATCH_TOLERANCE,
@@ -99,11 +99,11 @@ def faults_of(
 
 
 def broken(
-    config: ExportConfig, variant: Variant, trial: Rung, bounds: AgreementBounds
+    config: ExportConfig, variant: Variant, trial: Trial, bounds: AgreementBounds
 ) -> list[str]:
     """List the bounds that a quantized variant breaks, each with its figure."""
     found = faults_of(config, variant.accuracy, bounds)
-    moved = trial.invariance
+    moved = trial.batch_difference
     if moved is not None and _is_bound(config, trial) and not moved <= BATCH_TOLERANCE:
         found.append(
             f"moves a text's logits by {moved:.2g} of their spread with its batch "
@@ -114,7 +114,7 @@ def broken(
 
 def refusal(
     config: ExportConfig,
-    trials: Sequence[Rung],
+    trials: Sequence[Trial],
     variants: Sequence[Variant],
     bounds: AgreementBounds,
 ) -> str:
@@ -133,7 +133,7 @@ def refusal(
     return f"{which} {trials[best].recipe}, {faults}{on}; " + ", or ".join(filter(None, remedies))
 
 
-def _is_bound(config: ExportConfig, trial: Rung) -> bool:
+def _is_bound(config: ExportConfig, trial: Trial) -> bool:
     """Tell whether a recipe may not let answers depend on the batch."""
     match config.batch_effects:
         case BatchEffects.REFUSE:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bertedge.data import Columns
 from bertedge.errors import SettingError
-from bertedge.export.target import Target
+from bertedge.export.quantization.target import Target
 from bertedge.spec import PoolingMode, Task
 
 OPSETS = (17, 18)
@@ -16,7 +16,7 @@ OPSETS = (17, 18)
 INDEPENDENT_RECIPES = ("static", "outliers-static", "float-nodes-static")
 """Ways to make int8 whose scales are fixed at export: answers do not depend on the batch."""
 DEPENDENT_RECIPES = ("dynamic", "outliers", "float-nodes")
-"""Ways to make int8 whose scales are taken from each batch; see `bertedge.export.recipes`."""
+"""Ways to make int8 whose scales are taken from each batch; see `quantization.recipes`."""
 RECIPES = INDEPENDENT_RECIPES + DEPENDENT_RECIPES
 
 BATCH_TOLERANCE = 1e-5

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bertedge.bundle import Golden, Parity
 from bertedge.errors import VerificationError
-from bertedge.export.quiet import libraries
+from bertedge.export.third_party import libraries
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.decoding import spread
 from bertedge.runtime.engine import Engine
@@ -38,7 +38,7 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
+class ReferenceLogits:
     """Padded batches, and the checkpoint's logits on them without padding."""
 
     batches: tuple[Batch, ...]
@@ -64,9 +64,9 @@ class Difference:
     rms: float
 
 
-def ask(engine: Engine, batches: Sequence[Batch]) -> Probe:
+def record_logits(engine: Engine, batches: Sequence[Batch]) -> ReferenceLogits:
     """Record what `engine`, the checkpoint, answers."""
-    probe = Probe(batches=tuple(batches), logits=_answers(engine, batches))
+    probe = ReferenceLogits(batches=tuple(batches), logits=_answers(engine, batches))
     if not np.isfinite(probe.logits).all() or probe.spread == 0:
         raise VerificationError(
             "the checkpoint's own logits are not finite, or all the same: nothing can be compared "
@@ -75,24 +75,24 @@ def ask(engine: Engine, batches: Sequence[Batch]) -> Probe:
     return probe
 
 
-def alone(probe: Probe) -> Probe:
+def alone(probe: ReferenceLogits) -> ReferenceLogits:
     """Ask the same of each text in a batch of its own, without padding."""
     rows = (_row(batch, i) for batch in probe.batches for i in range(len(batch.input_ids)))
-    return Probe(batches=tuple(rows), logits=probe.logits)
+    return ReferenceLogits(batches=tuple(rows), logits=probe.logits)
 
 
-def difference(probe: Probe, engine: Engine) -> float:
+def difference(probe: ReferenceLogits, engine: Engine) -> float:
     """Return the largest difference of a logit, divided by the spread of the checkpoint's."""
     return compare(probe, engine).largest
 
 
-def compare(probe: Probe, engine: Engine) -> Difference:
+def compare(probe: ReferenceLogits, engine: Engine) -> Difference:
     """Put the logits of `engine` beside the checkpoint's."""
     off = (_answers(engine, probe.batches) - probe.logits) / probe.spread
     return Difference(largest=float(np.abs(off).max()), rms=float(np.sqrt(np.mean(off**2))))
 
 
-def variance(probe: Probe, engine: Engine) -> float:
+def batch_variation(probe: ReferenceLogits, engine: Engine) -> float:
     """Return how far a text's logits move with padding and with what else is in the batch.
 
     The largest difference, as a share of the spread, between texts alone and in padded batches.
@@ -101,12 +101,12 @@ def variance(probe: Probe, engine: Engine) -> float:
     return float(np.abs(off).max()) / probe.spread
 
 
-def check_parity(name: str, probe: Probe, engine: Engine, bound: Bound) -> Parity:
+def check_parity(name: str, probe: ReferenceLogits, engine: Engine, bound: Bound) -> Parity:
     """Measure how far the variant `name` is off; VerificationError above the bound."""
     return check_bound(name, probe, difference(probe, engine), bound)
 
 
-def check_bound(name: str, probe: Probe, found: float, bound: Bound) -> Parity:
+def check_bound(name: str, probe: ReferenceLogits, found: float, bound: Bound) -> Parity:
     """Raise VerificationError where the variant `name` is off by more than the bound."""
     bounded = bound.tolerance is None or found <= bound.tolerance
     if not (bounded and np.isfinite(found)):
@@ -149,7 +149,7 @@ def golden_tolerance(measured: Parity, *, int8: bool) -> float:
     return GOLDEN_SLACK * measured.tolerance
 
 
-def golden(probe: Probe, texts: tuple[tuple[str, ...], ...]) -> Golden:
+def golden(probe: ReferenceLogits, texts: tuple[tuple[str, ...], ...]) -> Golden:
     """Turn the probe of the golden texts into what the manifest records: the shortest decimals."""
     rows = (tuple(float(str(value)) for value in row) for row in probe.logits)
     return Golden(texts=texts, logits=tuple(rows))

@@ -14,10 +14,10 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from bertedge.checkpoint import AUTO_MODELS, TorchEngine, load_model, open_checkpoint
-from bertedge.export.fuse import CPU_DISABLED_OPTIMIZERS, fuse
-from bertedge.export.graph import export_graph
-from bertedge.export.texts import parity_batches
-from bertedge.export.verify import Probe, ask, difference
+from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS, fuse
+from bertedge.export.graph.torch_export import export_graph
+from bertedge.export.parity_inputs import parity_batches
+from bertedge.export.verify import ReferenceLogits, difference, record_logits
 from bertedge.heads import intent_label
 from bertedge.runtime.session import Session, open_native
 from bertedge.spec import SPAN_LABELS, Task
@@ -45,7 +45,7 @@ class Fused:
     model: onnx.ModelProto
     architecture: PretrainedConfig
     attention: str
-    probe: Probe
+    probe: ReferenceLogits
 
     def copy(self) -> onnx.ModelProto:
         copy = onnx.ModelProto()
@@ -188,7 +188,7 @@ def fused(
         model = load_model(checkpoint)
         if attention is not None:
             model = type(model).from_pretrained(checkpoint.folder, attn_implementation=attention)
-        probe = ask(TorchEngine(model), parity_batches(checkpoint, None, pair=False))
+        probe = record_logits(TorchEngine(model), parity_batches(checkpoint, None, pair=False))
         path = export_graph(model, work / "exported", task=task, opset=17)
         graph = fuse(path, model.config, work / "fused")
         return Fused(

@@ -11,7 +11,14 @@ from bertedge.checkpoint import Checkpoint, DataFile, Training, open_checkpoint
 from bertedge.data import Columns, open_examples
 from bertedge.errors import DataError, SettingError, VerificationError
 from bertedge.evaluation import Labelling
-from bertedge.export.accuracy import Yardstick, check_drop, compare, exceeds, find_eval_data, rms
+from bertedge.export.accuracy import (
+    ReferenceEvaluation,
+    check_drop,
+    compare,
+    exceeds,
+    find_eval_data,
+    rms,
+)
 from bertedge.export.config import ExportConfig
 from bertedge.metrics import classification_scores
 from bertedge.spec import ModelSpec, Task
@@ -130,11 +137,11 @@ def test_metric_and_agreement_are_put_side_by_side(dev: Path) -> None:
         dev, Task.TEXT_CLASSIFICATION, Columns(separator=";", text="review", label="stars")
     )
     exact = np.array([[0.0, 4.0], [1.0, 3.0]], np.float32)
-    yardstick = Yardstick(
+    evaluated = ReferenceEvaluation(
         examples=examples, sha256="0" * 64, labelling=labelling([0, 0, 1, 0]), logits=exact
     )
     assert rms(exact, exact + np.float32(0.4)) == pytest.approx(0.1)
-    found = compare(yardstick, labelling([0, 1, 0, 0]))
+    found = compare(evaluated, labelling([0, 1, 0, 0]))
     assert (found.metric, found.checkpoint, found.variant) == ("accuracy", 0.75, 0.25)
     assert found.agreement == 0.5
     assert (found.data, found.rows) == ("dev.csv", 4)

@@ -22,9 +22,9 @@ from bertedge.errors import (
     SettingError,
     VerificationError,
 )
-from bertedge.evaluation import Labeller, agreement, run
-from bertedge.export import ExportConfig, ExportReport, export, pipeline
-from bertedge.export.texts import SENTENCES
+from bertedge.evaluation import Labeller, agreement
+from bertedge.export import ExportConfig, ExportReport, export, run
+from bertedge.export.parity_inputs import SENTENCES
 from bertedge.predictions import Classification, Entities
 from bertedge.spec import Task
 
@@ -253,7 +253,7 @@ def test_a_pass_that_is_not_exact_stops_the_export(
         norm.input[2] = norm.input[1]
         return ()
 
-    monkeypatch.setattr(pipeline, "run_passes", spoil)
+    monkeypatch.setattr(run, "run_passes", spoil)
     with pytest.raises(VerificationError, match=r"cpu-fp32 does not give .* 0\.0001 is tolerated"):
         make(checkpoints("bert"), output)
     assert not output.exists()
@@ -285,7 +285,7 @@ def test_a_label_that_the_model_lacks_is_named(
 def test_weights_beyond_one_file_are_refused_at_once(
     checkpoints: Any, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bertedge.export.graph.LARGEST_FILE", 1000)
+    monkeypatch.setattr("bertedge.export.graph.torch_export.LARGEST_FILE", 1000)
     with pytest.raises(CheckpointError, match=r"parameters, 0\.0 GB in fp32"):
         make(checkpoints("bert"), output)
 
@@ -297,7 +297,7 @@ def test_an_interrupt_leaves_nothing(
         assert any(output.parent.iterdir())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "climb", interrupt)
+    monkeypatch.setattr(run, "search_recipe", interrupt)
     with pytest.raises(KeyboardInterrupt):
         make(checkpoints("bert"), output, quantize=True)
 
@@ -309,8 +309,8 @@ def test_after_a_kill_the_next_run_tidies_up(
     temporary.mkdir()
     program = (
         "import os, signal; from pathlib import Path\n"
-        "from bertedge.export import ExportConfig, export, pipeline\n"
-        "pipeline.climb = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from bertedge.export import ExportConfig, export, run\n"
+        "run.search_recipe = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"export(ExportConfig(checkpoint={str(checkpoints('bert'))!r}, "
         f"output=Path({str(output)!r}), quantize=True))"
     )

@@ -252,7 +252,7 @@ def test_without_data_the_built_in_sentences_are_compared(
     assert (variant.accuracy.data, variant.accuracy.rows) == ("built-in.txt", 12)
     assert variant.accuracy.metric == "cosine" and variant.accuracy.agreement > 0.99
     taken = variant.quantization.recipe
-    (trial,) = [each for each in variant.quantization.rungs if each.recipe == taken]
+    (trial,) = [each for each in variant.quantization.trials if each.recipe == taken]
     assert trial.agreement == variant.accuracy.agreement
     assert "--eval-data" in report.data_note
 

@@ -19,7 +19,7 @@ from bertedge.checkpoint import load_model, open_checkpoint
 from bertedge.cli import main
 from bertedge.errors import DataError, SettingError
 from bertedge.export import ExportConfig, ExportReport, export
-from bertedge.export.graph import as_token_classifier
+from bertedge.export.graph.torch_export import as_token_classifier
 from bertedge.predictions import Answers
 from bertedge.runtime.predictor import Predictor
 from bertedge.spec import Task

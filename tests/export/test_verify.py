@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 from bertedge.bundle import Parity
 from bertedge.checkpoint import Checkpoint, open_checkpoint
 from bertedge.errors import VerificationError
-from bertedge.export.texts import SENTENCES, golden_batch, golden_texts, parity_batches
+from bertedge.export.parity_inputs import SENTENCES, golden_batch, golden_texts, parity_batches
 from bertedge.export.verify import (
-    Probe,
-    ask,
+    ReferenceLogits,
     check_parity,
     float_bound,
     golden,
     golden_tolerance,
     int8_bound,
+    record_logits,
 )
 from bertedge.runtime.batching import Batch
 from bertedge.spec import Task
@@ -44,8 +44,8 @@ def batch(*lengths: int) -> Batch:
     return Batch(input_ids=mask, attention_mask=mask, token_type_ids=mask)
 
 
-def probe(logits: list[list[float]]) -> Probe:
-    return Probe(batches=(batch(2, 1),), logits=np.array(logits, np.float32))
+def probe(logits: list[list[float]]) -> ReferenceLogits:
+    return ReferenceLogits(batches=(batch(2, 1),), logits=np.array(logits, np.float32))
 
 
 def test_the_difference_is_a_share_of_the_spread() -> None:
@@ -57,7 +57,7 @@ def test_the_difference_is_a_share_of_the_spread() -> None:
 
 def test_values_near_each_other_and_far_from_zero_may_differ_by_their_last_digit() -> None:
     years = np.array([[2020.0], [2020.5]], np.float32)
-    asked = Probe(batches=(batch(2, 1),), logits=years)
+    asked = ReferenceLogits(batches=(batch(2, 1),), logits=years)
     other = Fixed(np.nextafter(years, np.float32(0)))
     parity = check_parity("x", asked, other, float_bound(1e-4))
     assert 0 < parity.max_difference < 1e-4
@@ -90,7 +90,7 @@ def test_int8_is_bounded_where_no_labelled_data_decides() -> None:
 
 def test_padding_does_not_count_for_token_labels() -> None:
     logits = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
-    asked = ask(Fixed(logits), [batch(2, 1)])
+    asked = record_logits(Fixed(logits), [batch(2, 1)])
     assert asked.logits.tolist() == [[0, 1], [2, 3], [4, 5]]
     other = logits.copy()
     other[1, 1] = 99
@@ -100,7 +100,7 @@ def test_padding_does_not_count_for_token_labels() -> None:
 @pytest.mark.parametrize("logits", [[[1.0, 1.0], [1.0, 1.0]], [[np.inf, 0.0], [0.0, 0.0]]])
 def test_a_checkpoint_without_usable_logits_is_refused(logits: list[list[float]]) -> None:
     with pytest.raises(VerificationError, match="checkpoint's own logits"):
-        ask(Fixed(np.array(logits)), [batch(2, 1)])
+        record_logits(Fixed(np.array(logits)), [batch(2, 1)])
 
 
 def test_a_pass_that_breaks_the_graph_is_found(fused: Fuse) -> None:
@@ -122,7 +122,7 @@ def test_a_lost_mask_is_found(fused: Fuse) -> None:
 
 def test_golden_logits_read_back_as_they_were() -> None:
     logits = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
-    made = golden(Probe(batches=(batch(1),), logits=logits), (("a",),))
+    made = golden(ReferenceLogits(batches=(batch(1),), logits=logits), (("a",),))
     assert np.array_equal(np.array(made.logits, np.float32), logits)
 
 
@@ -160,4 +160,4 @@ def test_token_labels_are_probed_by_token(checkpoints: Any) -> None:
     opened = open_checkpoint(str(checkpoints("bert", Task.TOKEN_CLASSIFICATION)))
     made = golden_batch(opened, pair=False)
     logits = np.random.default_rng(0).normal(size=(*made.input_ids.shape, 5))
-    assert len(ask(Fixed(logits), [made]).logits) == made.attention_mask.sum()
+    assert len(record_logits(Fixed(logits), [made]).logits) == made.attention_mask.sum()

@@ -273,7 +273,7 @@ def test_weights_of_eight_bits_are_refused_where_products_overflow(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("bertedge.runtime.verification.int8_is_exact", lambda: exact)
-    made = Quantization(recipe="dynamic", target=target, calibration=None, rungs=())
+    made = Quantization(recipe="dynamic", target=target, calibration=None, trials=())
     bundle = altered(text_bundle, variant={"precision": "int8", "quantization": made})
     if opens:
         bertedge.load(bundle)

@@ -1,0 +1,79 @@
+"""Fusion by Optimum's optimizer, proven by counting, and shape inference behind it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
+from optimum.onnxruntime import ORTOptimizer
+from optimum.onnxruntime.configuration import OptimizationConfig
+from transformers import PretrainedConfig
+
+from bertedge.bundle import GraphPass
+from bertedge.errors import VerificationError
+from bertedge.export.graph.nodes import count_operators
+from bertedge.export.third_party import libraries, stage
+
+CPU_DISABLED_OPTIMIZERS = ("SkipLayerNormFusion",)
+"""What onnxruntime's CPU provider must not fuse at load: SkipLayerNormalization takes there
+several times what Add and LayerNormalization take together."""
+
+_FUSED = {
+    "attention-fusion": ("Attention",),
+    "gelu-fusion": ("BiasGelu", "Gelu", "FastGelu"),
+    "layer-normalization": ("LayerNormalization",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """A graph in memory, and what was done to it so far."""
+
+    model: onnx.ModelProto
+    passes: tuple[GraphPass, ...]
+
+
+def fuse(path: Path, config: PretrainedConfig, folder: Path) -> Graph:
+    """Fuse the exported graph at `path` for the CPU provider; VerificationError if it failed.
+
+    It failed where the number of Attention nodes is not the number of layers: the patterns that
+    onnxruntime looks for change with the releases of transformers and torch.
+    """
+    settings = OptimizationConfig(
+        optimization_level=1,
+        enable_transformers_specific_optimizations=True,
+        disable_skip_layer_norm_fusion=True,
+        disable_embed_layer_norm_fusion=True,
+        disable_bias_skip_layer_norm_fusion=True,
+    )
+    with stage("the fusion of the graph", folder.parent):
+        ORTOptimizer([path], config).optimize(settings, save_dir=folder, file_suffix="")
+        model = onnx.load(folder / path.name)
+    counts = count_operators(model)
+    check_attention(counts["Attention"], config)
+    passes = tuple(
+        GraphPass(name=name, nodes=sum(counts[kind] for kind in kinds))
+        for name, kinds in _FUSED.items()
+    )
+    return Graph(model=infer_shapes(model, folder), passes=passes)
+
+
+def infer_shapes(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+    """Give every value its type and shape, through onnxruntime's own operators too.
+
+    The quantizer needs them; plain ONNX inference stops at the first fused node.
+    """
+    with stage("the shape inference of the graph", folder):
+        return SymbolicShapeInference.infer_shapes(model, auto_merge=True)
+
+
+def check_attention(found: int, config: PretrainedConfig) -> None:
+    """Raise VerificationError unless every layer's attention became one node."""
+    layers = int(config.num_hidden_layers)
+    if found != layers:
+        raise VerificationError(
+            f"fusion made {found} Attention nodes of the {layers} layers of this "
+            f"{config.model_type}: its attention has a form that is not known here, or the "
+            f"libraries do not fit together (met {', '.join(libraries())}); "
+            "install the versions in constraints.txt"
+        )

@@ -1,0 +1,168 @@
+"""The graph as it is shipped: optimized once and for all, for padded batches and for others."""
+
+import collections
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnxruntime
+
+from bertedge.bundle import File, GraphPass, describe_file
+from bertedge.errors import VerificationError
+from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS
+from bertedge.export.graph.nodes import count_operators
+from bertedge.export.graph.passes import MASK_PLACE, add_bias_in_products, drop_mask
+from bertedge.export.graph.pooling import pool_plainly
+from bertedge.export.third_party import libraries, stage
+from bertedge.runtime.engine import PaddingAwareEngine
+from bertedge.runtime.session import PROVIDERS, Session
+
+WEIGHTS_FROM = 1024
+"""Bytes from which a constant lies in the file that both graphs read."""
+KEPT = (*MASK_PLACE, "LayerNormalization", "SkipLayerNormalization", "EmbedLayerNormalization")
+"""Operators that onnxruntime's optimization must leave as they are."""
+PRODUCTS = ("MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat")
+"""An int8 product as the quantizer leaves it, and as onnxruntime fuses it with its scales."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedGraph:
+    """A graph on disk, not yet optimized and proven; its file's name is the variant's."""
+
+    path: Path
+    precision: str
+    passes: tuple[GraphPass, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphFiles:
+    """A candidate's files as a bundle holds them."""
+
+    candidate: SavedGraph
+    folder: Path
+    passes: tuple[GraphPass, ...]
+    model: File
+    unpadded: File | None
+    weights: File | None
+    """None where all constants are small."""
+
+    @property
+    def name(self) -> str:
+        """The variant's name."""
+        return self.candidate.path.stem
+
+    def open(self) -> PaddingAwareEngine:
+        """Open the graphs as the predictor will."""
+        unpadded = self.unpadded
+        if unpadded is None:
+            return PaddingAwareEngine(lambda: self._session(self.model))
+        return PaddingAwareEngine(
+            lambda: self._session(self.model), lambda: self._session(unpadded)
+        )
+
+    def move(self, folder: Path) -> None:
+        """Move the files to another folder."""
+        for file in filter(None, (self.model, self.unpadded, self.weights)):
+            os.replace(self.folder / file.file, folder / file.file)
+
+    def _session(self, file: File) -> Session:
+        return Session.open(
+            self.folder / file.file,
+            disabled_optimizers=CPU_DISABLED_OPTIMIZERS,
+            optimized=True,
+        )
+
+
+def finish(candidate: SavedGraph, folder: Path) -> GraphFiles:
+    """Optimize a graph for the CPU provider and write what is shipped of it to `folder`.
+
+    The weights lie in a file of their own, which onnxruntime maps instead of reading it, and
+    which the graphs for padded and for unpadded batches share.
+    """
+    folder.mkdir(exist_ok=True)
+    name = candidate.path.stem
+    before = onnx.load(candidate.path)
+    after = optimize(candidate.path, folder)
+    check_kept(before, after)
+    name_nodes(after)
+    gone = len(before.graph.node) - len(after.graph.node)
+    passes = [GraphPass(name="optimized-ahead", nodes=gone)]
+    if candidate.precision == "int8":
+        passes.append(GraphPass(name="int8-products-fused", nodes=count_products(after)))
+        passes.append(GraphPass(name="bias-in-product", nodes=add_bias_in_products(after)))
+    weights = folder / f"{name}.weights"
+    path = folder / f"{name}.onnx"
+    onnx.save(
+        after,
+        path,
+        save_as_external_data=True,
+        location=weights.name,
+        size_threshold=WEIGHTS_FROM,
+    )
+    plain = onnx.load(path, load_external_data=False)
+    pool_plainly(plain)
+    dropped = drop_mask(plain)
+    if dropped:
+        onnx.save(plain, folder / f"{name}-unpadded.onnx")
+        passes.append(GraphPass(name="no-mask-without-padding", nodes=dropped))
+    return GraphFiles(
+        candidate=candidate,
+        folder=folder,
+        passes=(*candidate.passes, *passes),
+        model=describe_file(path),
+        unpadded=describe_file(folder / f"{name}-unpadded.onnx") if dropped else None,
+        weights=describe_file(weights) if weights.exists() else None,
+    )
+
+
+def optimize(path: Path, folder: Path) -> onnx.ModelProto:
+    """Run onnxruntime's optimizations that suit every processor, and give the graph."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    # The level above lays data out for the processor that it runs on.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    optimized = folder / "optimized.onnx"
+    options.optimized_model_filepath = str(optimized)
+    with stage("the optimization of the graph", folder):
+        onnxruntime.InferenceSession(
+            str(path),
+            options,
+            providers=[PROVIDERS["cpu"]],
+            disabled_optimizers=list(CPU_DISABLED_OPTIMIZERS),
+        )
+        model = onnx.load(optimized)
+    optimized.unlink()
+    return model
+
+
+def check_kept(before: onnx.ModelProto, after: onnx.ModelProto) -> None:
+    """Raise VerificationError where the optimization undid a fusion, or left a product unfused."""
+    counts = [count_operators(model) for model in (before, after)]
+    wrong = [
+        f"{counts[1][kind]} {kind} nodes of {counts[0][kind]}"
+        for kind in KEPT
+        if counts[0][kind] != counts[1][kind]
+    ]
+    had, has = (sum(each[kind] for kind in PRODUCTS) for each in counts)
+    if had != has or counts[1]["MatMulInteger"]:
+        wrong.append(f"{has - counts[1]['MatMulInteger']} fused int8 products of {had}")
+    if wrong:
+        raise VerificationError(
+            f"onnxruntime's optimization made {' and '.join(wrong)} (met "
+            f"{', '.join(libraries())}); install the versions in constraints.txt"
+        )
+
+
+def count_products(model: onnx.ModelProto) -> int:
+    """Count the int8 products that are one node with their scales."""
+    counts = count_operators(model)
+    return sum(counts[kind] for kind in PRODUCTS[1:])
+
+
+def name_nodes(model: onnx.ModelProto) -> None:
+    """Give every node a name of its own, so that profiles and errors tell which one they mean."""
+    names = collections.Counter(node.name for node in model.graph.node)
+    for node in model.graph.node:
+        if not node.name or names[node.name] > 1:
+            node.name = f"{node.op_type}:{next(filter(None, node.output))}"

@@ -1,0 +1,78 @@
+"""The checkpoint as an ONNX graph, by Optimum's exporter."""
+
+import copy
+from pathlib import Path
+
+import torch
+from optimum.exporters.onnx import export as export_module
+from optimum.exporters.onnx import onnx_export_from_model
+from optimum.exporters.tasks import TasksManager
+from transformers import AutoModelForTokenClassification, PreTrainedModel
+
+from bertedge.bundle import Source
+from bertedge.errors import CheckpointError
+from bertedge.export.third_party import stage
+from bertedge.spec import Task
+
+LARGEST_FILE = 2**31
+"""Bytes that protobuf, and so one ONNX file, can hold."""
+
+
+def check_size(source: Source) -> None:
+    """Raise CheckpointError where the fp32 weights do not fit one ONNX file."""
+    size = source.parameters * 4
+    if size >= LARGEST_FILE:
+        raise CheckpointError(
+            f"{source.name} has {source.parameters:,} parameters, {size / 1e9:.1f} GB in fp32; "
+            f"one ONNX file holds {LARGEST_FILE / 1e9:.1f} GB: choose a smaller model"
+        )
+
+
+def export_graph(model: PreTrainedModel, folder: Path, *, task: Task, opset: int) -> Path:
+    """Write the graph of `model` (dynamic batch and sequence, one file) to `folder`."""
+    if task is Task.QUESTION_ANSWERING:
+        model, task = as_token_classifier(model), Task.TOKEN_CLASSIFICATION
+    name = Task.TOKEN_CLASSIFICATION if task is Task.INTENT_SLOTS else task
+    with stage(f"the export to ONNX (opset {opset})", folder.parent):
+        if task is Task.FEATURE_EXTRACTION:
+            _export_embedder(model, folder / "model.onnx", opset)
+            return folder / "model.onnx"
+        onnx_export_from_model(
+            model,
+            folder,
+            opset=opset,
+            task=name.value,
+            monolith=True,
+            do_validation=False,  # our own parity check covers padding, lengths and tasks
+        )
+    return folder / "model.onnx"
+
+
+def _export_embedder(model: PreTrainedModel, path: Path, opset: int) -> None:
+    """Write the graph of a class of our own, which Optimum knows by its encoder alone."""
+    configure = TasksManager.get_exporter_config_constructor(
+        "onnx",
+        model_type=model.config.model_type,
+        task=Task.TEXT_CLASSIFICATION.value,  # what it has the shape of
+        library_name="transformers",
+    )
+    path.parent.mkdir()
+    export_module(
+        model, configure(model.config, task=Task.TEXT_CLASSIFICATION.value), path, opset=opset
+    )
+
+
+def as_token_classifier(model: PreTrainedModel) -> PreTrainedModel:
+    """Make of a model that answers questions one whose two labels of tokens are start and end.
+
+    It shares the weights; its graph has the one output `logits`, `(batch, sequence, 2)`.
+    """
+    config = copy.deepcopy(model.config)
+    config.num_labels = model.qa_outputs.out_features
+    with torch.device("meta"):  # nothing of it is kept but its way from the encoder to the head
+        twin = AutoModelForTokenClassification.from_config(
+            config, attn_implementation=model.config._attn_implementation
+        )
+    setattr(twin, twin.base_model_prefix, model.base_model)
+    twin.classifier = model.qa_outputs
+    return twin.eval()

@@ -1,0 +1,156 @@
+"""Texts like those the model will read, and the ranges of the activations on them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization.calibrate import HistogramCollector
+
+from bertedge.checkpoint import Checkpoint
+from bertedge.data import Example, ExampleFile, TokenExample, open_examples
+from bertedge.errors import BertedgeError
+from bertedge.export.parity_inputs import sentences, texts_of
+from bertedge.export.quantization.matmuls import find_matmuls, watch
+from bertedge.export.third_party import quietly
+from bertedge.runtime.batching import Batch, pad, plan
+from bertedge.runtime.encoding import Encoded
+from bertedge.runtime.tokenizer import Tokenizer
+
+METHODS = ("min-max", "percentile", "entropy")
+TEXTS = 256
+TOKENS = 16_384
+"""Fewer texts are read where they are long: ranges change little after this many tokens."""
+PERCENTILE = 99.99
+BINS = 1024
+LEVELS = 128
+"""Of the candidate that entropy compares with, as in onnxruntime's own calibrator."""
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationTexts:
+    """The texts, tokenized, and where they are from; none of them is kept in a bundle."""
+
+    rows: tuple[Encoded, ...]
+    pad_token_id: int
+    data: str
+    sha256: str | None
+
+    def batches(self) -> list[Batch]:
+        """Give all texts, padded."""
+        groups = plan([len(row.ids) for row in self.rows])
+        return [pad([self.rows[i] for i in group], self.pad_token_id) for group in groups]
+
+    def singles(self, count: int) -> list[Batch]:
+        """Give the first texts one by one."""
+        return [pad([row], self.pad_token_id) for row in self.rows[:count]]
+
+
+def gather(checkpoint: Checkpoint, data: ExampleFile | None, *, pair: bool) -> CalibrationTexts:
+    """Take texts of the training file, else of the labelled data, else bertedge's own."""
+    source = _training_file(checkpoint) or data
+    tokenizer = Tokenizer(checkpoint.tokenizer_json, max_length=checkpoint.model.max_length)
+    if source is None:
+        rows = tokenizer.encode(sentences(pair=pair))
+    else:
+        rows = _encode(tokenizer, _sample(source), pair=pair)
+    kept = list(_within(rows))
+    return CalibrationTexts(
+        rows=tuple(kept),
+        pad_token_id=checkpoint.model.pad_token_id,
+        data="built-in" if source is None else source.path.name,
+        sha256=None if source is None else source.sha256(),
+    )
+
+
+def channel_maxima(
+    model: onnx.ModelProto, texts: CalibrationTexts
+) -> dict[str, NDArray[np.float32]]:
+    """Find the largest magnitude of each channel that a product reads."""
+    maxima: dict[str, NDArray[np.float32]] = {}
+    for values in watch(model, _sources(model), texts.batches()):
+        for name, value in values.items():
+            found = np.abs(value).max(axis=0)
+            maxima[name] = np.maximum(maxima.get(name, found), found)
+    return maxima
+
+
+def activation_ranges(
+    model: onnx.ModelProto, texts: CalibrationTexts
+) -> dict[str, dict[str, Range]]:
+    """Find what each product reads at least and at most, by each of METHODS.
+
+    The largest and smallest value; both ends without 0.005 % of the values; the range that loses
+    the least information (Kullback-Leibler).
+    """
+    collector = HistogramCollector("entropy", False, BINS, LEVELS, PERCENTILE, "same")
+    extremes: dict[str, Range] = {}
+    with quietly():
+        for values in watch(model, _sources(model), texts.batches()):
+            collector.collect(values)
+            for name, value in values.items():
+                low, high = extremes.get(name, (0.0, 0.0))
+                extremes[name] = (min(low, float(value.min())), max(high, float(value.max())))
+        percentile, entropy = collector.compute_percentile(), collector.compute_entropy()
+    return {
+        "min-max": extremes,
+        "percentile": {name: _clip(found, extremes[name]) for name, found in percentile.items()},
+        "entropy": {name: _clip(found, extremes[name]) for name, found in entropy.items()},
+    }
+
+
+def _clip(found: tuple[float, ...], extremes: Range) -> Range:
+    """Keep a range within what occurs, and around 0."""
+    low = min(max(float(found[0]), extremes[0]), 0.0)
+    return low, max(min(float(found[1]), extremes[1]), 0.0)
+
+
+def _sources(model: onnx.ModelProto) -> list[str]:
+    return [site.source for site in find_matmuls(model)]
+
+
+def _training_file(checkpoint: Checkpoint) -> ExampleFile | None:
+    training = checkpoint.training
+    if training is None:
+        return None
+    try:
+        path = training.train.locate(checkpoint.folder)
+        columns = training.train.columns
+        problem_type = checkpoint.model.rule.problem_type
+        return open_examples(
+            path,
+            checkpoint.model.task,
+            columns,
+            problem_type=problem_type,
+            pair=checkpoint.model.pair,
+        )
+    except BertedgeError:
+        return None
+
+
+def _sample(source: ExampleFile) -> list[Example]:
+    """Take texts from all over the file, which may be sorted by label; in no order."""
+    count = sum(1 for _ in source)
+    wanted = {i * count // TEXTS for i in range(TEXTS)}
+    chosen = [example for i, example in enumerate(source) if i in wanted]
+    order = np.random.default_rng(0).permutation(len(chosen))
+    return [chosen[i] for i in order]
+
+
+def _encode(tokenizer: Tokenizer, examples: list[Example], *, pair: bool) -> list[Encoded]:
+    words = [each.tokens for each in examples if isinstance(each, TokenExample)]
+    if words:
+        return tokenizer.encode_words(words)
+    return tokenizer.encode([text for each in examples for text in texts_of(each, pair=pair)])
+
+
+def _within(rows: list[Encoded]) -> Iterator[Encoded]:
+    tokens = 0
+    for row in rows:
+        tokens += len(row.ids)
+        if tokens > TOKENS:
+            return
+        yield row

@@ -1,0 +1,203 @@
+"""The ways from a float graph to an int8 one, each built when it is to be tried.
+
+dynamic             weights per channel, one scale a tensor found at run time
+static              the same with scales found on calibration texts
+outliers            dynamic, after outlying channels were taken out of the way
+outliers-static     both
+float-nodes         outliers, with the few most damaging products left in float
+float-nodes-static  the same with scales found on calibration texts
+fp32                no int8
+
+All but the first are calibrated, and round the weights together, too.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from transformers import PretrainedConfig
+
+from bertedge.bundle import Calibration, GraphPass
+from bertedge.errors import VerificationError
+from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS, infer_shapes
+from bertedge.export.graph.serialize import GraphFiles, SavedGraph, finish
+from bertedge.export.quantization.calibration import (
+    METHODS,
+    CalibrationTexts,
+    activation_ranges,
+    channel_maxima,
+)
+from bertedge.export.quantization.dynamic import quantize_dynamic
+from bertedge.export.quantization.gptq import Moments, round_weights, second_moments
+from bertedge.export.quantization.matmuls import copy_of, float_branches
+from bertedge.export.quantization.outlier_channels import fold_outliers
+from bertedge.export.quantization.sensitivity import measure_sensitivities, most_sensitive
+from bertedge.export.quantization.static import freeze_scales
+from bertedge.export.quantization.target import Target
+from bertedge.runtime.engine import infer
+from bertedge.runtime.session import Session
+
+EFFECT_TEXTS = 32
+FOLDING = 1e-4
+"""Share of the spread by which logits may move when outliers are taken away in float."""
+WORTH = 0.005
+"""Share of the damage (squared) from which on a product is worth a few more nodes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What to do to the float graph."""
+
+    name: str
+    outliers: bool = False
+    static: bool = False
+    float_nodes: bool = False
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(name="dynamic"),
+        Recipe(name="static", static=True),
+        Recipe(name="outliers", outliers=True),
+        Recipe(name="outliers-static", outliers=True, static=True),
+        Recipe(name="float-nodes", outliers=True, float_nodes=True),
+        Recipe(name="float-nodes-static", outliers=True, static=True, float_nodes=True),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizedGraph:
+    """A candidate, and which calibration it needed."""
+
+    recipe: str
+    shipped: GraphFiles
+    calibration: Calibration | None
+
+
+class QuantizationContext:
+    """A float graph and what was measured on it, each thing when it is first needed."""
+
+    def __init__(
+        self,
+        floats: GraphFiles,
+        architecture: PretrainedConfig,
+        gather: Callable[[], CalibrationTexts],
+        target: Target,
+        folder: Path,
+    ) -> None:
+        self.floats = floats
+        self.target = target
+        self._architecture = architecture
+        self._gather = gather
+        self._folder = folder
+        self._made: dict[str, QuantizedGraph] = {}
+        self._moments: dict[Path, Moments] = {}
+
+    def make(self, name: str) -> QuantizedGraph:
+        """Make (once) what a recipe ships; "fp32" is the float graph itself."""
+        if name not in self._made:
+            self._made[name] = (
+                self._make(RECIPES[name])
+                if name in RECIPES
+                else QuantizedGraph(recipe=name, shipped=self.floats, calibration=None)
+            )
+        return self._made[name]
+
+    def _make(self, recipe: Recipe) -> QuantizedGraph:
+        name = recipe.name
+        source = self.folded if recipe.outliers else self.floats.candidate
+        folder = self._folder / name
+        folder.mkdir()
+        floats = onnx.load(source.path)
+        branches = float_branches(floats)
+        worst = most_sensitive(self._effects_of(source)) if recipe.float_nodes else ()
+        graph = quantize_dynamic(
+            source.path,
+            self._architecture,
+            folder / "quantized",
+            float_nodes=branches + worst,
+            reduced_range=self.target.reduced_range,
+        )
+        passes = source.passes + graph.passes
+        calibrated = recipe.static or recipe.outliers
+        if calibrated:
+            passes += (round_weights(graph.model, floats, self._moments_of(source)),)
+        method = None
+        if recipe.static:
+            method, frozen = self._freeze(graph.model, source)
+            passes += (frozen,)
+        if worst:
+            passes += (GraphPass(name="products-left-in-float", nodes=len(worst)),)
+        path = folder / "cpu-int8.onnx"
+        onnx.save(graph.model, path)
+        candidate = SavedGraph(path=path, precision="int8", passes=passes)
+        return QuantizedGraph(
+            recipe=name,
+            shipped=finish(candidate, folder / "shipped"),
+            calibration=self._describe(method) if calibrated else None,
+        )
+
+    @cached_property
+    def texts(self) -> CalibrationTexts:
+        """The calibration texts."""
+        return self._gather()
+
+    @cached_property
+    def folded(self) -> SavedGraph:
+        """The float graph without outliers."""
+        floats = self.floats.candidate
+        model = onnx.load(floats.path)
+        effects = self._effects_of(floats)
+        total = sum(effect**2 for effect in effects.values())
+        worth = {name for name, effect in effects.items() if effect**2 > WORTH * total}
+        passes = fold_outliers(model, channel_maxima(model, self.texts), worth)
+        path = self._folder / "folded.onnx"
+        onnx.save(infer_shapes(copy_of(model), self._folder), path)
+        before, after = self._logits(floats.path), self._logits(path)
+        moved = float(np.abs(after - before).max() / max(np.ptp(before), 1e-9))
+        if not moved <= FOLDING:
+            raise VerificationError(
+                f"taking the outliers out of the way moved the logits by {moved:.2g} of their "
+                f"spread, {FOLDING:g} is tolerated; leave them in with --recipe-int8 static"
+            )
+        return SavedGraph(path=path, precision="fp32", passes=floats.passes + passes)
+
+    def _effects_of(self, source: SavedGraph) -> dict[str, float]:
+        return measure_sensitivities(onnx.load(source.path), self.texts.singles(EFFECT_TEXTS))
+
+    def _moments_of(self, source: SavedGraph) -> Moments:
+        if source.path not in self._moments:
+            self._moments[source.path] = second_moments(onnx.load(source.path), self.texts)
+        return self._moments[source.path]
+
+    def _freeze(self, model: onnx.ModelProto, source: SavedGraph) -> tuple[str, GraphPass]:
+        """Freeze the scales, in place, by the method whose logits are nearest to the float ones."""
+        ranges = activation_ranges(onnx.load(source.path), self.texts)
+        exact = self._logits(source.path)
+        path = self._folder / "frozen.onnx"
+        errors = {}
+        for method in METHODS:
+            frozen = copy_of(model)
+            freeze_scales(frozen, ranges[method])
+            onnx.save(frozen, path)
+            errors[method] = float(np.mean((self._logits(path) - exact) ** 2))
+        best = min(METHODS, key=lambda method: errors[method])
+        nodes = freeze_scales(model, ranges[best])
+        return best, GraphPass(name="static-scales", nodes=nodes)
+
+    def _logits(self, path: Path) -> NDArray[np.float32]:
+        engine = Session.open(path, disabled_optimizers=CPU_DISABLED_OPTIMIZERS)
+        rows = infer(engine, self.texts.rows, pad_token_id=self.texts.pad_token_id)
+        return np.concatenate([row.reshape(-1, row.shape[-1]) for row in rows])
+
+    def _describe(self, method: str | None) -> Calibration:
+        texts = self.texts
+        return Calibration(
+            data=texts.data, sha256=texts.sha256, texts=len(texts.rows), method=method
+        )

@@ -1,0 +1,240 @@
+"""A candidate graph is asked what the checkpoint was asked, and becomes a variant or an error."""
+
+import math
+import time
+from dataclasses import dataclass, replace
+
+from transformers import PreTrainedModel
+
+from bertedge import evaluation
+from bertedge.bundle import Accuracy, Parity, Trimming, Variant
+from bertedge.checkpoint import Checkpoint, TorchEngine
+from bertedge.data import ExampleFile
+from bertedge.errors import SettingError, VerificationError
+from bertedge.evaluation import FittedTemperature, Labeller
+from bertedge.export import parity_inputs, verify
+from bertedge.export.accuracy import EvalData, Recorder, ReferenceEvaluation, check_drop, compare
+from bertedge.export.bounds import AgreementBounds, bounds_of, faults_of
+from bertedge.export.config import ExportConfig
+from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS
+from bertedge.export.graph.serialize import GraphFiles
+from bertedge.export.verify import Bound, ReferenceLogits
+from bertedge.export.vocabulary import trim
+from bertedge.metrics.calibration import CalibrationError
+from bertedge.progress import Progress
+from bertedge.runtime.engine import Engine
+from bertedge.runtime.session import PROVIDERS
+from bertedge.spec import DecisionRule, ProblemType, Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """The checkpoint, with its own answers to all that its variants will be asked."""
+
+    checkpoint: Checkpoint
+    pair: bool
+    parity: ReferenceLogits
+    golden: ReferenceLogits
+    evaluation: ReferenceEvaluation | None
+    """None where there is no labelled data."""
+    trimming: Trimming | None
+    calibration: CalibrationError | None = None
+    """Of the temperature that was looked for; None where none was asked for."""
+
+
+def record_reference(
+    config: ExportConfig,
+    checkpoint: Checkpoint,
+    model: PreTrainedModel,
+    data: EvalData,
+    progress: Progress,
+) -> Reference:
+    """Ask the checkpoint itself, before its graph is made.
+
+    A vocabulary that is to be trimmed is trimmed, in `model` too, once the labelled data is
+    labelled. What that costs is held against the checkpoint as it came, and what variants cost
+    against the trimmed model: each within the budget, so that neither hides the other.
+    """
+    examples = data.examples
+    pair = checkpoint.model.pair or config.pair or (examples is not None and examples.pair)
+    if checkpoint.model.task is Task.FEATURE_EXTRACTION:  # the pairs of its data are compared
+        pair = config.pair
+    if pair and (
+        checkpoint.model.task.tags_words or checkpoint.model.task is Task.FEATURE_EXTRACTION
+    ):
+        raise SettingError(f"{checkpoint.model.task} reads single texts; leave --pair out")
+    fitted = None
+    if config.calibrate:
+        fitted = _fit_temperature(checkpoint, TorchEngine(model), examples, progress)
+        if fitted.helps:
+            checkpoint = replace(
+                checkpoint, model=replace(checkpoint.model, rule=_at(checkpoint.model.rule, fitted))
+            )
+    evaluated = None
+    if examples is not None:
+        evaluated = _label(checkpoint, TorchEngine(model), examples, progress)
+    trimming = None
+    if config.trim_vocab:
+        trimmed = trim(checkpoint, model, config.trim_vocab)
+        checkpoint, trimming = trimmed.checkpoint, trimmed.record
+        size = f"{trimming.after:,} of {trimming.before:,} pieces"
+        progress.say(f"vocabulary: {size}, by {trimming.data}")
+        if evaluated is not None:
+            whole = evaluated
+            evaluated = _label(checkpoint, TorchEngine(model), whole.examples, progress)
+            trimming = replace(trimming, accuracy=compare(whole, evaluated.labelling))
+            _check_trimming(config, trimming, bounds_of(checkpoint.model.task))
+    engine = TorchEngine(model)
+    began = time.perf_counter()
+    parity = verify.record_logits(
+        engine, parity_inputs.parity_batches(checkpoint, examples, pair=pair)
+    )
+    golden = verify.record_logits(engine, [parity_inputs.golden_batch(checkpoint, pair=pair)])
+    progress.say(f"asked the checkpoint {parity.texts} texts  {time.perf_counter() - began:.1f} s")
+    return Reference(
+        checkpoint=checkpoint,
+        pair=pair,
+        parity=parity,
+        golden=golden,
+        evaluation=evaluated,
+        trimming=trimming,
+        calibration=fitted.error if fitted else None,
+    )
+
+
+def _fit_temperature(
+    checkpoint: Checkpoint, engine: Engine, examples: ExampleFile | None, progress: Progress
+) -> FittedTemperature:
+    decision = checkpoint.model.rule
+    labels = decision.problem_type is not ProblemType.REGRESSION
+    if checkpoint.model.task is not Task.TEXT_CLASSIFICATION or not labels:
+        raise SettingError("--calibrate is for labels of texts; leave it out")
+    if decision.temperature != 1 or decision.out_of_scope is not None:
+        has = "a threshold" if decision.temperature == 1 else "a temperature"
+        raise SettingError(
+            f"{checkpoint.name} has {has} from its training; --calibrate belongs to finetune there"
+        )
+    if examples is None:
+        raise SettingError("--calibrate needs labelled data; give --eval-data FILE")
+    labeller = Labeller.of(checkpoint.model, checkpoint.tokenizer_json, engine)
+    fitted = evaluation.fit_on_half(decision, evaluation.answer_all(labeller, examples, progress))
+    if fitted is None:
+        raise SettingError(f"--calibrate needs 2 rows or more, and {examples.path.name} has fewer")
+    return fitted
+
+
+def _at(decision: DecisionRule, fitted: FittedTemperature) -> DecisionRule:
+    """Give a decision another temperature; its threshold moves along, so that no label changes."""
+    temperature = fitted.error.temperature
+    if decision.threshold is not None:
+        least = min(max(decision.threshold, 1e-9), 1 - 1e-9)
+        odds = math.log(least / (1 - least))
+        threshold = 1 / (1 + math.exp(-odds / temperature))
+        decision = replace(decision, threshold=threshold)
+    return replace(decision, temperature=temperature)
+
+
+def _check_trimming(config: ExportConfig, trimming: Trimming, bounds: AgreementBounds) -> None:
+    faults = faults_of(config, trimming.accuracy, bounds)
+    if faults:
+        raise VerificationError(
+            f"with {trimming.after:,} of {trimming.before:,} word pieces the model "
+            f"{' and '.join(faults)}; give --trim-vocab a larger corpus, or leave it out"
+        )
+
+
+def _label(
+    checkpoint: Checkpoint, engine: Engine, examples: ExampleFile, progress: Progress
+) -> ReferenceEvaluation:
+    recorder = Recorder(engine, kept=checkpoint.model.task is not Task.FILL_MASK)
+    labeller = Labeller.of(checkpoint.model, checkpoint.tokenizer_json, recorder)
+    labelling = evaluation.run(labeller, examples, progress)
+    scores = labelling.scores
+    found = (
+        f"{scores.metric} on {labelling.rows:,} rows: {scores.value:.4f}"
+        if scores
+        else (f"embeddings of {labelling.rows:,} texts")
+    )
+    progress.say(f"the checkpoint's {found}  {labelling.seconds:.1f} s")
+    return ReferenceEvaluation(
+        examples=examples, sha256=examples.sha256(), labelling=labelling, logits=recorder.all()
+    )
+
+
+def verify_float(
+    config: ExportConfig,
+    reference: Reference,
+    shipped: GraphFiles,
+    progress: Progress,
+    *,
+    with_data: bool,
+) -> Variant:
+    """Measure the fp32 candidate; VerificationError for the first promise it breaks."""
+    engine = shipped.open()
+    variant = measure(config, reference, shipped, engine, progress)
+    accuracy = measure_accuracy(reference, variant.name, engine, progress) if with_data else None
+    if accuracy is not None:
+        check_drop(variant.name, accuracy, config.max_drop)
+    return replace(variant, accuracy=accuracy)
+
+
+def measure(
+    config: ExportConfig,
+    reference: Reference,
+    shipped: GraphFiles,
+    engine: Engine,
+    progress: Progress,
+) -> Variant:
+    """Ask what is shipped, opened as `engine`, the parity texts; its accuracy is left open.
+
+    Only parity is enforced: tightly for fp32, widely for int8 where there is no labelled data.
+    """
+    name, precision = shipped.name, shipped.candidate.precision
+    int8 = precision == "int8"
+    began = time.perf_counter()
+    labelled = reference.evaluation is not None
+    bound = verify.int8_bound(labelled=labelled) if int8 else verify.float_bound(config.tolerance)
+    parity = _check_graphs(name, reference.parity, engine, bound)
+    golden = _check_graphs(name, reference.golden, engine, bound)
+    progress.say(
+        f"{name}: logits differ by at most {parity.max_difference:.2g} of their spread on "
+        f"{parity.texts} texts  {time.perf_counter() - began:.1f} s"
+    )
+    return Variant(
+        name=name,
+        model=shipped.model,
+        precision=precision,
+        providers=(PROVIDERS["cpu"],),
+        disabled_optimizers=CPU_DISABLED_OPTIMIZERS,
+        passes=shipped.passes,
+        parity=parity,
+        accuracy=None,
+        golden_tolerance=verify.golden_tolerance(golden, int8=int8),
+        optimized=True,
+        unpadded=shipped.unpadded,
+        weights=shipped.weights,
+    )
+
+
+def _check_graphs(name: str, probe: ReferenceLogits, engine: Engine, bound: Bound) -> Parity:
+    """Check padded batches and each text alone, for which another graph may run; give the worse."""
+    probes = (probe, verify.alone(probe))
+    found = [verify.check_parity(name, each, engine, bound) for each in probes]
+    return max(found, key=lambda parity: parity.max_difference)
+
+
+def measure_accuracy(
+    reference: Reference, name: str, engine: Engine, progress: Progress
+) -> Accuracy | None:
+    """Put a variant's labels on the labelled data beside the checkpoint's; None without data."""
+    if reference.evaluation is None:
+        return None
+    labeller = Labeller.of(reference.checkpoint.model, reference.checkpoint.tokenizer_json, engine)
+    labelling = evaluation.run(labeller, reference.evaluation.examples, progress)
+    accuracy = compare(reference.evaluation, labelling)
+    progress.say(
+        f"{name}: {accuracy.metric} {accuracy.variant:.4f}, the checkpoint's "
+        f"{accuracy.checkpoint:.4f}, agreement {accuracy.agreement:.2%}"
+        f"  {labelling.seconds:.1f} s"
+    )
+    return accuracy
