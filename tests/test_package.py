@@ -1,12 +1,14 @@
 """What an installation brings."""
 
 import re
+import tomllib
 from importlib.metadata import requires
 from pathlib import Path
 
 import bertedge
 
 PACKAGE = Path(bertedge.__file__).parent
+PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -29,6 +31,21 @@ def test_the_runtime_needs_four_libraries_and_no_more() -> None:
 
 def test_cpu_and_gpu_bring_one_onnxruntime_each() -> None:
     assert needed("gpu") == {"onnxruntime-gpu"}
+
+
+def test_gpu_conflicts_with_every_extra_that_brings_the_other_onnxruntime() -> None:
+    project = tomllib.loads(PROJECT.read_text())
+    extras = project["project"]["optional-dependencies"]
+    others = {"cpu"} | {
+        name
+        for name, needs in extras.items()
+        if any(re.match(r"bertedge\[(.*,)?cpu[],]", need) for need in needs)
+    }
+    conflicts = {
+        frozenset(one["extra"] for one in each) for each in project["tool"]["uv"]["conflicts"]
+    }
+    assert {"export", "bench", "all"} <= others
+    assert conflicts == {frozenset({"gpu", other}) for other in others}
 
 
 def test_the_package_itself_is_small() -> None:
