@@ -116,7 +116,7 @@ def normal(text: str) -> str:
 def pretrain(text: Path, output: Path, minutes: float, size: str) -> dict[str, object]:
     command = [*BERTEDGE, "pretrain", "--json", "--overwrite"]
     command += ["--text", str(text), "--output", str(output), "--minutes", str(minutes)]
-    command += ["--config", size, "--vocabulary-size", str(VOCABULARY), "--dropout", "0"]
+    command += ["--size", size, "--vocab-size", str(VOCABULARY), "--dropout", "0"]
     command += ["--batch-size", str(BATCH_SIZE)]
     return json.loads(output_of(command))
 

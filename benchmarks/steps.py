@@ -80,7 +80,7 @@ def make(
     recipe: Path, run: Path, test: Path, columns: dict[str, str], flags: Sequence[str]
 ) -> dict[str, object]:
     """Fine-tune a recipe of models/, export it, and score both on the test data."""
-    command = [*BERTEDGE, "finetune", f"--recipe={recipe}", f"--output={run}", "--overwrite"]
+    command = [*BERTEDGE, "finetune", f"--config={recipe}", f"--output={run}", "--overwrite"]
     subprocess.run([*command, *flags], check=True, stdout=sys.stderr)
     export(run, bundle_of(run))
     row = score(run, bundle_of(run), test, columns)

@@ -3,17 +3,28 @@
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 
+from bertedge.errors import MissingExtraError
 
-def lazy_exports(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], object]:
+
+def lazy_exports(
+    package: str, homes: Mapping[str, Sequence[str]], *, extra: str = ""
+) -> Callable[[str], object]:
     """Return the `__getattr__` of a package whose submodules `homes` hold its public names.
 
-    Raises AttributeError for a name that no submodule holds.
+    It raises AttributeError for a name that no submodule holds, and MissingExtraError where the
+    submodule lacks a library that `extra` brings.
     """
     home = {name: module for module, names in homes.items() for name in names}
 
     def export(name: str) -> object:
         if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{package}.{home[name]}"), name)
+        try:
+            return getattr(importlib.import_module(f"{package}.{home[name]}"), name)
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if not extra or missing in ("", "bertedge"):
+                raise
+            raise MissingExtraError(extra, missing) from None
 
     return export

@@ -20,7 +20,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """The default: nothing is shown."""
+    """Shows nothing."""
 
     def say(self, line: str) -> None:
         """Drop the line."""
@@ -33,3 +33,7 @@ class Silent:
 
     def finish(self) -> None:
         """Drop the end."""
+
+
+SILENT = Silent()
+"""The default of what takes a Progress."""

@@ -19,6 +19,7 @@ FLOORS = [
         "columns",
         "data",
         "errors",
+        "fields",
         "heads",
         "lazy",
         "logs",

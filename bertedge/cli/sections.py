@@ -18,10 +18,19 @@ class Sectioned(click.Command):
     Options that no section names are shown by `--help-all`, which exists where there are such.
     """
 
-    def __init__(self, *args: Any, sections: Mapping[str, tuple[str, ...]], **kwargs: Any) -> None:
-        """Take what click.Command takes, and the names of parameters by heading."""
+    def __init__(
+        self,
+        *args: Any,
+        sections: Mapping[str, tuple[str, ...]],
+        renamed: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Take what click.Command takes, and the names of parameters by heading.
+
+        `renamed` are flags of version 0.1 and what they are called now.
+        """
         super().__init__(*args, **kwargs)
-        self.sections = sections
+        self.sections, self.renamed = sections, renamed or {}
         named = {name for names in sections.values() for name in names}
         if any(isinstance(p, click.Option) and p.name not in named for p in self.params):
             self.params.append(_help_all())
@@ -31,6 +40,11 @@ class Sectioned(click.Command):
         given = list(args)  # click takes them out of its list
         try:
             return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name in self.renamed:
+                told = f"{error.option_name} is now called {self.renamed[error.option_name]}"
+                raise click.UsageError(f"no such option: {told}", ctx) from None
+            raise
         except click.MissingParameter:
             found, _, _ = self.make_parser(ctx).parse_args(given)
             required = (each for each in self.get_params(ctx) if each.required)

@@ -1,1 +1,17 @@
-"""From a labelled file and a base model to a fine-tuned checkpoint."""
+"""From a labelled file and a base model to a fine-tuned checkpoint.
+
+The work is imported when it is asked for: a config is made and checked without torch.
+"""
+
+from typing import TYPE_CHECKING
+
+from bertedge.finetune.config import ClassWeights, FinetuneConfig
+from bertedge.lazy import lazy_exports
+from bertedge.training.config import Precision
+
+if TYPE_CHECKING:
+    from bertedge.finetune.run import Finetuned, finetune
+
+__all__ = ["ClassWeights", "FinetuneConfig", "Finetuned", "Precision", "finetune"]
+
+__getattr__ = lazy_exports(__name__, {"run": ("Finetuned", "finetune")}, extra="train")

@@ -1,13 +1,19 @@
 """The labelled files of a fine-tuning run, read and checked without torch: that takes seconds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from bertedge.data import ExampleFile, open_examples
 from bertedge.data.label_map import read_label_map
 from bertedge.data.labels import survey, with_label_map
+from bertedge.data.task import guess_task
+from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.labels import check_labels, hints, settle_labels
-from bertedge.finetune.recipe import Recipe
+from bertedge.progress import SILENT, Progress
+from bertedge.training.config_file import check_given, merge, read
+
+_START = ("model", "teacher")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,20 +27,42 @@ class Data:
     """What may be wrong with them, a line each."""
 
 
-def open_data(recipe: Recipe) -> Data:
+def read_config(
+    path: Path | None, flags: Mapping[str, object], progress: Progress = SILENT
+) -> FinetuneConfig:
+    """Return the config of a TOML file and flags (None: not given), which win.
+
+    A task that neither names is told by the training file, which is said to `progress`. Raises
+    SettingError as `merge` and `read` do.
+    """
+    table = merge(FinetuneConfig, path, flags)
+    check_given(FinetuneConfig, {"task": None, **table}, either=_START)
+    train, told, encoding = (table.get(name) for name in ("train", "format", "encoding"))
+    if table.get("task") is None and isinstance(train, str | Path):
+        task = guess_task(
+            Path(train),
+            told if isinstance(told, str) else None,
+            encoding if isinstance(encoding, str) else None,
+        )
+        progress.say(f"task {task.value}, as {Path(train).name} shows (--task)")
+        table["task"] = task
+    return read(FinetuneConfig, table, either=_START)
+
+
+def open_data(config: FinetuneConfig) -> Data:
     """Open the files and read them once; a BertedgeError names each mistake."""
-    decision = recipe.decision()
-    train = _open(recipe, recipe.train)
+    decision = config.decision()
+    train = _open(config, config.train)
     rows = survey(train)
     labels = settle_labels(train, rows, decision)
     dev = None
-    if recipe.dev:
-        dev = check_labels(_open(recipe, recipe.dev, pair=train.pair), labels, decision)
+    if config.dev:
+        dev = check_labels(_open(config, config.dev, pair=train.pair), labels, decision)
     return Data(train=train, dev=dev, labels=labels, hints=tuple(hints(rows, decision)))
 
 
-def _open(recipe: Recipe, path: Path, pair: bool | None = None) -> ExampleFile:
+def _open(config: FinetuneConfig, path: Path, pair: bool | None = None) -> ExampleFile:
     examples = open_examples(
-        path, recipe.task, recipe.columns(), problem_type=recipe.problem_type, pair=pair
+        path, config.task, config.columns(), problem_type=config.problem_type, pair=pair
     )
-    return with_label_map(examples, read_label_map(recipe.label_map) if recipe.label_map else {})
+    return with_label_map(examples, read_label_map(config.label_map) if config.label_map else {})

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertedge.data import ExampleFile, QuestionExample, TextExample
-from bertedge.finetune.recipe import Recipe
+from bertedge.finetune.config import FinetuneConfig
 from bertedge.outputs import remove
 from bertedge.runtime.encoding import Encoded
 from bertedge.runtime.tokenizer import Tokenizer
@@ -38,13 +38,13 @@ class Features:
     """Texts, or contexts, read in several windows; nothing of them is lost."""
 
 
-def label_counts(features: Features, recipe: Recipe, classes: int) -> NDArray[np.int64]:
+def label_counts(features: Features, config: FinetuneConfig, classes: int) -> NDArray[np.int64]:
     """Count how often each label is given, `(classes,)`; several of them may be a text's."""
     column = features.data.with_format("arrow")["labels"][:].combine_chunks()
-    if recipe.problem_type is ProblemType.MULTI_LABEL:
+    if config.problem_type is ProblemType.MULTI_LABEL:
         has = column.flatten().to_numpy().reshape(-1, classes)
         return np.asarray(has.sum(axis=0), dtype=np.int64)
-    values = (column.flatten() if recipe.task.tags_words else column).to_numpy()
+    values = (column.flatten() if config.task.tags_words else column).to_numpy()
     return np.bincount(values[values != IGNORED], minlength=classes)
 
 

@@ -8,27 +8,29 @@ import torch
 from numpy.typing import NDArray
 
 from bertedge.checkpoint import logits_of
+from bertedge.finetune.config import ClassWeights, FinetuneConfig
 from bertedge.finetune.features import IGNORED, Features, label_counts
-from bertedge.finetune.recipe import ClassWeights, Recipe
 from bertedge.heads import split_heads
 from bertedge.spec import ProblemType, Task
 
 Loss = Callable[..., torch.Tensor]
 
 
-def weighted_loss(recipe: Recipe, features: Features, labels: tuple[str, ...]) -> Loss | None:
+def weighted_loss(
+    config: FinetuneConfig, features: Features, labels: tuple[str, ...]
+) -> Loss | None:
     """Make the loss of balanced classes, or of intents and tags, or of spans.
 
     None where the model's own is right.
     """
-    if recipe.task is Task.QUESTION_ANSWERING:
+    if config.task is Task.QUESTION_ANSWERING:
         return span_loss
-    joint = recipe.task is Task.INTENT_SLOTS
-    balanced = recipe.class_weights is not ClassWeights.NONE
+    joint = config.task is Task.INTENT_SLOTS
+    balanced = config.class_weights is not ClassWeights.NONE
     if not balanced and not joint:
         return None
-    counts = label_counts(features, recipe, len(labels))
-    if recipe.problem_type is ProblemType.MULTI_LABEL:
+    counts = label_counts(features, config, len(labels))
+    if config.problem_type is ProblemType.MULTI_LABEL:
         return _binary(counts, features.data.num_rows)
     blocks = [slice(0, len(labels))]
     if joint:

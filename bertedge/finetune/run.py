@@ -19,13 +19,13 @@ from bertedge.checkpoint import DataFile, Setting, Training
 from bertedge.checkpoint.training import path_from
 from bertedge.data import ExampleFile
 from bertedge.finetune import features, training
+from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import Data, open_data
 from bertedge.finetune.decisions import Settled, settle, settle_questions
 from bertedge.finetune.distill import make_student
 from bertedge.finetune.inputs import Inputs, open_inputs
-from bertedge.finetune.recipe import Recipe
 from bertedge.finetune.start import set_bias
-from bertedge.progress import Progress
+from bertedge.progress import SILENT, Progress
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import ModelSpec, Task
 from bertedge.training.place import check_place
@@ -51,26 +51,26 @@ class Finetuned:
 
 
 def finetune(
-    recipe: Recipe,
-    progress: Progress,
+    config: FinetuneConfig,
+    progress: Progress = SILENT,
     *,
     overwrite: bool = False,
     resume: bool = False,
     data: Data | None = None,
 ) -> Finetuned | None:
-    """Train as `recipe` says and leave the checkpoint at `recipe.output`.
+    """Train as `config` says and leave the checkpoint at `config.output`.
 
     Everything is checked before the first step; `data` is what `open_data` gave, if it was asked.
     The run lives in a hidden sibling of the output until it is finished; `resume` continues one
     that was interrupted. In a distributed launch the processes other than the first return None.
     Raises a BertedgeError for each mistake.
     """
-    work = Work(output=recipe.output, overwrite=overwrite, resume=resume)
-    sources = (recipe.train, recipe.dev, recipe.label_map, recipe.model, recipe.teacher)
-    check_place(recipe.output, sources, overwrite=overwrite)
+    work = Work(output=config.output, overwrite=overwrite, resume=resume)
+    sources = (config.train, config.dev, config.label_map, config.model, config.teacher)
+    check_place(config.output, sources, overwrite=overwrite)
     with quiet():
-        data = data or open_data(recipe)
-        inputs = open_inputs(recipe, data)
+        data = data or open_data(config)
+        inputs = open_inputs(config, data)
         launch = accelerate.PartialState(cpu=not torch.cuda.is_available())
         if launch.is_main_process:
             progress.say(f"{inputs.train.description}; {len(inputs.labels)} labels")
@@ -80,13 +80,13 @@ def finetune(
                 progress.say(f"{inputs.dev.path.name}: {inputs.dev.description}")
             for hint in data.hints:
                 progress.say(f"{inputs.train.path.name}: {hint}")
-        with working(work, _settings(recipe, inputs), progress):
-            return _run(recipe, inputs, work, progress)
+        with working(work, _settings(config, inputs), progress):
+            return _run(config, inputs, work, progress)
 
 
-def _settings(recipe: Recipe, inputs: Inputs) -> dict[str, Setting]:
+def _settings(config: FinetuneConfig, inputs: Inputs) -> dict[str, Setting]:
     """What a resumed run must have in common with the interrupted one."""
-    settings: dict[str, Setting] = serialization.to_plain(recipe)
+    settings: dict[str, Setting] = serialization.to_plain(config)
     settings["train_sha256"] = inputs.train.sha256()
     if inputs.dev:
         settings["dev_sha256"] = inputs.dev.sha256()
@@ -95,7 +95,9 @@ def _settings(recipe: Recipe, inputs: Inputs) -> dict[str, Setting]:
     return settings
 
 
-def _run(recipe: Recipe, inputs: Inputs, work: Work, progress: Progress) -> Finetuned | None:
+def _run(
+    config: FinetuneConfig, inputs: Inputs, work: Work, progress: Progress
+) -> Finetuned | None:
     checkpoints.use_threads()
     tokenizer = Tokenizer(_tokenizer_json(inputs), max_length=inputs.max_length)
     train = features.build(inputs.train, inputs.labels, tokenizer, work.folder / _cache("train"))
@@ -105,11 +107,11 @@ def _run(recipe: Recipe, inputs: Inputs, work: Work, progress: Progress) -> Fine
             inputs.dev, inputs.labels, tokenizer, work.folder / _cache("dev"), scored=True
         )
     if work.first:
-        _say_lengths(recipe.task, train, inputs.max_length, progress)
-    transformers.set_seed(recipe.seed)
+        _say_lengths(config.task, train, inputs.max_length, progress)
+    transformers.set_seed(config.seed)
     teacher = checkpoints.load_model(inputs.teacher) if inputs.teacher else None
     material = training.Material(
-        model=_load_base(recipe, inputs, teacher, train),
+        model=_load_base(config, inputs, teacher, train),
         tokenizer=inputs.tokenizer,
         labels=inputs.labels,
         train=train,
@@ -117,14 +119,14 @@ def _run(recipe: Recipe, inputs: Inputs, work: Work, progress: Progress) -> Fine
         teacher=teacher,
         grade=partial(evaluation.grade_file, tokenizer, inputs.dev) if inputs.dev else None,
     )
-    trained = training.train(recipe, material, work.folder, progress)
+    trained = training.train(config, material, work.folder, progress)
     accelerate.PartialState().wait_for_everyone()  # all have read the best weights from there
     if not work.first:
         return None
-    judged = _judge(recipe, material.model, inputs, tokenizer, progress)
-    record = _record(recipe, inputs, material, trained, judged)
+    judged = _judge(config, material.model, inputs, tokenizer, progress)
+    record = _record(config, inputs, material, trained, judged)
     _write(material.model, inputs, record, work)
-    return Finetuned(output=recipe.output, training=record, dev=judged.dev)
+    return Finetuned(output=config.output, training=record, dev=judged.dev)
 
 
 def _cache(split: str) -> str:
@@ -158,33 +160,33 @@ def _say_lengths(task: Task, train: features.Features, max_length: int, progress
 
 
 def _load_base(
-    recipe: Recipe,
+    config: FinetuneConfig,
     inputs: Inputs,
     teacher: transformers.PreTrainedModel | None,
     train: features.Features,
 ) -> transformers.PreTrainedModel:
-    config = inputs.config
+    built = inputs.base_config
     if teacher is not None:
-        return make_student(teacher, recipe.layers or int(config.num_hidden_layers))
-    config.num_labels = len(inputs.labels)
-    config.id2label = dict(enumerate(inputs.labels))
-    config.label2id = {label: i for i, label in enumerate(inputs.labels)}
-    texts = recipe.task is Task.TEXT_CLASSIFICATION
-    config.problem_type = recipe.problem_type.value if texts else None
-    model, new = checkpoints.load_base(inputs.base, config, checkpoints.AUTO_MODELS[recipe.task])
-    set_bias(model, new, recipe, train)
+        return make_student(teacher, config.layers or int(built.num_hidden_layers))
+    built.num_labels = len(inputs.labels)
+    built.id2label = dict(enumerate(inputs.labels))
+    built.label2id = {label: i for i, label in enumerate(inputs.labels)}
+    texts = config.task is Task.TEXT_CLASSIFICATION
+    built.problem_type = config.problem_type.value if texts else None
+    model, new = checkpoints.load_base(inputs.base, built, checkpoints.AUTO_MODELS[config.task])
+    set_bias(model, new, config, train)
     return model
 
 
 def _judge(
-    recipe: Recipe,
+    config: FinetuneConfig,
     model: transformers.PreTrainedModel,
     inputs: Inputs,
     tokenizer: Tokenizer,
     progress: Progress,
 ) -> Judged:
     """Settle how logits are decided on, and score that; texts are run through the model once."""
-    settled = Settled(decision=recipe.decision(), calibration=None)
+    settled = Settled(decision=config.decision(), calibration=None)
     if inputs.dev is None:
         return Judged(settled=settled, dev=None)
     labeller = evaluation.Labeller(
@@ -196,10 +198,10 @@ def _judge(
         decision=settled.decision,
     )
     began = time.perf_counter()
-    match recipe.task:
+    match config.task:
         case Task.TEXT_CLASSIFICATION:
             answers = evaluation.answer_all(labeller, inputs.dev, progress)
-            settled = settle(settled.decision, answers, calibrate=recipe.calibrate)
+            settled = settle(settled.decision, answers, calibrate=config.calibrate)
             part, rows = evaluation.judge(answers, settled.decision), len(answers.gold)
         case Task.QUESTION_ANSWERING:
             asked = evaluation.ask_all(labeller, inputs.dev, progress)
@@ -218,7 +220,7 @@ def _judge(
 
 
 def _record(
-    recipe: Recipe,
+    config: FinetuneConfig,
     inputs: Inputs,
     material: training.Material,
     trained: training.Trained,
@@ -226,23 +228,23 @@ def _record(
 ) -> Training:
     settings: dict[str, Setting] = {
         name: value
-        for name, value in serialization.to_plain(recipe).items()
+        for name, value in serialization.to_plain(config).items()
         if name not in ("task", "train", "dev", "model", "output", "max_length", "label_map")
     }
     settings["precision"] = trained.precision.value
     settings["teacher"] = inputs.teacher.name if inputs.teacher else None
     return Training(
         model=ModelSpec(
-            task=recipe.task,
+            task=config.task,
             labels=inputs.labels,
             pair=inputs.train.pair,
             max_length=inputs.max_length,
             pad_token_id=int(inputs.tokenizer.pad_token_id),
             rule=judged.settled.decision,
         ),
-        base=Path(recipe.base).resolve().name if Path(recipe.base).is_dir() else recipe.base,
-        train=_data_file(recipe.output, inputs.train, material.train),
-        dev=_data_file(recipe.output, inputs.dev, material.dev)
+        base=Path(config.base).resolve().name if Path(config.base).is_dir() else config.base,
+        train=_data_file(config.output, inputs.train, material.train),
+        dev=_data_file(config.output, inputs.dev, material.dev)
         if inputs.dev and material.dev
         else None,
         settings=settings,

@@ -5,15 +5,15 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
+from bertedge.finetune.config import ClassWeights, FinetuneConfig
 from bertedge.finetune.features import Features, label_counts
-from bertedge.finetune.recipe import ClassWeights, Recipe
 from bertedge.spec import ProblemType
 
 Floats = NDArray[np.float64]
 
 
 def set_bias(
-    model: transformers.PreTrainedModel, new: set[str], recipe: Recipe, train: Features
+    model: transformers.PreTrainedModel, new: set[str], config: FinetuneConfig, train: Features
 ) -> None:
     """Set the bias of the head's last layer, if that is among the `new` parameters.
 
@@ -28,25 +28,25 @@ def set_bias(
         for name, parameter in model.named_parameters()
         if name in new and name.endswith(".bias") and parameter.shape == (classes,)
     ]
-    start = first_guess(recipe, train, classes) if last else None
+    start = first_guess(config, train, classes) if last else None
     if start is not None:
         with torch.no_grad():
             last[-1].copy_(torch.from_numpy(start))
 
 
-def first_guess(recipe: Recipe, train: Features, classes: int) -> Floats | None:
+def first_guess(config: FinetuneConfig, train: Features, classes: int) -> Floats | None:
     """Give the logits `(classes,)` of least loss that a text unseen could have.
 
     None for classes: what counts there is how logits differ, and zero is a fair start (SNIPS'
     frames come out worse from the classes' log-odds). None too where labels are balanced.
     """
-    if recipe.class_weights is ClassWeights.BALANCED:
+    if config.class_weights is ClassWeights.BALANCED:
         return None
-    match recipe.problem_type:
+    match config.problem_type:
         case ProblemType.REGRESSION:
             return np.array([np.mean(train.data["labels"])])
         case ProblemType.MULTI_LABEL:
-            counts, texts = label_counts(train, recipe, classes), train.data.num_rows
+            counts, texts = label_counts(train, config, classes), train.data.num_rows
             return np.asarray(np.log(counts + 0.5) - np.log(texts - counts + 0.5))
         case ProblemType.SINGLE_LABEL:
             return None

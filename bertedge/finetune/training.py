@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from bertedge.errors import StoppedError
 from bertedge.evaluation import score_frames, score_texts, score_words
+from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.decisions import choose_threshold
 from bertedge.finetune.distill import Distiller, Lesson
 from bertedge.finetune.features import IGNORED, Features
 from bertedge.finetune.losses import weighted_loss
-from bertedge.finetune.recipe import Recipe
 from bertedge.finetune.rows import narrowed
 from bertedge.heads import best_labels, split_heads
 from bertedge.metrics import AnyScores
@@ -28,7 +28,8 @@ from bertedge.progress import Progress
 from bertedge.runtime.decisions import decide
 from bertedge.runtime.decoding import Floats
 from bertedge.spec import DecisionRule, ProblemType, Task
-from bertedge.training.precision import Precision, choose_precision
+from bertedge.training.config import Precision
+from bertedge.training.precision import choose_precision
 from bertedge.training.watch import Watch, interruptible
 from bertedge.training.work import newest_state
 
@@ -57,32 +58,34 @@ class Trained:
     precision: Precision
 
 
-def train(recipe: Recipe, material: Material, work: Path, progress: Progress) -> Trained:
+def train(config: FinetuneConfig, material: Material, work: Path, progress: Progress) -> Trained:
     """Train the model in place, choosing the best epoch on the dev data where there is any.
 
     Checkpoints lie in `work`; the newest whole one there is continued from. Raises StoppedError
     after Ctrl-C, with the state saved.
     """
     model, train_data, dev = material.model, material.train, material.dev
-    freeze(model, recipe.freeze)
-    precision = choose_precision(recipe.precision)
-    steps = math.ceil(train_data.data.num_rows / (recipe.batch_size * recipe.accumulate))
+    freeze(model, config.freeze)
+    precision = choose_precision(config.precision)
+    steps = math.ceil(
+        train_data.data.num_rows / (config.batch_size * config.gradient_accumulation_steps)
+    )
     state = newest_state(work, progress)
-    watch = Watch(progress, metric_name(recipe.task, recipe.problem_type), state)
-    lesson = _lesson(recipe, material)
-    arguments = _arguments(recipe, work, precision, evaluated=dev is not None, steps=steps)
+    watch = Watch(progress, metric_name(config.task, config.problem_type), state)
+    lesson = _lesson(config, material)
+    arguments = _arguments(config, work, precision, evaluated=dev is not None, steps=steps)
     if state is not None:
-        arguments.num_train_epochs = _epochs(state, recipe)
+        arguments.num_train_epochs = _epochs(state, config)
     trainer = (Distiller if lesson else transformers.Trainer)(
         model=model,
         args=arguments,
         train_dataset=train_data.data,
         eval_dataset=dev.data if dev else None,
-        data_collator=_collator(recipe.task, material.tokenizer),
+        data_collator=_collator(config.task, material.tokenizer),
         processing_class=material.tokenizer,
-        compute_metrics=_metrics(recipe, material),
-        compute_loss_func=weighted_loss(recipe, train_data, material.labels),
-        callbacks=_callbacks(recipe, watch, evaluated=dev is not None),
+        compute_metrics=_metrics(config, material),
+        compute_loss_func=weighted_loss(config, train_data, material.labels),
+        callbacks=_callbacks(config, watch, evaluated=dev is not None),
     )
     if lesson:
         trainer.lesson = lesson
@@ -144,20 +147,20 @@ def freeze(model: transformers.PreTrainedModel, what: str | int | None) -> None:
 
 
 def _arguments(
-    recipe: Recipe, work: Path, precision: Precision, *, evaluated: bool, steps: int
+    config: FinetuneConfig, work: Path, precision: Precision, *, evaluated: bool, steps: int
 ) -> transformers.TrainingArguments:
     cuda = torch.cuda.is_available()
     return transformers.TrainingArguments(
         output_dir=str(work),
-        num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch_size,
-        per_device_eval_batch_size=recipe.batch_size * 2,
-        gradient_accumulation_steps=recipe.accumulate,
-        learning_rate=recipe.learning_rate,
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=config.batch_size * 2,
+        gradient_accumulation_steps=config.gradient_accumulation_steps,
+        learning_rate=config.learning_rate,
         lr_scheduler_type="linear",
-        warmup_ratio=recipe.warmup,
-        weight_decay=recipe.weight_decay,
-        max_grad_norm=recipe.clip,
+        warmup_ratio=config.warmup_ratio,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
         optim="adamw_torch_fused",
         bf16=precision is Precision.BF16,
         use_cpu=not cuda,
@@ -169,10 +172,10 @@ def _arguments(
         save_strategy="epoch",
         restore_callback_states_from_checkpoint=True,  # how long early stopping has waited
         load_best_model_at_end=evaluated,
-        metric_for_best_model=metric_name(recipe.task, recipe.problem_type) if evaluated else None,
+        metric_for_best_model=metric_name(config.task, config.problem_type) if evaluated else None,
         greater_is_better=True if evaluated else None,
         logging_steps=max(1, min(25, steps // 10)),
-        seed=recipe.seed,
+        seed=config.seed,
         dataloader_pin_memory=cuda,
         report_to=[],
         disable_tqdm=True,
@@ -190,48 +193,48 @@ def _collator(task: Task, tokenizer: transformers.PreTrainedTokenizerFast) -> An
             )
 
 
-def _lesson(recipe: Recipe, material: Material) -> Lesson | None:
+def _lesson(config: FinetuneConfig, material: Material) -> Lesson | None:
     if material.teacher is None:
         return None
-    joint = recipe.task is Task.INTENT_SLOTS
+    joint = config.task is Task.INTENT_SLOTS
     return Lesson(
         teacher=material.teacher,
         heads=split_heads(material.labels) if joint else None,
-        temperature=recipe.temperature,
-        soft=recipe.soft,
-        hidden=recipe.hidden,
+        temperature=config.distillation_temperature,
+        soft=config.distillation_alpha,
+        hidden=config.distillation_hidden_weight,
     )
 
 
-def _epochs(state: Path, recipe: Recipe) -> float:
+def _epochs(state: Path, config: FinetuneConfig) -> float:
     """Give the epochs of a resumed run; where all steps were done, so many that none follows."""
     found = json.loads((state / "trainer_state.json").read_text(encoding="utf-8"))
     early = found["stateful_callbacks"].get("EarlyStoppingCallback")
     waited = early["attributes"]["early_stopping_patience_counter"] if early else 0
     ended = early and waited >= early["args"]["early_stopping_patience"]
     done = ended or found["global_step"] >= found["max_steps"]
-    return math.floor(found["epoch"]) if done else recipe.epochs
+    return math.floor(found["epoch"]) if done else config.epochs
 
 
-def _callbacks(recipe: Recipe, watch: Watch, *, evaluated: bool) -> list[Any]:
-    stop = evaluated and recipe.patience is not None
-    early = [transformers.EarlyStoppingCallback(recipe.patience)] if stop else []
+def _callbacks(config: FinetuneConfig, watch: Watch, *, evaluated: bool) -> list[Any]:
+    stop = evaluated and config.early_stopping_patience is not None
+    early = [transformers.EarlyStoppingCallback(config.early_stopping_patience)] if stop else []
     return [watch, *early]
 
 
 def _metrics(
-    recipe: Recipe, material: Material
+    config: FinetuneConfig, material: Material
 ) -> Callable[[transformers.EvalPrediction], dict[str, float]]:
     labels = material.labels
 
     def compute(prediction: transformers.EvalPrediction) -> dict[str, float]:
         gold, logits = prediction.label_ids, prediction.predictions
         scores: AnyScores
-        match recipe.task:
+        match config.task:
             case Task.TEXT_CLASSIFICATION:
-                gold = gold > 0 if recipe.problem_type is ProblemType.MULTI_LABEL else gold
+                gold = gold > 0 if config.problem_type is ProblemType.MULTI_LABEL else gold
                 decision = choose_threshold(
-                    DecisionRule(problem_type=recipe.problem_type), logits, gold
+                    DecisionRule(problem_type=config.problem_type), logits, gold
                 )
                 scores = score_texts(gold, decide(logits, decision), labels, decision)
             case Task.TOKEN_CLASSIFICATION:

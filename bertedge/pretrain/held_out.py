@@ -9,7 +9,7 @@ import transformers
 
 from bertedge.pretrain.batches import Item, collate
 from bertedge.pretrain.model import Predictor
-from bertedge.training.precision import Precision
+from bertedge.training.config import Precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

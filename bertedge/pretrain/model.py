@@ -10,8 +10,8 @@ import transformers
 from torch.nn.functional import cross_entropy
 
 from bertedge.checkpoint import load_base
+from bertedge.pretrain.config import Size
 from bertedge.pretrain.masking import IGNORED
-from bertedge.pretrain.recipe import Size
 
 _HEADS = {
     "bert": "cls.predictions",

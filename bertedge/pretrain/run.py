@@ -21,13 +21,13 @@ from bertedge.outputs import remove
 from bertedge.pretrain import corpus as corpora
 from bertedge.pretrain import training
 from bertedge.pretrain.batches import Frame, hold_out, split
+from bertedge.pretrain.config import PretrainConfig, read_size
 from bertedge.pretrain.corpus import Corpus
 from bertedge.pretrain.model import make_model, new_config
-from bertedge.pretrain.recipe import Recipe, read_size
 from bertedge.pretrain.record import PRETRAINING, Pretraining, TextFile
 from bertedge.pretrain.rows import cut
 from bertedge.pretrain.vocabulary import train_tokenizer
-from bertedge.progress import Progress
+from bertedge.progress import SILENT, Progress
 from bertedge.training.place import check_place
 from bertedge.training.quiet import quiet
 from bertedge.training.seal import fault_of, seal
@@ -56,107 +56,110 @@ class Start:
 
 
 def pretrain(
-    recipe: Recipe, progress: Progress, *, overwrite: bool = False, resume: bool = False
+    config: PretrainConfig,
+    progress: Progress = SILENT,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
 ) -> Pretrained | None:
-    """Train as `recipe` says and leave the base model at `recipe.output`.
+    """Train as `config` says and leave the base model at `config.output`.
 
     It is a Hugging Face directory with the head that predicts words, and `pretraining.json`. The
     run lives in a hidden sibling of the output until it is finished; `resume` continues one that
     was interrupted. In a distributed launch the processes other than the first return None.
     Raises a BertedgeError for each mistake.
     """
-    work = Work(output=recipe.output, overwrite=overwrite, resume=resume)
-    check_place(recipe.output, (*recipe.text, recipe.model), overwrite=overwrite)
+    work = Work(output=config.output, overwrite=overwrite, resume=resume)
+    check_place(config.output, (*config.text, config.model), overwrite=overwrite)
     with quiet():
         launch = accelerate.PartialState(cpu=not torch.cuda.is_available())
-        base = _open_base(recipe) if recipe.model else None
-        for path in recipe.text:
+        base = _open_base(config) if config.model else None
+        for path in config.text:
             check_file(path)
-        with working(work, _settings(recipe), progress):
+        with working(work, _settings(config), progress):
             with launch.main_process_first():
-                start = base or _new(recipe, work.folder, progress)
+                start = base or _new(config, work.folder, progress)
                 if work.first:
-                    _tokenize(recipe, start, work.folder / "corpus", progress)
-            return _run(recipe, start, work, progress)
+                    _tokenize(config, start, work.folder / "corpus", progress)
+            return _run(config, start, work, progress)
 
 
-def _open_base(recipe: Recipe) -> Start:
-    assert recipe.model is not None
-    base = checkpoints.open_base(recipe.model)
-    config, tokenizer = base.config, base.tokenizer
-    if recipe.max_length > base.longest:
+def _open_base(config: PretrainConfig) -> Start:
+    assert config.model is not None
+    base = checkpoints.open_base(config.model)
+    model_type, tokenizer = base.config.model_type, base.tokenizer
+    if config.max_length > base.longest:
         raise SettingError(
-            f"max_length is {recipe.max_length}, but {recipe.model} reads {base.longest} tokens "
+            f"max_length is {config.max_length}, but {config.model} reads {base.longest} tokens "
             "at most"
         )
     if None in (tokenizer.mask_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id):
         raise CheckpointError(
-            f"{recipe.model} cannot be continued: its tokenizer lacks one of the tokens for "
+            f"{config.model} cannot be continued: its tokenizer lacks one of the tokens for "
             "[CLS], [SEP] and [MASK]"
         )
-    if recipe.next_sentence and config.model_type != "bert":
+    if config.next_sentence and model_type != "bert":
         raise SettingError(
-            f"--next-sentence needs a bert, and {recipe.model} is a {config.model_type}; "
-            "leave it out"
+            f"--next-sentence needs a bert, and {config.model} is a {model_type}; leave it out"
         )
-    return Start(folder=base.folder, config=config, tokenizer=tokenizer)
+    return Start(folder=base.folder, config=base.config, tokenizer=tokenizer)
 
 
-def _new(recipe: Recipe, work: Path, progress: Progress) -> Start:
+def _new(config: PretrainConfig, work: Path, progress: Progress) -> Start:
     """Train the vocabulary, or find that of the interrupted run."""
-    assert recipe.config is not None
+    assert config.size is not None
     folder = work / "tokenizer"
     if fault := fault_of(folder):
         forget(work, progress, f"the vocabulary of the interrupted run {fault}")
-        progress.say(f"training a vocabulary of {recipe.vocabulary_size:,} word pieces")
+        progress.say(f"training a vocabulary of {config.vocab_size:,} word pieces")
         train_tokenizer(
-            lambda: filter(None, corpora.read_text(recipe.text, RowReport(policy=recipe.bad_rows))),
+            lambda: filter(None, corpora.read_text(config.text, RowReport(policy=config.bad_rows))),
             folder,
-            size=recipe.vocabulary_size,
-            cased=recipe.cased,
-            max_length=recipe.max_length,
+            size=config.vocab_size,
+            cased=config.cased,
+            max_length=config.max_length,
         )
         seal(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False
     )
-    config = new_config(read_size(recipe.config), tokenizer, recipe.max_length)
-    return Start(folder=None, config=config, tokenizer=tokenizer)
+    built = new_config(read_size(config.size), tokenizer, config.max_length)
+    return Start(folder=None, config=built, tokenizer=tokenizer)
 
 
-def _tokenize(recipe: Recipe, start: Start, folder: Path, progress: Progress) -> None:
+def _tokenize(config: PretrainConfig, start: Start, folder: Path, progress: Progress) -> None:
     """Tokenize the text, unless the interrupted run has."""
     if fault_of(folder) is None:
         return
     remove(folder)
-    report = RowReport(policy=recipe.bad_rows)
-    text = corpora.read_text(recipe.text, report)
+    report = RowReport(policy=config.bad_rows)
+    text = corpora.read_text(config.text, report)
     corpora.tokenize(text, start.tokenizer.backend_tokenizer, folder, progress)
     if found := report.summary():
         progress.say(found)
     seal(folder)
 
 
-def _settings(recipe: Recipe) -> dict[str, object]:
+def _settings(config: PretrainConfig) -> dict[str, object]:
     """What a resumed run must have in common with the interrupted one."""
-    hashes = [hash_file(path) for path in recipe.text]
-    return {**serialization.to_plain(recipe), "text_sha256": hashes}
+    hashes = [hash_file(path) for path in config.text]
+    return {**serialization.to_plain(config), "text_sha256": hashes}
 
 
-def _run(recipe: Recipe, start: Start, work: Work, progress: Progress) -> Pretrained | None:
+def _run(config: PretrainConfig, start: Start, work: Work, progress: Progress) -> Pretrained | None:
     checkpoints.use_threads()
     corpus = corpora.open_corpus(work.folder / "corpus")
     rows = cut(
         corpus,
-        max_length=recipe.max_length,
-        next_sentence=recipe.next_sentence,
-        specials=3 if recipe.next_sentence else 2,
-        seed=recipe.seed,
+        max_length=config.max_length,
+        next_sentence=config.next_sentence,
+        specials=3 if config.next_sentence else 2,
+        seed=config.seed,
     )
-    parts = split(len(rows), recipe.held_out, most=MOST_HELD_OUT, seed=recipe.seed)
-    frame = Frame.of(start.tokenizer, recipe.mask)
-    transformers.set_seed(recipe.seed)
-    model = make_model(start.config, start.folder, next_sentence=recipe.next_sentence)
+    parts = split(len(rows), config.held_out, most=MOST_HELD_OUT, seed=config.seed)
+    frame = Frame.of(start.tokenizer, config.mlm_probability)
+    transformers.set_seed(config.seed)
+    model = make_model(start.config, start.folder, next_sentence=config.next_sentence)
     if work.first:
         progress.say(_introduce(model, corpus, len(parts.train), len(parts.held_out)))
     material = training.Material(
@@ -164,15 +167,15 @@ def _run(recipe: Recipe, start: Start, work: Work, progress: Progress) -> Pretra
         rows=rows,
         split=parts,
         frame=frame,
-        held_out=hold_out(rows, parts.held_out, frame, seed=recipe.seed),
+        held_out=hold_out(rows, parts.held_out, frame, seed=config.seed),
     )
-    trained = training.train(recipe, material, work.folder, progress)
+    trained = training.train(config, material, work.folder, progress)
     accelerate.PartialState().wait_for_everyone()
     if not work.first:
         return None
-    record = _record(recipe, start, corpus, material, trained)
+    record = _record(config, start, corpus, material, trained)
     _write(model, start.tokenizer, record, work)
-    return Pretrained(output=recipe.output, record=record)
+    return Pretrained(output=config.output, record=record)
 
 
 def _introduce(
@@ -187,25 +190,25 @@ def _introduce(
 
 
 def _record(
-    recipe: Recipe,
+    config: PretrainConfig,
     start: Start,
     corpus: Corpus,
     material: training.Material,
     trained: training.Trained,
 ) -> Pretraining:
     left_out = ("text", "output", "model", "max_length")
-    plain = serialization.to_plain(recipe).items()
+    plain = serialization.to_plain(config).items()
     settings: dict[str, Setting] = {name: v for name, v in plain if name not in left_out}
     settings["precision"] = trained.precision.value
-    settings["learning_rate"] = training.peak_rate(recipe)
-    base = recipe.model
+    settings["learning_rate"] = config.peak_learning_rate
+    base = config.model
     return Pretraining(
         base=Path(base).resolve().name if base and Path(base).is_dir() else base,
         architecture=start.config.model_type,
         parameters=material.model.num_parameters(),
         vocabulary=int(start.config.vocab_size),
-        max_length=recipe.max_length,
-        text=tuple(TextFile(path=str(p.absolute()), sha256=hash_file(p)) for p in recipe.text),
+        max_length=config.max_length,
+        text=tuple(TextFile(path=str(p.absolute()), sha256=hash_file(p)) for p in config.text),
         documents=len(corpus.documents) - 1,
         lines=len(corpus.lines) - 1,
         tokens=len(corpus.tokens),

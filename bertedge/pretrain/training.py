@@ -15,12 +15,13 @@ from bertedge import serialization
 from bertedge.errors import StoppedError
 from bertedge.pretrain.batches import Frame, Item, Run, Split, collate
 from bertedge.pretrain.budget import UNBOUNDED, Budget
+from bertedge.pretrain.config import PretrainConfig
 from bertedge.pretrain.held_out import Check, HeldOut
 from bertedge.pretrain.model import Predictor, set_dropout
-from bertedge.pretrain.recipe import Recipe
 from bertedge.pretrain.rows import Rows
 from bertedge.progress import Progress
-from bertedge.training.precision import Precision, choose_precision
+from bertedge.training.config import Precision
+from bertedge.training.precision import choose_precision
 from bertedge.training.watch import Watch, interruptible
 from bertedge.training.work import newest_state
 
@@ -48,37 +49,41 @@ class Trained:
     checks: tuple[Check, ...]
 
 
-def train(recipe: Recipe, material: Material, work: Path, progress: Progress) -> Trained:
+def train(config: PretrainConfig, material: Material, work: Path, progress: Progress) -> Trained:
     """Train the model in place until the budget is spent.
 
     States lie in `work`; the newest whole one there is continued from. Raises StoppedError after
     Ctrl-C, with the state saved.
     """
     model = material.model
-    precision = choose_precision(recipe.precision)
-    if recipe.dropout is not None:
-        set_dropout(model, recipe.dropout)
-    run = Run(material.rows, material.split.train, material.frame, seed=recipe.seed)
-    batch = recipe.batch_size * recipe.accumulate * int(os.environ.get("WORLD_SIZE", "1"))
+    precision = choose_precision(config.precision)
+    if config.dropout is not None:
+        set_dropout(model, config.dropout)
+    run = Run(material.rows, material.split.train, material.frame, seed=config.seed)
+    batch = (
+        config.batch_size
+        * config.gradient_accumulation_steps
+        * int(os.environ.get("WORLD_SIZE", "1"))
+    )
     budget = Budget(
-        steps=count_steps(recipe, run.length, batch),
-        minutes=recipe.minutes,
-        warmup=recipe.warmup,
+        steps=count_steps(config, run.length, batch),
+        minutes=config.minutes,
+        warmup=config.warmup_ratio,
     )
     run.length = budget.steps * batch
     predictor = Predictor(model)
     held_out = HeldOut(
         items=material.held_out,
         pad=material.frame.pad,
-        batch_size=2 * recipe.batch_size,
+        batch_size=2 * config.batch_size,
         precision=precision,
     )
     state = newest_state(work, progress)
-    pilot = Pilot(progress, budget, held_out, predictor, recipe, batch * recipe.max_length)
+    pilot = Pilot(progress, budget, held_out, predictor, config, batch * config.max_length)
     pilot.resumed = state
     trainer = _Pretrainer(
         model=model,
-        args=_arguments(recipe, work, precision, budget.steps),
+        args=_arguments(config, work, precision, budget.steps),
         train_dataset=run,
         data_collator=partial(collate, pad=material.frame.pad),
         callbacks=[pilot],
@@ -106,11 +111,11 @@ def train(recipe: Recipe, material: Material, work: Path, progress: Progress) ->
     )
 
 
-def count_steps(recipe: Recipe, rows: int, batch: int) -> int:
+def count_steps(config: PretrainConfig, rows: int, batch: int) -> int:
     """Tell after how many steps the run ends if time does not end it before."""
-    steps = [] if recipe.steps is None else [recipe.steps]
-    epochs = recipe.epochs
-    if epochs is None and recipe.steps is None and recipe.minutes is None:
+    steps = [] if config.max_steps is None else [config.max_steps]
+    epochs = config.epochs
+    if epochs is None and config.max_steps is None and config.minutes is None:
         epochs = 1.0
     if epochs is not None:
         steps.append(max(1, math.ceil(epochs * rows / batch)))
@@ -132,12 +137,12 @@ class Pilot(Watch):
         budget: Budget,
         held_out: HeldOut,
         predictor: Predictor,
-        recipe: Recipe,
+        config: PretrainConfig,
         tokens: int,
     ) -> None:
         super().__init__(progress, "perplexity")
         self._budget, self._held_out, self._predictor = budget, held_out, predictor
-        self._checks, self._tokens, self._done = recipe.checks, tokens, 0
+        self._checks, self._tokens, self._done = config.checks, tokens, 0
         self._trained_seconds = self._began = self._share = 0.0
 
     @property
@@ -250,19 +255,19 @@ class _Pretrainer(transformers.Trainer):
 
 
 def _arguments(
-    recipe: Recipe, work: Path, precision: Precision, steps: int
+    config: PretrainConfig, work: Path, precision: Precision, steps: int
 ) -> transformers.TrainingArguments:
     cuda = torch.cuda.is_available()
     return transformers.TrainingArguments(
         output_dir=str(work),
         max_steps=steps,
-        per_device_train_batch_size=recipe.batch_size,
-        gradient_accumulation_steps=recipe.accumulate,
-        learning_rate=peak_rate(recipe),
-        weight_decay=recipe.weight_decay,
+        per_device_train_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.gradient_accumulation_steps,
+        learning_rate=config.peak_learning_rate,
+        weight_decay=config.weight_decay,
         adam_beta2=0.98,  # as RoBERTa: the mean over 50 steps, not over 1,000
         adam_epsilon=1e-6,
-        max_grad_norm=recipe.clip,
+        max_grad_norm=config.max_grad_norm,
         optim="adamw_torch_fused",
         bf16=precision is Precision.BF16,
         use_cpu=not cuda,
@@ -272,16 +277,9 @@ def _arguments(
         save_strategy="no",
         logging_steps=10,
         remove_unused_columns=False,
-        seed=recipe.seed,
+        seed=config.seed,
         dataloader_pin_memory=cuda,
         report_to=[],
         disable_tqdm=True,
         log_level="error",
     )
-
-
-def peak_rate(recipe: Recipe) -> float:
-    """The highest learning rate, where the recipe leaves it open by what is trained."""
-    if recipe.learning_rate is not None:
-        return recipe.learning_rate
-    return 1e-3 if recipe.model is None else 1e-4

@@ -1,20 +1,11 @@
-"""The precision of a training run's forward pass."""
-
-from enum import StrEnum
+"""The precision of a training run's forward pass on this machine."""
 
 from bertedge.runtime import machine
-
-
-class Precision(StrEnum):
-    """Of the forward pass; the weights and the optimizer are always fp32."""
-
-    AUTO = "auto"
-    FP32 = "fp32"
-    BF16 = "bf16"
+from bertedge.training.config import Precision
 
 
 def choose_precision(asked: Precision) -> Precision:
-    """Settle `auto`: bf16 where the hardware multiplies it, else fp32."""
+    """Resolve `auto`: bf16 where the hardware multiplies it, else fp32."""
     if asked is not Precision.AUTO:
         return asked
     import torch

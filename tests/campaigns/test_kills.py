@@ -105,7 +105,16 @@ def lab(
     notes, many = str(folder / "notes.txt"), str(folder / "many.txt")
     commands = {
         "finetune": [*data, "--model", str(base), "--batch-size", "8", "--epochs", "2"],
-        "pretrain": ["--text", notes, "--config", "2x32x2", "--steps", "40", "--max-length", "24"],
+        "pretrain": [
+            "--text",
+            notes,
+            "--size",
+            "2x32x2",
+            "--max-steps",
+            "40",
+            "--max-length",
+            "24",
+        ],
         "export": [model, "--quantize", "--eval-data", str(texts["dev"])],
         "predict": [bundle, "--input", many],
         "bench": [bundle, "--baseline", model, "--quick", "--grid", "1x8"],

@@ -28,11 +28,11 @@ def test_evaluate_leaves_bad_rows_out_and_says_how_many(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", ["finetune", "pretrain"])
-def test_a_recipe_says_it_too(verb: str, tmp_path: Path) -> None:
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text('bad_rows = "maybe"\n')
+def test_a_config_file_says_it_too(verb: str, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('bad_rows = "maybe"\n')
     tasks = ("--task", "text-classification", "--train", "a")
     flags = {"finetune": tasks, "pretrain": ("--text", "a")}[verb]
-    result = run(verb, "--recipe", recipe, *flags, "--output", tmp_path / "out", "--model", "b")
+    result = run(verb, "--config", config, *flags, "--output", tmp_path / "out", "--model", "b")
     assert result.exit_code == 1
     assert "bad_rows is 'maybe'; choose one of error, skip" in result.stderr

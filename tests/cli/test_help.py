@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from bertedge.cli import VERBS, main
-from bertedge.finetune.recipe import Recipe as Finetuning
-from bertedge.pretrain.recipe import Recipe as Pretraining
+from bertedge.finetune.config import FinetuneConfig
+from bertedge.pretrain.config import PretrainConfig
 
 LINES, COLUMNS = 40, 80
 SECTIONED = ("pretrain", "finetune", "export", "evaluate", "predict", "bench")
@@ -94,11 +94,13 @@ def test_what_was_meant_is_named(arguments: tuple[str, ...], meant: str):
     assert result.exit_code == 2 and meant in line
 
 
-@pytest.mark.parametrize(("verb", "recipe"), [("finetune", Finetuning), ("pretrain", Pretraining)])
-def test_every_key_of_a_recipe_is_a_flag_and_every_flag_a_key(verb: str, recipe: type):
-    keys = {each.name for each in fields(recipe)}
+@pytest.mark.parametrize(
+    ("verb", "config"), [("finetune", FinetuneConfig), ("pretrain", PretrainConfig)]
+)
+def test_every_key_of_a_config_is_a_flag_and_every_flag_a_key(verb: str, config: type):
+    keys = {each.name for each in fields(config)}
     flags = {each.name for each in options_of(verb)}
-    assert flags - keys == {"recipe", "overwrite", "resume", "as_json", "help_all"}
+    assert flags - keys == {"config", "overwrite", "resume", "as_json", "help_all"}
     assert keys <= flags
 
 
@@ -110,3 +112,33 @@ def test_help_of_all_needs_no_extra():
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize(
+    ("verb", "old", "new"),
+    [
+        ("finetune", "--clip", "--max-grad-norm"),
+        ("finetune", "--recipe", "--config"),
+        ("finetune", "--soft", "--distillation-alpha"),
+        ("pretrain", "--accumulate", "--gradient-accumulation-steps"),
+        ("pretrain", "--steps", "--max-steps"),
+        ("pretrain", "--vocabulary-size", "--vocab-size"),
+    ],
+)
+def test_a_flag_of_the_first_version_is_answered_with_its_name_of_today(
+    verb: str, old: str, new: str
+):
+    result = CliRunner().invoke(main, [verb, old, "3"])
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert result.exit_code == 2 and line == f"Error: no such option: {old} is now called {new}"
+
+
+@pytest.mark.parametrize("config", [FinetuneConfig, PretrainConfig])
+def test_defaults_of_a_config_are_shown(config: type):
+    verb = config.__name__.removesuffix("Config").lower()
+    text = " ".join(shown(verb, "--help-all").split())
+    for each in fields(config):
+        if isinstance(each.default, int | float) and not isinstance(each.default, bool):
+            flag = f"--{each.name.replace('_', '-')} "
+            row = text[text.index(flag) : text.index("]", text.index(flag)) + 1]
+            assert float(row[row.index("[") + 1 : -1]) == each.default, flag

@@ -108,12 +108,11 @@ def test_finetune_points_out_labels_and_trains_on_their_new_names(
 def test_numbers_with_decimals_hint_at_regression(tmp_path: Path) -> None:
     train = table(tmp_path / "train.csv", ["1.5", "2", "3.25", "4"] * 3)
     flags = ["--model", tmp_path / "none", "--train", train, "--output", tmp_path / "out"]
-    from bertedge.finetune.data import open_data
-    from bertedge.finetune.recipe import read_recipe
+    from bertedge.finetune.data import open_data, read_config
 
     plain = {
         name.strip("-"): str(value) for name, value in zip(flags[::2], flags[1::2], strict=True)
     }
-    assert "--problem-type regression" in " ".join(open_data(read_recipe(None, plain)).hints)
+    assert "--problem-type regression" in " ".join(open_data(read_config(None, plain)).hints)
     whole = table(tmp_path / "train.csv", ["1", "2", "3", "4"] * 3)
-    assert open_data(read_recipe(None, plain | {"train": str(whole)})).hints == ()
+    assert open_data(read_config(None, plain | {"train": str(whole)})).hints == ()

@@ -24,7 +24,7 @@ OUTPUTS = {
 """Every option that names what is written, and as what."""
 FOLDERS = {"model", "teacher", "checkpoint", "bundle", "baseline"}
 FILES = {
-    "recipe",
+    "config",
     "train",
     "dev",
     "text",
@@ -39,14 +39,14 @@ FILES = {
 }
 """Every argument and option that names what is read."""
 NEEDED = {
-    "pretrain": {"text": "own.txt", "config": "tiny"},
+    "pretrain": {"text": "own.txt", "size": "tiny"},
     "finetune": {"task": "text-classification", "train": "own.csv", "model": "own"},
     "export": {"checkpoint": "own"},
     "predict": {"bundle": "own", "source": "own.txt"},
     "bench": {"bundle": "own", "baseline": "own"},
 }
 CONTENTS = {
-    "recipe": "",
+    "config": "",
     "train": "text,label\na,b\n",
     "dev": "text,label\na,b\n",
     "label_map": "a,b\n",
@@ -106,7 +106,7 @@ class Place:
         merged = NEEDED[verb] | given
         if verb == "export" and "label_map" in given:
             merged["eval_data"] = "own.csv"
-        for given_name, other in (("teacher", "model"), ("model", "config")):
+        for given_name, other in (("teacher", "model"), ("model", "size")):
             if given_name in given:
                 merged.pop(other, None)
         for parameter in command(verb).params:

@@ -115,8 +115,8 @@ def test_standard_input_without_an_end_is_refused(source: str, stdin: str, messa
     [
         ("evaluate", TINY, "--data"),
         ("predict", TINY, "--input"),
-        ("finetune", "--recipe"),
-        ("pretrain", "--recipe"),
+        ("finetune", "--config"),
+        ("pretrain", "--config"),
     ],
 )
 def test_devices_pipes_and_folders_are_no_files(verb, device: str, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ class Workshop:
         if output and command.words in self.made:
             shutil.copytree(self.made[command.words], output)
             return
-        pace = () if "--recipe" in command.words else OWN_PACE.get(rest[0], ())
+        pace = () if "--config" in command.words else OWN_PACE.get(rest[0], ())
         done = CliRunner().invoke(main, [*rest, *pace])
         assert done.exit_code == 0, f"{where}: {done.stderr}"
         if command.shown:

@@ -14,7 +14,7 @@ from bertedge.checkpoint import load_model, open_checkpoint
 from bertedge.errors import SettingError, VerificationError
 from bertedge.export import ExportConfig, export
 from bertedge.export.vocabulary import trim
-from bertedge.finetune.recipe import Recipe
+from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.run import finetune
 from bertedge.predictions import Classification
 from bertedge.progress import Silent
@@ -28,7 +28,7 @@ def checkpoint(
     base: Path, texts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     output = tmp_path_factory.mktemp("trim") / "colors"
-    recipe = Recipe(
+    config = FinetuneConfig(
         task=Task.TEXT_CLASSIFICATION,
         train=texts["train"],
         dev=texts["dev"],
@@ -37,7 +37,7 @@ def checkpoint(
         epochs=8,
         learning_rate=3e-3,
     )
-    finetune(recipe, Silent())
+    finetune(config, Silent())
     return output
 
 

@@ -7,15 +7,16 @@ import transformers
 
 from bertedge.checkpoint import load_model, open_checkpoint
 from bertedge.errors import CheckpointError, SettingError
+from bertedge.finetune.config import FinetuneConfig
+from bertedge.finetune.data import read_config
 from bertedge.finetune.distill import hidden_loss, kept_layers, make_student, soft_loss
-from bertedge.finetune.recipe import Recipe, read_recipe
 from bertedge.finetune.run import finetune
 from bertedge.progress import Silent
 from bertedge.spec import Task
 
 
-def recipe(files: dict[str, Path], output: Path, **changes: object) -> Recipe:
-    plain = Recipe(
+def config(files: dict[str, Path], output: Path, **changes: object) -> FinetuneConfig:
+    plain = FinetuneConfig(
         task=Task.TEXT_CLASSIFICATION,
         train=files["train"],
         dev=files["dev"],
@@ -30,7 +31,7 @@ def recipe(files: dict[str, Path], output: Path, **changes: object) -> Recipe:
 @pytest.fixture(scope="module")
 def teacher(base: Path, texts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("runs") / "teacher"
-    finetune(recipe(texts, output, model=str(base)), Silent())
+    finetune(config(texts, output, model=str(base)), Silent())
     return output
 
 
@@ -99,7 +100,7 @@ def test_a_student_of_fewer_layers_learns_its_teachers_task(
     teacher: Path, texts: dict[str, Path], tmp_path: Path
 ) -> None:
     changes = {"teacher": str(teacher), "layers": 1}
-    finished = finetune(recipe(texts, tmp_path / "student", **changes), Silent())
+    finished = finetune(config(texts, tmp_path / "student", **changes), Silent())
     assert finished is not None and finished.dev is not None
     assert finished.dev.scores.value >= 0.95
     checkpoint = open_checkpoint(str(tmp_path / "student"))
@@ -107,7 +108,7 @@ def test_a_student_of_fewer_layers_learns_its_teachers_task(
     record = checkpoint.training
     assert record is not None and record.base == "teacher"
     assert record.settings["teacher"] == "teacher"
-    assert record.settings["layers"] == 1 and record.settings["temperature"] == 2.0
+    assert record.settings["layers"] == 1 and record.settings["distillation_temperature"] == 2.0
 
 
 def test_soft_labels_alone_teach_in_spite_of_wrong_labels(
@@ -118,17 +119,17 @@ def test_soft_labels_alone_teach_in_spite_of_wrong_labels(
     lines = [line.rpartition(",") for line in texts["train"].read_text().splitlines()]
     wrong.write_text("".join(f"{text},{swap[label]}\n" for text, _, label in lines))
     files = {"train": wrong, "dev": texts["dev"]}
-    changes = {"teacher": str(teacher), "layers": 1, "soft": 1.0}
-    finished = finetune(recipe(files, tmp_path / "out", **changes), Silent())
+    changes = {"teacher": str(teacher), "layers": 1, "distillation_alpha": 1.0}
+    finished = finetune(config(files, tmp_path / "out", **changes), Silent())
     assert finished is not None and finished.dev is not None
     assert finished.dev.scores.value >= 0.9
 
 
 def test_token_labels_are_distilled_too(base: Path, tags: dict[str, Path], tmp_path: Path) -> None:
     task = {"task": Task.TOKEN_CLASSIFICATION}
-    finetune(recipe(tags, tmp_path / "teacher", model=str(base), **task), Silent())
+    finetune(config(tags, tmp_path / "teacher", model=str(base), **task), Silent())
     changes = {"teacher": str(tmp_path / "teacher"), "layers": 1, **task}
-    finished = finetune(recipe(tags, tmp_path / "student", **changes), Silent())
+    finished = finetune(config(tags, tmp_path / "student", **changes), Silent())
     assert finished is not None and finished.dev is not None
     assert finished.dev.scores.value >= 0.9
 
@@ -146,8 +147,13 @@ def test_hidden_states_draw_the_student_to_its_teacher(
 
     distances = []
     for weight in (0.0, 100.0):
-        changes = {"teacher": str(teacher), "layers": 1, "hidden": weight, "epochs": 2}
-        finetune(recipe(texts, tmp_path / str(weight), **changes), Silent())
+        changes = {
+            "teacher": str(teacher),
+            "layers": 1,
+            "distillation_hidden_weight": weight,
+            "epochs": 2,
+        }
+        finetune(config(texts, tmp_path / str(weight), **changes), Silent())
         found = hidden_loss(states(tmp_path / str(weight)), states(teacher), torch.ones(1, 16))
         distances.append(float(found))
     assert distances[1] < 0.8 * distances[0]
@@ -157,14 +163,14 @@ def test_a_teacher_of_other_labels_is_refused(
     teacher: Path, pairs: dict[str, Path], tmp_path: Path
 ) -> None:
     with pytest.raises(CheckpointError, match="its 2 labels are not the 2 of"):
-        finetune(recipe(pairs, tmp_path / "out", teacher=str(teacher)), Silent())
+        finetune(config(pairs, tmp_path / "out", teacher=str(teacher)), Silent())
 
 
 def test_more_layers_than_the_teacher_has_are_refused(
     teacher: Path, texts: dict[str, Path], tmp_path: Path
 ) -> None:
     with pytest.raises(SettingError, match="layers is 3, but the teacher has 2"):
-        finetune(recipe(texts, tmp_path / "out", teacher=str(teacher), layers=3), Silent())
+        finetune(config(texts, tmp_path / "out", teacher=str(teacher), layers=3), Silent())
 
 
 @pytest.mark.parametrize(
@@ -173,8 +179,14 @@ def test_more_layers_than_the_teacher_has_are_refused(
         ({"model": "m", "teacher": "t"}, "leave --model out"),
         ({"model": "m", "layers": 3}, "--layers is for a student; give --teacher"),
         ({}, "--model is missing"),
-        ({"teacher": "t", "temperature": 0}, "temperature is 0.0; it must be above 0"),
-        ({"teacher": "t", "soft": 1.5}, "soft is 1.5; it must be at least 0 and at most 1"),
+        (
+            {"teacher": "t", "distillation_temperature": 0},
+            "distillation_temperature is 0.0; it must be above 0",
+        ),
+        (
+            {"teacher": "t", "distillation_alpha": 1.5},
+            "distillation_alpha is 1.5; it must be at least 0 and at most 1",
+        ),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(
@@ -182,5 +194,5 @@ def test_settings_that_do_not_go_together_are_refused(
 ) -> None:
     plain = {"task": "text-classification", "train": "t.csv", "output": "o"}
     with pytest.raises(SettingError) as error:
-        read_recipe(None, plain | flags)
+        read_config(None, plain | flags)
     assert message in str(error.value)

@@ -7,9 +7,9 @@ import torch
 import transformers
 from tokenizers import models, pre_tokenizers
 
+from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import open_data
 from bertedge.finetune.inputs import open_inputs
-from bertedge.finetune.recipe import Recipe
 from bertedge.spec import Task
 
 
@@ -46,6 +46,6 @@ def test_words_are_read_with_the_space_before_them(
     ]
     train = tmp_path / "train.jsonl"
     train.write_text("\n".join(map(json.dumps, rows)) + "\n")
-    recipe = Recipe(task=task, model=str(byte_level), train=train, output=tmp_path / "run")
-    native = open_inputs(recipe, open_data(recipe)).tokenizer.backend_tokenizer
+    config = FinetuneConfig(task=task, model=str(byte_level), train=train, output=tmp_path / "run")
+    native = open_inputs(config, open_data(config)).tokenizer.backend_tokenizer
     assert native.encode(["a", "b"], is_pretokenized=True).tokens == ["Ġ", "a", "Ġ", "b"]

@@ -18,11 +18,12 @@ from bertedge.cli import main
 from bertedge.data import open_examples
 from bertedge.errors import CheckpointError, DataError, SettingError
 from bertedge.export import ExportConfig, export
+from bertedge.finetune.config import ClassWeights, FinetuneConfig
+from bertedge.finetune.data import read_config
 from bertedge.finetune.distill import Distiller, Lesson
 from bertedge.finetune.features import IGNORED, Features, build
 from bertedge.finetune.labels import find_labels
 from bertedge.finetune.losses import Loss, weighted_loss
-from bertedge.finetune.recipe import ClassWeights, Recipe, read_recipe
 from bertedge.finetune.run import Finetuned, finetune
 from bertedge.heads import split_heads
 from bertedge.metrics import FrameScores
@@ -61,8 +62,8 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return files
 
 
-def recipe(files: dict[str, Path], output: Path, **changes: object) -> Recipe:
-    plain = Recipe(
+def config(files: dict[str, Path], output: Path, **changes: object) -> FinetuneConfig:
+    plain = FinetuneConfig(
         task=Task.INTENT_SLOTS,
         train=files["train"],
         dev=files["dev"],
@@ -75,7 +76,7 @@ def recipe(files: dict[str, Path], output: Path, **changes: object) -> Recipe:
 
 
 def train(files: dict[str, Path], output: Path, **changes: object) -> Finetuned:
-    finished = finetune(recipe(files, output, **changes), Silent())
+    finished = finetune(config(files, output, **changes), Silent())
     assert finished is not None
     return finished
 
@@ -95,7 +96,7 @@ def counted(*rows: list[int]) -> Features:
 
 
 def loss_of(features: Features, tmp_path: Path, **changes: object) -> Loss:
-    made = recipe({"train": tmp_path, "dev": tmp_path}, tmp_path, **changes)
+    made = config({"train": tmp_path, "dev": tmp_path}, tmp_path, **changes)
     loss = weighted_loss(made, features, LABELS)
     assert loss is not None
     return loss
@@ -340,4 +341,4 @@ def test_a_thousand_intents_can_be_learned(base: Path, tmp_path: Path) -> None:
 def test_settings_of_other_tasks_are_refused(flags: dict[str, object], message: str) -> None:
     plain = {"task": "intent-slots", "train": "t", "dev": "d", "model": "m", "output": "o"}
     with pytest.raises(SettingError, match=message):
-        read_recipe(None, plain | flags)
+        read_config(None, plain | flags)

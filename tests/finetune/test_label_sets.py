@@ -6,15 +6,15 @@ import pytest
 
 import bertedge
 from bertedge.export import ExportConfig, export
-from bertedge.finetune.recipe import Recipe
+from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.run import finetune
 from bertedge.predictions import Classification, MultiLabelClassification
 from bertedge.progress import Silent
 from bertedge.spec import ProblemType, Task
 
 
-def recipe(base: Path, train: Path, output: Path, problem_type: ProblemType) -> Recipe:
-    return Recipe(
+def config(base: Path, train: Path, output: Path, problem_type: ProblemType) -> FinetuneConfig:
+    return FinetuneConfig(
         task=Task.TEXT_CLASSIFICATION,
         model=str(base),
         train=train,
@@ -32,7 +32,7 @@ def write(path: Path, rows: list[tuple[str, str]]) -> Path:
 def test_one_label_that_a_text_may_lack_is_learnt(base: Path, tmp_path: Path) -> None:
     train = write(tmp_path / "one.csv", [("a red apple", "fruit"), ("see paris", "")] * 8)
     output = tmp_path / "out"
-    finetune(recipe(base, train, output, ProblemType.MULTI_LABEL), Silent())
+    finetune(config(base, train, output, ProblemType.MULTI_LABEL), Silent())
     export(ExportConfig(checkpoint=str(output), output=tmp_path / "bundle"))
     found = bertedge.load(tmp_path / "bundle", device="cpu", threads=1).predict_one("a red apple")
     assert isinstance(found, MultiLabelClassification) and list(found.scores) == ["fruit"]
@@ -42,14 +42,14 @@ def test_a_thousand_labels_keep_their_order_to_the_prediction(base: Path, tmp_pa
     names = [f"label {number:03}" for number in range(1000)]
     train = write(tmp_path / "many.csv", [("take one old grape", name) for name in names])
     output = tmp_path / "out"
-    finetune(recipe(base, train, output, ProblemType.SINGLE_LABEL), Silent())
+    finetune(config(base, train, output, ProblemType.SINGLE_LABEL), Silent())
     report = export(
         ExportConfig(
             checkpoint=str(output),
             output=tmp_path / "bundle",
             quantize=True,
             keep_fp32=True,
-            recipe="dynamic",
+            config="dynamic",
         )
     )
     assert report.manifest.model.labels == tuple(names)

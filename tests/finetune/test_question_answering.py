@@ -16,16 +16,17 @@ from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
 from bertedge.cli import main
 from bertedge.data import BadRows, QuestionExample, open_examples
 from bertedge.errors import CheckpointError, DataError, SettingError
+from bertedge.finetune.config import FinetuneConfig
+from bertedge.finetune.data import read_config
 from bertedge.finetune.distill import make_student
 from bertedge.finetune.features import build, find_span
 from bertedge.finetune.labels import find_labels
 from bertedge.finetune.losses import span_loss
-from bertedge.finetune.recipe import Recipe, read_recipe
 from bertedge.finetune.run import Finetuned, finetune
 from bertedge.progress import Silent
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import Task
-from bertedge.training.precision import Precision
+from bertedge.training.config import Precision
 
 COLORS = ["red", "blue", "green", "white"]
 FRUITS = ["apple", "pear", "plum", "grape"]
@@ -75,8 +76,8 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
-def recipe(files: dict[str, Path], output: Path, **changes: object) -> Recipe:
-    plain = Recipe(
+def config(files: dict[str, Path], output: Path, **changes: object) -> FinetuneConfig:
+    plain = FinetuneConfig(
         task=Task.QUESTION_ANSWERING,
         train=files["train"],
         dev=files["dev"],
@@ -95,7 +96,7 @@ def trained(
     base: Path, questions: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Finetuned:
     output = tmp_path_factory.mktemp("runs") / "asked"
-    finished = finetune(recipe(questions, output, model=str(base)), Silent())
+    finished = finetune(config(questions, output, model=str(base)), Silent())
     assert finished is not None
     return finished
 
@@ -184,7 +185,7 @@ def test_the_dev_metric_of_an_epoch_is_that_of_the_finished_checkpoint(
             self.said.append(text)
 
     listening = Listening()
-    plain = recipe(questions, tmp_path / "run", model=str(base), epochs=1)
+    plain = config(questions, tmp_path / "run", model=str(base), epochs=1)
     finished = finetune(plain, listening)
     assert finished is not None and finished.training.dev_scores is not None
     (said,) = [line for line in listening.said if "dev answer_f1" in line]
@@ -215,8 +216,13 @@ def test_a_student_of_one_layer_learns_its_teachers_spans_in_spite_of_wrong_labe
 ) -> None:
     wrong = write(tmp_path / "wrong.json", 1200, seed=2, impossible=0.25, kinds=(FRUITS, COLORS))
     files = {"train": wrong, "dev": questions["dev"]}
-    changes = {"teacher": str(trained.output), "layers": 1, "soft": 1.0, "hidden": 0.0}
-    finished = finetune(recipe(files, tmp_path / "student", **changes), Silent())
+    changes = {
+        "teacher": str(trained.output),
+        "layers": 1,
+        "distillation_alpha": 1.0,
+        "distillation_hidden_weight": 0.0,
+    }
+    finished = finetune(config(files, tmp_path / "student", **changes), Silent())
     assert finished is not None and finished.training.dev_scores is not None
     assert finished.training.dev_scores.value > 0.9
     teacher = load_model(open_checkpoint(str(trained.output)))
@@ -238,7 +244,7 @@ def test_a_student_of_one_layer_learns_its_teachers_spans_in_spite_of_wrong_labe
 
 def test_data_without_impossible_questions_needs_no_threshold(base: Path, tmp_path: Path) -> None:
     files = {s: write(tmp_path / f"{s}.json", 40, seed=3) for s in ("train", "dev")}
-    finished = finetune(recipe(files, tmp_path / "run", model=str(base), epochs=1), Silent())
+    finished = finetune(config(files, tmp_path / "run", model=str(base), epochs=1), Silent())
     assert finished is not None
     assert finished.training.model.rule.threshold is None
     assert finished.training.train.columns.format == "squad"
@@ -263,7 +269,7 @@ def test_answers_that_are_not_in_their_context_are_left_out_up_to_one_percent(
     said: list[str] = []
     notes = Silent()
     notes.say = said.append  # type: ignore[method-assign]
-    settings = recipe({"train": few, "dev": many}, tmp_path / "run", model=str(base), epochs=1)
+    settings = config({"train": few, "dev": many}, tmp_path / "run", model=str(base), epochs=1)
     finished = finetune(settings, notes)
     assert finished is not None and finished.dev is not None
     assert finished.training.train.rows == 198 and finished.dev.rows == 200
@@ -282,7 +288,7 @@ def test_answers_that_are_not_in_their_context_are_left_out_up_to_one_percent(
 def test_a_file_of_answers_without_places_is_scored(base: Path, tmp_path: Path) -> None:
     path = write(tmp_path / "good.json", 40, seed=3)
     finetune(
-        recipe({"train": path, "dev": path}, tmp_path / "run", model=str(base), epochs=1), Silent()
+        config({"train": path, "dev": path}, tmp_path / "run", model=str(base), epochs=1), Silent()
     )
     document = json.loads(path.read_text())
     for paragraph in document["data"][0]["paragraphs"]:
@@ -303,18 +309,18 @@ def test_mistakes_are_one_clear_line(
 ) -> None:
     nothing = write(tmp_path / "nothing.json", 5, seed=0, impossible=1.0)
     with pytest.raises(DataError, match="no question with an answer in its context"):
-        finetune(recipe(questions, tmp_path / "out", model=str(base), train=nothing), Silent())
+        finetune(config(questions, tmp_path / "out", model=str(base), train=nothing), Silent())
     with pytest.raises(SettingError, match="questions with answers are read from"):
-        finetune(recipe(texts, tmp_path / "out", model=str(base)), Silent())
+        finetune(config(texts, tmp_path / "out", model=str(base)), Silent())
     flags = {
         **{"task": "question-answering", "train": "a", "output": "b", "model": "c"},
         "problem_type": "regression",
     }
     with pytest.raises(SettingError, match="which is for text-classification"):
-        read_recipe(None, flags)
+        read_config(None, flags)
     del flags["problem_type"]
     with pytest.raises(SettingError, match="answers have no classes"):
-        read_recipe(None, flags | {"class_weights": "balanced"})
+        read_config(None, flags | {"class_weights": "balanced"})
     with pytest.raises(CheckpointError, match="without a head for a task"):
         open_checkpoint(str(base), Task.QUESTION_ANSWERING)
 

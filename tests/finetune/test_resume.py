@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bertedge.errors import StoppedError
-from bertedge.finetune.recipe import Recipe
+from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.run import finetune
 from bertedge.progress import Silent
 from bertedge.spec import Task
@@ -54,8 +54,13 @@ class Lab:
     base: Path
 
     def run(self, name: str, progress: Stop, *, resume: bool = False, **changes: object) -> None:
-        settings = {"batch_size": 4, "epochs": 3.0, "learning_rate": 3e-3, "patience": 3} | changes
-        recipe = Recipe(
+        settings = {
+            "batch_size": 4,
+            "epochs": 3.0,
+            "learning_rate": 3e-3,
+            "early_stopping_patience": 3,
+        } | changes
+        config = FinetuneConfig(
             task=Task.TEXT_CLASSIFICATION,
             train=self.folder / "train.csv",
             dev=self.folder / "dev.csv",
@@ -63,7 +68,7 @@ class Lab:
             output=self.folder / name,
             **settings,  # type: ignore[arg-type]
         )
-        finetune(recipe, progress, resume=resume)
+        finetune(config, progress, resume=resume)
 
     def stop(self, name: str, step: int, number: int = signal.SIGINT, **changes: object) -> None:
         with pytest.raises(StoppedError, match=f"interrupted at step {step} "):
@@ -93,8 +98,12 @@ def lab(tmp_path_factory: pytest.TempPathFactory, base: Path, texts: dict[str, P
 
 WAYS: dict[str, dict[str, object]] = {
     "whole epochs": {},
-    "part of an epoch, batches accumulated": {"epochs": 1.5, "batch_size": 2, "accumulate": 2},
-    "stopped early": {"epochs": 9.0, "patience": 1},
+    "part of an epoch, batches accumulated": {
+        "epochs": 1.5,
+        "batch_size": 2,
+        "gradient_accumulation_steps": 2,
+    },
+    "stopped early": {"epochs": 9.0, "early_stopping_patience": 1},
 }
 
 

@@ -13,8 +13,8 @@ import transformers
 from safetensors.numpy import load_file
 
 from bertedge.finetune import training
+from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.features import Features
-from bertedge.finetune.recipe import Recipe
 from bertedge.finetune.rows import UsedRows
 from bertedge.finetune.run import finetune
 from bertedge.progress import Silent
@@ -32,7 +32,7 @@ def train(base: Path, output: Path, **changes: object) -> dict[str, np.ndarray]:
         files[split].write_text("\n".join(["text,label", *lines]) + "\n")
     settings = {"task": Task.TEXT_CLASSIFICATION, "model": str(base), "output": output, **files}
     settings |= {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3, **changes}
-    finetune(Recipe(**settings), Silent())
+    finetune(FinetuneConfig(**settings), Silent())
     return load_file(output / "model.safetensors")
 
 

@@ -16,7 +16,7 @@ from bertedge import evaluation
 from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
 from bertedge.data import open_examples
 from bertedge.errors import OutputError, SettingError
-from bertedge.finetune.recipe import ClassWeights, Recipe
+from bertedge.finetune.config import ClassWeights, FinetuneConfig
 from bertedge.finetune.run import finetune
 from bertedge.progress import Silent
 from bertedge.spec import Task
@@ -32,8 +32,8 @@ class Said(Silent):
         self.lines.append(line)
 
 
-def recipe(files: dict[str, Path], base: Path, output: Path, **changes: object) -> Recipe:
-    plain = Recipe(
+def config(files: dict[str, Path], base: Path, output: Path, **changes: object) -> FinetuneConfig:
+    plain = FinetuneConfig(
         task=Task.TEXT_CLASSIFICATION,
         train=files["train"],
         dev=files["dev"],
@@ -49,7 +49,7 @@ def recipe(files: dict[str, Path], base: Path, output: Path, **changes: object) 
 @pytest.fixture(scope="module")
 def colors(base: Path, texts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("runs") / "colors"
-    finetune(recipe(texts, base, output), Silent())
+    finetune(config(texts, base, output), Silent())
     return output
 
 
@@ -91,7 +91,7 @@ def test_two_runs_with_one_seed_agree_and_another_seed_differs(
 ) -> None:
     weights = []
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
-        finetune(recipe(texts, base, tmp_path / name, epochs=1, seed=seed), Silent())
+        finetune(config(texts, base, tmp_path / name, epochs=1, seed=seed), Silent())
         weights.append((tmp_path / name / "model.safetensors").read_bytes())
     assert weights[0] == weights[1]
     assert weights[0] != weights[2]
@@ -100,7 +100,9 @@ def test_two_runs_with_one_seed_agree_and_another_seed_differs(
 def test_pairs_are_told_apart_by_their_second_text(
     base: Path, pairs: dict[str, Path], tmp_path: Path
 ) -> None:
-    finished = finetune(recipe(pairs, base, tmp_path / "out", epochs=20, patience=None), Silent())
+    finished = finetune(
+        config(pairs, base, tmp_path / "out", epochs=20, early_stopping_patience=None), Silent()
+    )
     assert finished is not None and finished.dev is not None
     assert finished.training.model.pair
     assert finished.dev.scores.value >= 0.9
@@ -108,7 +110,7 @@ def test_pairs_are_told_apart_by_their_second_text(
 
 def test_tags_are_learned_by_words(base: Path, tags: dict[str, Path], tmp_path: Path) -> None:
     changes = {"task": Task.TOKEN_CLASSIFICATION}
-    finished = finetune(recipe(tags, base, tmp_path / "out", **changes), Silent())
+    finished = finetune(config(tags, base, tmp_path / "out", **changes), Silent())
     assert finished is not None and finished.dev is not None
     assert finished.training.model.labels == ("O", "B-COLOR", "I-COLOR", "B-PLACE", "I-PLACE")
     assert finished.dev.scores.metric == "entity_f1"
@@ -118,7 +120,7 @@ def test_tags_are_learned_by_words(base: Path, tags: dict[str, Path], tmp_path: 
 def test_without_dev_data_the_last_epoch_is_kept(
     base: Path, texts: dict[str, Path], tmp_path: Path
 ) -> None:
-    finished = finetune(recipe(texts, base, tmp_path / "out", dev=None, epochs=1), Silent())
+    finished = finetune(config(texts, base, tmp_path / "out", dev=None, epochs=1), Silent())
     assert finished is not None
     assert finished.dev is None and finished.training.best_epoch is None
 
@@ -126,8 +128,8 @@ def test_without_dev_data_the_last_epoch_is_kept(
 def test_training_stops_early_and_keeps_the_best_epoch(
     base: Path, texts: dict[str, Path], tmp_path: Path
 ) -> None:
-    changes = {"epochs": 40, "patience": 2}
-    finished = finetune(recipe(texts, base, tmp_path / "out", **changes), Silent())
+    changes = {"epochs": 40, "early_stopping_patience": 2}
+    finished = finetune(config(texts, base, tmp_path / "out", **changes), Silent())
     assert finished is not None
     record = finished.training
     assert record.best_epoch is not None
@@ -141,7 +143,7 @@ def test_frozen_layers_keep_the_weights_of_the_base(
     before = load_file(base / "model.safetensors")
     for what, frozen in (("embeddings", ["embeddings"]), (1, ["embeddings", "encoder.layer.0"])):
         output = tmp_path / str(what)
-        finetune(recipe(texts, base, output, epochs=1, freeze=what), Silent())
+        finetune(config(texts, base, output, epochs=1, freeze=what), Silent())
         after = load_file(output / "model.safetensors")
         for name, tensor in before.items():
             changed = (after[f"bert.{name}"] != tensor).any()
@@ -154,7 +156,7 @@ def test_more_frozen_layers_than_there_are_is_an_error(
     base: Path, texts: dict[str, Path], tmp_path: Path
 ) -> None:
     with pytest.raises(SettingError, match="freeze is 3, but the model has 2 layers"):
-        finetune(recipe(texts, base, tmp_path / "out", freeze=3), Silent())
+        finetune(config(texts, base, tmp_path / "out", freeze=3), Silent())
 
 
 def test_balanced_class_weights_rescue_a_rare_class(base: Path, tmp_path: Path) -> None:
@@ -163,7 +165,7 @@ def test_balanced_class_weights_rescue_a_rare_class(base: Path, tmp_path: Path) 
     train.write_text("\n".join(["text,label", *rows]) + "\n")
     rare = {}
     for weights in ClassWeights:
-        plain = Recipe(
+        plain = FinetuneConfig(
             task=Task.TEXT_CLASSIFICATION,
             train=train,
             model=str(base),
@@ -187,7 +189,7 @@ def test_truncation_is_counted_and_said(base: Path, texts: dict[str, Path], tmp_
     train.write_text(texts["train"].read_text() + f"{long},fruit\n")
     said = Said()
     files = {"train": train, "dev": texts["dev"]}
-    finished = finetune(recipe(files, base, tmp_path / "out", epochs=1), said)
+    finished = finetune(config(files, base, tmp_path / "out", epochs=1), said)
     assert finished is not None and finished.training.truncated == 1
     assert any(line.startswith("1 of 321 training texts") for line in said.lines)
 
@@ -196,18 +198,18 @@ def test_an_existing_output_is_refused_and_replaced_on_demand(
     base: Path, texts: dict[str, Path], tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
-    finetune(recipe(texts, base, output, epochs=1), Silent())
+    finetune(config(texts, base, output, epochs=1), Silent())
     before = (output / "training.json").read_text()
     with pytest.raises(OutputError, match="exists already"):
-        finetune(recipe(texts, base, output, epochs=1, seed=1), Silent())
+        finetune(config(texts, base, output, epochs=1, seed=1), Silent())
     assert (output / "training.json").read_text() == before
-    finetune(recipe(texts, base, output, epochs=1, seed=1), Silent(), overwrite=True)
+    finetune(config(texts, base, output, epochs=1, seed=1), Silent(), overwrite=True)
     assert '"seed": 1' in (output / "training.json").read_text()
     modes = {stat.S_IMODE(path.stat().st_mode) for path in output.iterdir()}
     assert modes == {stat.S_IMODE(output.stat().st_mode) & 0o666}
     (output / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match=r"holds 'notes\.txt'"):
-        finetune(recipe(texts, base, output, epochs=1), Silent(), overwrite=True)
+        finetune(config(texts, base, output, epochs=1), Silent(), overwrite=True)
 
 
 def command(files: dict[str, Path], base: Path, output: Path, *more: str) -> list[str]:

@@ -10,7 +10,7 @@ import transformers
 from numpy.typing import NDArray
 
 from bertedge.checkpoint import load_model, open_checkpoint
-from bertedge.finetune.recipe import ClassWeights, Recipe
+from bertedge.finetune.config import ClassWeights, FinetuneConfig
 from bertedge.finetune.run import finetune
 from bertedge.progress import Silent
 from bertedge.spec import ProblemType, Task
@@ -27,7 +27,7 @@ def write(path: Path, rows: list[dict[str, object]]) -> Path:
 def start(base: Path, train: Path, output: Path, **changes: object) -> transformers.PreTrainedModel:
     settings = {"task": Task.TEXT_CLASSIFICATION, "train": train, "model": str(base)}
     settings |= {"output": output, "epochs": 1, "learning_rate": TINY_RATE, **changes}
-    finished = finetune(Recipe(**settings), Silent())  # type: ignore[arg-type]
+    finished = finetune(FinetuneConfig(**settings), Silent())  # type: ignore[arg-type]
     assert finished is not None
     return load_model(open_checkpoint(str(output)))
 

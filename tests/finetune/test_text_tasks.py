@@ -14,9 +14,10 @@ from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
 from bertedge.data import open_examples
 from bertedge.errors import DataError, SettingError
 from bertedge.export import ExportConfig, export
+from bertedge.finetune.config import ClassWeights, FinetuneConfig
+from bertedge.finetune.data import read_config
 from bertedge.finetune.features import Features
 from bertedge.finetune.losses import weighted_loss
-from bertedge.finetune.recipe import ClassWeights, Recipe, read_recipe
 from bertedge.finetune.run import Finetuned, finetune
 from bertedge.metrics import Scores, ValueScores
 from bertedge.predictions import Classification, MultiLabelClassification, Regression
@@ -88,7 +89,7 @@ def scoped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return files
 
 
-def recipe(files: dict[str, Path], base: Path, output: Path, **changes: object) -> Recipe:
+def config(files: dict[str, Path], base: Path, output: Path, **changes: object) -> FinetuneConfig:
     settings: dict[str, object] = {
         "task": Task.TEXT_CLASSIFICATION,
         "train": files["train"],
@@ -98,13 +99,13 @@ def recipe(files: dict[str, Path], base: Path, output: Path, **changes: object) 
         "epochs": 8.0,
         "batch_size": 16,
         "learning_rate": 2e-3,
-        "patience": None,
+        "early_stopping_patience": None,
     }
-    return Recipe(**{**settings, **changes})  # type: ignore[arg-type]
+    return FinetuneConfig(**{**settings, **changes})  # type: ignore[arg-type]
 
 
 def train(files: dict[str, Path], base: Path, output: Path, **changes: object) -> Finetuned:
-    finished = finetune(recipe(files, base, output, **changes), Silent())
+    finished = finetune(config(files, base, output, **changes), Silent())
     assert finished is not None and finished.dev is not None
     return finished
 
@@ -239,9 +240,9 @@ def test_rare_labels_among_several_count_for_more(tmp_path: Path) -> None:
     features = Features(data=data, rows=4, truncated=0, windowed=0)
     files = {"train": tmp_path, "dev": tmp_path}
     problem = {"problem_type": ProblemType.MULTI_LABEL}
-    plain = recipe(files, tmp_path, tmp_path, **problem)
+    plain = config(files, tmp_path, tmp_path, **problem)
     assert weighted_loss(plain, features, ("a", "b")) is None
-    balanced = recipe(files, tmp_path, tmp_path, class_weights=ClassWeights.BALANCED, **problem)
+    balanced = config(files, tmp_path, tmp_path, class_weights=ClassWeights.BALANCED, **problem)
     loss = weighted_loss(balanced, features, ("a", "b"))
     assert loss is not None
     logits, gold = torch.tensor([[0.5, -2.0], [1.0, 3.0]]), torch.tensor([[1.0, 1.0], [0.0, 1.0]])
@@ -299,7 +300,7 @@ def test_data_that_nothing_can_be_learned_from_is_one_clear_line(
     file = tmp_path / "a.csv"
     file.write_text(content)
     with pytest.raises(DataError, match=message):
-        finetune(recipe({"train": file, "dev": file}, base, tmp_path / "o", **changes), Silent())
+        finetune(config({"train": file, "dev": file}, base, tmp_path / "o", **changes), Silent())
 
 
 @pytest.mark.parametrize(
@@ -322,4 +323,4 @@ def test_settings_that_contradict_each_other_are_refused(
 ) -> None:
     given = {"task": "text-classification", "train": "t.csv", "model": "m", "output": "o"}
     with pytest.raises(SettingError, match=message):
-        read_recipe(None, given | flags)
+        read_config(None, given | flags)

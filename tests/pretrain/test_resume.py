@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bertedge.errors import StoppedError
-from bertedge.pretrain.recipe import Recipe
+from bertedge.pretrain.config import PretrainConfig
 from bertedge.pretrain.run import pretrain
 from bertedge.progress import Silent
 
@@ -39,19 +39,19 @@ class Stop(Silent):
 
 
 def run(text: Path, output: Path, progress: Stop, *, resume: bool = False) -> None:
-    recipe = Recipe(
+    config = PretrainConfig(
         text=(text,),
         output=output,
-        config="2x32x2",
-        vocabulary_size=120,
+        size="2x32x2",
+        vocab_size=120,
         max_length=26,
         batch_size=4,
-        accumulate=2,
-        steps=STEPS,
+        gradient_accumulation_steps=2,
+        max_steps=STEPS,
         checks=3,
         next_sentence=True,
     )
-    pretrain(recipe, progress, resume=resume)
+    pretrain(config, progress, resume=resume)
 
 
 def end(output: Path) -> tuple[bytes, list[tuple[int, float]]]:

@@ -14,26 +14,26 @@ from safetensors.numpy import load_file
 
 from bertedge import serialization
 from bertedge.errors import SettingError
-from bertedge.finetune.recipe import Recipe as Finetuning
+from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.run import finetune
+from bertedge.pretrain.config import PretrainConfig
 from bertedge.pretrain.masking import IGNORED
 from bertedge.pretrain.model import Predictor, make_model
-from bertedge.pretrain.recipe import Recipe
 from bertedge.pretrain.record import Pretraining
 from bertedge.pretrain.run import Pretrained, pretrain
 from bertedge.progress import Silent
 from bertedge.spec import Task
-from bertedge.training.precision import Precision
+from bertedge.training.config import Precision
 
 
-def recipe(text: Path, output: Path, **changes: object) -> Recipe:
-    plain = Recipe(
+def config(text: Path, output: Path, **changes: object) -> PretrainConfig:
+    plain = PretrainConfig(
         text=(text,),
         output=output,
-        config="2x32x2",
-        vocabulary_size=120,
+        size="2x32x2",
+        vocab_size=120,
         max_length=26,  # six lines of four words
-        steps=400,
+        max_steps=400,
         batch_size=16,
         learning_rate=3e-3,
         dropout=0.0,
@@ -45,7 +45,7 @@ def recipe(text: Path, output: Path, **changes: object) -> Recipe:
 
 @pytest.fixture(scope="module")
 def fruits(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Pretrained:
-    finished = pretrain(recipe(text, tmp_path_factory.mktemp("bases") / "fruits"), Silent())
+    finished = pretrain(config(text, tmp_path_factory.mktemp("bases") / "fruits"), Silent())
     assert finished is not None
     return finished
 
@@ -76,10 +76,10 @@ def test_transformers_fills_masks_with_it(fruits: Pretrained) -> None:
 def test_the_last_check_is_the_perplexity_of_the_written_weights(
     text: Path, tmp_path: Path
 ) -> None:
-    changes = {"precision": Precision.FP32, "steps": 10}
-    first = pretrain(recipe(text, tmp_path / "a", **changes), Silent())
-    more = {"model": str(tmp_path / "a"), "config": None, "steps": 1}
-    second = pretrain(recipe(text, tmp_path / "b", **(changes | more)), Silent())
+    changes = {"precision": Precision.FP32, "max_steps": 10}
+    first = pretrain(config(text, tmp_path / "a", **changes), Silent())
+    more = {"model": str(tmp_path / "a"), "size": None, "max_steps": 1}
+    second = pretrain(config(text, tmp_path / "b", **(changes | more)), Silent())
     assert first is not None and second is not None
     # The vocabulary is the same, so are the rows held out and their masks.
     before, after = second.record.checks[0], first.record.checks[-1]
@@ -90,7 +90,7 @@ def test_the_last_check_is_the_perplexity_of_the_written_weights(
 def test_finetune_takes_the_encoder(
     fruits: Pretrained, texts: dict[str, Path], tmp_path: Path
 ) -> None:
-    settings = Finetuning(
+    settings = FinetuneConfig(
         task=Task.TEXT_CLASSIFICATION,
         train=texts["train"],
         model=str(fruits.output),
@@ -107,31 +107,31 @@ def test_finetune_takes_the_encoder(
 
 
 def test_a_base_is_continued_with_its_vocabulary(base: Path, text: Path, tmp_path: Path) -> None:
-    changes = {"model": str(base), "config": None, "steps": 30}
-    finished = pretrain(recipe(text, tmp_path / "out", **changes), Silent())
+    changes = {"model": str(base), "size": None, "max_steps": 30}
+    finished = pretrain(config(text, tmp_path / "out", **changes), Silent())
     assert finished is not None
-    config = json.loads((tmp_path / "out" / "config.json").read_text())
-    assert config["architectures"] == ["BertForMaskedLM"]
+    written = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert written["architectures"] == ["BertForMaskedLM"]
     before = json.loads((base / "tokenizer.json").read_text())["model"]["vocab"]
     assert json.loads((tmp_path / "out" / "tokenizer.json").read_text())["model"]["vocab"] == before
     assert finished.record.checks[-1].perplexity < finished.record.checks[0].perplexity
 
 
 def test_next_sentences_are_learned_in_a_head_of_their_own(text: Path, tmp_path: Path) -> None:
-    changes = {"next_sentence": True, "steps": 8}
-    finished = pretrain(recipe(text, tmp_path / "out", **changes), Silent())
+    changes = {"next_sentence": True, "max_steps": 8}
+    finished = pretrain(config(text, tmp_path / "out", **changes), Silent())
     assert finished is not None
     assert finished.record.checks[-1].next_sentence_accuracy is not None
     weights = load_file(tmp_path / "out" / "model.safetensors")
     assert "cls.seq_relationship.weight" in weights and "bert.pooler.dense.weight" in weights
-    config = json.loads((tmp_path / "out" / "config.json").read_text())
-    assert config["architectures"] == ["BertForPreTraining"]
+    written = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert written["architectures"] == ["BertForPreTraining"]
 
 
 def test_a_time_limit_ends_the_run_with_its_rate_at_zero(text: Path, tmp_path: Path) -> None:
     began = time.monotonic()
-    changes = {"steps": None, "minutes": 0.05}
-    finished = pretrain(recipe(text, tmp_path / "out", **changes), Silent())
+    changes = {"max_steps": None, "minutes": 0.05}
+    finished = pretrain(config(text, tmp_path / "out", **changes), Silent())
     assert finished is not None
     assert 3 <= finished.record.seconds < 4.5
     assert time.monotonic() - began < 30
@@ -141,8 +141,8 @@ def test_a_time_limit_ends_the_run_with_its_rate_at_zero(text: Path, tmp_path: P
 
 
 def test_dropout_of_the_run_is_not_that_of_the_base(fruits: Pretrained) -> None:
-    config = json.loads((fruits.output / "config.json").read_text())
-    assert config["hidden_dropout_prob"] == 0.1
+    written = json.loads((fruits.output / "config.json").read_text())
+    assert written["hidden_dropout_prob"] == 0.1
 
 
 ARCHITECTURES = {
@@ -185,8 +185,17 @@ def test_the_loss_is_the_one_transformers_takes_over_all_positions(kind: str) ->
 def command(text: Path, output: Path, *more: str) -> list[str]:
     return [
         *(sys.executable, "-m", "bertedge", "pretrain", "--text", str(text)),
-        *("--config", "2x32x2", "--vocabulary-size", "120", "--max-length", "26"),
-        *("--batch-size", "4", "--accumulate", "2", "--epochs", "10", "--checks", "20"),
+        *("--size", "2x32x2", "--vocab-size", "120", "--max-length", "26"),
+        *(
+            "--batch-size",
+            "4",
+            "--gradient-accumulation-steps",
+            "2",
+            "--epochs",
+            "10",
+            "--checks",
+            "20",
+        ),
         *("--output", str(output), *more),
     ]
 
@@ -233,14 +242,14 @@ def test_a_distributed_launch_trains_one_base_by_the_first_ones_clock(
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", *plain[1:]]
     done = subprocess.run(launch, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["steps"] > 0
+    assert json.loads(done.stdout)["max_steps"] > 0
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_more_tokens_than_the_base_reads_are_refused(
     base: Path, text: Path, tmp_path: Path
 ) -> None:
-    changes = {"model": str(base), "config": None, "max_length": 64}
+    changes = {"model": str(base), "size": None, "max_length": 64}
     with pytest.raises(SettingError, match=r"max_length is 64, but .* reads 32 tokens"):
-        pretrain(recipe(text, tmp_path / "out", **changes), Silent())
+        pretrain(config(text, tmp_path / "out", **changes), Silent())
     assert not list(tmp_path.iterdir())

@@ -80,7 +80,7 @@ def test_arguments(run_on_terminal: Run):
         ("inspect", f"no{OBEYED}"),
         ("predict", TINY, f"--{OBEYED}"),
         ("predict", TINY, "on", "--threads", f"2{OBEYED}"),
-        ("finetune", "--recipe", f"no{OBEYED}.toml"),
+        ("finetune", "--config", f"no{OBEYED}.toml"),
     ):
         screen = run_on_terminal(*arguments, code=1 if "no" in str(arguments[-1]) else 2)
         check(screen.sent)

@@ -115,7 +115,15 @@ def test_ctrl_c_while_training_says_how_to_go_on(
     on_terminal: Run, base: Path, texts: dict[str, Path], tmp_path: Path, columns: int
 ):
     screen = on_terminal(
-        *("finetune", "--train", texts["train"], "--epochs", "3000", "--patience", "3000"),
+        *(
+            "finetune",
+            "--train",
+            texts["train"],
+            "--epochs",
+            "3000",
+            "--early-stopping-patience",
+            "3000",
+        ),
         *("--task", "text-classification", "--model", base, "--output", tmp_path / "out"),
         columns=columns,
     )

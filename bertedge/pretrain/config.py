@@ -1,0 +1,151 @@
+"""What a pretraining run is: one flat record, from Python, a TOML file or flags."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bertedge.columns import BadRows
+from bertedge.errors import SettingError
+from bertedge.fields import about
+from bertedge.training.config import TrainingConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """The shape of a new BERT; its feed-forward layers are four times as wide as hidden."""
+
+    layers: int
+    hidden: int
+    heads: int
+
+
+SIZES = {
+    "tiny": Size(layers=2, hidden=128, heads=2),
+    "mini": Size(layers=4, hidden=256, heads=4),
+    "small": Size(layers=4, hidden=512, heads=8),
+    "medium": Size(layers=8, hidden=512, heads=8),
+    "base": Size(layers=12, hidden=768, heads=12),
+}
+"""Google's miniature BERTs (Turc et al., 2019, arXiv:1908.08962), and BERT-base."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainConfig(TrainingConfig):
+    """Every setting of `pretrain`; each is a key of the config file and a flag of the command.
+
+    Raises SettingError for values that cannot work, alone or together.
+    """
+
+    text: tuple[Path, ...] = field(metadata=about("Plain text, also .gz; may be repeated."))
+    """A sentence or paragraph a line; a blank line ends a document."""
+    output: Path = field(metadata=about("Directory for the base model."))
+    bad_rows: BadRows = field(
+        default=BadRows.ERROR,
+        metadata=about("skip: leave them out and count them.", choices=tuple(BadRows)),
+    )
+    """Whether lines that are no text are an error, or are left out and counted."""
+    model: str | None = field(
+        default=None, metadata=about("Base model to continue.", metavar="DIR|HUB-ID")
+    )
+    size: str | None = field(
+        default=None,
+        metadata=about(
+            "New model: tiny, mini, small … or 3x192x3.", metavar="NAME", formerly="config"
+        ),
+    )
+    """A name in SIZES, or layers, hidden size and heads."""
+    vocab_size: int = field(
+        default=8000,
+        metadata=about(
+            "Word pieces of a new model.", ge=100, le=1_000_000, formerly="vocabulary_size"
+        ),
+    )
+    """Of the WordPiece vocabulary that is trained on the text for a new model."""
+    cased: bool = field(
+        default=False, metadata=about("Of a new vocabulary.", unset="uncased", negative="uncased")
+    )
+    """Whether the new vocabulary tells A from a, and accents apart."""
+    next_sentence: bool = field(default=False, metadata=about("Learn to tell what follows."))
+    """Also learn to tell the text that follows from another (Devlin et al., 2019)."""
+
+    max_length: int = field(default=128, metadata=about("Tokens of a row.", ge=8, le=1_000_000))
+    """Special tokens included; for a new model, all that it ever reads."""
+    mlm_probability: float = field(
+        default=0.15,
+        metadata=about("Share of the tokens to predict.", gt=0, le=0.9, formerly="mask"),
+    )
+    """Of each row, whole words together."""
+    epochs: float | None = field(
+        default=None,
+        metadata=about(
+            "Passes over the text.", unset="1, if nothing else ends it", gt=0, le=10_000
+        ),
+    )
+    max_steps: int | None = field(
+        default=None,
+        metadata=about("Steps of the optimizer.", ge=1, le=1_000_000_000, formerly="steps"),
+    )
+    minutes: float | None = field(
+        default=None, metadata=about("Time to train for.", gt=0, le=1_000_000)
+    )
+    """Of these three the first that is reached ends the run; with none of them, 1 epoch."""
+    batch_size: int = field(default=32, metadata=about("Rows a batch.", ge=1, le=65_536))
+    learning_rate: float | None = field(
+        default=None, metadata=about("Peak.", unset="1e-4; 1e-3 for a new model", gt=0, le=1)
+    )
+    warmup_ratio: float = field(
+        default=0.06,
+        metadata=about("Share of the run with a rising rate.", ge=0, le=1, formerly="warmup"),
+    )
+    """The learning rate falls linearly after."""
+    dropout: float | None = field(
+        default=None,
+        metadata=about("While pretraining.", unset="as the model's config says", ge=0, le=0.9),
+    )
+    """Short runs want 0."""
+    held_out: float = field(
+        default=0.02, metadata=about("Share of rows to measure perplexity on.", gt=0, le=0.5)
+    )
+    """At most 500 rows, which are not trained on."""
+    checks: int = field(
+        default=10, metadata=about("Times to measure and save along the run.", ge=1, le=100_000)
+    )
+
+    def __post_init__(self) -> None:
+        """Check every field, and that there is a text and one thing to start from."""
+        TrainingConfig.__post_init__(self)
+        if not self.text:
+            raise SettingError("--text is missing; give a file of plain text")
+        if (self.model is None) == (self.size is None):
+            raise SettingError(
+                "give either --model, a base to continue, or --size, that of a new model: "
+                f"{', '.join(SIZES)} or layers, hidden size and heads as in 3x192x3"
+            )
+        if self.size is not None:
+            read_size(self.size)
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The highest learning rate, where it is left open by what is trained."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return 1e-3 if self.model is None else 1e-4
+
+
+def read_size(text: str) -> Size:
+    """Turn `--size` into a shape; SettingError for one that is none."""
+    if text in SIZES:
+        return SIZES[text]
+    match = re.fullmatch(r"([1-9]\d{0,2})x([1-9]\d{0,4})x([1-9]\d{0,2})", text)
+    if not match:
+        raise SettingError(
+            f"size is {text!r}; choose one of {', '.join(SIZES)}, or give layers, hidden size "
+            "and heads as in 3x192x3"
+        )
+    layers, hidden, heads = map(int, match.groups())
+    if hidden % heads:
+        raise SettingError(
+            f"size is {text}: a hidden size of {hidden} cannot be shared by {heads} heads; "
+            f"choose a multiple of {heads}"
+        )
+    return Size(layers=layers, hidden=hidden, heads=heads)
