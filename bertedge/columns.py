@@ -12,7 +12,9 @@ class BadRows(StrEnum):
     """What is done with a row that cannot be read."""
 
     ERROR = "error"
+    """It is an error that names the rows."""
     SKIP = "skip"
+    """Such rows are left out and counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,18 @@ class Task(StrEnum):
     """A task, by its Hugging Face name."""
 
     TEXT_CLASSIFICATION = "text-classification"
+    """A text or a pair has a label, several, or a value: see ProblemType."""
     TOKEN_CLASSIFICATION = "token-classification"
+    """Each word of a text has a tag."""
     FILL_MASK = "fill-mask"
+    """A [MASK] stands for a word of the vocabulary."""
     FEATURE_EXTRACTION = "feature-extraction"
+    """A text has an embedding."""
     QUESTION_ANSWERING = "question-answering"
+    """A span of a context answers a question."""
     INTENT_SLOTS = "intent-slots"
-    """No name of Hugging Face's: a token classifier whose labels `bertedge.heads` parts."""
+    """Each text has an intent, each word a tag; one token classifier has both blocks of labels.
+    The name is bertedge's, not Hugging Face's."""
 
     @property
     def tags_words(self) -> bool:
@@ -30,8 +36,11 @@ class ProblemType(StrEnum):
     """What the logits of a text classifier stand for, by the names in Hugging Face configs."""
 
     SINGLE_LABEL = "single_label_classification"
+    """One label a text; scores are a softmax."""
     MULTI_LABEL = "multi_label_classification"
+    """None, one or more labels a text; scores are sigmoids."""
     REGRESSION = "regression"
+    """A value a text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +48,7 @@ class DecisionRule:
     """How the logits of a text become its prediction; token labels have no such choice."""
 
     problem_type: ProblemType = ProblemType.SINGLE_LABEL
+    """What the logits stand for."""
     temperature: float = 1.0
     """What logits are divided by before they become scores; it changes no order of labels."""
     threshold: float | None = None
@@ -52,7 +62,9 @@ class PoolingMode(StrEnum):
     """Which hidden states of a text its embedding is made of."""
 
     MEAN = "mean"
+    """The mean over the tokens of a text."""
     CLS = "cls"
+    """That of the first token, [CLS]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +81,15 @@ class Aggregation(StrEnum):
     """How token labels become entities, by the names transformers' pipeline gives them."""
 
     NONE = "none"
+    """Every token by itself."""
     SIMPLE = "simple"
+    """Adjacent tokens with one label."""
     FIRST = "first"
+    """A word takes the label of its first token."""
     AVERAGE = "average"
+    """A word takes the label of its tokens' mean scores."""
     MAX = "max"
+    """A word takes the label of its token with the highest score."""
 
 
 SPAN_LABELS = ("start", "end")
@@ -89,6 +106,7 @@ class ModelSpec:
     """What a bundle, a checkpoint and a training record all say of a model."""
 
     task: Task
+    """What it does."""
     labels: tuple[str, ...]
     """In the order of the logits; none where they are of the tokenizer's vocabulary, or are an
     embedding."""
@@ -97,6 +115,7 @@ class ModelSpec:
     max_length: int
     """Longest input in tokens, special tokens included."""
     pad_token_id: int
+    """Token that shorter rows of a batch are filled with."""
     rule: DecisionRule = DecisionRule()
     """How the logits of a text become its prediction."""
     pooling: Pooling | None = None

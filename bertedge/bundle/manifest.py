@@ -17,7 +17,9 @@ class File:
     file: str
     """Plain name inside the bundle directory."""
     bytes: int
+    """Its size."""
     sha256: str
+    """Of its bytes, in hex."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,7 @@ class Parity:
     tolerance: float | None
     """The bound that was enforced, in the same unit; None where accuracy is what is enforced."""
     texts: int
+    """How many texts were compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +41,16 @@ class Accuracy:
     data: str
     """Name of the labelled file."""
     sha256: str
+    """Of the file."""
     rows: int
+    """Labelled rows in it."""
     metric: str
     """"accuracy", "micro_f1", "spearman", "entity_f1", "frame_accuracy", "answer_f1" or
     "masked_accuracy"; "cosine" for embeddings of plain texts, on which the checkpoint has 1."""
     checkpoint: float
+    """The metric of the checkpoint, run by PyTorch."""
     variant: float
+    """The metric of the variant."""
     agreement: float
     """Share of labels, hidden words, frames (an intent and all slots), answers' spans or values
     (within 5 % of their spread) on which variant and checkpoint agree; F1 of the variant's entities
@@ -73,7 +80,9 @@ class BatchEffect:
     max_difference: float
     """Largest change of a logit, in Parity's unit."""
     tolerance: float
+    """The bound that `independent` means, in the same unit."""
     texts: int
+    """How many texts were compared."""
     answers_changed: int | None
     """Texts whose answer is not the same in each batch; None for values and embeddings, and where
     there is no labelled data."""
@@ -96,10 +105,12 @@ class Trial:
     metric: float | None
     """None where there is no labelled data."""
     agreement: float | None
+    """With the checkpoint, as in Accuracy; None where there is no labelled data."""
     batch_difference: float | None
     """How far a text's logits move with padding and with what else is in the batch, in Parity's
-    unit, on the same texts; None in bundles of version 0.1.0."""
+    unit, on the same texts; None where it was not measured."""
     passed: bool
+    """Whether it kept every bound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +120,9 @@ class Calibration:
     data: str
     """Name of the file; "built-in" for bertedge's own sentences."""
     sha256: str | None
+    """Of the file; None for the built-in sentences."""
     texts: int
+    """How many texts were read."""
     method: str | None
     """How static ranges were taken: "min-max", "percentile" or "entropy"; None for others."""
 
@@ -119,9 +132,11 @@ class Quantization:
     """How a variant became int8, and what was tried before."""
 
     recipe: str
+    """The one that was taken, by its name in `export --recipe-int8`."""
     target: str
     """"x86-vnni", "x86-avx2" (weights of 7 bits) or "arm64"."""
     calibration: Calibration | None
+    """None for recipes that need no texts."""
     trials: tuple[Trial, ...]
     """In the order tried; the last one is this variant."""
 
@@ -131,7 +146,9 @@ class GraphPass:
     """A change made to the exported graph, and to how many nodes."""
 
     name: str
+    """What was done, such as "attention-fusion"."""
     nodes: int
+    """Nodes of the graph that it changed or made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +158,7 @@ class Variant:
     name: str
     """Device and precision, such as "cpu-int8"."""
     model: File
+    """The graph for batches with padding."""
     precision: str
     """"fp32", "fp16" or "int8"."""
     providers: tuple[str, ...]
@@ -148,12 +166,15 @@ class Variant:
     disabled_optimizers: tuple[str, ...]
     """onnxruntime optimizers that would undo the graph at load."""
     passes: tuple[GraphPass, ...]
+    """What was done to the exported graph, in this order."""
     parity: Parity
+    """Against the checkpoint's logits."""
     accuracy: Accuracy | None
+    """None where there was no labelled data."""
     golden_tolerance: float
     """Largest difference accepted on the golden inputs at load, in Parity's unit."""
     quantization: Quantization | None = None
-    """None where int8 was not asked for (and in bundles of version 0.1.0)."""
+    """None where int8 was not asked for."""
     optimized: bool = False
     """True where onnxruntime's own optimizations are part of the file: none is run at load."""
     unpadded: File | None = None
@@ -161,7 +182,7 @@ class Variant:
     weights: File | None = None
     """What the graphs read their weights from; None where they hold them."""
     batch_effect: BatchEffect | None = None
-    """None where it was not measured: for CUDA, and in bundles of version 0.1.0."""
+    """None where it was not measured: for CUDA."""
     checked_on: str | None = None
     """Execution provider that parity and accuracy were measured on, where that may not be the one
     it was made for: a CUDA variant exported without CUDA. None: the first of `providers`."""
@@ -197,11 +218,15 @@ class Source:
     architecture: str
     """`model_type` of its config."""
     layers: int
+    """Of its encoder."""
     hidden_size: int
+    """Width of its hidden states."""
     heads: int
+    """Attention heads of a layer."""
     vocabulary: int
     """Of what was exported: smaller than the checkpoint's where it was trimmed."""
     parameters: int
+    """Of the whole model, in fp32."""
     sha256: str
     """Of the weights, `model.safetensors` (its shards' hashes, hashed, where it is sharded)."""
 
@@ -213,9 +238,11 @@ class Trimming:
     data: str
     """Name of the corpus whose word pieces were kept."""
     sha256: str
+    """Of the corpus."""
     before: int
     """Pieces in the checkpoint's vocabulary."""
     after: int
+    """Pieces in the bundle's."""
     accuracy: Accuracy | None = None
     """The trimmed model, in fp32, against the checkpoint as it came; variants are measured against
     the trimmed model. None where there is no labelled data."""
@@ -226,11 +253,17 @@ class Manifest:
     """`bertedge.json`."""
 
     format: int
+    """Version of this format; a newer one than the reader knows is refused."""
     model: ModelSpec
+    """What is needed to run it."""
     tokenizer: File
+    """Hugging Face tokenizers' own format."""
     variants: tuple[Variant, ...]
+    """One for each device and precision."""
     golden: Golden
+    """Run at every opening."""
     source: Source
+    """Where it came from."""
     versions: dict[str, str]
     """Of bertedge and the libraries that made the bundle."""
     created: str

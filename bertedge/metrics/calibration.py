@@ -30,6 +30,7 @@ class CalibrationError:
     calibrated: float
     """Of the scores at the model's temperature."""
     temperature: float
+    """The model's."""
 
 
 def bin_scores(scores: Floats, right: Bools) -> NDArray[np.float64]:

@@ -83,6 +83,13 @@ def test_the_page_of_a_task_has_its_data_its_commands_and_its_prediction() -> No
     assert all(kind.value in one for kind in ProblemType if kind is not ProblemType.SINGLE_LABEL)
 
 
+def test_every_field_of_a_bundles_manifest_is_explained() -> None:
+    text = (DOCS / "reference" / "manifest.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert len(rows) > 80
+    assert [row for row in rows if row.endswith("|  |")] == []
+
+
 def test_troubleshooting_names_every_error() -> None:
     text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
     kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
