@@ -5,18 +5,17 @@ import platform
 import re
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 
 from bertedge.errors import BertedgeError
 from bertedge.runtime import machine, probe, tuning
-from bertedge.runtime.session import PROVIDERS, import_onnxruntime
+from bertedge.runtime.providers import DEVICES, Device, first_device
+from bertedge.runtime.session import import_onnxruntime
 from bertedge.version import __version__
 
 PACKAGES = (
     "numpy",
     "tokenizers",
-    "onnxruntime",
-    "onnxruntime-gpu",
+    *(device.package for device in DEVICES),
     "torch",
     "transformers",
     "optimum-onnx",
@@ -25,13 +24,12 @@ PACKAGES = (
     "accelerate",
     "safetensors",
 )
-EXTRAS = ("cpu", "gpu", "train", "export", "bench")
+EXTRAS = (*(device.extra for device in DEVICES), "train", "export", "bench")
 
 _INT8_FLAGS = {
     "x86": ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8"),
     "arm": ("asimddp", "i8mm"),
 }
-_NVIDIA = (Path("/dev/nvidia0"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +125,7 @@ def diagnose() -> Diagnosis:
         memory_limit=machine.cgroup_memory(),
     )
     packages = {name: _version(name) for name in PACKAGES}
-    providers = tuple(_try(device) for device in PROVIDERS)
+    providers = tuple(_try(device) for device in DEVICES)
     int8_exact = probe.int8_is_exact() if providers[0].runs else None
     return Diagnosis(
         bertedge=__version__,
@@ -159,13 +157,13 @@ def _predicting() -> Predicting:
     )
 
 
-def _try(device: str) -> Provider:
+def _try(device: Device) -> Provider:
     try:
         probe.runs_on(device)
         reason = ""
     except BertedgeError as error:
         reason = str(error)
-    return Provider(name=PROVIDERS[device], device=device, runs=not reason, reason=reason)
+    return Provider(name=device.provider, device=device.name, runs=not reason, reason=reason)
 
 
 def _other_providers() -> tuple[str, ...]:
@@ -173,7 +171,7 @@ def _other_providers() -> tuple[str, ...]:
         available = import_onnxruntime().get_available_providers()
     except BertedgeError:
         return ()
-    return tuple(name for name in available if name not in PROVIDERS.values())
+    return tuple(name for name in available if first_device((name,)) is None)
 
 
 def _version(package: str) -> str | None:
@@ -218,10 +216,9 @@ def _provider_problems(
     providers: tuple[Provider, ...], packages: dict[str, str | None]
 ) -> list[Problem]:
     problems = []
-    has_gpu = any(path.exists() for path in _NVIDIA)
-    for provider in providers:
+    for device, provider in zip(DEVICES, providers, strict=True):
         # A machine without an NVIDIA GPU has no problem with CUDA.
-        wanted = provider.device != "cuda" or has_gpu or packages["onnxruntime-gpu"]
+        wanted = device.is_there or packages[device.package]
         if wanted and not provider.runs:
             what, _, fix = provider.reason.rpartition("; ")
             problems.append(Problem(what=f"{provider.name} does not run: {what}", fix=fix))

@@ -98,6 +98,23 @@ def test_each_floor_imports_only_its_libraries(path: Path) -> None:
     assert allowed is None or libraries <= allowed
 
 
+ROWS = PACKAGE / "runtime" / "providers.py"
+NO_DEVICE = {"runtime/machine.py"}  # "cpu" is the name of a control group's controller
+
+
+@pytest.mark.parametrize("path", MODULES, ids=short)
+def test_devices_and_their_providers_are_named_in_their_rows_alone(path: Path) -> None:
+    """What asks a row instead of a name needs no change for the next device."""
+    if path == ROWS or short(path) in NO_DEVICE:
+        return
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+            named = node.value in ("cpu", "cuda") or "ExecutionProvider" in node.value
+            assert not named, f"line {node.lineno} says {node.value!r}: take it from {short(ROWS)}"
+
+
 def modules_loaded_by(program: str) -> set[str]:
     run = subprocess.run(
         [sys.executable, "-c", f"{program}\nimport sys\nprint(*sys.modules, file=sys.stderr)"],

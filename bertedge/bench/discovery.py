@@ -9,15 +9,14 @@ from bertedge.bench.config import FILLS_MASKS
 from bertedge.bench.messages import Open
 from bertedge.bench.process import python_command
 from bertedge.bundle import MANIFEST, Bundle, Variant
-from bertedge.errors import BundleError, DeviceError, SettingError
+from bertedge.errors import BundleError, DeviceError
 from bertedge.runtime.machine import BF16_FLAGS
+from bertedge.runtime.providers import AUTO, CPU, DEVICES, Device, find_devices, first_device
 from bertedge.spec import Task
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import Checkpoint
 
-DEVICES = ("auto", "cpu", "cuda")
-PROVIDER_DEVICES = {"CPUExecutionProvider": "cpu", "CUDAExecutionProvider": "cuda"}
 BOTH = ("tokens", "texts")
 PACKED = "batches of a token budget, sorted by length"
 TORCH_PACKAGES = ("torch", "transformers", "safetensors")
@@ -80,8 +79,8 @@ class Machine:
     """What of the machine decides on the engines."""
 
     cpu_flags: frozenset[str]
-    cuda: bool
-    """True where PyTorch sees a CUDA device."""
+    devices: tuple[Device, ...] = (CPU,)
+    """Those that PyTorch sees."""
     compiler: bool = False
     """True where there is a C++ compiler, which torch.compile needs."""
 
@@ -89,6 +88,11 @@ class Machine:
     def bf16(self) -> bool:
         """True where the CPU computes in bf16 itself."""
         return bool(self.cpu_flags & BF16_FLAGS)
+
+    def precisions(self, device: Device) -> tuple[str, ...]:
+        """Return the precisions that PyTorch computes in on `device`, the fastest last."""
+        own = device.torch_precisions
+        return (*own, "bf16") if device is CPU and self.bf16 else own
 
 
 def check_comparable(bundle: Bundle, checkpoint: "Checkpoint") -> None:
@@ -120,18 +124,18 @@ def find_engines(
     devices = choose_devices(bundle, machine, device)
     specs, left_out = [], []
     for each in devices:
-        specs += [_torch(checkpoint, base, each, p) for p in _precisions(each, machine)]
-    if "cpu" in devices and not machine.bf16:
+        specs += [_torch(checkpoint, base, each, p) for p in machine.precisions(each)]
+    if CPU in devices and not machine.bf16:
         left_out.append(LeftOut(name="torch-bf16", why="this CPU has no bf16 instructions"))
     for variant in bundle.manifest.variants:
-        places = [place for place in _places(variant) if place in devices]
-        if places:
-            specs.append(_variant(bundle, variant, base, places[0]))
+        place = first_device(variant.providers)
+        if place in devices:
+            specs.append(_variant(bundle, variant, base, place))
         else:
             left_out.append(LeftOut(name=variant.name, why=_why(variant, device)))
     if not any(spec.kind == "bundle" for spec in specs):
         raise DeviceError(
-            f"{bundle.folder} has no variant for {' or '.join(devices)}; "
+            f"{bundle.folder} has no variant for {' or '.join(each.name for each in devices)}; "
             + ", ".join(f"{item.name}: {item.why}" for item in left_out)
         )
     return Lineup(specs=tuple(specs), left_out=tuple(left_out))
@@ -162,50 +166,42 @@ def checkpoint_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in files)
 
 
-def choose_devices(bundle: Bundle, machine: Machine, device: str) -> tuple[str, ...]:
-    """Give the devices to compare on, of those that are there."""
-    if device not in DEVICES:
-        raise SettingError(f"device is {device!r}; choose one of {', '.join(DEVICES)}")
-    if device == "cuda" and not machine.cuda:
-        raise DeviceError(
-            "PyTorch sees no CUDA device to compare with; use --device cpu, or install a CUDA "
-            "build of torch"
-        )
-    if device != "auto":
-        return (device,)
-    wanted = {place for variant in bundle.manifest.variants for place in _places(variant)}
-    there = ("cpu", "cuda") if machine.cuda else ("cpu",)
-    return tuple(place for place in there if place in wanted) or ("cpu",)
+def choose_devices(bundle: Bundle, machine: Machine, device: str) -> tuple[Device, ...]:
+    """Return the devices to compare on, of those that are there; "auto": all with a variant."""
+    asked = find_devices(device)
+    if device != AUTO:
+        if asked[0] not in machine.devices:
+            name = device.upper()
+            raise DeviceError(
+                f"PyTorch sees no {name} device to compare with; use --device cpu, or install a "
+                f"{name} build of torch"
+            )
+        return asked
+    wanted = [first_device(variant.providers) for variant in bundle.manifest.variants]
+    return tuple(each for each in machine.devices if each in wanted) or (CPU,)
 
 
-def _precisions(device: str, machine: Machine) -> tuple[str, ...]:
-    if device == "cuda":
-        return ("fp32", "bf16", "fp16")
-    return ("fp32", "bf16") if machine.bf16 else ("fp32",)
-
-
-def _torch(checkpoint: "Checkpoint", base: Open, device: str, precision: str) -> EngineSpec:
-    prefix = "torch" if device == "cpu" else f"torch-{device}"
+def _torch(checkpoint: "Checkpoint", base: Open, device: Device, precision: str) -> EngineSpec:
     return EngineSpec(
-        name=f"{prefix}-{precision}",
+        name=f"torch{suffix_of(device)}-{precision}",
         kind="torch",
-        device=device,
+        device=device.name,
         precision=precision,
         command=python_command("bertedge.bench.worker"),
-        open=replace(base, path=str(checkpoint.folder), precision=precision, device=device),
+        open=replace(base, path=str(checkpoint.folder), precision=precision, device=device.name),
         bytes_on_disk=checkpoint_bytes(checkpoint.folder),
-        baseline=None if precision == "fp32" else f"{prefix}-fp32",
+        baseline=None if precision == "fp32" else baseline_of(device),
         batching=PACKED,
         packages=TORCH_PACKAGES,
     )
 
 
-def _variant(bundle: Bundle, variant: Variant, base: Open, device: str) -> EngineSpec:
+def _variant(bundle: Bundle, variant: Variant, base: Open, device: Device) -> EngineSpec:
     manifest = bundle.manifest
     return EngineSpec(
         name=variant.name,
         kind="bundle",
-        device=device,
+        device=device.name,
         precision=variant.precision,
         command=python_command("bertedge.bench.worker"),
         open=replace(
@@ -214,7 +210,7 @@ def _variant(bundle: Bundle, variant: Variant, base: Open, device: str) -> Engin
             path=str(bundle.folder.resolve()),
             variant=variant.name,
             precision=variant.precision,
-            device=device,
+            device=device.name,
             tokenizer=str(bundle.path(manifest.tokenizer).resolve()),
             pad_token_id=manifest.model.pad_token_id,
         ),
@@ -223,27 +219,26 @@ def _variant(bundle: Bundle, variant: Variant, base: Open, device: str) -> Engin
         + (bundle.folder / MANIFEST).stat().st_size,
         baseline=baseline_of(device),
         batching="as the predictor packs them, sorted by length",
-        packages=("bertedge", "onnxruntime", "onnxruntime-gpu"),
+        packages=("bertedge", *(each.package for each in DEVICES)),
     )
 
 
-def baseline_of(device: str) -> str:
-    """Name the engine that those of a device are compared with."""
-    return "torch-fp32" if device == "cpu" else f"torch-{device}-fp32"
+def suffix_of(device: Device) -> str:
+    """Return what the names of a device's engines have after their kind."""
+    return "" if device is CPU else f"-{device.name}"
 
 
-def _places(variant: Variant) -> list[str]:
-    """Devices of a variant, best first; what only onnxruntime's fallback uses is none."""
-    places = [PROVIDER_DEVICES[name] for name in variant.providers if name in PROVIDER_DEVICES]
-    return places[:1]
+def baseline_of(device: Device) -> str:
+    """Return the name of the engine that those of a device are compared with."""
+    return f"torch{suffix_of(device)}-fp32"
 
 
 def _why(variant: Variant, device: str) -> str:
-    needs = _places(variant)
-    if not needs:
+    needs = first_device(variant.providers)
+    if needs is None:
         return f"bench cannot run {', '.join(variant.providers)}"
-    return f"needs {needs[0]}, " + (
-        "which PyTorch does not see here" if device == "auto" else f"--device is {device}"
+    return f"needs {needs.name}, " + (
+        "which PyTorch does not see here" if device == AUTO else f"--device is {device}"
     )
 
 

@@ -26,6 +26,7 @@ from bertedge.bench.discovery import BOTH, EngineSpec, LeftOut, Lineup, baseline
 from bertedge.bench.messages import Open
 from bertedge.bench.reading import read_bounded
 from bertedge.errors import SettingError, first_line, shorten
+from bertedge.runtime.providers import CPU, find_devices
 
 TEXTS = "texts.json"
 """In the scratch folder."""
@@ -42,7 +43,7 @@ class Peer:
     command: tuple[str, ...]
     precision: str
     kind: str = "peer"
-    device: str = "cpu"
+    device: str = CPU.name
     takes: tuple[str, ...] = BOTH
     batching: str = "its own way"
     packages: tuple[str, ...] = ()
@@ -160,7 +161,7 @@ def _spec(peer: Peer, base: Open, exported: str) -> EngineSpec:
             device=peer.device,
         ),
         bytes_on_disk=0,
-        baseline=baseline_of(peer.device),
+        baseline=baseline_of(find_devices(peer.device)[0]),
         batching=peer.batching,
         takes=peer.takes,
         packages=peer.packages,

@@ -15,6 +15,7 @@ from bertedge.bench.messages import Export, Exported, Open
 from bertedge.bench.process import Worker, WorkerError, python_command, run_to_end
 from bertedge.bundle import Bundle
 from bertedge.progress import Progress
+from bertedge.runtime.providers import CPU
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import Checkpoint
@@ -58,7 +59,7 @@ def line_up(wanted: Wanted, base: Open, progress: Progress) -> Entrants:
         rivals.find_torch_rivals(checkpoint, base, machine, place, quick=wanted.quick)
         for place in devices
     ]
-    exported, onnx = _onnx(wanted, base, progress) if "cpu" in devices else (NOTHING, NOBODY)
+    exported, onnx = _onnx(wanted, base, progress) if CPU in devices else (NOTHING, NOBODY)
     peers = _prepare(find_peers(wanted.peers, base, exported.exported), base, progress)
     eager = tuple(spec for spec in ours.specs if spec.kind == "torch")
     variants = tuple(spec for spec in ours.specs if spec.kind == "bundle")

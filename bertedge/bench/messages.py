@@ -21,7 +21,7 @@ class Open:
     """Of the bundle."""
     precision: str
     device: str
-    """"cpu" or "cuda"."""
+    """See `runtime.providers`."""
     threads: int
     task: Task
     labels: tuple[str, ...]

@@ -16,9 +16,11 @@ from bertedge.bench.discovery import (
     Machine,
     baseline_of,
     checkpoint_bytes,
+    suffix_of,
 )
 from bertedge.bench.messages import Exported, Open
 from bertedge.bench.process import python_command
+from bertedge.runtime.providers import CPU, DEVICES, Device
 from bertedge.spec import Task
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ NO_ONNX_RIVALS = {Task.FEATURE_EXTRACTION: NOT_POOLED, Task.INTENT_SLOTS: ALONE}
 """Why engines that run Optimum's export have nothing to say of these tasks."""
 QUICK = "--quick leaves out what takes long to start"
 BRING_EXPORT = "pip install 'bertedge[export]'"
-ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu")
+ONNXRUNTIME = tuple(device.package for device in DEVICES)
 PLAIN = "onnxruntime-fp32"
 ONNX_ENGINES = ("optimum-fp32", "optimum-int8", PLAIN)
 EXPORTED_PROFILE = "profile of the exported graph"
@@ -46,23 +48,23 @@ def has_compiler() -> bool:
 
 
 def find_torch_rivals(
-    checkpoint: "Checkpoint", base: Open, machine: Machine, device: str, *, quick: bool
+    checkpoint: "Checkpoint", base: Open, machine: Machine, device: Device, *, quick: bool
 ) -> Lineup:
     """List torch.compile, in the fastest precision, and what people run texts through.
 
     That is transformers' pipeline, and for embeddings sentence-transformers.
     """
-    suffix = "" if device == "cpu" else f"-{device}"
+    suffix = suffix_of(device)
     embeds = base.task is Task.FEATURE_EXTRACTION
     rival = "sentence-transformers" if embeds else "pipeline"
     names = (f"torch{suffix}-compile", f"{rival}{suffix}-fp32")
     if quick:
         return _leave_out(names, QUICK)
-    fast = "fp16" if device == "cuda" else "bf16" if machine.bf16 else "fp32"
+    fast = machine.precisions(device)[-1]
     common = EngineSpec(
         name=names[0],
         kind="torch",
-        device=device,
+        device=device.name,
         precision=fast,
         command=python_command("bertedge.bench.worker"),
         open=replace(
@@ -70,7 +72,7 @@ def find_torch_rivals(
             engine="compile",
             path=str(checkpoint.folder),
             precision=fast,
-            device=device,
+            device=device.name,
             scratch=str(Path(base.scratch) / names[0]),
         ),
         bytes_on_disk=checkpoint_bytes(checkpoint.folder),
@@ -141,7 +143,7 @@ def _onnx(name: str, graph: Path, base: Open, tokenizer_bytes: int) -> EngineSpe
     return EngineSpec(
         name=name,
         kind=kind,
-        device="cpu",
+        device=CPU.name,
         precision=precision,
         command=python_command("bertedge.bench.worker"),
         open=replace(
@@ -152,7 +154,7 @@ def _onnx(name: str, graph: Path, base: Open, tokenizer_bytes: int) -> EngineSpe
             precision=precision,
         ),
         bytes_on_disk=graph.stat().st_size + tokenizer_bytes,
-        baseline=baseline_of("cpu"),
+        baseline=baseline_of(CPU),
         batching=PIPELINE_BATCHING,
         packages=(
             ("optimum-onnx", *ONNXRUNTIME, *TORCH_PACKAGES)

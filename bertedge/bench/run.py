@@ -27,6 +27,7 @@ from bertedge.checkpoint.folder import fetch
 from bertedge.data import Columns, open_examples
 from bertedge.progress import Progress, Silent
 from bertedge.runtime import machine
+from bertedge.runtime.providers import CPU, DEVICES
 from bertedge.runtime.session import check_threads
 from bertedge.spec import Task
 
@@ -136,7 +137,7 @@ def _wanted(config: BenchConfig, bundle: Bundle, checkpoint: "Checkpoint") -> Wa
         checkpoint=checkpoint,
         machine=discovery.Machine(
             cpu_flags=machine.cpu_flags(),
-            cuda=bool(torch.cuda.is_available()),
+            devices=tuple(d for d in DEVICES if getattr(torch, d.name).is_available()),
             compiler=rivals.has_compiler(),
         ),
         device=config.device,
@@ -166,7 +167,7 @@ def _base(config: BenchConfig, wanted: Wanted, inputs: Inputs, scratch: Path) ->
         path=str(checkpoint.folder.resolve()),
         variant=None,
         precision="fp32",
-        device="cpu",
+        device=CPU.name,
         threads=config.settings.threads,
         task=manifest.model.task,
         labels=manifest.model.labels,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bertedge.errors import CheckpointError, DeviceError
 from bertedge.runtime import machine
 from bertedge.runtime.batching import Batch
+from bertedge.runtime.providers import CPU, find_devices
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -38,20 +39,22 @@ class TorchEngine:
     """The checkpoint in PyTorch (eager, its default attention) behind the Engine seam."""
 
     def __init__(
-        self, model: transformers.PreTrainedModel, *, device: str = "cpu", dtype: str = "fp32"
+        self, model: transformers.PreTrainedModel, *, device: str = CPU.name, dtype: str = "fp32"
     ) -> None:
         """Move `model` to `device` in `dtype` ("fp32", "bf16", "fp16").
 
-        `device` is "cpu", "cuda" or "auto"; DeviceError where CUDA is asked for and not there.
+        `device` is one of `runtime.providers.NAMES`; DeviceError where PyTorch does not see it.
         """
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        if device == "cuda" and not torch.cuda.is_available():
+        asked = [each.name for each in find_devices(device)]
+        there = [name for name in asked if getattr(torch, name).is_available()]
+        if not there:
+            found = device.upper()
             raise DeviceError(
-                "PyTorch sees no CUDA device; use --device cpu, or install a CUDA build of torch"
+                f"PyTorch sees no {found} device; use --device cpu, or install a {found} build of "
+                "torch"
             )
-        self._model = model.to(device=torch.device(device), dtype=_DTYPES[dtype])
-        self._device = torch.device(device)
+        self._device = torch.device(there[0])
+        self._model = model.to(device=self._device, dtype=_DTYPES[dtype])
         accepted = inspect.signature(model.forward).parameters
         self._token_types = (
             "token_type_ids" in accepted and getattr(model.config, "type_vocab_size", 0) > 1

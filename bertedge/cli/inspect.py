@@ -74,6 +74,7 @@ def _describe(bundle: "Bundle") -> str:
 
 def _describe_variant(variant: "Variant") -> list[str]:
     from bertedge.cli.report import render_agreement, render_batch_effect, render_change
+    from bertedge.runtime.providers import CPU
 
     parity, accuracy = variant.parity, variant.accuracy
     bound = "" if parity.tolerance is None else f" (allowed: {parity.tolerance:.2g})"
@@ -96,7 +97,7 @@ def _describe_variant(variant: "Variant") -> list[str]:
         )
     if variant.batch_effect is not None:
         facts["batching"] = render_batch_effect(variant.batch_effect)
-    if "CPUExecutionProvider" in variant.providers:
+    if CPU.provider in variant.providers:
         facts["batches"] = _token_budget(variant)
     return [f"variant {variant.name}", *(f"  {name:<10} {fact}" for name, fact in facts.items())]
 

@@ -23,7 +23,7 @@ from bertedge.export.vocabulary import trim
 from bertedge.metrics.calibration import CalibrationError
 from bertedge.progress import Progress
 from bertedge.runtime.engine import Engine
-from bertedge.runtime.session import PROVIDERS
+from bertedge.runtime.providers import CPU
 from bertedge.spec import DecisionRule, ProblemType, Task
 
 
@@ -204,7 +204,7 @@ def measure(
         name=name,
         model=shipped.model,
         precision=precision,
-        providers=(PROVIDERS["cpu"],),
+        providers=(CPU.provider,),
         disabled_optimizers=CPU_DISABLED_OPTIMIZERS,
         passes=shipped.passes,
         parity=parity,

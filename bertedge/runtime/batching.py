@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bertedge.runtime.encoding import Encoded
+from bertedge.runtime.providers import CPU
 
-TOKEN_BUDGET = 512
+TOKEN_BUDGET = CPU.token_budget
 """Padded tokens in a batch. What a batch computes then stays in a core's cache: on CPUs 256 to 512
 took 10 to 40 % less time a text than 2048 and more (MiniLM int8, texts of 10 to 60 tokens)."""
-CUDA_TOKEN_BUDGET = 16_384
-"""A GPU wants more to do at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

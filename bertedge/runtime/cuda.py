@@ -20,6 +20,7 @@ from bertedge.runtime.buckets import (
     fill,
     find_bucket,
 )
+from bertedge.runtime.providers import CUDA
 from bertedge.runtime.session import Session, import_onnxruntime, open_native
 
 ROOM_BYTES = 4 * 2**30
@@ -41,9 +42,9 @@ class Bound:
 
 
 class CudaSession(Session):
-    """A session whose inputs and output are bound on `device`; "cpu" runs the same code."""
+    """A session whose inputs and output are bound on `device`, onnxruntime's name of it."""
 
-    def __init__(self, native: Any, name: str, *, device: str = "cuda") -> None:
+    def __init__(self, native: Any, name: str, *, device: str = CUDA.name) -> None:
         super().__init__(native, name)
         self._device = device
         self._captured: dict[Bucket, Bound] = {}
@@ -113,7 +114,7 @@ class CudaSession(Session):
 def open_cuda(path: Path, *, buckets: tuple[Bucket, ...] = ()) -> CudaSession:
     """Load an ONNX file on CUDA and capture `buckets`; DeviceError where CUDA does not load."""
     options = provider_options(path.stat().st_size, capture=bool(buckets))
-    native = open_native(str(path), device="cuda", threads=1, provider_options=options)
+    native = open_native(str(path), device=CUDA, threads=1, provider_options=options)
     session = CudaSession(native, path.name)
     session.capture(buckets)
     return session

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from bertedge.runtime.providers import CPU, Device
 from bertedge.runtime.session import open_native
 
 _UINT8, _INT8, _INT32 = 2, 3, 6
 _ROWS, _INNER, _COLUMNS = 16, 64, 32
 
 
-def runs_on(device: str) -> None:
+def runs_on(device: Device) -> None:
     """Run the model on `device`; raises a BertedgeError where that cannot be done."""
     _product(device, value=1)
 
@@ -24,10 +25,10 @@ def int8_is_exact() -> bool:
     x86 without VNNI adds pairs of u8 x s8 products in 16 bits, where they saturate.
     """
     largest = 127
-    return bool((_product("cpu", value=largest) == 255 * largest * _INNER).all())
+    return bool((_product(CPU, value=largest) == 255 * largest * _INNER).all())
 
 
-def _product(device: str, *, value: int) -> Any:
+def _product(device: Device, *, value: int) -> Any:
     native = open_native(matmul_integer(), device=device, threads=1)
     feed = {
         "a": np.full((_ROWS, _INNER), 255, np.uint8),

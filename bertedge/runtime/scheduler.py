@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from bertedge.bundle import Bundle
 from bertedge.logs import log
 from bertedge.runtime import forks, machine, tuning
-from bertedge.runtime.batching import CUDA_TOKEN_BUDGET, TOKEN_BUDGET, pad, plan
+from bertedge.runtime.batching import pad, plan
 from bertedge.runtime.encoding import Encoded
 from bertedge.runtime.engine import PaddingAwareEngine
-from bertedge.runtime.session import PROVIDERS, Session
+from bertedge.runtime.session import Session
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.tuning import BUDGETS, TokenBudget, Trial
 from bertedge.runtime.variants import OpenVariant, open_again
@@ -126,8 +126,8 @@ class Scheduler:
         self._tokenizer = tokenizer
         fills = bundle.manifest.model.task is Task.FILL_MASK
         self._mask = tokenizer.mask if fills else None
-        self._on_cuda = PROVIDERS["cuda"] in opened.engine.providers
-        self.workers = 1 if self._on_cuda else opened.engine.threads
+        self._device = opened.device
+        self.workers = 1 if self._device.one_run_at_a_time else opened.engine.threads
         """How many batches run at a time."""
         self._overlaps = 0
         self._choosing = threading.Lock()
@@ -153,7 +153,7 @@ class Scheduler:
         The rows of a `long` input keep to one core a batch, as do those of a call that is not
         `alone`.
         """
-        long = long and pool is not None and not self._on_cuda
+        long = long and pool is not None and not self._device.one_run_at_a_time
         engine = self._one_core() if long or self._is_busy(alone) else self._opened.engine
         budgets = self._budgets(encoded, token_budget, long=long)
         batches = plan([len(row.ids) for row in encoded], *budgets)
@@ -182,7 +182,7 @@ class Scheduler:
 
     def _is_busy(self, alone: bool) -> bool:
         """Tell whether calls overlap, and have done so often enough to keep to one core each."""
-        if alone or self._on_cuda:
+        if alone or self._device.one_run_at_a_time:
             return False
         self._overlaps += 1
         return self._overlaps > OVERLAPS_WORTH_OPENING
@@ -193,10 +193,8 @@ class Scheduler:
         """Tell how many tokens the batches hold; several numbers are to be tried in turn."""
         if token_budget is not None:
             return (token_budget,)
-        if self._on_cuda:
-            return (CUDA_TOKEN_BUDGET,)
         if not long:
-            return (TOKEN_BUDGET,)
+            return (self._device.token_budget,)
         with self._choosing:
             if self._budget is None:
                 self._budget = tuning.recall(self._cache_file())
@@ -227,4 +225,4 @@ class Scheduler:
     def _open_again(self) -> Session | None:
         if self.workers == 1:
             return None
-        return open_again(self._bundle, self._opened.variant, self._tokenizer)
+        return open_again(self._bundle, self._opened, self._tokenizer)

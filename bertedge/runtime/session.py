@@ -22,9 +22,7 @@ from bertedge.errors import (
 from bertedge.runtime import forks, machine
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.exits import NATIVE
-
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-"""Execution provider of each device."""
+from bertedge.runtime.providers import CPU, Device
 
 _FATAL_ONLY = 4
 _WARNINGS = 2
@@ -64,12 +62,12 @@ class Session:
         cls,
         path: Path,
         *,
-        device: str = "cpu",
+        device: Device = CPU,
         threads: int | None = None,
         disabled_optimizers: Sequence[str] = (),
         optimized: bool = False,
     ) -> "Session":
-        """Load an ONNX file on `device` ("cpu" or "cuda").
+        """Load an ONNX file on `device`.
 
         `threads` defaults to the cores this process may use. An `optimized` graph is taken as it
         is. Raises DeviceError where the device's provider does not load: onnxruntime itself would
@@ -136,7 +134,7 @@ def check_threads(threads: int) -> None:
 def open_native(
     model: str | bytes,
     *,
-    device: str,
+    device: Device,
     threads: int | None = None,
     disabled_optimizers: Sequence[str] = (),
     optimized: bool = False,
@@ -144,14 +142,14 @@ def open_native(
 ) -> Any:
     """Create the `onnxruntime.InferenceSession` of a file (or a file's bytes) on `device`."""
     onnxruntime = import_onnxruntime()
-    provider = PROVIDERS.get(device)
-    if provider is None:
-        raise SettingError(f"device is {device!r}; choose one of {', '.join(PROVIDERS)}")
     threads = machine.threads() if threads is None else threads
     check_threads(threads)
     available = onnxruntime.get_available_providers()
-    if provider not in available:
-        raise DeviceError(_not_offered(device, available))
+    if device.provider not in available:
+        raise DeviceError(
+            f"{device.provider} is not there: the installed onnxruntime offers "
+            f"{', '.join(available)}; {device.install}"
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -160,12 +158,14 @@ def open_native(
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # Spinning threads answer sooner; between runs they would only take cores from others.
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    first = (provider, dict(provider_options or {}))
-    providers = [first] if device == "cpu" else [first, (PROVIDERS["cpu"], {})]
+    providers = [(device.provider, dict(provider_options or {}))]
+    if device is not CPU:  # which runs what the device cannot
+        providers.append((CPU.provider, {}))
     why = ""
     try:
-        if device == "cuda":
+        if device is not CPU:
             onnxruntime.set_default_logger_severity(_FATAL_ONLY)  # the error below says it
+        if device.preloads:
             why = _preload(onnxruntime)
         with NATIVE:
             native = onnxruntime.InferenceSession(
@@ -176,17 +176,17 @@ def open_native(
                 enable_fallback=0,  # it would print on standard output, and take the CPU instead
             )
     except Exception as error:  # onnxruntime's own classes derive from Exception alone
-        if device == "cuda" and isinstance(error, ValueError | RuntimeError):
-            raise DeviceError(_not_loaded(provider, why or str(error))) from error
+        if device is not CPU and isinstance(error, ValueError | RuntimeError):
+            raise DeviceError(_not_loaded(device, why or str(error))) from error
         raise BundleError(
             f"{_name(model)} cannot be loaded by onnxruntime {onnxruntime.__version__} "
             f"({shorten(first_line(error), 180)}); export the model again, or upgrade onnxruntime"
         ) from error
     finally:
-        if device == "cuda":
+        if device is not CPU:
             onnxruntime.set_default_logger_severity(_WARNINGS)
-    if provider not in native.get_providers():
-        raise DeviceError(_not_loaded(provider, why))
+    if device.provider not in native.get_providers():
+        raise DeviceError(_not_loaded(device, why))
     forks.keep(native)
     return native
 
@@ -209,26 +209,15 @@ def import_onnxruntime() -> Any:
     except ImportError as error:
         if error.name not in (None, "onnxruntime"):
             raise
-        raise MissingExtraError("cpu", "onnxruntime") from None
+        raise MissingExtraError(CPU.extra, "onnxruntime") from None
     return onnxruntime
 
 
-def _not_offered(device: str, available: Sequence[str]) -> str:
-    found = f"the installed onnxruntime offers {', '.join(available)}"
-    if device != "cuda":
-        return f"{PROVIDERS[device]} is not there: {found}; reinstall onnxruntime"
-    return (
-        f"CUDA cannot be used: {found}; pip uninstall onnxruntime && pip install 'bertedge[gpu]', "
-        "or use device cpu"
-    )
-
-
-def _not_loaded(provider: str, said: str) -> str:
+def _not_loaded(device: Device, said: str) -> str:
     why = next((line.strip(" *") for line in said.splitlines() if line.strip(" *")), "")
     return (
-        f"{provider} is installed but does not load ({shorten(why) or 'no reason given'}); "
-        "check the driver with nvidia-smi and the CUDA and cuDNN libraries with "
-        "pip install 'bertedge[gpu]', or use device cpu"
+        f"{device.provider} is installed but does not load ({shorten(why) or 'no reason given'}); "
+        f"{device.repair}"
     )
 
 

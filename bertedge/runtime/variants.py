@@ -5,17 +5,13 @@ from functools import partial
 from pathlib import Path
 
 from bertedge.bundle import Bundle, File, Manifest, Variant
-from bertedge.errors import BundleError, DeviceError, SettingError, shorten
+from bertedge.errors import BundleError, DeviceError, SettingError
 from bertedge.logs import log
 from bertedge.runtime.engine import PaddingAwareEngine
-from bertedge.runtime.session import PROVIDERS, Session
+from bertedge.runtime.providers import Device, find_devices
+from bertedge.runtime.session import Session
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.verification import check_golden, check_products, check_tokenizer
-
-DEVICES = ("cpu", "cuda", "auto")
-
-_FASTEST_FIRST = {"cpu": ("int8", "fp32", "fp16"), "cuda": ("fp16", "fp32")}
-"""int8 is not for CUDA: onnxruntime runs it 10 to 20 times slower there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +19,7 @@ class OpenVariant:
     """A variant that runs, and answers rightly."""
 
     variant: Variant
+    device: Device
     engine: PaddingAwareEngine
 
 
@@ -31,18 +28,18 @@ def open_variant(
 ) -> OpenVariant:
     """Open the variant called `name`, or the fastest for `device`, and check its golden answers.
 
-    "auto" takes CUDA where a variant is made for it and the provider loads, the CPU otherwise.
+    "auto" takes the fastest device that a variant is made for and whose provider loads. Raises
+    SettingError for a device or a variant that there is not, DeviceError where none can run.
     """
     check_tokenizer(bundle.manifest, tokenizer)
-    if device not in DEVICES:
-        raise SettingError(f"device is {shorten(repr(device))}; choose one of {', '.join(DEVICES)}")
-    wanted = ("cuda", "cpu") if device == "auto" else (device,)
-    choices = [(each, choose(bundle, each, name)) for each in wanted]
+    choices = [(each, choose(bundle, each, name)) for each in find_devices(device)]
     runnable = [(each, variant) for each, variant in choices if variant is not None]
     if not runnable:
         raise _nothing_to_run(bundle, device, name)
     for place, (each, variant) in enumerate(runnable):
-        log(__name__, "variant %s, %s, is chosen for %s", variant.name, variant.precision, each)
+        log(
+            __name__, "variant %s, %s, is chosen for %s", variant.name, variant.precision, each.name
+        )
         try:
             engine = _open_graphs(bundle, variant, tokenizer, device=each, threads=threads)
         except DeviceError as error:
@@ -50,12 +47,12 @@ def open_variant(
                 raise
             log(__name__, "variant %s is left out: %s", variant.name, error)
         else:
-            return OpenVariant(variant=variant, engine=engine)
+            return OpenVariant(variant=variant, device=each, engine=engine)
     raise AssertionError("the last choice returns or raises")
 
 
 def _open_graphs(
-    bundle: Bundle, variant: Variant, tokenizer: Tokenizer, *, device: str, threads: int | None
+    bundle: Bundle, variant: Variant, tokenizer: Tokenizer, *, device: Device, threads: int | None
 ) -> PaddingAwareEngine:
     """Open a variant's graphs as they are needed, each proven when it opens."""
     # A program may change its directory before it needs the other graph.
@@ -79,13 +76,13 @@ def _open_graph(
     tokenizer: Tokenizer,
     file: File,
     *,
-    device: str,
+    device: Device,
     threads: int | None,
 ) -> Session:
     """Open one of a variant's graphs and check its golden answers."""
     path = bundle.path(file)
     bundle.check_graph(variant, file)
-    if device == "cuda":
+    if device.captures_graphs:
         session = _open_cuda(path, bundle.manifest)
     else:
         session = Session.open(
@@ -109,23 +106,24 @@ def _open_cuda(path: Path, manifest: Manifest) -> Session:
     )
 
 
-def open_again(bundle: Bundle, variant: Variant, tokenizer: Tokenizer) -> Session | None:
-    """Open the graph for padded batches on the CPU for one thread; None where it is gone."""
+def open_again(bundle: Bundle, opened: OpenVariant, tokenizer: Tokenizer) -> Session | None:
+    """Open the graph for padded batches once more, for one thread; None where it is gone."""
+    variant = opened.variant
     try:
         bundle.check(variant)
     except BundleError:  # removed, or exported anew meanwhile
         return None
-    return _open_graph(bundle, variant, tokenizer, variant.model, device="cpu", threads=1)
+    return _open_graph(bundle, variant, tokenizer, variant.model, device=opened.device, threads=1)
 
 
-def choose(bundle: Bundle, device: str, name: str | None) -> Variant | None:
+def choose(bundle: Bundle, device: Device, name: str | None) -> Variant | None:
     """Find the fastest variant made for `device`, or the one called `name` if it is; else None."""
-    precisions = _FASTEST_FIRST[device]
+    precisions = device.precisions
     variants = bundle.manifest.variants if name is None else (bundle.variant(name),)
     fitting = [
         variant
         for variant in variants
-        if PROVIDERS[device] in variant.providers and variant.precision in precisions
+        if device.provider in variant.providers and variant.precision in precisions
     ]
     return min(fitting, key=lambda variant: precisions.index(variant.precision), default=None)
 

@@ -17,10 +17,11 @@ from bertedge.bench.messages import Open
 from bertedge.bundle import Bundle, open_bundle
 from bertedge.checkpoint import Checkpoint, open_checkpoint
 from bertedge.errors import BertedgeError, DeviceError, SettingError
+from bertedge.runtime.providers import DEVICES
 
-PLAIN = Machine(cpu_flags=frozenset({"avx2"}), cuda=False)
-BF16 = Machine(cpu_flags=frozenset({"avx2", "avx512_bf16"}), cuda=False)
-CUDA = Machine(cpu_flags=frozenset({"amx_bf16"}), cuda=True)
+PLAIN = Machine(cpu_flags=frozenset({"avx2"}))
+BF16 = Machine(cpu_flags=frozenset({"avx2", "avx512_bf16"}))
+CUDA = Machine(cpu_flags=frozenset({"amx_bf16"}), devices=DEVICES)
 PROVIDERS = {
     "cpu-int8": ("CPUExecutionProvider",),
     "cpu-fp32": ("CPUExecutionProvider",),
@@ -99,7 +100,7 @@ def test_a_device_that_is_not_there_is_an_error_with_the_fix(lineup: Callable[..
         lineup("cpu-int8", device="cuda")
     with pytest.raises(DeviceError, match=r"no variant for cpu; .*cuda-fp16: needs cuda"):
         lineup("cuda-fp16", machine=BF16)
-    with pytest.raises(SettingError, match="device is 'tpu'; choose one of auto, cpu, cuda"):
+    with pytest.raises(SettingError, match="device is 'tpu'; choose one of cpu, cuda, auto"):
         lineup("cpu-int8", device="tpu")
 
 

@@ -22,6 +22,7 @@ from bertedge.checkpoint import open_checkpoint
 from bertedge.data import Columns
 from bertedge.export import ExportConfig, export
 from bertedge.progress import Silent
+from bertedge.runtime.providers import CPU
 from bertedge.spec import PoolingMode, Task
 
 
@@ -82,9 +83,9 @@ def test_a_bundle_of_embeddings_is_benched_against_its_encoder(
 
 def test_sentence_transformers_is_the_rival(checkpoints: Path, opening: Open) -> None:
     checkpoint = open_checkpoint(str(checkpoints / "text-classification"), Task.FEATURE_EXTRACTION)
-    machine = Machine(cpu_flags=frozenset(), cuda=False, compiler=True)
+    machine = Machine(cpu_flags=frozenset(), compiler=True)
     base = replace(opening, task=Task.FEATURE_EXTRACTION, pooling=checkpoint.model.pooling)
-    lineup = find_torch_rivals(checkpoint, base, machine, "cpu", quick=False)
+    lineup = find_torch_rivals(checkpoint, base, machine, CPU, quick=False)
     names = [spec.name for spec in lineup.specs]
     if importlib.util.find_spec("sentence_transformers") is not None:
         assert names == ["torch-compile", "sentence-transformers-fp32"]

@@ -13,6 +13,7 @@ from bertedge.data import Columns
 from bertedge.errors import DataError
 from bertedge.metrics import FrameScores
 from bertedge.runtime.predictor import Predictor
+from bertedge.runtime.providers import CPU
 from bertedge.spec import Task
 
 BUNDLE = Path(__file__).parents[2] / "models" / "tiny" / "intent-slots"
@@ -90,7 +91,7 @@ def test_pipelines_are_left_out_with_the_reason(asked: Open, checkpoints: Path) 
 
     checkpoint = open_checkpoint(str(checkpoints / "intent-slots"))
     assert checkpoint.model.task is Task.INTENT_SLOTS
-    machine = Machine(cpu_flags=frozenset(), cuda=False, compiler=True)
-    lineup = find_torch_rivals(checkpoint, asked, machine, "cpu", quick=False)
+    machine = Machine(cpu_flags=frozenset(), compiler=True)
+    lineup = find_torch_rivals(checkpoint, asked, machine, CPU, quick=False)
     assert [spec.name for spec in lineup.specs] == ["torch-compile"]
     assert [(item.name, item.why) for item in lineup.left_out] == [("pipeline-fp32", ALONE)]

@@ -9,8 +9,9 @@ from bertedge.bench.discovery import Machine, with_noise_controls
 from bertedge.bench.messages import Exported, Open
 from bertedge.bench.rivals import find_onnx_rivals, find_torch_rivals, has_compiler
 from bertedge.checkpoint import Checkpoint, open_checkpoint
+from bertedge.runtime.providers import CPU, CUDA
 
-BF16 = Machine(cpu_flags=frozenset({"amx_bf16"}), cuda=False, compiler=True)
+BF16 = Machine(cpu_flags=frozenset({"amx_bf16"}), compiler=True)
 
 
 @pytest.fixture(scope="session")
@@ -21,13 +22,13 @@ def checkpoint(checkpoints: Path) -> Checkpoint:
 def test_the_compiled_model_has_the_fastest_precision(checkpoint: Checkpoint, opening: Open):
     base = replace(opening, scratch="/scratch")
     for machine, device, expected in (
-        (BF16, "cpu", ["torch-compile bf16", "pipeline-fp32 fp32"]),
-        (replace(BF16, cpu_flags=frozenset()), "cpu", ["torch-compile fp32", "pipeline-fp32 fp32"]),
-        (BF16, "cuda", ["torch-cuda-compile fp16", "pipeline-cuda-fp32 fp32"]),
+        (BF16, CPU, ["torch-compile bf16", "pipeline-fp32 fp32"]),
+        (replace(BF16, cpu_flags=frozenset()), CPU, ["torch-compile fp32", "pipeline-fp32 fp32"]),
+        (BF16, CUDA, ["torch-cuda-compile fp16", "pipeline-cuda-fp32 fp32"]),
     ):
         lineup = find_torch_rivals(checkpoint, base, machine, device, quick=False)
         assert [f"{spec.name} {spec.precision}" for spec in lineup.specs] == expected
-        baseline = "torch-fp32" if device == "cpu" else "torch-cuda-fp32"
+        baseline = "torch-fp32" if device is CPU else "torch-cuda-fp32"
         assert {spec.baseline for spec in lineup.specs} == {baseline}
     compiled, pipeline = lineup.specs
     assert compiled.starts == 1 and pipeline.starts is None
@@ -37,12 +38,12 @@ def test_the_compiled_model_has_the_fastest_precision(checkpoint: Checkpoint, op
 
 def test_what_is_not_run_is_listed(checkpoint: Checkpoint, opening: Open):
     machine = replace(BF16, compiler=False)
-    lineup = find_torch_rivals(checkpoint, opening, machine, "cpu", quick=False)
+    lineup = find_torch_rivals(checkpoint, opening, machine, CPU, quick=False)
     assert [spec.name for spec in lineup.specs] == ["pipeline-fp32"]
     (missing,) = lineup.left_out
     assert (missing.name, missing.why) == ("torch-compile", "there is no C++ compiler")
     assert missing.fix
-    quick = find_torch_rivals(checkpoint, opening, BF16, "cpu", quick=True)
+    quick = find_torch_rivals(checkpoint, opening, BF16, CPU, quick=True)
     assert not quick.specs
     assert [item.name for item in quick.left_out] == ["torch-compile", "pipeline-fp32"]
 
@@ -72,7 +73,7 @@ def test_graphs_that_could_not_be_made_leave_their_engines_out(opening: Open, bu
 
 
 def test_every_baseline_gets_a_twin(checkpoint: Checkpoint, opening: Open):
-    lineup = find_torch_rivals(checkpoint, opening, BF16, "cpu", quick=False)
+    lineup = find_torch_rivals(checkpoint, opening, BF16, CPU, quick=False)
     baseline = replace(lineup.specs[0], name="torch-fp32", baseline=None)
     *_, twin = with_noise_controls([baseline, lineup.specs[1]])
     assert len(with_noise_controls([baseline, lineup.specs[1]])) == 3

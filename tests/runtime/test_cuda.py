@@ -11,6 +11,7 @@ from bertedge.bundle import open_bundle
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.buckets import CAPTURE_BYTES, plan_buckets
 from bertedge.runtime.cuda import ROOM_BYTES, CudaSession, provider_options
+from bertedge.runtime.providers import CPU, CUDA
 from bertedge.runtime.session import Session, open_native
 from bertedge.runtime.variants import choose
 
@@ -35,7 +36,7 @@ def graph(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def bound(graph: Path) -> CudaSession:
     session = CudaSession(
-        open_native(str(graph), device="cpu", threads=1), graph.name, device="cpu"
+        open_native(str(graph), device=CPU, threads=1), graph.name, device=CPU.name
     )
     session.capture(SMALL)
     return session
@@ -85,7 +86,7 @@ def test_the_arena_is_bounded_and_capturing_is_asked_for_only_with_buckets() -> 
 def test_int8_is_never_given_to_cuda(text_bundle: Path, altered: Callable[..., Path]) -> None:
     both = ("CUDAExecutionProvider", "CPUExecutionProvider")
     int8 = altered(text_bundle, variant={"precision": "int8", "providers": both})
-    assert choose(open_bundle(int8), "cuda", None) is None
-    assert choose(open_bundle(int8), "cuda", "cpu-fp32") is None
+    assert choose(open_bundle(int8), CUDA, None) is None
+    assert choose(open_bundle(int8), CUDA, "cpu-fp32") is None
     half = altered(text_bundle, variant={"precision": "fp16", "providers": both})
-    assert choose(open_bundle(half), "cuda", None) is not None
+    assert choose(open_bundle(half), CUDA, None) is not None

@@ -23,6 +23,7 @@ from bertedge.errors import (
 )
 from bertedge.predictions import Classification, Entities, Prediction
 from bertedge.runtime.predictor import Predictor
+from bertedge.runtime.providers import CPU, CUDA, Device
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.variants import choose
 from bertedge.runtime.verification import check_golden
@@ -293,17 +294,17 @@ def test_the_fastest_variant_for_the_device_is_chosen(text_bundle: Path) -> None
     several = (made("cpu-fp32", cpu), made("cpu-int8", cpu, cuda), made("cuda-fp16", cuda))
     bundle = replace(bundle, manifest=replace(bundle.manifest, variants=several))
 
-    def name(device: str, wanted: str | None = None) -> str | None:
+    def name(device: Device, wanted: str | None = None) -> str | None:
         variant = choose(bundle, device, wanted)
         return variant and variant.name
 
-    assert name("cpu") == "cpu-int8"
-    assert name("cuda") == "cuda-fp16"
-    assert name("cpu", "cpu-fp32") == "cpu-fp32"
-    assert name("cpu", "cuda-fp16") is None
-    assert name("cuda", "cpu-int8") is None  # whatever its providers say
+    assert name(CPU) == "cpu-int8"
+    assert name(CUDA) == "cuda-fp16"
+    assert name(CPU, "cpu-fp32") == "cpu-fp32"
+    assert name(CPU, "cuda-fp16") is None
+    assert name(CUDA, "cpu-int8") is None  # whatever its providers say
     with pytest.raises(BundleError, match="no variant 'gpu'; it has cpu-fp32, cpu-int8, cuda-fp16"):
-        choose(bundle, "cpu", "gpu")
+        choose(bundle, CPU, "gpu")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import bertedge
-from bertedge.bundle import Bundle, Variant, open_bundle
+from bertedge.bundle import Bundle, open_bundle
 from bertedge.errors import BundleError, DataError
 from bertedge.predictions import Classification, Prediction
 from bertedge.runtime import scheduler
@@ -19,6 +19,7 @@ from bertedge.runtime.batching import Batch
 from bertedge.runtime.predictor import Predictor
 from bertedge.runtime.session import Session
 from bertedge.runtime.tokenizer import Tokenizer
+from bertedge.runtime.variants import OpenVariant
 
 WORDS = ("turn", "the", "kitchen", "lights", "off", "unbelievable", "jazz")
 LONG = [" ".join(WORDS[: 1 + i % 7]) for i in range(3000)]
@@ -162,7 +163,7 @@ def test_many_threads_share_a_predictor_and_its_second_session(
     opened = itertools.count()
     open_again = scheduler.open_again
 
-    def counted(bundle: Bundle, variant: Variant, tokenizer: Tokenizer) -> Session | None:
+    def counted(bundle: Bundle, variant: OpenVariant, tokenizer: Tokenizer) -> Session | None:
         next(opened)
         return open_again(bundle, variant, tokenizer)
 

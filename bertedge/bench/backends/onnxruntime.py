@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bertedge.bench.backends import UNREAD, Prepared
 from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
+from bertedge.runtime.providers import find_devices
 from bertedge.spec import Task
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 BATCH = 32
 """Texts; what transformers' pipeline is usually given, too."""
 IN_ORDER = f"{BATCH} texts a batch, in their order"
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 Feed = dict[str, NDArray[np.int64]]
 
@@ -122,7 +122,7 @@ def load(request: Open) -> OnnxRuntimeBackend:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = request.threads
     session = onnxruntime.InferenceSession(
-        request.path, options, providers=[_PROVIDERS[request.device]]
+        request.path, options, providers=[find_devices(request.device)[0].provider]
     )
     names = [each.name for each in session.get_inputs()]
     json = Path(request.tokenizer).read_text(encoding="utf-8")

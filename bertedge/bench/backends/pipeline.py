@@ -17,12 +17,11 @@ from bertedge.bench.backends.optimum_export import optimum_model
 from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
 from bertedge.bench.spans import span_number
 from bertedge.errors import SettingError
+from bertedge.runtime.providers import find_devices
 from bertedge.spec import Task
 
 if TYPE_CHECKING:
     from bertedge.bench.backends import Labels
-
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +107,7 @@ def load_transformers(request: Open) -> PipelineBackend:
         request.task.value,
         request.path,
         tokenizer=tokenizer,
-        device=0 if request.device == "cuda" else "cpu",
+        device=request.device,
         trust_remote_code=False,
         model_kwargs={"use_safetensors": True, "local_files_only": True},
         **_options(request.task),
@@ -127,7 +126,7 @@ def load_optimum(request: Open) -> PipelineBackend:
         request.path,
         file_name=request.variant,
         session_options=options,
-        provider=_PROVIDERS[request.device],
+        provider=find_devices(request.device)[0].provider,
         local_files_only=True,
         trust_remote_code=False,
     )
@@ -139,7 +138,7 @@ def load_optimum(request: Open) -> PipelineBackend:
         trust_remote_code=False,
         **_options(request.task),
     )
-    return _piped(request, pipeline, model=model, runs_on=_PROVIDERS[request.device])
+    return _piped(request, pipeline, model=model, runs_on=find_devices(request.device)[0].provider)
 
 
 def _piped(request: Open, pipeline: Any, *, model: Any | None, runs_on: str) -> PipelineBackend:

@@ -49,8 +49,7 @@ def load(request: Open) -> SentenceTransformersBackend:
     pooling = request.pooling or Pooling()
     pool = models.Pooling(encoder.get_word_embedding_dimension(), pooling_mode=pooling.mode.value)
     modules = [encoder, pool, *([models.Normalize()] if pooling.normalized else [])]
-    device = "cuda" if request.device == "cuda" else "cpu"
-    model = sentence_transformers.SentenceTransformer(modules=modules, device=device)
+    model = sentence_transformers.SentenceTransformer(modules=modules, device=request.device)
     return SentenceTransformersBackend(
-        model=model, runs_on=f"PyTorch on {device}, by sentence-transformers"
+        model=model, runs_on=f"PyTorch on {request.device}, by sentence-transformers"
     )

@@ -25,6 +25,7 @@ from bertedge.runtime.decoding import classify, find_entities, join_windows, spl
 from bertedge.runtime.encoding import Encoded
 from bertedge.runtime.engine import Engine, infer
 from bertedge.runtime.intents import find_intents
+from bertedge.runtime.providers import CPU
 from bertedge.runtime.questions import answer_each
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import Aggregation, DecisionRule, Task, Text
@@ -200,12 +201,14 @@ def _pack(engine: "TorchEngine", request: Open, *, how: str) -> TorchBackend:
     import torch
 
     json = Path(request.tokenizer).read_text(encoding="utf-8")
-    cuda = request.device == "cuda"
+    on_cpu = request.device == CPU.name
     return TorchBackend(
         engine=engine,
         tokenizer=Tokenizer(json, max_length=request.max_length),
         task=request.task,
         labels=request.labels,
         pad_token_id=request.pad_token_id,
-        runs_on=torch.cuda.get_device_name() if cuda else f"PyTorch {how} on the CPU",
+        runs_on=f"PyTorch {how} on the CPU"
+        if on_cpu
+        else getattr(torch, request.device).get_device_name(),
     )

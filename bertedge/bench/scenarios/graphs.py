@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bertedge.bench.config import Settings
-from bertedge.bench.discovery import PROVIDER_DEVICES
 from bertedge.bench.messages import Exported, ProfileGraph
 from bertedge.bench.scenarios.afterwards import GraphToProfile
 from bertedge.bench.workloads import Cell, token_workload
 from bertedge.bundle import Bundle, Variant
+from bertedge.runtime.providers import CPU, first_device
 
 LENGTH = 128
 """Tokens of the one row that is profiled, or as many as the model reads."""
@@ -67,4 +67,4 @@ def _request(bundle: Bundle, variant: Variant, common: ProfileGraph) -> ProfileG
 
 
 def _runs_on_cpu(variant: Variant) -> bool:
-    return [PROVIDER_DEVICES.get(name) for name in variant.providers[:1]] == ["cpu"]
+    return first_device(variant.providers) is CPU

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertedge.bench.messages import Operator, Profiled, ProfileGraph
+from bertedge.runtime.providers import CPU
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ def profile(request: ProfileGraph) -> Profiled:
         session = onnxruntime.InferenceSession(
             request.model,
             options,
-            providers=["CPUExecutionProvider"],
+            providers=[CPU.provider],
             disabled_optimizers=list(request.disabled_optimizers),
         )
         ids = np.array(request.rows, np.int64)

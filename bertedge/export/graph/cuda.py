@@ -26,7 +26,8 @@ from bertedge.export.verify import ReferenceLogits
 from bertedge.progress import Progress
 from bertedge.runtime.cuda import open_cuda
 from bertedge.runtime.engine import Engine
-from bertedge.runtime.session import PROVIDERS, Session, open_native
+from bertedge.runtime.providers import CPU, CUDA, Device
+from bertedge.runtime.session import Session, open_native
 
 NAME = "cuda-fp16"
 FLOATS: tuple[tuple[str, ...], ...] = (
@@ -52,7 +53,7 @@ class Fp16Graph:
     path: Path
     passes: tuple[GraphPass, ...]
     engine: Engine
-    provider: str
+    device: Device
     """What `engine` runs on."""
 
 
@@ -70,18 +71,18 @@ def make_cuda_variant(
     """
     began = time.perf_counter()
     work = exported.parent.parent
-    graph = fuse_for_cuda(exported, architecture, work / "cuda", pair=reference.pair)
+    graph = fuse_for_cuda(exported, architecture, work / CUDA.name, pair=reference.pair)
     half = keep_parity(graph, reference.parity, work)
     listed = ", ".join(f"{each.name} {each.nodes}" for each in half.passes)
     progress.say(f"optimized for CUDA: {listed}  {time.perf_counter() - began:.1f} s")
     bound = verify.fp16_bound()
     parity = verify.check_parity(NAME, reference.parity, half.engine, bound)
     verify.check_parity(NAME, reference.golden, half.engine, bound)
-    if half.provider != PROVIDERS["cuda"]:
+    if half.device is not CUDA:
         verify.check_parity(NAME, reference.golden, Session.open(half.path), bound)
     progress.say(
         f"{NAME}: logits differ by at most {parity.max_difference:.2g} of their spread on "
-        f"{parity.texts} texts, on {half.provider}"
+        f"{parity.texts} texts, on {half.device.provider}"
     )
     accuracy = measure_accuracy(reference, NAME, half.engine, progress)
     if accuracy is not None:
@@ -90,13 +91,13 @@ def make_cuda_variant(
         name=NAME,
         model=describe_file(half.path),
         precision="fp16",
-        providers=(PROVIDERS["cuda"],),
+        providers=(CUDA.provider,),
         disabled_optimizers=(),
         passes=half.passes,
         parity=parity,
         accuracy=accuracy,
         golden_tolerance=verify.FP16_GOLDEN_TOLERANCE,
-        checked_on=half.provider,
+        checked_on=half.device.provider,
     )
 
 
@@ -132,23 +133,23 @@ def keep_parity(graph: Graph, probe: ReferenceLogits, work: Path) -> Fp16Graph:
     for floats in FLOATS:
         model = to_half(graph.model, floats, work)
         onnx.save(model, path)
-        engine, provider = _open(path, model)
+        engine, device = _open(path, model)
         if verify.difference(probe, engine) <= verify.FP16_TOLERANCE:
             break
     kept = sum(node.op_type in floats for node in model.graph.node)
     passes = [*graph.passes, GraphPass(name="fp16", nodes=count_half(model))]
     if kept:
         passes.append(GraphPass(name=f"fp32 for {', '.join(floats)}", nodes=kept))
-    return Fp16Graph(path=path, passes=tuple(passes), engine=engine, provider=provider)
+    return Fp16Graph(path=path, passes=tuple(passes), engine=engine, device=device)
 
 
-def _open(path: Path, model: onnx.ModelProto) -> tuple[Engine, str]:
+def _open(path: Path, model: onnx.ModelProto) -> tuple[Engine, Device]:
     """Open the graph on CUDA, or its twin on the CPU where CUDA does not load."""
     try:
-        return open_cuda(path), PROVIDERS["cuda"]
+        return open_cuda(path), CUDA
     except DeviceError:
         twin = rounded_twin(model).SerializeToString()
-        return Session(open_native(twin, device="cpu"), path.name), PROVIDERS["cpu"]
+        return Session(open_native(twin, device=CPU), path.name), CPU
 
 
 def _passes(

@@ -16,7 +16,8 @@ from bertedge.export.graph.passes import MASK_PLACE, add_bias_in_products, drop_
 from bertedge.export.graph.pooling import pool_plainly
 from bertedge.export.third_party import libraries, stage
 from bertedge.runtime.engine import PaddingAwareEngine
-from bertedge.runtime.session import PROVIDERS, Session
+from bertedge.runtime.providers import CPU
+from bertedge.runtime.session import Session
 
 WEIGHTS_FROM = 1024
 """Bytes from which a constant lies in the file that both graphs read."""
@@ -128,7 +129,7 @@ def optimize(path: Path, folder: Path) -> onnx.ModelProto:
         onnxruntime.InferenceSession(
             str(path),
             options,
-            providers=[PROVIDERS["cpu"]],
+            providers=[CPU.provider],
             disabled_optimizers=list(CPU_DISABLED_OPTIMIZERS),
         )
         model = onnx.load(optimized)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS
 from bertedge.runtime.batching import Batch
+from bertedge.runtime.providers import CPU
 from bertedge.runtime.session import open_native
 
 FLOAT_BRANCH = "/outliers/"
@@ -51,7 +52,7 @@ def float_branches(model: onnx.ModelProto) -> tuple[str, ...]:
 def open_float(model: onnx.ModelProto) -> Any:
     """Open a graph in memory as an onnxruntime session."""
     return open_native(
-        model.SerializeToString(), device="cpu", disabled_optimizers=CPU_DISABLED_OPTIMIZERS
+        model.SerializeToString(), device=CPU, disabled_optimizers=CPU_DISABLED_OPTIMIZERS
     )
 
 

@@ -26,6 +26,7 @@ from bertedge.runtime.batching import Batch
 from bertedge.runtime.buckets import CAPTURE_BYTES, plan_buckets
 from bertedge.runtime.cuda import open_cuda
 from bertedge.runtime.predictor import Predictor
+from bertedge.runtime.providers import CPU
 from bertedge.runtime.session import Session, open_native
 from bertedge.spec import Task
 
@@ -45,7 +46,7 @@ class CudaGraph:
     work: Path
 
     def off_by(self, model: onnx.ModelProto) -> float:
-        native = open_native(model.SerializeToString(), device="cpu", threads=1)
+        native = open_native(model.SerializeToString(), device=CPU, threads=1)
         return difference(self.probe, Session(native, "test.onnx"))
 
 
@@ -136,7 +137,7 @@ def test_the_twin_stores_nothing_that_fp16_cannot(made: Make) -> None:
         twin.graph.output.append(
             onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
         )
-    native = open_native(twin.SerializeToString(), device="cpu", threads=1)
+    native = open_native(twin.SerializeToString(), device=CPU, threads=1)
     batch = one.probe.batches[0]
     feed = {i.name: getattr(batch, i.name).astype(np.int32) for i in native.get_inputs()}
     after, before = native.run([rounded, attention.output[0]], feed)

@@ -18,8 +18,9 @@ from bertedge.export.graph.nodes import count_operators
 from bertedge.export.graph.passes import add_bias_in_products, run_passes
 from bertedge.export.graph.serialize import GraphFiles, SavedGraph, check_kept, finish, name_nodes
 from bertedge.runtime.batching import Batch
+from bertedge.runtime.providers import CPU
 from bertedge.runtime.session import Session
-from bertedge.runtime.variants import open_again
+from bertedge.runtime.variants import OpenVariant, open_again
 from bertedge.spec import Task
 
 KINDS = ("bert", "roberta", "distilbert", "electra")
@@ -246,12 +247,13 @@ def test_the_session_for_one_core_reads_the_same_weights(bundles: Bundles, tmp_p
     shutil.copytree(bundles("bert", Task.TEXT_CLASSIFICATION), folder)
     predictor = bertedge.load(folder, device="cpu", threads=1)
     bundle = open_bundle(folder)
-    again = open_again(bundle, predictor.variant, predictor.tokenizer)
+    opened = OpenVariant(variant=predictor.variant, device=CPU, engine=predictor.engine)
+    again = open_again(bundle, opened, predictor.tokenizer)
     assert again is not None
     np.testing.assert_array_equal(again.logits(batch(9, 4)), predictor.engine.logits(batch(9, 4)))
     assert predictor.variant.weights is not None
     (folder / predictor.variant.weights.file).unlink()
-    assert open_again(bundle, predictor.variant, predictor.tokenizer) is None
+    assert open_again(bundle, opened, predictor.tokenizer) is None
 
 
 def test_a_program_may_change_its_directory(
