@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from bertedge.bench import sentences
-from bertedge.bench.html.picture import picture
+from bertedge.bench import summary as words
+from bertedge.bench.html.charts import picture
 from bertedge.bench.html.view import load_name
 from bertedge.bench.reading import read_report
 from bertedge.bench.reliability import unreliable
@@ -160,7 +160,7 @@ def tasks(record: dict[str, Any]) -> str:
 def headline() -> str:
     """Five ways to label one text: the baseline, the best of the others by kind, ours."""
     title, _, report = bench_reports()[0]
-    load, ours = sentences.main_load(report), sentences.best_variant(report)
+    load, ours = words.main_load(report), words.best_variant(report)
     assert load and ours
     results = {row.engine: row for row in report.results if row.workload == load.name}
     sound = [e for e in report.engines if e.problem is None and e.name in results]
@@ -230,7 +230,7 @@ def bench_table(title: str, report: Report) -> str:
 
 def bench_cells(engine: EngineReport) -> list[str]:
     """What stands right of the latencies, under BENCH_HEAD."""
-    seen = sentences.agreement(engine)
+    seen = words.agreement(engine)
     return [
         "" if seen is None else f"{seen:.1%}",
         f"{engine.cold_start.total_s:.2f} s" if engine.cold_start else "-",
@@ -252,7 +252,7 @@ def bench_words(model: str, report: Report) -> str:
     """What the table comes to, what it leaves out, on what it was measured and how to repeat it."""
     where, what, settings = report.environment, report.comparison, report.settings
     versions = ", ".join(f"{name} {number}" for name, number in where.versions.items())
-    said = [*sentences.summary(report), model]
+    said = [*words.summary(report), model]
     said.append(f"{what.parameters / 1e6:.0f} million parameters.")
     said.append(
         f"Medians of {settings.rounds} rounds or more; ratios paired by round; ~ is no difference "

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-pytest.importorskip("matplotlib", reason="needs the bench extra")
+pytest.importorskip("vl_convert", reason="needs the bench extra")
 
 ROOT = Path(__file__).parent.parent
 ENDS = ("begin", "end")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bertedge.bench import sentences
+from bertedge.bench import summary
 from bertedge.bench.reliability import unreliable
 from bertedge.bench.report import EngineReport, Report, Result
 from bertedge.bench.statistics import CONFIDENCE, MIN_ROUNDS, RESAMPLES, Difference, difference
@@ -198,7 +198,7 @@ def _other(then: EngineReport, now: EngineReport, *, timed: bool) -> list[str]:
             lines.append(f"{name} {number(a / MIB)} -> {number(b / MIB)} MiB")
     if then.on_texts and now.on_texts and then.on_texts.share != now.on_texts.share:
         lines.append(f"labels agree {then.on_texts.share:.1%} -> {now.on_texts.share:.1%}")
-    before_texts, now_texts = sentences.text_agreement(then), sentences.text_agreement(now)
+    before_texts, now_texts = summary.text_agreement(then), summary.text_agreement(now)
     if before_texts and now_texts and before_texts != now_texts:
         lines.append(f"same entity lists {before_texts:.1%} -> {now_texts:.1%} of texts")
     if then.labelled and now.labelled and then.labelled.value != now.labelled.value:

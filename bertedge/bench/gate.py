@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bertedge.bench import sentences
+from bertedge.bench import summary
 from bertedge.bench.reliability import unreliable
 from bertedge.bench.report import EngineReport, Report, Result
 from bertedge.bench.wording import number
@@ -28,8 +28,8 @@ OF_A_WORKLOAD: dict[str, Callable[[Result], float | None]] = {
     "speedup_low": lambda result: result.speedup.low if result.speedup else None,
 }
 OF_AN_ENGINE: dict[str, Callable[[Report, EngineReport], float | None]] = {
-    "agreement": lambda _, engine: sentences.agreement(engine),
-    "text_agreement": lambda _, engine: sentences.text_agreement(engine),
+    "agreement": lambda _, engine: summary.agreement(engine),
+    "text_agreement": lambda _, engine: summary.text_agreement(engine),
     "accuracy": lambda _, engine: _metric(engine, "accuracy"),
     "entity_f1": lambda _, engine: _metric(engine, "entity_f1"),
     "frame_accuracy": lambda _, engine: _metric(engine, "frame_accuracy"),
@@ -155,7 +155,7 @@ def _judge(report: Report, condition: Condition) -> list[Finding]:
             )
     named = [engines[place] for place in condition.where if place in engines]
     narrowed = [place for place in condition.where if place in workloads]
-    engine = named[0] if named else sentences.best_variant(report)
+    engine = named[0] if named else summary.best_variant(report)
     if engine is None:
         return [_finding(condition, "the bundle, no variant of which could be measured", None)]
     trouble = engine.problem

@@ -1,8 +1,6 @@
-"""Numbers and names as every table and page of bench writes them."""
+"""Numbers and names as every text, table and page of bench writes them."""
 
 MIB = 2**20
-WIDTH = 100
-"""Columns of a terminal."""
 
 
 def number(value: float) -> str:
@@ -14,6 +12,11 @@ def number(value: float) -> str:
     return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
+def count(number: int, what: str) -> str:
+    """Write "1 round", "10 rounds"."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
 def cut(name: str, width: int) -> str:
-    """Shorten a name to less than `width`."""
+    """Shorten a name to less than `width` characters."""
     return name if len(name) < width else name[: width - 2] + "…"

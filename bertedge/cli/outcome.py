@@ -62,7 +62,7 @@ def prepare(  # noqa: PLR0913 (one a flag)
         check_file(path, overwrite=overwrite, inputs=inputs)
     check_distinct(outputs)
     if page is not None:
-        need("bench", "matplotlib")
+        need("bench", "jinja2", "vl_convert")
     try:
         conditions = parse_gate(gate) if gate is not None else ()
     except GateError as error:
@@ -88,7 +88,7 @@ def show(report: "Report", outcome: Outcome) -> None:
     """
     from bertedge import serialization
     from bertedge.bench.compare import comparison_lines
-    from bertedge.bench.table import render
+    from bertedge.bench.text import render
 
     try:
         if outcome.as_json:

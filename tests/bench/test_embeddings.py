@@ -15,8 +15,8 @@ from bertedge.bench.html.page import render_page
 from bertedge.bench.messages import Open
 from bertedge.bench.rivals import find_torch_rivals
 from bertedge.bench.run import BenchConfig, bench
-from bertedge.bench.sentences import summary
-from bertedge.bench.table import render
+from bertedge.bench.summary import summary
+from bertedge.bench.text import render
 from bertedge.bench.vectors import as_labels, sum_of_cosines
 from bertedge.checkpoint import open_checkpoint
 from bertedge.data import Columns
@@ -76,7 +76,7 @@ def test_a_bundle_of_embeddings_is_benched_against_its_encoder(
     assert fp32.on_random_tokens.labels == 32
     assert int8.on_texts is not None and 0.9 < int8.on_texts.share < 0.9999999
     assert all(engine.labelled is None for engine in report.engines)
-    assert "(feature-extraction)" in render(report)
+    assert "(feature-extraction, " in render(report)
     assert "embeddings of 8 real texts have a mean cosine of " in " ".join(summary(report))
     assert "mean cosine" in render_page(report)
 

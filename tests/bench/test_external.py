@@ -15,7 +15,7 @@ from bertedge.bench.messages import Open
 from bertedge.bench.process import WorkerError, run_to_end
 from bertedge.bench.run import BenchConfig, bench
 from bertedge.bench.statistics import Difference
-from bertedge.bench.table import render
+from bertedge.bench.text import render
 from bertedge.errors import SettingError
 
 MODES = ("sleep", "crash", "hang", "lie")

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("matplotlib", reason="needs the bench extra")
+pytest.importorskip("vl_convert", reason="needs the bench extra")
 pytest.importorskip("selenium", reason="needs the dev extra")
 
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from bertedge import serialization
 from bertedge.bench.html.page import render_page
@@ -30,7 +31,7 @@ FLAGS = (
 WIDTHS = (390, 1280)
 BOXES = """
 return [...document.querySelectorAll("figure:not(.missing)")].filter(f => f.offsetParent).map(f => {
-  const svg = f.querySelector(":scope > svg").getBoundingClientRect();
+  const svg = f.querySelector("[role='img'] svg").getBoundingClientRect();
   const texts = [...f.querySelectorAll("svg text")].map(t => t.getBoundingClientRect());
   const shapes = [...f.querySelectorAll("svg path, svg use")].filter(s => {
     const box = s.getBoundingClientRect();
@@ -44,8 +45,8 @@ return [...document.querySelectorAll("figure:not(.missing)")].filter(f => f.offs
 """
 COLORS = """
 const style = getComputedStyle(document.body);
-const marks = document.querySelectorAll("#by-length [data-engine] path");
-return [style.backgroundColor, style.color, getComputedStyle(marks[0]).stroke];
+const mark = document.querySelector("#by-length [stroke='var(--e0)']");
+return [style.backgroundColor, style.color, getComputedStyle(mark).stroke];
 """
 
 
@@ -222,30 +223,30 @@ def test_only_the_bundle_its_baseline_and_the_best_rival_have_colour_under_load(
     path = tmp_path / "report.html"
     path.write_text(render_page(crowded(full)), encoding="utf-8")
     look(browser, path, 1280, "light")
-    strokes = """return [...document.querySelectorAll('#under-load [data-engine]')].map(p => [
-      p.querySelector('title').textContent, p.querySelector('path')?.style.stroke]);"""
-    colours: dict[str, set[str]] = {}
-    for name, stroke in browser.execute_script(strokes):
-        colours.setdefault(name, set()).add(stroke)
-    grey = {name for name, seen in colours.items() if "var(--part-8)" in seen}
-    assert set(colours) - grey == {"cpu-int8", "torch-fp32", "torch-bf16"}
+    looks = """return [...document.querySelectorAll('#under-load [stroke^="var(--m"]')].map(
+      p => [p.getAttribute('aria-label') || '', getComputedStyle(p).stroke]);"""
+    grey = browser.execute_script(
+        "const p = document.createElement('p'); p.style.color = 'var(--other)';"
+        "document.body.append(p); return getComputedStyle(p).color"
+    )
+    seen = dict(pair for pair in browser.execute_script(looks) if pair[0])
+    assert len(seen) == 8
+    colored = {name for name, color in seen.items() if color != grey}
+    assert colored == {"cpu-int8", "torch-fp32", "torch-bf16"}
 
 
-@pytest.mark.parametrize("knees", [(0, 0), (0, 1), (1, 0), (1, 1)])
-def test_the_rate_of_a_knee_is_written_inside_its_figure(
-    browser: webdriver.Chrome, tmp_path: Path, full: Report, knees: tuple[int, int]
+def test_the_rate_within_the_limit_stands_beside_the_name(
+    browser: webdriver.Chrome, tmp_path: Path, full: Report
 ):
-    """Wherever the knees of baseline and bundle lie: at the first rate, at the last."""
-    which = {"torch-fp32": knees[0], "cpu-int8": knees[1]}
     loads = tuple(
-        replace(load, max_rate_within_slo=load.points[which.get(load.engine, 0)].offered_per_s)
+        replace(load, max_rate_within_slo=100.0 if load.engine == "cpu-int8" else None)
         for load in full.open_loads
     )
     path = tmp_path / "report.html"
     path.write_text(render_page(replace(full, open_loads=loads)), encoding="utf-8")
     look(browser, path, 390, "light")
-    (box,) = [box for box in browser.execute_script(BOXES) if box["name"] == "under-load"]
-    assert box["left"] <= box["textLeft"] and box["textRight"] <= box["right"], box
+    legend = browser.find_element(By.CSS_SELECTOR, "#under-load .legend").text.split("\n")
+    assert {"cpu-int8 100/s", "torch-fp32"} <= set(legend)
 
 
 def test_one_drawing_serves_light_and_dark(browser: webdriver.Chrome, page: Path):
@@ -258,17 +259,34 @@ def test_one_drawing_serves_light_and_dark(browser: webdriver.Chrome, page: Path
         assert "none" not in (light, dark)
 
 
-def test_an_engine_can_be_pointed_out(browser: webdriver.Chrome, page: Path):
+def test_an_engine_can_be_pointed_out_with_the_keyboard_too(browser: webdriver.Chrome, page: Path):
     look(browser, page, 1280, "light")
-    browser.find_element(By.CSS_SELECTOR, '[data-pick="2"]').click()
-    time.sleep(0.4)  # the transition
-    faded = "return [...document.querySelectorAll('#by-length [data-engine]')].map(p => "
-    faded += "[p.dataset.engine, +getComputedStyle(p).opacity])"
-    shown = dict(browser.execute_script(faded))
-    assert shown["2"] == 1 and shown["0"] < 0.5
-    browser.find_element(By.CSS_SELECTOR, '[data-pick="2"]').click()
-    time.sleep(0.4)
-    assert {opacity for _, opacity in browser.execute_script(faded)} == {1}
+    color = """return i => getComputedStyle(document.querySelector(
+      `#by-length [stroke="var(--e${i})"]`)).stroke"""
+    strokes = color.replace("return i", "const of = i") + "; return [0, 1, 2].map(of)"
+    before = browser.execute_script(strokes)
+    button = browser.find_element(By.CSS_SELECTOR, '[data-pick="2"]')
+    button.send_keys(Keys.ENTER)
+    picked = browser.execute_script(strokes)
+    assert picked[2] == before[2] and picked[0] == picked[1] not in before
+    assert button.get_attribute("aria-pressed") == "true"
+    button.send_keys(Keys.SPACE)
+    assert browser.execute_script(strokes) == before
+
+
+def test_who_points_at_a_mark_reads_its_engine_and_its_figure(
+    browser: webdriver.Chrome, page: Path
+):
+    look(browser, page, 1280, "light")
+    titles = browser.execute_script(
+        "return [...document.querySelectorAll('#on-disk svg title')].map(t => t.textContent)"
+    )
+    assert any(title.startswith("cpu-int8: ") and title.endswith(" MiB") for title in titles)
+    spoken = browser.execute_script(
+        "return [...document.querySelectorAll('figure:not(.missing) [role=img]')]"
+        ".map(e => e.getAttribute('aria-label'))"
+    )
+    assert len(spoken) >= 12 and all(spoken)
 
 
 def test_the_raw_data_comes_down_as_it_was_recorded(

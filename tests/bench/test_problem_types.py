@@ -26,8 +26,8 @@ from bertedge.bench.inputs import Asked, make_inputs
 from bertedge.bench.messages import Export, Open, TextWorkload, TokenWorkload
 from bertedge.bench.report import Comparison, Report
 from bertedge.bench.scenarios.rounds import measure
-from bertedge.bench.sentences import notes, summary
-from bertedge.bench.table import render
+from bertedge.bench.summary import notes, summary
+from bertedge.bench.text import render
 from bertedge.bundle import open_bundle
 from bertedge.checkpoint import open_checkpoint
 from bertedge.data import Columns

@@ -9,8 +9,8 @@ from bertedge.bench.gate import OF_AN_ENGINE, OF_TIME, gate_lines, judge, parse_
 from bertedge.bench.interference import CpuUse, IdleWait
 from bertedge.bench.reliability import MAX_NOISE, unreliable
 from bertedge.bench.report import Report
-from bertedge.bench.sentences import notes, summary
-from bertedge.bench.table import render
+from bertedge.bench.summary import notes, summary
+from bertedge.bench.text import render
 
 
 def noisy(report: Report, floor: float) -> Report:

@@ -109,7 +109,7 @@ def test_json_stays_one_object_whatever_else_is_said():
 
 
 def test_the_page_is_written_whole_and_never_over_another(tmp_path: Path):
-    pytest.importorskip("matplotlib", reason="needs the bench extra")
+    pytest.importorskip("vl_convert", reason="needs the bench extra")
     page = tmp_path / "report.html"
     assert show("--report", page).exit_code == 0
     assert page.read_text().endswith("</html>\n")
@@ -138,10 +138,10 @@ def test_where_nothing_can_be_printed_the_files_are_written_all_the_same(
     assert json.loads(kept.read_text())["schema"] == SCHEMA
 
 
-def test_a_missing_plotting_library_is_said_before_measuring(
+def test_a_missing_drawing_library_is_said_before_measuring(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)  # as if it were not installed
+    monkeypatch.setitem(sys.modules, "vl_convert", None)  # as if it were not installed
     result = show("--report", tmp_path / "report.html")
     assert result.exit_code == 1 and result.stdout == ""
     assert "pip install 'bertedge[bench]'" in result.stderr

@@ -1,20 +1,30 @@
 "use strict";
 (function () {
-  // Point an engine out: all others step back, in every figure.
+  // Point an engine out: the colours of all others step back, in every figure.
   const buttons = document.querySelectorAll("[data-pick]");
+  const root = document.documentElement.style;
   function pick(chosen) {
-    document.body.classList.toggle("picking", chosen !== null);
-    document.querySelectorAll("[data-engine]").forEach(function (part) {
-      part.classList.toggle("picked", part.dataset.engine === chosen);
-    });
-    buttons.forEach(function (button) {
-      button.setAttribute("aria-pressed", String(button.dataset.pick === chosen));
+    buttons.forEach(function (button, i) {
+      const faded = chosen !== null && chosen !== i;
+      button.setAttribute("aria-pressed", String(chosen === i));
+      ["e", "m"].forEach(function (kind) {
+        root.removeProperty("--" + kind + i);
+        if (faded) root.setProperty("--" + kind + i, "var(--line)");
+      });
+      if (chosen === i) root.setProperty("--m" + i, "var(--e" + i + ")");
     });
   }
-  buttons.forEach(function (button) {
+  buttons.forEach(function (button, i) {
     button.addEventListener("click", function () {
-      pick(button.getAttribute("aria-pressed") === "true" ? null : button.dataset.pick);
+      pick(button.getAttribute("aria-pressed") === "true" ? null : i);
     });
+  });
+
+  // What a mark is and its figure, for who points at it.
+  document.querySelectorAll("figure svg [aria-label]").forEach(function (mark) {
+    const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
+    title.textContent = mark.getAttribute("aria-label");
+    mark.append(title);
   });
 
   // The record, laid out again as `bench --json` does for people: indented.

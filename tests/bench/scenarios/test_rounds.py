@@ -22,7 +22,7 @@ from bertedge.bench.report import Comparison, Report
 from bertedge.bench.runner import EngineRunner, rotated
 from bertedge.bench.scenarios.afterwards import After
 from bertedge.bench.scenarios.rounds import is_unsure, measure, plan_turn
-from bertedge.bench.table import render
+from bertedge.bench.text import render
 from bertedge.errors import SettingError
 from bertedge.progress import Silent
 from bertedge.spec import Task

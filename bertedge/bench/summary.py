@@ -7,6 +7,7 @@ from bertedge.bench.interference import QUIET
 from bertedge.bench.reliability import host_cores, other_cores, unreliable
 from bertedge.bench.report import EngineReport, Labelled, Load, Report, Result
 from bertedge.bench.statistics import Difference, Ratio
+from bertedge.bench.wording import count
 from bertedge.spec import Task
 
 BUSY = 0.6
@@ -205,7 +206,7 @@ def _accuracy(best: EngineReport, baseline: EngineReport) -> str | None:
     ours, theirs = best.labelled, baseline.labelled
     if ours is None or theirs is None:
         return None
-    name = {"entity_f1": "entity F1"}.get(ours.metric, ours.metric.replace("_", " "))
+    name = metric_name(ours.metric)
     points = (ours.value - theirs.value) * 100
     figures = f"{ours.value:.4f} against {theirs.value:.4f} on {ours.rows:,} rows of {ours.data}"
     same = _agreeing(ours)
@@ -227,6 +228,11 @@ def _agreeing(ours: Labelled) -> str:
         f"; {ours.agreement:.2%} of words have the baseline's label, {ours.text_agreement:.1%} of "
         "texts the same list of entities"
     )
+
+
+def metric_name(metric: str) -> str:
+    """Return the name of a metric for people."""
+    return {"entity_f1": "entity F1"}.get(metric, metric.replace("_", " "))
 
 
 def not_significant(ours: Labelled, theirs: Labelled) -> bool:
@@ -294,8 +300,3 @@ def _mib(size: int) -> str:
 
 def _join(parts: list[str]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-
-
-def count(number: int, what: str) -> str:
-    """Write "1 round", "10 rounds"."""
-    return f"{number} {what}" + ("" if number == 1 else "s")
