@@ -12,10 +12,15 @@ import traceback
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape, quoteattr
 
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+if TYPE_CHECKING:
+    from bertedge.checkpoint import DataFile, Training
+    from bertedge.spec import ModelSpec
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
@@ -205,6 +210,29 @@ def tags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         files[split] = folder / f"{split}.jsonl"
         files[split].write_text("\n".join(lines) + "\n")
     return files
+
+
+@pytest.fixture(scope="session")
+def training_record() -> "Callable[..., Training]":
+    """What `finetune` records of a model trained on a file; any field may be given."""
+    from bertedge.checkpoint import Training
+
+    def record(model: "ModelSpec", train: "DataFile", **fields: Any) -> Training:
+        unknown: dict[str, Any] = {
+            "base": "tiny",
+            "dev": None,
+            "settings": {},
+            "seconds": 1.0,
+            "epochs": 1.0,
+            "best_epoch": None,
+            "truncated": 0,
+            "dev_scores": None,
+            "versions": {},
+            "created": "2026-01-01T00:00:00+00:00",
+        }
+        return Training(model=model, train=train, **unknown | fields)
+
+    return record
 
 
 def _providers() -> list[str]:

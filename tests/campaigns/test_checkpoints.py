@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,9 @@ MOST_MEMORY = 2**30
 
 
 @pytest.fixture(scope="module")
-def template(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def template(
+    base: Path, training_record: Callable[..., Training], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A checkpoint with every file that is read of one."""
     import torch
     import transformers
@@ -49,22 +52,10 @@ def template(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     transformers.BertForSequenceClassification(config).save_pretrained(folder)
     file = DataFile(path="train.csv", sha256="0" * 64, rows=3, columns=Columns())
-    training = Training(
-        model=ModelSpec(
-            task=Task.TEXT_CLASSIFICATION, labels=labels, pair=False, max_length=32, pad_token_id=0
-        ),
-        base="tiny-bert",
-        train=file,
-        dev=file,
-        settings={"seed": 1},
-        seconds=1.0,
-        epochs=1.0,
-        best_epoch=1.0,
-        truncated=0,
-        dev_scores=None,
-        versions={},
-        created="2026-01-01T00:00:00+00:00",
+    model = ModelSpec(
+        task=Task.TEXT_CLASSIFICATION, labels=labels, pair=False, max_length=32, pad_token_id=0
     )
+    training = training_record(model, file, dev=file, settings={"seed": 1}, best_epoch=1.0)
     (folder / "training.json").write_text(serialization.to_json(training))
     (folder / "modules.json").write_text(
         json.dumps(

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,33 +22,21 @@ main(sys.argv[1:])
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, training_record: Callable[..., Training]) -> Path:
     """Good data, data with a mistake, and a checkpoint of which only our record is there."""
     (tmp_path / "good.csv").write_text("text,label\n" + "a,x\nb,y\n" * 5)
     (tmp_path / "other.csv").write_text("wort,zeichen\na,x\nb,y\n")
     (tmp_path / "latin.csv").write_bytes("text,label\ngrün,x\n".encode("cp1252"))
     (tmp_path / "empty.csv").write_text("text,label\n")
     file = DataFile(path="good.csv", sha256="0" * 64, rows=10, columns=Columns(text="text"))
-    training = Training(
-        model=ModelSpec(
-            task=Task.TEXT_CLASSIFICATION,
-            labels=("x", "y"),
-            pair=False,
-            max_length=16,
-            pad_token_id=0,
-        ),
-        base="base",
-        train=file,
-        dev=None,
-        settings={},
-        seconds=1.0,
-        epochs=1.0,
-        best_epoch=None,
-        truncated=0,
-        dev_scores=None,
-        versions={},
-        created="",
+    model = ModelSpec(
+        task=Task.TEXT_CLASSIFICATION,
+        labels=("x", "y"),
+        pair=False,
+        max_length=16,
+        pad_token_id=0,
     )
+    training = training_record(model, file)
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "training.json").write_text(serialization.to_json(training))
     return tmp_path
@@ -101,8 +90,8 @@ def test_a_mistake_in_a_file_is_told_before_torch_is_imported(
         ((*VERBS["finetune"], "--epochs", "-1"), "epochs is -1"),
         ((*VERBS["finetune"], "--task", "nope"), "task is 'nope'"),
         (("finetune", "--train", "nothing.txt", "--model", "b", "--output", "o"), "nothing.txt"),
-        (("pretrain", "--text", "no.txt", "--config", "tiny", "--output", "o"), "no.txt does not"),
-        (("pretrain", "--text", "good.csv", "--config", "vast", "--output", "o"), "vast"),
+        (("pretrain", "--text", "no.txt", "--size", "tiny", "--output", "o"), "no.txt does not"),
+        (("pretrain", "--text", "good.csv", "--size", "vast", "--output", "o"), "vast"),
         (("export", "m", "--output", "o", "--opset", "3"), "--opset is 3"),
         (("export", "m", "--output", "m"), "m is the input m"),
         (("export", "m", "--output", "o", "--trim-vocab", "no.txt"), "no.txt does not exist"),

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from bertedge.export.accuracy import (
 )
 from bertedge.export.config import ExportConfig
 from bertedge.metrics import classification_scores
-from bertedge.spec import ModelSpec, Task
+from bertedge.spec import Task
 
 
 @pytest.fixture
@@ -36,31 +37,19 @@ def dev(tmp_path: Path) -> Path:
     return path
 
 
-def trained(checkpoint: Checkpoint, dev: Path, *, pair: bool = False) -> Checkpoint:
-    columns = Columns(text="review", label="stars", separator=";")
-    file = DataFile(path=str(dev), sha256=hash_file(dev), rows=2, columns=columns)
-    training = Training(
-        model=ModelSpec(
-            task=checkpoint.model.task,
-            labels=checkpoint.model.labels,
-            pair=pair,
-            max_length=64,
-            pad_token_id=0,
-        ),
-        base="tiny",
-        train=file,
-        dev=file,
-        settings={},
-        seconds=1.0,
-        epochs=1.0,
-        best_epoch=None,
-        truncated=0,
-        dev_scores=None,
-        versions={},
-        created="2026-01-01T00:00:00+00:00",
-    )
-    assert serialization.from_plain(Training, serialization.to_plain(training)) == training
-    return replace(checkpoint, training=training, model=replace(checkpoint.model, pair=pair))
+@pytest.fixture
+def trained(training_record: Callable[..., Training]) -> Callable[..., Checkpoint]:
+    """Give a checkpoint a record of its training on a file, which is its dev file too."""
+
+    def record(checkpoint: Checkpoint, dev: Path, *, pair: bool = False) -> Checkpoint:
+        columns = Columns(text="review", label="stars", separator=";")
+        file = DataFile(path=str(dev), sha256=hash_file(dev), rows=2, columns=columns)
+        model = replace(checkpoint.model, pair=pair)
+        training = training_record(model, file, dev=file)
+        assert serialization.from_plain(Training, serialization.to_plain(training)) == training
+        return replace(checkpoint, training=training, model=model)
+
+    return record
 
 
 def settings(**changes: Any) -> ExportConfig:
@@ -68,7 +57,7 @@ def settings(**changes: Any) -> ExportConfig:
 
 
 def test_the_dev_file_of_the_training_is_used_as_it_was_read(
-    checkpoint: Checkpoint, dev: Path
+    trained: Callable[..., Checkpoint], checkpoint: Checkpoint, dev: Path
 ) -> None:
     data = find_eval_data(settings(), trained(checkpoint, dev))
     assert data.examples is not None
@@ -79,7 +68,9 @@ def test_the_dev_file_of_the_training_is_used_as_it_was_read(
     assert str(dev) in data.note
 
 
-def test_a_dev_file_that_changed_is_not_used(checkpoint: Checkpoint, dev: Path) -> None:
+def test_a_dev_file_that_changed_is_not_used(
+    trained: Callable[..., Checkpoint], checkpoint: Checkpoint, dev: Path
+) -> None:
     opened = trained(checkpoint, dev)
     dev.write_text(dev.read_text() + "plot;fair\n")
     data = find_eval_data(settings(), opened)
@@ -88,7 +79,9 @@ def test_a_dev_file_that_changed_is_not_used(checkpoint: Checkpoint, dev: Path) 
     assert "accuracy was not measured; give --eval-data" in data.note
 
 
-def test_a_dev_file_that_is_gone_is_not_missed_silently(checkpoint: Checkpoint, dev: Path) -> None:
+def test_a_dev_file_that_is_gone_is_not_missed_silently(
+    trained: Callable[..., Checkpoint], checkpoint: Checkpoint, dev: Path
+) -> None:
     opened = trained(checkpoint, dev)
     dev.unlink()
     data = find_eval_data(settings(), opened)
@@ -103,7 +96,9 @@ def test_a_checkpoint_made_elsewhere_records_none(checkpoint: Checkpoint) -> Non
     assert "accuracy was not measured" in data.note
 
 
-def test_the_file_given_wins(checkpoint: Checkpoint, dev: Path, tmp_path: Path) -> None:
+def test_the_file_given_wins(
+    trained: Callable[..., Checkpoint], checkpoint: Checkpoint, dev: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "other.csv"
     other.write_text("text,label\nno,bad\n")
     data = find_eval_data(settings(eval_data=other), trained(checkpoint, dev))

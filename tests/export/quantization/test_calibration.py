@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from bertedge.data import Columns, open_examples
 from bertedge.export.quantization import calibration
 from bertedge.export.quantization.calibration import activation_ranges, channel_maxima, gather
 from bertedge.export.quantization.matmuls import find_matmuls
-from bertedge.spec import ModelSpec, Task
+from bertedge.spec import Task
 
 
 @pytest.fixture
@@ -24,33 +25,20 @@ def write(path: Path, texts: list[str]) -> Path:
     return path
 
 
-def trained_on(checkpoint: Checkpoint, path: Path) -> Checkpoint:
-    columns = Columns(text="text", label="label")
-    training = Training(
-        model=ModelSpec(
-            task=checkpoint.model.task,
-            labels=checkpoint.model.labels,
-            pair=False,
-            max_length=64,
-            pad_token_id=0,
-        ),
-        base="tiny",
-        train=DataFile(path=str(path), sha256=hash_file(path), rows=2, columns=columns),
-        dev=None,
-        settings={},
-        seconds=1.0,
-        epochs=1.0,
-        best_epoch=None,
-        truncated=0,
-        dev_scores=None,
-        versions={},
-        created="2026-01-01T00:00:00+00:00",
-    )
-    return replace(checkpoint, training=training)
+@pytest.fixture
+def trained_on(training_record: Callable[..., Training]) -> Callable[..., Checkpoint]:
+    """Give a checkpoint a record of its training on a file."""
+
+    def record(checkpoint: Checkpoint, path: Path) -> Checkpoint:
+        columns = Columns(text="text", label="label")
+        train = DataFile(path=str(path), sha256=hash_file(path), rows=2, columns=columns)
+        return replace(checkpoint, training=training_record(checkpoint.model, train))
+
+    return record
 
 
 def test_the_training_texts_come_first_then_the_labelled_then_our_own(
-    checkpoint: Checkpoint, tmp_path: Path
+    trained_on: Callable[..., Checkpoint], checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     train = write(tmp_path / "train.csv", ["very good", "no"])
     dev = open_examples(write(tmp_path / "dev.csv", ["not"] * 3), Task.TEXT_CLASSIFICATION)
