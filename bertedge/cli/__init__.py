@@ -46,6 +46,7 @@ class Verbs(click.Group):
             return None
         command = importlib.import_module(f"bertedge.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
+        command.name = cmd_name
         return accept_after_the_verb(command)
 
     def resolve_command(
