@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("vl_convert", reason="needs the bench extra")
 
+from jinja2.exceptions import UndefinedError
+
 ROOT = Path(__file__).parent.parent
 ENDS = ("begin", "end")
 
@@ -94,10 +96,22 @@ def test_a_bench_that_is_not_reliable_carries_the_mark_beside_its_table(
 
 def test_the_note_of_a_record_stands_beside_its_table(render: ModuleType):
     record = {"program": "p", "created": "2026-01-02T03", "cpu": "c", "cores": 2, "versions": {}}
-    assert "busy" not in render.provenance(record)
-    assert render.provenance({**record, "note": "Measured on a busy machine."}).endswith(
+    record["sets"] = {}
+    assert "busy" not in render.fill("home-intents", record)
+    assert render.fill("home-intents", {**record, "note": "Measured on a busy machine."}).endswith(
         "**Measured on a busy machine.**"
     )
+
+
+def test_a_record_that_lacks_a_figure_of_its_table_is_an_error(render: ModuleType):
+    record = {"program": "p", "created": "2026-01-02T03", "cpu": "c", "cores": 2, "versions": {}}
+    with pytest.raises(UndefinedError, match="layers"):
+        render.fill("distill", {**record, "sets": {}})
+
+
+def test_a_region_without_an_end_is_an_error(render: ModuleType, tmp_path: Path):
+    with pytest.raises(SystemExit, match="a region has no end"):
+        render.render("<!-- measured:begin bench -->\n", tmp_path / "README.md")
 
 
 def test_the_headline_has_one_row_a_kind_of_engine_and_its_conditions(
@@ -182,7 +196,7 @@ def test_the_table_of_tasks_fits_a_page():
         "versions": {"bertedge": "0.1.0"},
         "sets": {"conll2003_en": row, "goemotions": values},
     }
-    text = load("render").tasks(record)
+    text = load("render").fill("tasks", record)
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert rows[2:] == [
         "| conll2003_en | token | entity f1 | 0.8519 → 0.8486 | 99.70% | 12.35 → 1.23 | 91 → 24 "

@@ -16,8 +16,8 @@ class Row:
 
     cells: tuple[str, ...]
     """"-" or "" where there is nothing to say."""
-    best: bool = False
-    """True for the lowest median of a workload."""
+    strong: bool = False
+    """True for what to find first: the bundle's variants, or the lowest median of a workload."""
     instead: str = ""
     """Why there are no cells but the name."""
 
@@ -48,7 +48,7 @@ def overview(report: Report, cell: Callable[[Result, bool], str]) -> Table:
         rows.append(
             Row(
                 cells=(engine.name, *cells, *_takes(engine)),
-                best=engine.kind == "bundle",
+                strong=engine.kind == "bundle",
                 instead="" if measured else engine.problem or "",
             )
         )
@@ -162,7 +162,7 @@ def _latencies(report: Report, load: Load) -> Table:
             compared = (_ratio(result.speedup), str(result.difference or "-"), same)
         warm_up = f"{result.warm_up_s:.1f} s" + ("" if result.settled else ", not stable")
         cells = (*map(number, (*ms, result.texts_per_second)), *compared, warm_up)
-        rows.append(Row(cells=(engine.name, *cells), best=result is best))
+        rows.append(Row(cells=(engine.name, *cells), strong=result is best))
     return Table(
         title=summary.describe(load),
         head=(

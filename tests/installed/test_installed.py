@@ -39,7 +39,8 @@ EXTRAS = (
     "onnx",
     "scipy",
     "sympy",
-    "matplotlib",
+    "jinja2",
+    "vl_convert",
     "python_calamine",
 )
 
