@@ -1,5 +1,7 @@
 """Every command and every Python block of the README and of docs/ does what the page shows.
 
+So does the example of every name that a user touches.
+
 The blocks of a page are run in their order, in a folder of its own, with a tiny model under the
 names of the real ones. What a page shows of an output is compared: `...` stands for anything, and a
 number with a decimal point for any such number. A block that cannot run here says why in the line
@@ -8,11 +10,14 @@ before it, `<!-- not run: why -->`; its commands and its Python are still parsed
 
 import ast
 import contextlib
+import doctest
+import inspect
 import io
+import pydoc
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,10 +34,14 @@ PAGES = (
 )
 FENCE = re.compile(r'( *)```(\w+)(?: title="([^"]+)")?$')
 MARK = re.compile(r" *<!-- not run: (.+) -->$")
+OUTPUTS = re.compile(r"\b(?:runs|bases|bundles)/[\w-]+")
 RUN = ("bash", "console", "python")
 MEASURED = "it is how a record was measured"
 OWN_PACE = {"finetune": ("--learning-rate", "3e-3", "--batch-size", "8")}
 """Options for the tiny base, which learns at another pace than the one it stands for."""
+
+EXAMPLES = ("bertedge.load",)
+"""Names whose docstrings have an example."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +111,14 @@ def commands(block: Block) -> Iterator[Command]:
 
 
 def assert_shown(shown: str, found: str, where: object) -> None:
+    if not matches(shown, found):
+        pytest.fail(f"{where} shows\n{shown}\nbut there is\n{found}")
+
+
+def matches(shown: str, found: str) -> bool:
     pattern = re.escape(" ".join(shown.split())).replace(r"\.\.\.", ".*")
     pattern = re.sub(r"\d+\\\.\d+", r"\\d+\\.\\d+(?:e-\\d+)?", pattern)
-    if not re.fullmatch(pattern, " ".join(found.split())):
-        pytest.fail(f"{where} shows\n{shown}\nbut there is\n{found}")
+    return re.fullmatch(pattern, " ".join(found.split())) is not None
 
 
 @dataclass
@@ -114,6 +127,8 @@ class Workshop:
 
     prepared: Path
     kept: Path
+    makers: dict[str, Command]
+    """Of each output, the command that makes it somewhere in the pages."""
     made: dict[tuple[str, ...], Path] = field(default_factory=dict)
 
     def run(self, command: Command, where: object) -> None:
@@ -121,7 +136,8 @@ class Workshop:
         assert name == "bertedge", f"{where}: {name} cannot be run here: say so before the block"
         output = command.output
         if output and command.words in self.made:
-            shutil.copytree(self.made[command.words], output)
+            if not Path(output).exists():
+                shutil.copytree(self.made[command.words], output)
             return
         pace = () if "--config" in command.words else OWN_PACE.get(rest[0], ())
         done = CliRunner().invoke(main, [*rest, *pace])
@@ -132,15 +148,29 @@ class Workshop:
             self.made[command.words] = self.kept / str(len(self.made))
             shutil.copytree(output, self.made[command.words])
 
+    def provide(self, text: str, own: Collection[str | None] = ()) -> None:
+        """Make what a text names and does not make itself, and before it what that needs."""
+        for output in OUTPUTS.findall(text):
+            if output in self.makers and output not in own and not Path(output).exists():
+                command = self.makers[output]
+                self.provide(" ".join(command.words), (output,))
+                self.run(command, output)
+
 
 @pytest.fixture(scope="module")
 def workshop(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return Workshop(prepared, tmp_path_factory.mktemp("kept"))
+    makers: dict[str, Command] = {}
+    for page in PAGES:
+        for block in blocks(page):
+            for command in run_by(block):
+                if command.output:
+                    makers.setdefault(command.output, command)
+    return Workshop(prepared, tmp_path_factory.mktemp("kept"), makers)
 
 
 @pytest.fixture
 def folder(workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A page's own folder: the prepared files, and what the README's commands make."""
+    """A page's own folder, with the prepared files."""
     own = tmp_path / "page"
     shutil.copytree(workshop.prepared, own)
     monkeypatch.chdir(own)
@@ -175,26 +205,16 @@ def test_what_a_page_shows_is_compared_but_for_decimals_and_dots(
 def test_the_blocks_of_a_page_do_what_it_shows(
     page: Path, workshop: Workshop, folder: Path
 ) -> None:
-    mine = list(blocks(page))
-    own = {command.output for block in mine for command in run_by(block)}
-    for command in canonical():
-        if command.output not in own or page.name == "README.md":
-            workshop.run(command, "README.md")
     names: dict[str, object] = {"__name__": "page"}
-    for block in mine:
+    for block in blocks(page):
         if block.title:
             place(block, folder)
-        for command in run_by(block):
-            if not (command.output and Path(command.output).exists() and page.name == "README.md"):
-                workshop.run(command, block)
+        own = list(run_by(block))
+        workshop.provide(block.text, [command.output for command in own])
+        for command in own:
+            workshop.run(command, block)
         if block.language == "python" and not block.why_not:
             run_python(block, names)
-
-
-def canonical() -> Iterator[Command]:
-    """The README's commands that make runs/mine and bundles/mine."""
-    for block in blocks(REPOSITORY / "README.md"):
-        yield from (command for command in run_by(block) if command.output)
 
 
 def run_by(block: Block) -> Iterator[Command]:
@@ -233,6 +253,22 @@ def run_python(block: Block, names: dict[str, object]) -> None:
                 exec(code, names)
         if shown:
             assert_shown("\n".join(shown), printed.getvalue(), block)
+
+
+class Checker(doctest.OutputChecker):
+    def check_output(self, want: str, got: str, optionflags: int) -> bool:
+        return matches(want, got)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_example_of_a_public_name_is_true(name: str, workshop: Workshop, folder: Path) -> None:
+    text = inspect.getdoc(pydoc.locate(name)) or ""
+    test = doctest.DocTestParser().get_doctest(text, {}, name, None, None)
+    assert test.examples, f"{name} has no example"
+    workshop.provide("".join(example.source for example in test.examples))
+    said: list[str] = []
+    outcome = doctest.DocTestRunner(checker=Checker()).run(test, out=said.append)
+    assert outcome.failed == 0, "".join(said)
 
 
 LEFT_OUT = [b for page in PAGES for b in blocks(page) if b.why_not and b.language in RUN]
