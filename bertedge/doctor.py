@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from bertedge.errors import BertedgeError
-from bertedge.runtime import machine, probe, tuning
+from bertedge.runtime import machine, probe
 from bertedge.runtime.providers import DEVICES, Device, first_device
 from bertedge.runtime.session import import_onnxruntime
 from bertedge.version import __version__
@@ -59,11 +59,6 @@ class Predicting:
     """Shared by one text; or, of many, each with batches of its own."""
     spinning: str
     """When threads spin instead of sleeping."""
-    cache_folder: str | None
-    """Where token budgets are remembered; None where the user has no home folder."""
-    cache_writable: bool
-    budgets: int
-    """How many are remembered there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,15 +141,8 @@ def diagnose() -> Diagnosis:
 
 
 def _predicting() -> Predicting:
-    folder = tuning.cache_folder()
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    return Predicting(
-        threads=machine.threads(),
-        spinning="inside a run only" if machine.threads() > 1 else "never",
-        cache_folder=None if folder == tuning.NOWHERE else str(folder),
-        cache_writable=existing.is_dir() and os.access(existing, os.W_OK),
-        budgets=sum(1 for _ in folder.glob(tuning.PATTERN)) if folder.is_dir() else 0,
-    )
+    threads = machine.threads()
+    return Predicting(threads=threads, spinning="inside a run only" if threads > 1 else "never")
 
 
 def _try(device: Device) -> Provider:

@@ -7,7 +7,7 @@ import click
 from bertedge.cli import options
 
 if TYPE_CHECKING:
-    from bertedge.doctor import Diagnosis, Machine, Predicting
+    from bertedge.doctor import Diagnosis, Machine
 
 
 @click.command(short_help="Find out what can run on this machine.")
@@ -48,7 +48,6 @@ def _describe(found: "Diagnosis") -> str:
         "one text": f"{found.predicting.threads} threads share in it; "
         f"they spin {found.predicting.spinning}",
         "many texts": f"{found.predicting.threads} batches at a time, each on one core",
-        "cache": _cache(found.predicting),
         "memory": _memory(found.machine),
         "bundles": "replace one as a whole, never write into its files: open predictors map them",
         "packages": ", ".join(versions),
@@ -62,15 +61,6 @@ def _describe(found: "Diagnosis") -> str:
     for problem in found.problems:
         lines += ["", f"problem:   {problem.what}", f"fix:       {problem.fix}"]
     return "\n".join(lines if found.problems else [*lines, "", "no problems found"])
-
-
-def _cache(predicting: "Predicting") -> str:
-    if predicting.cache_folder is None:
-        return "none, for want of a home folder: set BERTEDGE_CACHE, or each process measures anew"
-    if not predicting.cache_writable:
-        return f"{predicting.cache_folder} cannot be written: each process measures anew"
-    remembered = f"{predicting.budgets} token budgets remembered"
-    return f"{predicting.cache_folder}, {remembered} (bertedge inspect shows a bundle's)"
 
 
 def _memory(machine: "Machine") -> str:

@@ -21,8 +21,8 @@ MOST_LABELS = 12
 def command(bundle: Path, as_json: bool) -> None:
     """Verify the hash of every file in BUNDLE and show its manifest.
 
-    "batches" is what this machine would do with a long input, and why; it is not in --json, which
-    is the manifest alone.
+    "batches" is what this machine would do with a long input; it is not in --json, which is the
+    manifest alone.
 
     \b
     bertedge inspect bundles/home-intents
@@ -74,7 +74,8 @@ def _describe(bundle: "Bundle") -> str:
 
 def _describe_variant(variant: "Variant") -> list[str]:
     from bertedge.cli.report import render_agreement, render_batch_effect, render_change
-    from bertedge.runtime.providers import CPU
+    from bertedge.runtime import machine
+    from bertedge.runtime.providers import first_device
 
     parity, accuracy = variant.parity, variant.accuracy
     bound = "" if parity.tolerance is None else f" (allowed: {parity.tolerance:.2g})"
@@ -97,19 +98,10 @@ def _describe_variant(variant: "Variant") -> list[str]:
         )
     if variant.batch_effect is not None:
         facts["batching"] = render_batch_effect(variant.batch_effect)
-    if CPU.provider in variant.providers:
-        facts["batches"] = _token_budget(variant)
+    if device := first_device(variant.providers):
+        at_once = 1 if device.one_run_at_a_time else machine.threads()
+        facts["batches"] = f"{device.token_budget:,} tokens, {at_once} at a time"
     return [f"variant {variant.name}", *(f"  {name:<10} {fact}" for name, fact in facts.items())]
-
-
-def _token_budget(variant: "Variant") -> str:
-    from bertedge.runtime import machine, tuning
-
-    threads = machine.threads()
-    budget = tuning.recall(tuning.cache_file(variant.model.sha256, threads)) or tuning.DEFAULT
-    rates = ", ".join(f"{tokens}: {rate:,.0f}" for tokens, rate in budget.rates.items())
-    measured = f" (tokens/s of a core by size: {rates})" if rates else ""
-    return f"{budget.tokens} tokens, {threads} at a time: {budget.why}{measured}"
 
 
 def _decision(decision: "DecisionRule", task: Task) -> str:

@@ -66,7 +66,7 @@ _SECTIONS = {
 @click.option(
     "--token-budget",
     type=click.IntRange(1),
-    help="Tokens in a batch  [default: measured here once]",
+    help="Tokens in a batch  [default: the device's]",
 )
 def command(
     bundle: Path,

@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +13,65 @@ from bertedge.runtime.batching import TOKEN_BUDGET, Batch, pad, plan
 from bertedge.runtime.encoding import Encoded
 from bertedge.runtime.session import Session
 
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
 Keep = Callable[[int, NDArray[np.float32]], NDArray[Any]]
-"""Reduces the logits of a row, given its number."""
+"""Reduces the logits of a row, `(labels,)` or `(sequence, labels)`, given its number."""
+BatchResult = list[NDArray[np.float32]]
+"""What is kept of the logits of each row of a batch."""
 
 
 class Engine(Protocol):
     """Anything that turns a batch into logits: onnxruntime, PyTorch, a test's fake."""
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
-        """Give `(batch, labels)` for texts, `(batch, sequence, labels)` for tokens."""
+        """Return `(batch, labels)` for texts, `(batch, sequence, labels)` for tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingBatches:
+    """The batches of some rows, under way."""
+
+    encoded: Sequence[Encoded]
+    batches: Sequence[NDArray[np.int64]]
+    """The row numbers of each."""
+    results: "Sequence[BatchResult | Future[BatchResult]]"
+    """One a batch."""
+
+    def logits(self) -> list[NDArray[np.float32]]:
+        """Wait, and return the logits of each row in the order of `encoded`; see `infer`."""
+        logits: list[Any] = [None] * len(self.encoded)
+        for rows, result in zip(self.batches, self.results, strict=True):
+            found = result if isinstance(result, list) else result.result()
+            for row, own in zip(rows.tolist(), found, strict=True):
+                logits[row] = own
+        return logits
+
+
+def start(
+    engine: Engine,
+    encoded: Sequence[Encoded],
+    *,
+    pad_token_id: int,
+    token_budget: int = TOKEN_BUDGET,
+    keep: Keep | None = None,
+    pool: "Executor | None" = None,
+) -> PendingBatches:
+    """Begin to run rows in batches of like length, see `infer`; without a pool, end it too."""
+
+    def run(rows: NDArray[np.int64]) -> BatchResult:
+        own = [encoded[row] for row in rows]
+        logits = engine.logits(pad(own, pad_token_id))
+        if logits.ndim > 2:
+            kept = [each[: len(row.ids)] for row, each in zip(own, logits, strict=True)]
+        else:
+            kept = list(logits)
+        return kept if keep is None else list(map(keep, rows.tolist(), kept))
+
+    batches = plan([len(row.ids) for row in encoded], token_budget)
+    results = [run(rows) if pool is None else pool.submit(run, rows) for rows in batches]
+    return PendingBatches(encoded=encoded, batches=batches, results=results)
 
 
 def infer(
@@ -31,22 +82,18 @@ def infer(
     token_budget: int = TOKEN_BUDGET,
     keep: Keep | None = None,
 ) -> list[NDArray[np.float32]]:
-    """Run rows in batches of like length and give each its logits, in the order given.
+    """Run rows in batches of like length; return the logits of each, in the order given.
 
     `(labels,)` for a text classifier, `(sequence, labels)` without padding for a token classifier.
     `keep` says what to keep of a row's: all of them would be too many where labels are words.
     """
-    answers: list[Any] = [None] * len(encoded)
-    for rows in plan([len(row.ids) for row in encoded], token_budget):
-        logits = engine.logits(pad([encoded[row] for row in rows], pad_token_id))
-        for row, answer in zip(rows.tolist(), logits, strict=True):
-            own = answer if answer.ndim == 1 else answer[: len(encoded[row].ids)]
-            answers[row] = keep(row, own) if keep else own
-    return answers
+    return start(
+        engine, encoded, pad_token_id=pad_token_id, token_budget=token_budget, keep=keep
+    ).logits()
 
 
 class PaddingAwareEngine:
-    """Gives each batch to the graph made for it. Thread-safe.
+    """An engine that gives each batch to the graph made for it. Thread-safe.
 
     The graph that single texts need is opened at once, the other one with the first batch that
     needs it: a program that never pads loads its weights once. Where that one cannot be opened any

@@ -18,9 +18,9 @@ from bertedge.errors import DataError, SettingError
 from bertedge.logs import log
 from bertedge.predictions import Embedding, Prediction
 from bertedge.runtime import forks
-from bertedge.runtime.engine import PaddingAwareEngine
+from bertedge.runtime.engine import PaddingAwareEngine, PendingBatches
 from bertedge.runtime.processing import Asked, Model, check_asked, decode, encode, read_model
-from bertedge.runtime.scheduler import PendingBatches, Scheduler
+from bertedge.runtime.scheduler import Scheduler
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.variants import OpenVariant, open_variant
 from bertedge.spec import Aggregation, Task, Text
@@ -171,8 +171,7 @@ class Predictor:
         `aggregation` says how tokens become entities: none, simple, first (the default: a word
         takes the label of its first token), average or max. `top_k` is how many tokens a mask
         gets (5), or answers a question (1). `token_budget` bounds a batch, in tokens with
-        padding; by default it is what `runtime.tuning` measured here, once, on the first input
-        that was long enough. DataError names a text that is none.
+        padding; by default it is the device's. DataError names a text that is none.
         """
         return list(
             self.predict_iter(

@@ -25,11 +25,6 @@ WORDS = ("turn", "the", "kitchen", "lights", "off", "unbelievable", "jazz")
 LONG = [" ".join(WORDS[: 1 + i % 7]) for i in range(3000)]
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BERTEDGE_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture(scope="module")
 def labels(text_bundle: Path) -> list[str]:
     """The label of each of LONG, found one text at a time."""
@@ -63,7 +58,7 @@ def test_long_inputs_are_answered_in_order_by_any_number_of_threads(
 ) -> None:
     predictor = bertedge.load(text_bundle, threads=threads)
     assert found(predictor) == labels
-    assert found(predictor) == labels  # with the budget that the first measured
+    assert found(predictor) == labels  # by the session that the first opened
 
 
 def test_batches_of_a_long_input_run_on_one_core_each(
