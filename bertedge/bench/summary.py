@@ -17,7 +17,7 @@ SURE = 1.96
 
 
 def describe(load: Load) -> str:
-    """Head a workload's table."""
+    """Return the title of a workload's table."""
     runs = f"{count(load.repeats, 'run')} a round"
     if load.length is not None:
         return f"{load.name}: {count(load.texts, 'row')} of {load.length} tokens, {runs}"
@@ -27,7 +27,7 @@ def describe(load: Load) -> str:
 
 
 def summary(report: Report) -> list[str]:
-    """Say how much faster, how much smaller, and how right; nothing where nothing can be said."""
+    """Return sentences on speed, size and accuracy; none where nothing can be said."""
     best, why = best_variant(report), unreliable(report)
     if best is None:
         return [f"Not reliable ({why})."] if why else []
@@ -40,7 +40,7 @@ def summary(report: Report) -> list[str]:
 
 
 def best_variant(report: Report) -> EngineReport | None:
-    """Choose the bundle's variant with the highest mean speed-up, of those without a problem."""
+    """Return the bundle's variant with the highest mean speed-up, of those without a problem."""
     scored = {
         engine.name: statistics.geometric_mean(ratios)
         for engine in report.engines
@@ -52,7 +52,7 @@ def best_variant(report: Report) -> EngineReport | None:
 
 
 def main_load(report: Report) -> Load | None:
-    """Choose the workload that stands for the rest: one text, else the smallest batch.
+    """Return the workload that stands for the rest: one text, else the smallest batch.
 
     None where no workload has figures.
     """
@@ -62,7 +62,7 @@ def main_load(report: Report) -> Load | None:
 
 
 def agreement(engine: EngineReport) -> float | None:
-    """Give the share of labels that are the baseline's: of rows, else texts, else tokens."""
+    """Return the share of labels that are the baseline's: of rows, else texts, else tokens."""
     if engine.labelled and engine.labelled.agreement is not None:
         return engine.labelled.agreement
     seen = engine.on_texts or engine.on_random_tokens
@@ -70,9 +70,9 @@ def agreement(engine: EngineReport) -> float | None:
 
 
 def text_agreement(engine: EngineReport) -> float | None:
-    """Give the share of texts whose whole list of entities is the baseline's: of rows, else texts.
+    """Return the share of texts whose whole list of entities is the baseline's.
 
-    None where the task labels no words.
+    Of labelled rows, else of texts; None where the task labels no words.
     """
     if engine.labelled and engine.labelled.text_agreement is not None:
         return engine.labelled.text_agreement
@@ -80,19 +80,19 @@ def text_agreement(engine: EngineReport) -> float | None:
 
 
 def embeds(report: Report) -> bool:
-    """Tell whether engines agree by cosines rather than by labels."""
+    """Return whether engines agree by cosines rather than by labels."""
     return report.comparison.task is Task.FEATURE_EXTRACTION
 
 
 def fastest(report: Report, load: Load) -> Result | None:
-    """Choose the result of the lowest median at a workload, of engines without a problem."""
+    """Return the result of the lowest median at a workload, of engines without a problem."""
     sound = {engine.name for engine in report.engines if not engine.problem}
     found = [r for r in report.results if r.workload == load.name and r.engine in sound]
     return min(found, key=lambda result: result.latency.p50_ms, default=None)
 
 
 def notes(report: Report) -> list[str]:
-    """Say what must be known to read the figures rightly."""
+    """Return what must be known to read the figures."""
     said = []
     if not report.complete:
         said.append("Interrupted: the figures cover the rounds that were finished.")
@@ -123,7 +123,7 @@ def notes(report: Report) -> list[str]:
 
 
 def _disturbed(report: Report) -> list[str]:
-    """Say what else the machine did; nothing where it was quiet or did not tell."""
+    """Return what else the machine did; nothing where it was quiet or this is not known."""
     load, taken = report.environment.load, other_cores(report)
     cores, wait = host_cores(report), report.idle_wait
     said = []
@@ -145,7 +145,7 @@ def _disturbed(report: Report) -> list[str]:
 
 
 def _batching(report: Report) -> list[str]:
-    """Say who batches many texts how; nothing where the record does not tell."""
+    """Return how engines batch many texts; nothing where this is not known."""
     ways: dict[str, list[str]] = {}
     for engine in report.engines:
         if engine.batching:
@@ -202,7 +202,7 @@ def _size(best: EngineReport, baseline: EngineReport) -> str:
 
 
 def _accuracy(best: EngineReport, baseline: EngineReport) -> str | None:
-    """Say what it costs on labelled data; None without such."""
+    """Return what the variant costs on labelled data; None without such."""
     ours, theirs = best.labelled, baseline.labelled
     if ours is None or theirs is None:
         return None
@@ -219,7 +219,7 @@ def _accuracy(best: EngineReport, baseline: EngineReport) -> str | None:
 
 
 def _agreeing(ours: Labelled) -> str:
-    """Say how often labels are the baseline's: most words are O, so that texts count too."""
+    """Return how often labels are the baseline's: most words are O, so that texts count too."""
     if ours.agreement is None:
         return ""
     if ours.text_agreement is None:
@@ -236,7 +236,7 @@ def metric_name(metric: str) -> str:
 
 
 def not_significant(ours: Labelled, theirs: Labelled) -> bool:
-    """Tell whether so few rows cannot show that two accuracies differ."""
+    """Return whether the rows are too few to show that two accuracies differ."""
     if ours.metric != "accuracy" or ours.agreement is None:
         return False
     # Only rows that the two label differently can move the difference (McNemar 1947).
@@ -245,7 +245,7 @@ def not_significant(ours: Labelled, theirs: Labelled) -> bool:
 
 
 def _labels(report: Report, best: EngineReport) -> str | None:
-    """Say how far labels or embeddings agree, and what export measured; None without such."""
+    """Return how far labels or embeddings agree, and what export measured; None without such."""
     seen = best.on_texts or best.on_random_tokens
     if seen is None:
         return None
