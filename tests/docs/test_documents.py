@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bertedge import errors
+from bertedge.bench import gate
 from bertedge.cli import VERBS
 from bertedge.spec import ProblemType, Task
 
@@ -88,6 +89,15 @@ def test_every_field_of_a_bundles_manifest_is_explained() -> None:
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     assert len(rows) > 80
     assert [row for row in rows if row.endswith("|  |")] == []
+
+
+def test_the_page_of_bench_has_every_name_of_a_gate() -> None:
+    text = (DOCS / "verbs" / "bench.md").read_text(encoding="utf-8")
+    rows = [
+        line for line in text.splitlines() if line.startswith(("| a workload |", "| an engine |"))
+    ]
+    named = [set(re.findall(r"`(\w+)`", row)) for row in rows]
+    assert named == [{*gate.OF_A_WORKLOAD, "agreement"}, set(gate.OF_AN_ENGINE)]
 
 
 def test_troubleshooting_names_every_error() -> None:
