@@ -50,13 +50,13 @@ def command(
     from bertedge.cli.report import render_decision, render_scores
     from bertedge.finetune.data import open_data, read_config
     from bertedge.overwriting import check_apart
-    from bertedge.training.place import check_place
+    from bertedge.training.place import check_output
 
     progress = Terminal()
     settings = read_config(config, flags, progress)
     check_apart(settings.output, (config,))
     sources = (settings.train, settings.dev, settings.label_map, settings.model, settings.teacher)
-    check_place(settings.output, sources, overwrite=overwrite)
+    check_output(settings.output, sources, overwrite=overwrite)
     data = open_data(settings)
     fetch(settings.base)
     from bertedge.finetune import finetune  # brings torch, which takes seconds

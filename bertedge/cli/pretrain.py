@@ -55,14 +55,14 @@ def command(
     from bertedge.errors import SettingError
     from bertedge.overwriting import check_apart
     from bertedge.training.config_file import merge, read
-    from bertedge.training.place import check_place
+    from bertedge.training.place import check_output
 
     flags["text"] = flags["text"] or None
     if str(config) in SIZES:
         raise SettingError(f"--config names a TOML file; for a new model say --size {config}")
     settings = read(PretrainConfig, merge(PretrainConfig, config, flags))
     check_apart(settings.output, (config,))
-    check_place(settings.output, (*settings.text, settings.model), overwrite=overwrite)
+    check_output(settings.output, (*settings.text, settings.model), overwrite=overwrite)
     for path in settings.text:
         check_file(path)
     if settings.model is not None:

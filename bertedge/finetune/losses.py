@@ -1,102 +1,164 @@
-"""Losses that are not the model's own: rare classes count for more, or a text has two heads."""
+"""The loss of fine-tuning as a sum of terms; a technique is one more of them."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+import transformers
+from torch.nn import functional
 
-from bertedge.checkpoint import logits_of
-from bertedge.finetune.config import ClassWeights, FinetuneConfig
-from bertedge.finetune.features import IGNORED, Features, label_counts
-from bertedge.heads import split_heads
-from bertedge.spec import ProblemType, Task
-
-Loss = Callable[..., torch.Tensor]
+from bertedge.finetune.config import FinetuneConfig
+from bertedge.finetune.distill import kept_layers
+from bertedge.finetune.objectives import LabelLoss, Objective
+from bertedge.spec import ProblemType
 
 
-def weighted_loss(
-    config: FinetuneConfig, features: Features, labels: tuple[str, ...]
-) -> Loss | None:
-    """Make the loss of balanced classes, or of intents and tags, or of spans.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A batch of training, on the model's device, and what it is a part of."""
 
-    None where the model's own is right.
-    """
-    if config.task is Task.QUESTION_ANSWERING:
-        return span_loss
-    joint = config.task is Task.INTENT_SLOTS
-    balanced = config.class_weights is not ClassWeights.NONE
-    if not balanced and not joint:
-        return None
-    counts = label_counts(features, config, len(labels))
-    if config.problem_type is ProblemType.MULTI_LABEL:
-        return _binary(counts, features.data.num_rows)
-    blocks = [slice(0, len(labels))]
-    if joint:
-        heads = split_heads(labels)
-        blocks = [heads.intent_columns, heads.tag_columns]
-    return _cross_entropy(counts, blocks, balanced=balanced)
+    inputs: dict[str, torch.Tensor]
+    """What the model is called with."""
+    labels: torch.Tensor
+    step_labels: Any
+    """How many labels all batches of the optimizer step have together."""
+    step_batches: int
+    """How many batches the optimizer step has."""
 
 
-def span_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-    """Give the mean cross entropy of the first and the last token of the answer, as BERT's own.
+class LossTerm(Protocol):
+    """A part of the loss."""
 
-    `labels` are those of `Features`. What the model itself would do cannot share the batches of an
-    optimizer step, nor tell in which order it met the windows.
-    """
-    logits = logits_of(outputs).float()
-    total = sum(
-        torch.nn.functional.cross_entropy(logits[..., side], labels[:, side], reduction="sum")
-        for side in (0, 1)
-    )
-    items = labels.numel() if num_items_in_batch is None else num_items_in_batch
-    rows = items / labels.shape[1]  # what Trainer counts are numbers
-    return torch.as_tensor(total / (2 * rows))
+    def __call__(self, model: torch.nn.Module, batch: Batch, outputs: Any) -> torch.Tensor:
+        """Compute the batch's share of the term's mean over the optimizer step `()`.
+
+        That is a sum over labels divided by `batch.step_labels`, or a mean over the batch divided
+        by `batch.step_batches`. `outputs` are the model's, hidden states included.
+        """
 
 
-def _cross_entropy(counts: NDArray[np.int64], blocks: Sequence[slice], *, balanced: bool) -> Loss:
-    """Sum the cross entropies of blocks of labels, each its mean over the training data.
-
-    The mean over all items is what Trainer asks for, however batches are accumulated; so an item
-    weighs as much as its block has too few: with ten words a text, an intent counts for ten words
-    and more. Balanced classes weigh rows / (classes x rows of the class), as in scikit-learn.
-    """
-    scale = np.zeros(len(counts))
-    for block in blocks:
-        own = counts[block]
-        scale[block] = counts.sum() / max(own.sum(), 1)
-        if balanced:
-            scale[block] *= own.sum() / (len(own) * np.maximum(own, 1))
-    weights = torch.tensor(scale, dtype=torch.float32)
-
-    def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-        logits, gold = outputs["logits"].float().flatten(0, -2), labels.flatten()
-        total = logits.new_zeros(())
-        for block in blocks:
-            own = (gold >= block.start) & (gold < block.stop)
-            total = total + torch.nn.functional.cross_entropy(
-                logits[own][:, block],
-                gold[own] - block.start,
-                weight=weights[block].to(logits.device),
-                reduction="sum",
-            )
-        items = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-        return total / items
-
-    return loss
+def loss_terms(
+    config: FinetuneConfig, objective: Objective, teacher: transformers.PreTrainedModel | None
+) -> list[LossTerm]:
+    """Return the terms that the config asks for."""
+    soft = 0.0 if teacher is None else config.distillation_alpha
+    terms: list[LossTerm] = [labels_term(objective.label_loss, weight=1 - soft)]
+    if teacher is not None:
+        taught = Teacher(teacher)
+        terms.append(soft_labels(taught, objective, config))
+        terms.append(hidden_states(taught, weight=config.distillation_hidden_weight))
+    return terms
 
 
-def _binary(positives: NDArray[np.int64], texts: int) -> Loss:
-    """Weight a label's positives as PyTorch's `pos_weight` advises: texts without it / with it."""
-    weights = torch.tensor((texts - positives) / np.maximum(positives, 1), dtype=torch.float32)
+def labels_term(loss: LabelLoss, *, weight: float) -> LossTerm:
+    """Return the term of the labels in the data."""
 
-    def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-        logits = outputs["logits"].float()
-        total = torch.nn.functional.binary_cross_entropy_with_logits(
-            logits, labels.float(), pos_weight=weights.to(logits.device), reduction="sum"
+    def term(model: torch.nn.Module, batch: Batch, outputs: Any) -> torch.Tensor:
+        return weight * loss(outputs, batch.labels, batch.step_labels)
+
+    return term
+
+
+class Teacher:
+    """A frozen model that is run once a batch, whatever number of terms ask for its outputs."""
+
+    def __init__(self, model: transformers.PreTrainedModel) -> None:
+        self._model = model.eval()
+        self._batch: Batch | None = None
+        self._outputs: Any = None
+
+    def __call__(self, batch: Batch) -> Any:
+        """Return the outputs, hidden states included."""
+        if self._batch is not batch:
+            with torch.no_grad():
+                self._model.to(batch.labels.device)
+                self._outputs = self._model(**batch.inputs, output_hidden_states=True)
+            self._batch = batch
+        return self._outputs
+
+
+def soft_labels(teacher: Teacher, objective: Objective, config: FinetuneConfig) -> LossTerm:
+    """Return the term that compares the model's logits with the teacher's (Hinton et al. 2015)."""
+
+    def term(model: torch.nn.Module, batch: Batch, outputs: Any) -> torch.Tensor:
+        mask = batch.inputs["attention_mask"]
+        own, taught = (
+            objective.labelled_logits(found, batch.labels, mask)
+            for found in (outputs, teacher(batch))
         )
-        items = labels.numel() if num_items_in_batch is None else num_items_in_batch
-        return total / items
+        total = own[0].new_zeros(())
+        for student, wanted in zip(own, taught, strict=True):
+            if len(student):
+                total = total + soft_loss(
+                    student,
+                    wanted,
+                    temperature=config.distillation_temperature,
+                    problem_type=config.problem_type,
+                )
+        return config.distillation_alpha * total / batch.step_batches
 
-    return loss
+    return term
+
+
+def hidden_states(teacher: Teacher, *, weight: float) -> LossTerm:
+    """Return the term that compares the model's hidden states with the teacher's."""
+
+    def term(model: torch.nn.Module, batch: Batch, outputs: Any) -> torch.Tensor:
+        wanted = teacher(batch).hidden_states
+        found = hidden_loss(outputs["hidden_states"], wanted, batch.inputs["attention_mask"])
+        return weight * found / batch.step_batches
+
+    return term
+
+
+def soft_loss(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    *,
+    temperature: float,
+    problem_type: ProblemType,
+) -> torch.Tensor:
+    """Compute how far logits `(rows, labels)` are from the teacher's, as a mean over rows.
+
+    One label: Kullback-Leibler divergence at `temperature`, times its square, which keeps the
+    gradient's size (Hinton et al., 2015). Several: the same of each label's own probability. A
+    value: squared difference.
+    """
+    if problem_type is ProblemType.REGRESSION:
+        return functional.mse_loss(student, teacher)
+    distance = divergence(student / temperature, teacher / temperature, problem_type)
+    return distance * temperature**2
+
+
+def divergence(
+    logits: torch.Tensor, wanted: torch.Tensor, problem_type: ProblemType
+) -> torch.Tensor:
+    """Compute the Kullback-Leibler divergence KL(wanted || logits) of `(rows, labels)`.
+
+    A mean over rows; where each label is for itself, over rows and labels.
+    """
+    if problem_type is ProblemType.MULTI_LABEL:
+        # A label and its absence are two classes, with the logits z and 0.
+        logits = torch.stack((logits, torch.zeros_like(logits)), dim=-1).flatten(0, -2)
+        wanted = torch.stack((wanted, torch.zeros_like(wanted)), dim=-1).flatten(0, -2)
+    return functional.kl_div(
+        logits.log_softmax(-1), wanted.log_softmax(-1), log_target=True, reduction="batchmean"
+    )
+
+
+def hidden_loss(
+    student: Sequence[torch.Tensor], teacher: Sequence[torch.Tensor], mask: torch.Tensor
+) -> torch.Tensor:
+    """Compute the distance of hidden states `(batch, sequence, hidden)` where `mask` is 1.
+
+    The mean squared distance, averaged over layers. Both begin with the embeddings' output; a
+    layer of the student is held against the one whose weights it started from.
+    """
+    kept = kept_layers(len(teacher) - 1, len(student) - 1)
+    pairs = [(0, 0), *((i + 1, layer + 1) for i, layer in enumerate(kept))]
+    real = mask.bool()
+    losses = [
+        functional.mse_loss(student[i][real].float(), teacher[j][real].float()) for i, j in pairs
+    ]
+    return torch.stack(losses).mean()

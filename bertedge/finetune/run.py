@@ -23,14 +23,14 @@ from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import Data, open_data
 from bertedge.finetune.decisions import Settled, settle, settle_questions
 from bertedge.finetune.distill import make_student
+from bertedge.finetune.initialization import initialize_bias
 from bertedge.finetune.inputs import Inputs, open_inputs
-from bertedge.finetune.start import set_bias
 from bertedge.progress import SILENT, Progress
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import ModelSpec, Task
-from bertedge.training.place import check_place
-from bertedge.training.quiet import quiet
-from bertedge.training.work import Work, finishing, working
+from bertedge.training.place import check_output
+from bertedge.training.run_directory import RunDirectory, open_run_directory, publish_output
+from bertedge.training.third_party import quiet_libraries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +65,10 @@ def finetune(
     that was interrupted. In a distributed launch the processes other than the first return None.
     Raises a BertedgeError for each mistake.
     """
-    work = Work(output=config.output, overwrite=overwrite, resume=resume)
+    work = RunDirectory(output=config.output, overwrite=overwrite, resume=resume)
     sources = (config.train, config.dev, config.label_map, config.model, config.teacher)
-    check_place(config.output, sources, overwrite=overwrite)
-    with quiet():
+    check_output(config.output, sources, overwrite=overwrite)
+    with quiet_libraries():
         data = data or open_data(config)
         inputs = open_inputs(config, data)
         launch = accelerate.PartialState(cpu=not torch.cuda.is_available())
@@ -80,7 +80,7 @@ def finetune(
                 progress.say(f"{inputs.dev.path.name}: {inputs.dev.description}")
             for hint in data.hints:
                 progress.say(f"{inputs.train.path.name}: {hint}")
-        with working(work, _settings(config, inputs), progress):
+        with open_run_directory(work, _settings(config, inputs), progress):
             return _run(config, inputs, work, progress)
 
 
@@ -96,7 +96,7 @@ def _settings(config: FinetuneConfig, inputs: Inputs) -> dict[str, Setting]:
 
 
 def _run(
-    config: FinetuneConfig, inputs: Inputs, work: Work, progress: Progress
+    config: FinetuneConfig, inputs: Inputs, work: RunDirectory, progress: Progress
 ) -> Finetuned | None:
     checkpoints.use_threads()
     tokenizer = Tokenizer(_tokenizer_json(inputs), max_length=inputs.max_length)
@@ -174,7 +174,7 @@ def _load_base(
     texts = config.task is Task.TEXT_CLASSIFICATION
     built.problem_type = config.problem_type.value if texts else None
     model, new = checkpoints.load_base(inputs.base, built, checkpoints.AUTO_MODELS[config.task])
-    set_bias(model, new, config, train)
+    initialize_bias(model, new, config, train)
     return model
 
 
@@ -274,9 +274,9 @@ def _write(
     model: transformers.PreTrainedModel,
     inputs: Inputs,
     record: Training,
-    work: Work,
+    work: RunDirectory,
 ) -> None:
-    with finishing(work) as done:
+    with publish_output(work) as done:
         model.save_pretrained(done, safe_serialization=True)
         inputs.tokenizer.model_max_length = inputs.max_length
         inputs.tokenizer.save_pretrained(done)

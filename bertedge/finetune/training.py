@@ -2,14 +2,12 @@
 
 import json
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import transformers
 from numpy.typing import NDArray
 
@@ -17,10 +15,11 @@ from bertedge.errors import StoppedError
 from bertedge.evaluation import score_frames, score_texts, score_words
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.decisions import choose_threshold
-from bertedge.finetune.distill import Distiller, Lesson
+from bertedge.finetune.embedding_subset import embedding_subset
 from bertedge.finetune.features import IGNORED, Features
-from bertedge.finetune.losses import weighted_loss
-from bertedge.finetune.rows import narrowed
+from bertedge.finetune.losses import loss_terms
+from bertedge.finetune.objectives import OBJECTIVES
+from bertedge.finetune.trainer import FinetuneTrainer
 from bertedge.heads import best_labels, split_heads
 from bertedge.metrics import AnyScores
 from bertedge.metrics.squad import Records, best_threshold, score_answers
@@ -28,10 +27,11 @@ from bertedge.progress import Progress
 from bertedge.runtime.decisions import decide
 from bertedge.runtime.decoding import Floats
 from bertedge.spec import DecisionRule, ProblemType, Task
+from bertedge.training.arguments import training_arguments
+from bertedge.training.callbacks import ProgressCallback, interruptible
 from bertedge.training.config import Precision
 from bertedge.training.precision import choose_precision
-from bertedge.training.watch import Watch, interruptible
-from bertedge.training.work import newest_state
+from bertedge.training.run_directory import newest_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,32 +71,35 @@ def train(config: FinetuneConfig, material: Material, work: Path, progress: Prog
         train_data.data.num_rows / (config.batch_size * config.gradient_accumulation_steps)
     )
     state = newest_state(work, progress)
-    watch = Watch(progress, metric_name(config.task, config.problem_type), state)
-    lesson = _lesson(config, material)
+    callback = ProgressCallback(progress, metric_name(config.task, config.problem_type), state)
+    rows = OBJECTIVES[config.task]
+    objective = rows.make(config, train_data, material.labels)
     arguments = _arguments(config, work, precision, evaluated=dev is not None, steps=steps)
     if state is not None:
         arguments.num_train_epochs = _epochs(state, config)
-    trainer = (Distiller if lesson else transformers.Trainer)(
+    trainer = FinetuneTrainer(
+        label_loss=objective.label_loss,
+        terms=loss_terms(config, objective, material.teacher),
+        output_hidden_states=material.teacher is not None,
         model=model,
         args=arguments,
         train_dataset=train_data.data,
         eval_dataset=dev.data if dev else None,
-        data_collator=_collator(config.task, material.tokenizer),
+        data_collator=rows.collator(material.tokenizer),
         processing_class=material.tokenizer,
         compute_metrics=_metrics(config, material),
-        compute_loss_func=weighted_loss(config, train_data, material.labels),
-        callbacks=_callbacks(config, watch, evaluated=dev is not None),
+        callbacks=_callbacks(config, callback, evaluated=dev is not None),
     )
-    if lesson:
-        trainer.lesson = lesson
-        lesson.teacher.to(trainer.args.device)
     trainer.remove_callback(transformers.PrinterCallback)
-    with interruptible(watch), narrowed(model, [train_data, dev] if dev else [train_data]):
+    with (
+        interruptible(callback),
+        embedding_subset(model, [train_data, dev] if dev else [train_data]),
+    ):
         result = trainer.train(resume_from_checkpoint=None if state is None else str(state))
     # Without the bf16 that Trainer has put around the model, which what is to come does not want.
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     progress.finish()
-    if watch.stopped:
+    if callback.stopped:
         raise StoppedError(
             f"interrupted at step {trainer.state.global_step} of {trainer.state.max_steps}, "
             "which is saved: the same command with --resume continues there"
@@ -149,22 +152,15 @@ def freeze(model: transformers.PreTrainedModel, what: str | int | None) -> None:
 def _arguments(
     config: FinetuneConfig, work: Path, precision: Precision, *, evaluated: bool, steps: int
 ) -> transformers.TrainingArguments:
-    cuda = torch.cuda.is_available()
-    return transformers.TrainingArguments(
-        output_dir=str(work),
+    return training_arguments(
+        config,
+        work,
+        precision,
         num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.batch_size,
         per_device_eval_batch_size=config.batch_size * 2,
-        gradient_accumulation_steps=config.gradient_accumulation_steps,
         learning_rate=config.learning_rate,
         lr_scheduler_type="linear",
         warmup_ratio=config.warmup_ratio,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        optim="adamw_torch_fused",
-        bf16=precision is Precision.BF16,
-        use_cpu=not cuda,
-        ddp_backend="gloo" if "WORLD_SIZE" in os.environ and not cuda else None,
         group_by_length=True,
         length_column_name="length",
         label_names=["labels"],
@@ -175,34 +171,6 @@ def _arguments(
         metric_for_best_model=metric_name(config.task, config.problem_type) if evaluated else None,
         greater_is_better=True if evaluated else None,
         logging_steps=max(1, min(25, steps // 10)),
-        seed=config.seed,
-        dataloader_pin_memory=cuda,
-        report_to=[],
-        disable_tqdm=True,
-        log_level="error",
-    )
-
-
-def _collator(task: Task, tokenizer: transformers.PreTrainedTokenizerFast) -> Any:
-    match task:
-        case Task.TEXT_CLASSIFICATION | Task.QUESTION_ANSWERING:
-            return transformers.DataCollatorWithPadding(tokenizer)
-        case Task.TOKEN_CLASSIFICATION | Task.INTENT_SLOTS:
-            return transformers.DataCollatorForTokenClassification(
-                tokenizer, label_pad_token_id=IGNORED
-            )
-
-
-def _lesson(config: FinetuneConfig, material: Material) -> Lesson | None:
-    if material.teacher is None:
-        return None
-    joint = config.task is Task.INTENT_SLOTS
-    return Lesson(
-        teacher=material.teacher,
-        heads=split_heads(material.labels) if joint else None,
-        temperature=config.distillation_temperature,
-        soft=config.distillation_alpha,
-        hidden=config.distillation_hidden_weight,
     )
 
 
@@ -216,10 +184,10 @@ def _epochs(state: Path, config: FinetuneConfig) -> float:
     return math.floor(found["epoch"]) if done else config.epochs
 
 
-def _callbacks(config: FinetuneConfig, watch: Watch, *, evaluated: bool) -> list[Any]:
+def _callbacks(config: FinetuneConfig, callback: ProgressCallback, *, evaluated: bool) -> list[Any]:
     stop = evaluated and config.early_stopping_patience is not None
     early = [transformers.EarlyStoppingCallback(config.early_stopping_patience)] if stop else []
-    return [watch, *early]
+    return [callback, *early]
 
 
 def _metrics(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 import transformers
 
-from bertedge.pretrain.batches import Item, collate
-from bertedge.pretrain.model import Predictor
+from bertedge.pretrain.collator import Item, collate
+from bertedge.pretrain.head import MaskedTokenHead
 from bertedge.training.config import Precision
 
 
@@ -36,7 +36,7 @@ class HeldOut:
     precision: Precision
 
     def check(
-        self, model: transformers.PreTrainedModel, predictor: Predictor, step: int, seconds: float
+        self, model: transformers.PreTrainedModel, head: MaskedTokenHead, step: int, seconds: float
     ) -> Check:
         """Measure; the model's mode and all random states stay as they were."""
         training, device = model.training, model.device
@@ -46,7 +46,7 @@ class HeldOut:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             for start in range(0, len(self.items), self.batch_size):
                 batch = collate(self.items[start : start + self.batch_size], self.pad)
-                losses = predictor(model, {k: v.to(device) for k, v in batch.items()})
+                losses = head(model, {k: v.to(device) for k, v in batch.items()})
                 loss += float(losses.words) * losses.count
                 right += int(losses.right)
                 tokens += losses.count

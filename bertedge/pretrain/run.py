@@ -20,18 +20,18 @@ from bertedge.errors import CheckpointError, SettingError
 from bertedge.outputs import remove
 from bertedge.pretrain import corpus as corpora
 from bertedge.pretrain import training
-from bertedge.pretrain.batches import Frame, hold_out, split
+from bertedge.pretrain.collator import RowMasker, hold_out, split
 from bertedge.pretrain.config import PretrainConfig, read_size
 from bertedge.pretrain.corpus import Corpus
-from bertedge.pretrain.model import make_model, new_config
+from bertedge.pretrain.head import make_model, new_config
 from bertedge.pretrain.record import PRETRAINING, Pretraining, TextFile
 from bertedge.pretrain.rows import cut
 from bertedge.pretrain.vocabulary import train_tokenizer
 from bertedge.progress import SILENT, Progress
-from bertedge.training.place import check_place
-from bertedge.training.quiet import quiet
+from bertedge.training.place import check_output
+from bertedge.training.run_directory import RunDirectory, clear, open_run_directory, publish_output
 from bertedge.training.seal import fault_of, seal
-from bertedge.training.work import Work, finishing, forget, working
+from bertedge.training.third_party import quiet_libraries
 
 MOST_HELD_OUT = 500
 """Rows; measuring takes a share of the run's time."""
@@ -69,14 +69,14 @@ def pretrain(
     was interrupted. In a distributed launch the processes other than the first return None.
     Raises a BertedgeError for each mistake.
     """
-    work = Work(output=config.output, overwrite=overwrite, resume=resume)
-    check_place(config.output, (*config.text, config.model), overwrite=overwrite)
-    with quiet():
+    work = RunDirectory(output=config.output, overwrite=overwrite, resume=resume)
+    check_output(config.output, (*config.text, config.model), overwrite=overwrite)
+    with quiet_libraries():
         launch = accelerate.PartialState(cpu=not torch.cuda.is_available())
         base = _open_base(config) if config.model else None
         for path in config.text:
             check_file(path)
-        with working(work, _settings(config), progress):
+        with open_run_directory(work, _settings(config), progress):
             with launch.main_process_first():
                 start = base or _new(config, work.folder, progress)
                 if work.first:
@@ -110,7 +110,7 @@ def _new(config: PretrainConfig, work: Path, progress: Progress) -> Start:
     assert config.size is not None
     folder = work / "tokenizer"
     if fault := fault_of(folder):
-        forget(work, progress, f"the vocabulary of the interrupted run {fault}")
+        clear(work, progress, f"the vocabulary of the interrupted run {fault}")
         progress.say(f"training a vocabulary of {config.vocab_size:,} word pieces")
         train_tokenizer(
             lambda: filter(None, corpora.read_text(config.text, RowReport(policy=config.bad_rows))),
@@ -146,7 +146,9 @@ def _settings(config: PretrainConfig) -> dict[str, object]:
     return {**serialization.to_plain(config), "text_sha256": hashes}
 
 
-def _run(config: PretrainConfig, start: Start, work: Work, progress: Progress) -> Pretrained | None:
+def _run(
+    config: PretrainConfig, start: Start, work: RunDirectory, progress: Progress
+) -> Pretrained | None:
     checkpoints.use_threads()
     corpus = corpora.open_corpus(work.folder / "corpus")
     rows = cut(
@@ -157,7 +159,7 @@ def _run(config: PretrainConfig, start: Start, work: Work, progress: Progress) -
         seed=config.seed,
     )
     parts = split(len(rows), config.held_out, most=MOST_HELD_OUT, seed=config.seed)
-    frame = Frame.of(start.tokenizer, config.mlm_probability)
+    masker = RowMasker.from_tokenizer(start.tokenizer, config.mlm_probability)
     transformers.set_seed(config.seed)
     model = make_model(start.config, start.folder, next_sentence=config.next_sentence)
     if work.first:
@@ -166,8 +168,8 @@ def _run(config: PretrainConfig, start: Start, work: Work, progress: Progress) -
         model=model,
         rows=rows,
         split=parts,
-        frame=frame,
-        held_out=hold_out(rows, parts.held_out, frame, seed=config.seed),
+        masker=masker,
+        held_out=hold_out(rows, parts.held_out, masker, seed=config.seed),
     )
     trained = training.train(config, material, work.folder, progress)
     accelerate.PartialState().wait_for_everyone()
@@ -230,9 +232,9 @@ def _write(
     model: transformers.PreTrainedModel,
     tokenizer: transformers.PreTrainedTokenizerFast,
     record: Pretraining,
-    work: Work,
+    work: RunDirectory,
 ) -> None:
-    with finishing(work) as done:
+    with publish_output(work) as done:
         model.save_pretrained(done, safe_serialization=True)
         tokenizer.save_pretrained(done)
         (done / PRETRAINING).write_text(serialization.to_json(record), encoding="utf-8")

@@ -1,1 +1,1 @@
-"""What every training run has: a recipe file, a work folder, a watch, a precision."""
+"""What every training run has: a recipe file, a work folder, a callback, a precision."""

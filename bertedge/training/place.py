@@ -7,13 +7,13 @@ from bertedge.outputs import check_folder
 from bertedge.overwriting import check_apart
 
 
-def work_folder(output: Path) -> Path:
+def run_folder(output: Path) -> Path:
     """Name the hidden sibling of `output` that a run lives in until it is finished."""
     return output.absolute().parent / f".{output.name}.partial"
 
 
-def check_place(output: Path, inputs: Iterable[Path | str | None], *, overwrite: bool) -> None:
+def check_output(output: Path, inputs: Iterable[Path | str | None], *, overwrite: bool) -> None:
     """Raise OutputError where a run cannot be written to `output`, or would cost an input."""
     inputs = tuple(inputs)
     check_folder(output, overwrite=overwrite, inputs=inputs)
-    check_apart(work_folder(output), inputs)
+    check_apart(run_folder(output), inputs)

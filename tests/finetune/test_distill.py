@@ -9,10 +9,11 @@ from bertedge.checkpoint import load_model, open_checkpoint
 from bertedge.errors import CheckpointError, SettingError
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import read_config
-from bertedge.finetune.distill import hidden_loss, kept_layers, make_student, soft_loss
+from bertedge.finetune.distill import kept_layers, make_student
+from bertedge.finetune.losses import hidden_loss, soft_loss
 from bertedge.finetune.run import finetune
 from bertedge.progress import Silent
-from bertedge.spec import Task
+from bertedge.spec import ProblemType, Task
 
 
 def config(files: dict[str, Path], output: Path, **changes: object) -> FinetuneConfig:
@@ -69,22 +70,23 @@ def test_soft_labels_of_one_label_are_hintons() -> None:
     one, other = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([[1.0, 1.0, 0.0]])
     p, q = (other / 2).softmax(-1), (one / 2).softmax(-1)
     expected = 4 * (p * (p / q).log()).sum()
-    found = soft_loss(one, other, temperature=2.0, problem_type="single_label_classification")
+    found = soft_loss(one, other, temperature=2.0, problem_type=ProblemType.SINGLE_LABEL)
     assert found == pytest.approx(float(expected), abs=1e-6)
-    assert soft_loss(other, other, temperature=2.0, problem_type=None) == pytest.approx(0, abs=1e-6)
+    same = soft_loss(other, other, temperature=2.0, problem_type=ProblemType.SINGLE_LABEL)
+    assert same == pytest.approx(0, abs=1e-6)
 
 
 def test_soft_labels_of_several_labels_are_taken_one_by_one() -> None:
     one, other = torch.tensor([[2.0, -1.0]]), torch.tensor([[1.0, 0.5]])
     p, q = other.sigmoid(), one.sigmoid()
     divergence = p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()
-    found = soft_loss(one, other, temperature=1.0, problem_type="multi_label_classification")
+    found = soft_loss(one, other, temperature=1.0, problem_type=ProblemType.MULTI_LABEL)
     assert found == pytest.approx(float(divergence.mean()), abs=1e-6)
 
 
 def test_soft_values_are_compared_as_values() -> None:
     one, other = torch.tensor([[2.0], [1.0]]), torch.tensor([[1.0], [1.0]])
-    assert soft_loss(one, other, temperature=9.0, problem_type="regression") == 0.5
+    assert soft_loss(one, other, temperature=9.0, problem_type=ProblemType.REGRESSION) == 0.5
 
 
 def test_padding_counts_nothing_in_hidden_states() -> None:

@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pytest
@@ -20,10 +22,10 @@ from bertedge.errors import CheckpointError, DataError, SettingError
 from bertedge.export import ExportConfig, export
 from bertedge.finetune.config import ClassWeights, FinetuneConfig
 from bertedge.finetune.data import read_config
-from bertedge.finetune.distill import Distiller, Lesson
 from bertedge.finetune.features import IGNORED, Features, build
 from bertedge.finetune.labels import find_labels
-from bertedge.finetune.losses import Loss, weighted_loss
+from bertedge.finetune.losses import Batch, Teacher, soft_labels
+from bertedge.finetune.objectives import OBJECTIVES, Objective
 from bertedge.finetune.run import Finetuned, finetune
 from bertedge.heads import split_heads
 from bertedge.metrics import FrameScores
@@ -90,16 +92,28 @@ def checkpoint(
     return output
 
 
+Loss = Callable[..., Any]
+
+
 def counted(*rows: list[int]) -> Features:
     data = datasets.Dataset.from_dict({"labels": list(rows)})
     return Features(data=data, rows=len(rows), truncated=0, windowed=0)
 
 
-def loss_of(features: Features, tmp_path: Path, **changes: object) -> Loss:
+def objective(
+    features: Features, tmp_path: Path, labels: tuple[str, ...] = LABELS, **changes: object
+) -> Objective:
     made = config({"train": tmp_path, "dev": tmp_path}, tmp_path, **changes)
-    loss = weighted_loss(made, features, LABELS)
-    assert loss is not None
-    return loss
+    return OBJECTIVES[made.task].make(made, features, labels)
+
+
+def loss_of(features: Features, tmp_path: Path, **changes: object) -> Loss:
+    loss = objective(features, tmp_path, **changes).label_loss
+
+    def of(outputs: dict[str, torch.Tensor], gold: torch.Tensor, items: object = None) -> Any:
+        return loss(outputs, gold, (gold != IGNORED).sum() if items is None else items)
+
+    return of
 
 
 ROWS = ([0, 2, IGNORED, 3, 4], [1, 2, 2, IGNORED, IGNORED], [0, 3, 4, 2, 2])
@@ -261,12 +275,14 @@ def test_soft_labels_are_of_each_head_alone(checkpoint: Path, tmp_path: Path) ->
     batch["attention_mask"] = torch.ones_like(batch["input_ids"])
     batch["labels"] = torch.tensor([[0, 2, 3, IGNORED], [IGNORED, 2, IGNORED, IGNORED]])
 
+    labels = batch.pop("labels")
+    made = config({"train": tmp_path, "dev": tmp_path}, tmp_path, distillation_alpha=1.0)
+    own = objective(counted(*ROWS), tmp_path, open_checkpoint(str(checkpoint)).model.labels)
+
     def taught(teacher: transformers.PreTrainedModel) -> float:
-        arguments = transformers.TrainingArguments(str(tmp_path), report_to=[], use_cpu=True)
-        trainer = Distiller(model.train(), arguments)
-        trainer.lesson = Lesson(teacher=teacher, temperature=2.0, soft=1.0, hidden=0.0, heads=heads)
-        trainer.current_gradient_accumulation_steps = 1
-        return float(trainer.compute_loss(model, dict(batch)).detach())
+        term = soft_labels(Teacher(teacher), own, made)
+        whole = Batch(inputs=batch, labels=labels, step_labels=4, step_batches=1)
+        return float(term(model, whole, model(**batch)).detach())
 
     def changed(rows: slice, step: int) -> float:
         teacher = load_model(open_checkpoint(str(checkpoint)))

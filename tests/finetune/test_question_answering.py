@@ -21,7 +21,7 @@ from bertedge.finetune.data import read_config
 from bertedge.finetune.distill import make_student
 from bertedge.finetune.features import build, find_span
 from bertedge.finetune.labels import find_labels
-from bertedge.finetune.losses import span_loss
+from bertedge.finetune.objectives import span_loss
 from bertedge.finetune.run import Finetuned, finetune
 from bertedge.progress import Silent
 from bertedge.runtime.tokenizer import Tokenizer
@@ -157,7 +157,7 @@ def test_the_span_loss_is_that_of_the_model_itself() -> None:
     ids = torch.randint(0, 30, (6, 9))
     labels = torch.tensor([[i, i + 2, i, 0] for i in range(6)])
     own = model(input_ids=ids, start_positions=labels[:, 0], end_positions=labels[:, 1])
-    assert float(span_loss(own, labels)) == pytest.approx(float(own.loss), abs=1e-6)
+    assert float(span_loss(own, labels, labels.numel())) == pytest.approx(float(own.loss), abs=1e-6)
     # Two halves of a step add up to the whole, as Trainer counts the items of both.
     halves = [model(input_ids=ids[half]) for half in (slice(0, 3), slice(3, 6))]
     parts = [span_loss(halves[i], labels[3 * i : 3 * i + 3], labels.numel()) for i in (0, 1)]

@@ -8,9 +8,8 @@ import pytest
 from transformers import AutoTokenizer
 
 from bertedge.errors import DataError, SettingError
-from bertedge.pretrain.batches import Frame, Run, collate, hold_out, split
+from bertedge.pretrain.collator import IGNORED, RowMasker, Run, collate, hold_out, split
 from bertedge.pretrain.corpus import Corpus, open_corpus, read_text, tokenize
-from bertedge.pretrain.masking import IGNORED
 from bertedge.pretrain.rows import Pairs, Stream, cut
 from bertedge.pretrain.vocabulary import train_tokenizer
 from bertedge.progress import Silent
@@ -110,12 +109,12 @@ def test_a_text_of_one_row_is_refused(base: Path, tmp_path: Path) -> None:
         cut(corpus, max_length=16, next_sentence=False, specials=2, seed=0)
 
 
-def run_of(base: Path, folder: Path, *, next_sentence: bool = False) -> tuple[Run, Frame]:
+def run_of(base: Path, folder: Path, *, next_sentence: bool = False) -> tuple[Run, RowMasker]:
     corpus = corpus_of(documents(6), base, folder)
     specials = 3 if next_sentence else 2
     rows = cut(corpus, max_length=16, next_sentence=next_sentence, specials=specials, seed=3)
-    frame = Frame.of(AutoTokenizer.from_pretrained(base), 0.15)
-    return Run(rows, np.arange(len(rows)), frame, seed=3), frame
+    masker = RowMasker.from_tokenizer(AutoTokenizer.from_pretrained(base), 0.15)
+    return Run(rows, np.arange(len(rows)), masker, seed=3), masker
 
 
 def test_an_entry_depends_on_its_place_alone_and_masks_change_by_epoch(
@@ -136,17 +135,17 @@ def test_an_entry_depends_on_its_place_alone_and_masks_change_by_epoch(
 
 
 def test_pairs_have_token_types_and_special_tokens(base: Path, tmp_path: Path) -> None:
-    run, frame = run_of(base, tmp_path, next_sentence=True)
+    run, masker = run_of(base, tmp_path, next_sentence=True)
     item = run[0]
-    assert item.input_ids[0] == frame.cls and item.input_ids[-1] == frame.sep
-    (middle,) = np.flatnonzero(item.input_ids[:-1] == frame.sep)
+    assert item.input_ids[0] == masker.cls and item.input_ids[-1] == masker.sep
+    (middle,) = np.flatnonzero(item.input_ids[:-1] == masker.sep)
     assert item.token_type_ids.tolist() == [0] * (middle + 1) + [1] * (
         len(item.input_ids) - middle - 1
     )
     assert (item.labels[[0, middle, -1]] == IGNORED).all()
-    batch = collate([run[i] for i in range(5)], frame.pad)
+    batch = collate([run[i] for i in range(5)], masker.pad)
     assert batch["next_sentence_label"].shape == (5,)
-    assert (batch["input_ids"][batch["attention_mask"] == 0] == frame.pad).all()
+    assert (batch["input_ids"][batch["attention_mask"] == 0] == masker.pad).all()
     assert (batch["labels"][batch["attention_mask"] == 0] == IGNORED).all()
 
 
@@ -156,9 +155,9 @@ def test_held_out_rows_are_fixed_by_the_seed_and_not_trained_on(base: Path, tmp_
     assert sorted([*parts.train, *parts.held_out]) == list(range(100))
     assert len(split(100, 0.1, most=4, seed=1).held_out) == 4
     assert len(split(2, 0.5, most=500, seed=1).train) == 1
-    run, frame = run_of(base, tmp_path)
+    run, masker = run_of(base, tmp_path)
     rows = run._rows
-    one, two = (hold_out(rows, np.array([0, 2]), frame, seed=s)[1].input_ids for s in (1, 1))
+    one, two = (hold_out(rows, np.array([0, 2]), masker, seed=s)[1].input_ids for s in (1, 1))
     assert one.tolist() == two.tolist()
 
 

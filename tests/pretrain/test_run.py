@@ -16,9 +16,9 @@ from bertedge import serialization
 from bertedge.errors import SettingError
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.run import finetune
+from bertedge.pretrain.collator import IGNORED
 from bertedge.pretrain.config import PretrainConfig
-from bertedge.pretrain.masking import IGNORED
-from bertedge.pretrain.model import Predictor, make_model
+from bertedge.pretrain.head import MaskedTokenHead, make_model
 from bertedge.pretrain.record import Pretraining
 from bertedge.pretrain.run import Pretrained, pretrain
 from bertedge.progress import Silent
@@ -171,9 +171,9 @@ def test_the_loss_is_the_one_transformers_takes_over_all_positions(kind: str) ->
         "token_type_ids": torch.zeros(2, 9, dtype=torch.int64),
         "labels": labels,
     }
-    predictor = Predictor(model)
-    losses = predictor(model, batch)
-    predictor.remove()
+    head = MaskedTokenHead(model)
+    losses = head(model, batch)
+    head.remove()
     plain = model(
         input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels
     )

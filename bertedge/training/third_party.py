@@ -10,7 +10,7 @@ import transformers
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet_libraries() -> Iterator[None]:
     """Keep the libraries' notes on their own workings off the user's screen."""
     datasets.disable_progress_bars()
     datasets.utils.logging.set_verbosity_error()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bertedge.pretrain.masking import IGNORED, Masked, Masking, mask
+from bertedge.pretrain.collator import IGNORED, Masked, Masking, mask
 
 MASK, VOCABULARY = 4, 1000
 MASKING = Masking(share=0.15, mask_token=MASK, ordinary=np.arange(5, VOCABULARY))

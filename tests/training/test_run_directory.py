@@ -6,8 +6,14 @@ import pytest
 from bertedge.errors import OutputError, SettingError
 from bertedge.outputs import staged_folder
 from bertedge.progress import Silent
+from bertedge.training.run_directory import (
+    RunDirectory,
+    newest_state,
+    open_run_directory,
+    prune,
+    publish_output,
+)
 from bertedge.training.seal import seal
-from bertedge.training.work import Work, finishing, newest_state, prune, working
 
 
 class Heard(Silent):
@@ -20,8 +26,8 @@ class Heard(Silent):
         self.lines.append(line)
 
 
-def work_at(output: Path, *, overwrite: bool = False, resume: bool = False) -> Work:
-    return Work(output=output, overwrite=overwrite, resume=resume)
+def work_at(output: Path, *, overwrite: bool = False, resume: bool = False) -> RunDirectory:
+    return RunDirectory(output=output, overwrite=overwrite, resume=resume)
 
 
 def save(folder: Path, step: int, best: int | None = None) -> Path:
@@ -95,7 +101,7 @@ def test_a_block_that_fails_leaves_nothing_where_there_is_nothing_to_resume(
     tmp_path: Path, error: type[BaseException]
 ) -> None:
     work = work_at(tmp_path / "deep" / "er" / "x")
-    with pytest.raises(error), working(work, {"seed": 1}, Silent()):
+    with pytest.raises(error), open_run_directory(work, {"seed": 1}, Silent()):
         (work.folder / "cache").mkdir()
         (work.folder / "checkpoint-5").mkdir()  # cut short
         raise error
@@ -106,7 +112,10 @@ def test_a_block_that_fails_keeps_what_can_be_resumed_and_only_that_run_goes_on(
     tmp_path: Path,
 ) -> None:
     output = tmp_path / "deep" / "x"
-    with pytest.raises(KeyboardInterrupt), working(work_at(output), {"seed": 1}, Silent()):
+    with (
+        pytest.raises(KeyboardInterrupt),
+        open_run_directory(work_at(output), {"seed": 1}, Silent()),
+    ):
         save(work_at(output).folder, 5)
         raise KeyboardInterrupt
     with pytest.raises(OutputError, match="continue it with --resume"):
@@ -115,26 +124,26 @@ def test_a_block_that_fails_keeps_what_can_be_resumed_and_only_that_run_goes_on(
         enter(work_at(output, resume=True), {"seed": 2})
     with (
         pytest.raises(OutputError, match=r"is full.*; then continue with --resume"),
-        working(work_at(output, resume=True), {"seed": 1}, Silent()),
+        open_run_directory(work_at(output, resume=True), {"seed": 1}, Silent()),
     ):
         raise OSError(28, "No space left on device")
-    with working(work_at(output, resume=True), {"seed": 1}, Silent()):
+    with open_run_directory(work_at(output, resume=True), {"seed": 1}, Silent()):
         assert names(work_at(output).folder) == ["checkpoint-5", "settings.json"]
-        with finishing(work_at(output)) as done:
+        with publish_output(work_at(output)) as done:
             done.mkdir()
             (done / "weights").write_text("1")
     assert names(tmp_path / "deep") == ["x"]
 
 
-def enter(work: Work, settings: dict[str, object]) -> None:
-    with working(work, settings, Silent()):
+def enter(work: RunDirectory, settings: dict[str, object]) -> None:
+    with open_run_directory(work, settings, Silent()):
         pass
 
 
 def test_overwriting_starts_again(tmp_path: Path) -> None:
     output = tmp_path / "x"
     save(work_at(output).folder, 5)
-    with working(work_at(output, overwrite=True), {"seed": 1}, Silent()):
+    with open_run_directory(work_at(output, overwrite=True), {"seed": 1}, Silent()):
         assert names(work_at(output).folder) == ["settings.json"]
 
 
@@ -148,7 +157,7 @@ def test_a_run_whose_settings_are_lost_starts_from_the_beginning_and_says_so(
         (work.folder / "settings.json").write_text(settings)
     elif settings is not None:
         (work.folder / "settings.json").write_bytes(settings)
-    with working(work, {"seed": 1}, heard):
+    with open_run_directory(work, {"seed": 1}, heard):
         assert names(work.folder) == ["settings.json"]
     assert len(heard.lines) == 1 and "starting from the beginning" in heard.lines[0]
 
@@ -157,10 +166,10 @@ def test_what_appeared_at_the_output_meanwhile_is_not_replaced(tmp_path: Path) -
     work = work_at(tmp_path / "x", overwrite=True)
     with (
         pytest.raises(OutputError, match="then continue with --resume"),
-        working(work, {}, Silent()),
+        open_run_directory(work, {}, Silent()),
     ):
         save(work.folder, 5)
-        with finishing(work) as done:
+        with publish_output(work) as done:
             done.mkdir()
             with staged_folder(tmp_path / "x", overwrite=False):
                 pass

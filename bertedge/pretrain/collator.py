@@ -1,4 +1,8 @@
-"""Rows to masked, padded batches, the same for the same place in the run."""
+"""Rows to masked, padded batches, the same for the same place in the run.
+
+Whole words are masked, by the 80/10/10 rule. transformers' collators draw from the process's own
+random state and find words by `##`: a resumed run would see other masks, and Chinese no words.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,11 +12,65 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
-from bertedge.pretrain.masking import IGNORED, Masking, mask
 from bertedge.pretrain.rows import Row, Rows
 
+IGNORED = -100
+"""The label that PyTorch's cross entropy leaves out."""
+HIDDEN, REPLACED = 0.8, 0.1
+"""Of the tokens to predict, the shares shown as [MASK] and as any token; the others stay."""
 ROWS, ORDER, HELD_OUT = 1, 2, 3
 """What parts random numbers for one use from those for another, beside the seed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Masking:
+    """What is needed to mask a row."""
+
+    share: float
+    """Of the row's tokens, to predict."""
+    mask_token: int
+    ordinary: NDArray[np.int64]
+    """The token ids that are not special."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Masked:
+    """A row, and what to predict in it."""
+
+    ids: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    """The token where it is to be predicted, IGNORED elsewhere."""
+
+
+def mask(
+    ids: NDArray[np.int64],
+    begins: NDArray[np.bool_],
+    masking: Masking,
+    rng: np.random.Generator,
+) -> Masked:
+    """Choose words at random until they make up the share, and hide them from the model.
+
+    A word is chosen with all its pieces. Chinese is written without spaces and BERT takes every
+    character for a word, so there a character is what is chosen. `begins` marks the first piece
+    of each word; what comes before the first word begins (the rest of one) counts as a word.
+    """
+    counted = np.cumsum(begins)
+    words = counted - counted[0]
+    sizes = np.bincount(words)
+    order = rng.permutation(len(sizes))
+    budget = max(1, round(masking.share * len(ids)))
+    taken = int(np.searchsorted(np.cumsum(sizes[order]), budget, side="right"))
+    chosen = np.zeros(len(sizes), np.bool_)
+    chosen[order[: max(1, taken)]] = True
+    places = np.flatnonzero(chosen[words])
+    labels = np.full(len(ids), IGNORED, np.int64)
+    labels[places] = ids[places]
+    dice = rng.random(len(places))
+    shown = ids.copy()
+    shown[places[dice < HIDDEN]] = masking.mask_token
+    random = places[(dice >= HIDDEN) & (dice < HIDDEN + REPLACED)]
+    shown[random] = rng.choice(masking.ordinary, len(random))
+    return Masked(ids=shown, labels=labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +85,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class RowMasker:
     """What turns a row into an item: the special tokens and the masking."""
 
     cls: int
@@ -36,7 +94,9 @@ class Frame:
     masking: Masking
 
     @classmethod
-    def of(cls, tokenizer: transformers.PreTrainedTokenizerFast, share: float) -> "Frame":
+    def from_tokenizer(
+        cls, tokenizer: transformers.PreTrainedTokenizerFast, share: float
+    ) -> "RowMasker":
         """Take the special tokens of a tokenizer that has a mask token."""
         special = {token for token in tokenizer.all_special_ids if token != tokenizer.unk_token_id}
         ordinary = sorted(set(tokenizer.get_vocab().values()) - special)
@@ -83,12 +143,12 @@ def split(count: int, share: float, *, most: int, seed: int) -> Split:
     return Split(train=np.sort(order[held_out:]), held_out=np.sort(order[:held_out]))
 
 
-def hold_out(rows: Rows, numbers: NDArray[np.int64], frame: Frame, *, seed: int) -> list[Item]:
+def hold_out(rows: Rows, numbers: NDArray[np.int64], masker: RowMasker, *, seed: int) -> list[Item]:
     """Mask the held-out rows, in the same way whenever the seed is the same."""
     items = []
     for number in numbers.tolist():
         rng = np.random.default_rng([seed, HELD_OUT, number])
-        items.append(frame.item(rows.row(number, rng), rng))
+        items.append(masker.item(rows.row(number, rng), rng))
     return items
 
 
@@ -99,8 +159,10 @@ class Run(torch.utils.data.Dataset[Item]):
     one does, with new masks in every epoch.
     """
 
-    def __init__(self, rows: Rows, numbers: NDArray[np.int64], frame: Frame, *, seed: int) -> None:
-        self._rows, self._numbers, self._frame, self._seed = rows, numbers, frame, seed
+    def __init__(
+        self, rows: Rows, numbers: NDArray[np.int64], masker: RowMasker, *, seed: int
+    ) -> None:
+        self._rows, self._numbers, self._masker, self._seed = rows, numbers, masker, seed
         self._epoch, self._order = -1, numbers
         self.length = len(numbers)
         """How many entries the run takes."""
@@ -116,7 +178,7 @@ class Run(torch.utils.data.Dataset[Item]):
             shuffle = np.random.default_rng([self._seed, ORDER, epoch])
             self._epoch, self._order = epoch, shuffle.permutation(self._numbers)
         rng = np.random.default_rng([self._seed, ROWS, epoch, at])
-        return self._frame.item(self._rows.row(int(self._order[at]), rng), rng)
+        return self._masker.item(self._rows.row(int(self._order[at]), rng), rng)
 
 
 def collate(items: Sequence[Item], pad: int) -> dict[str, torch.Tensor]:

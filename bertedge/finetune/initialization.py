@@ -12,7 +12,7 @@ from bertedge.spec import ProblemType
 Floats = NDArray[np.float64]
 
 
-def set_bias(
+def initialize_bias(
     model: transformers.PreTrainedModel, new: set[str], config: FinetuneConfig, train: Features
 ) -> None:
     """Set the bias of the head's last layer, if that is among the `new` parameters.
@@ -28,13 +28,13 @@ def set_bias(
         for name, parameter in model.named_parameters()
         if name in new and name.endswith(".bias") and parameter.shape == (classes,)
     ]
-    start = first_guess(config, train, classes) if last else None
+    start = prior_logits(config, train, classes) if last else None
     if start is not None:
         with torch.no_grad():
             last[-1].copy_(torch.from_numpy(start))
 
 
-def first_guess(config: FinetuneConfig, train: Features, classes: int) -> Floats | None:
+def prior_logits(config: FinetuneConfig, train: Features, classes: int) -> Floats | None:
     """Give the logits `(classes,)` of least loss that a text unseen could have.
 
     None for classes: what counts there is how logits differ, and zero is a fair start (SNIPS'

@@ -12,14 +12,14 @@ from bertedge import serialization
 from bertedge.errors import OutputError, SettingError
 from bertedge.outputs import created_parents, publish, remove, writing
 from bertedge.progress import Progress
-from bertedge.training.place import work_folder
+from bertedge.training.place import run_folder
 from bertedge.training.seal import fault_of, is_sealed, write_synced
 
 SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class RunDirectory:
     """Where a run lives until it is finished, and what becomes of it then."""
 
     output: Path
@@ -34,11 +34,13 @@ class Work:
     @property
     def folder(self) -> Path:
         """The hidden sibling of the output that the run lives in."""
-        return work_folder(self.output)
+        return run_folder(self.output)
 
 
 @contextlib.contextmanager
-def working(work: Work, settings: Mapping[str, object], progress: Progress) -> Iterator[None]:
+def open_run_directory(
+    work: RunDirectory, settings: Mapping[str, object], progress: Progress
+) -> Iterator[None]:
     """Make the work folder, or find that of the interrupted run, for the time of the block.
 
     A block that fails leaves the folder only where it can be resumed from. `settings` are plain
@@ -59,7 +61,7 @@ def working(work: Work, settings: Mapping[str, object], progress: Progress) -> I
 
 
 @contextlib.contextmanager
-def finishing(work: Work) -> Iterator[Path]:
+def publish_output(work: RunDirectory) -> Iterator[Path]:
     """Yield the path of a folder to make, which becomes the output when the block ends well.
 
     The work folder is given up then. Raises OutputError as `publish` does.
@@ -97,7 +99,7 @@ def _find_state(folder: Path, progress: Progress) -> Path | None:
     return None
 
 
-def forget(folder: Path, progress: Progress, why: str) -> None:
+def clear(folder: Path, progress: Progress, why: str) -> None:
     """Remove all that an interrupted run has left but its settings."""
     if _states(folder):
         progress.say(f"{why}; the run starts from the beginning")
@@ -125,7 +127,7 @@ def step_of(state: Path) -> int:
     return int(state.name.partition("-")[2])
 
 
-def _prepare(work: Work, settings: Mapping[str, object], progress: Progress) -> None:
+def _prepare(work: RunDirectory, settings: Mapping[str, object], progress: Progress) -> None:
     path = work.folder / SETTINGS
     before = _read_settings(path)
     if work.resume and before is not None:
@@ -163,7 +165,7 @@ def _compare(before: Mapping[str, object], settings: Mapping[str, object]) -> No
 
 
 @contextlib.contextmanager
-def _kept_on_full_disk(work: Work) -> Iterator[None]:
+def _kept_on_full_disk(work: RunDirectory) -> Iterator[None]:
     try:
         yield
     except OutputError as error:

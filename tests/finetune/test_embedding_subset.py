@@ -14,8 +14,8 @@ from safetensors.numpy import load_file
 
 from bertedge.finetune import training
 from bertedge.finetune.config import FinetuneConfig
+from bertedge.finetune.embedding_subset import EmbeddingSubset, embedding_subset
 from bertedge.finetune.features import Features
-from bertedge.finetune.rows import UsedRows
 from bertedge.finetune.run import finetune
 from bertedge.progress import Silent
 from bertedge.spec import Task
@@ -57,7 +57,7 @@ def test_the_weights_are_those_of_training_with_all_embeddings(
     def whole(*_: object) -> Iterator[None]:
         yield
 
-    monkeypatch.setattr(training, "narrowed", whole)
+    monkeypatch.setattr(training, "embedding_subset", whole)
     for name, weight in train(base, tmp_path / "whole", weight_decay=0.0).items():
         assert narrow[name] == pytest.approx(weight, abs=1e-6), name
 
@@ -65,7 +65,7 @@ def test_the_weights_are_those_of_training_with_all_embeddings(
 def test_the_whole_vocabularys_ids_are_looked_up(base: Path) -> None:
     model = transformers.AutoModel.from_pretrained(base).eval()
     whole = model.get_input_embeddings()
-    narrow = UsedRows(whole, np.array([0, 2, 3, 7, 11]))
+    narrow = EmbeddingSubset(whole, np.array([0, 2, 3, 7, 11]))
     assert narrow.weight.shape == (5, whole.embedding_dim)
     ids = torch.tensor([[2, 7, 3], [11, 3, 0]])
     assert torch.equal(narrow(ids), whole(ids))
@@ -85,8 +85,8 @@ def test_every_architecture_has_its_embeddings_back_even_after_an_error(kind: st
     data = datasets.Dataset.from_dict({"input_ids": [[5, 6], [7, 8]]})
     features = Features(data=data, rows=2, truncated=0, windowed=0)
     whole = model.get_input_embeddings()
-    with pytest.raises(KeyboardInterrupt), training.narrowed(model, [features]):
-        assert isinstance(model.get_input_embeddings(), UsedRows)
+    with pytest.raises(KeyboardInterrupt), embedding_subset(model, [features]):
+        assert isinstance(model.get_input_embeddings(), EmbeddingSubset)
         assert torch.equal(model(ids).logits, before)
         with torch.no_grad():
             model.get_input_embeddings().weight += 1.0

@@ -15,11 +15,11 @@ import transformers
 from transformers.trainer_callback import TrainerControl, TrainerState
 
 from bertedge.progress import Progress
+from bertedge.training.run_directory import prune
 from bertedge.training.seal import seal
-from bertedge.training.work import prune
 
 
-class Watch(transformers.TrainerCallback):
+class ProgressCallback(transformers.TrainerCallback):
     """Shows progress, and turns a request to stop into a saved state.
 
     What Trainer does not save and an exact continuation needs is saved too: the random state at
@@ -124,8 +124,8 @@ def _epoch_start(args: Any) -> str:
 
 
 @contextlib.contextmanager
-def interruptible(watch: Watch) -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM in the block into `watch.interrupted`.
+def interruptible(callback: ProgressCallback) -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM in the block into `callback.interrupted`.
 
     A second one does what it did before the block.
     """
@@ -136,7 +136,7 @@ def interruptible(watch: Watch) -> Iterator[None]:
             signal.signal(number, handler)
 
     def stop(_: int, __: FrameType | None) -> None:
-        watch.interrupted = True
+        callback.interrupted = True
         restore()
 
     if threading.current_thread() is threading.main_thread():

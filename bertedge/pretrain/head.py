@@ -10,8 +10,8 @@ import transformers
 from torch.nn.functional import cross_entropy
 
 from bertedge.checkpoint import load_base
+from bertedge.pretrain.collator import IGNORED
 from bertedge.pretrain.config import Size
-from bertedge.pretrain.masking import IGNORED
 
 _HEADS = {
     "bert": "cls.predictions",
@@ -35,7 +35,7 @@ class Losses:
     next_right: torch.Tensor | None
 
 
-class Predictor:
+class MaskedTokenHead:
     """Runs a model's vocabulary head at the masked tokens only.
 
     That is a seventh of the positions for the same loss, and in a small model the head is most of

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bertedge.finetune.features import Features
 
 
-class UsedRows(torch.nn.Module):
+class EmbeddingSubset(torch.nn.Module):
     """A word embedding of `used` tokens, which takes the ids of the whole vocabulary."""
 
     def __init__(self, whole: torch.nn.Embedding, used: NDArray[np.int64]) -> None:
@@ -31,7 +31,9 @@ class UsedRows(torch.nn.Module):
 
 
 @contextlib.contextmanager
-def narrowed(model: transformers.PreTrainedModel, data: Sequence[Features]) -> Iterator[None]:
+def embedding_subset(
+    model: transformers.PreTrainedModel, data: Sequence[Features]
+) -> Iterator[None]:
     """Let the model hold the embeddings of the data's tokens alone, and then all of them again.
 
     The others have no gradient. What an optimizer would do in each step to rows that nothing reads
@@ -39,8 +41,8 @@ def narrowed(model: transformers.PreTrainedModel, data: Sequence[Features]) -> I
     also spared its decay.
     """
     whole = model.get_input_embeddings()
-    used = used_ids(data, whole.padding_idx)
-    narrow = UsedRows(whole, used)
+    used = token_ids_in(data, whole.padding_idx)
+    narrow = EmbeddingSubset(whole, used)
     model.set_input_embeddings(narrow)
     try:
         yield
@@ -51,7 +53,7 @@ def narrowed(model: transformers.PreTrainedModel, data: Sequence[Features]) -> I
         model.set_input_embeddings(whole)
 
 
-def used_ids(data: Sequence[Features], padding: int | None) -> NDArray[np.int64]:
+def token_ids_in(data: Sequence[Features], padding: int | None) -> NDArray[np.int64]:
     """Give the ids `(tokens,)` that occur in any of the data, in order, and that of the padding."""
     found = [np.array([0 if padding is None else padding])]
     for features in data:

@@ -1,0 +1,183 @@
+"""The torch half of each task: how its rows are batched and how its logits meet the labels."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from bertedge.checkpoint import logits_of
+from bertedge.finetune.config import ClassWeights, FinetuneConfig
+from bertedge.finetune.features import Features, label_counts
+from bertedge.heads import split_heads
+from bertedge.spec import ProblemType, Task
+
+PADDING_LOGIT = -1e4
+"""Of a token that no answer begins or ends at."""
+
+LabelLoss = Callable[[Any, torch.Tensor, Any], torch.Tensor]
+"""From a model's outputs, the labels and how many labels the optimizer step has: the batch's share
+of their mean loss, so that accumulated batches have the loss of one large batch."""
+LabelledLogits = Callable[[Any, torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]]
+"""From a model's outputs, the labels and the attention mask: logits `(items, classes)`, one tensor
+for each set of classes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """What a task makes of a model's outputs."""
+
+    label_loss: LabelLoss
+    labelled_logits: LabelledLogits
+    """Those that have a label, or could have: what a teacher's or a second pass's are held
+    against."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskObjective:
+    """A task's row: its collator, and its objective from a config, the data and the labels."""
+
+    collator: Callable[[transformers.PreTrainedTokenizerFast], Any]
+    make: Callable[[FinetuneConfig, Features, Sequence[str]], Objective]
+
+
+def label_blocks(task: Task, labels: Sequence[str]) -> tuple[slice, ...]:
+    """Return the columns of each set of classes that exclude each other."""
+    if task is Task.INTENT_SLOTS:
+        heads = split_heads(tuple(labels))
+        return heads.intent_columns, heads.tag_columns
+    return (slice(0, len(labels)),)
+
+
+def _texts(config: FinetuneConfig, train: Features, labels: Sequence[str]) -> Objective:
+    match config.problem_type:
+        case ProblemType.SINGLE_LABEL:
+            loss = _cross_entropy_of(config, train, labels)
+        case ProblemType.MULTI_LABEL:
+            loss = _binary(config, train, labels)
+        case ProblemType.REGRESSION:
+            loss = squared_error
+    return Objective(label_loss=loss, labelled_logits=lambda outputs, *_: (_logits(outputs),))
+
+
+def _tags(config: FinetuneConfig, train: Features, labels: Sequence[str]) -> Objective:
+    blocks = label_blocks(config.task, labels)
+
+    def labelled(outputs: Any, gold: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        logits = _logits(outputs)
+        return tuple(logits[_in_block(gold, block)][:, block] for block in blocks)
+
+    return Objective(label_loss=_cross_entropy_of(config, train, labels), labelled_logits=labelled)
+
+
+def _spans(config: FinetuneConfig, train: Features, labels: Sequence[str]) -> Objective:
+    def labelled(outputs: Any, gold: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        logits = _logits(outputs).masked_fill(mask.unsqueeze(-1) == 0, PADDING_LOGIT)
+        return (logits.transpose(1, 2).flatten(0, 1),)  # tokens to begin and to end at
+
+    return Objective(label_loss=span_loss, labelled_logits=labelled)
+
+
+_WORDS = TaskObjective(collator=transformers.DataCollatorForTokenClassification, make=_tags)
+OBJECTIVES = {
+    Task.TEXT_CLASSIFICATION: TaskObjective(
+        collator=transformers.DataCollatorWithPadding, make=_texts
+    ),
+    Task.TOKEN_CLASSIFICATION: _WORDS,
+    Task.INTENT_SLOTS: _WORDS,
+    Task.QUESTION_ANSWERING: TaskObjective(
+        collator=transformers.DataCollatorWithPadding, make=_spans
+    ),
+}
+"""A row for each task that `finetune` trains."""
+
+
+def squared_error(outputs: Any, labels: torch.Tensor, items: Any) -> torch.Tensor:
+    """Compute the batch's share of the mean squared error of values `(batch,)`."""
+    return functional.mse_loss(_logits(outputs)[:, 0], labels.float(), reduction="sum") / items
+
+
+def span_loss(outputs: Any, labels: torch.Tensor, items: Any) -> torch.Tensor:
+    """Compute the cross entropy of the first and the last token of the answer, as BERT's own.
+
+    `labels` are those of `Features`. What the model itself would do cannot share the batches of an
+    optimizer step, nor tell in which order it met the windows.
+    """
+    logits = _logits(outputs)
+    sides = [
+        functional.cross_entropy(logits[..., side], labels[:, side], reduction="sum")
+        for side in (0, 1)
+    ]
+    return (sides[0] + sides[1]) / (2 * items / labels.shape[1])  # what is counted are numbers
+
+
+def _cross_entropy_of(config: FinetuneConfig, train: Features, labels: Sequence[str]) -> LabelLoss:
+    counts = label_counts(train, config, len(labels))
+    balanced = config.class_weights is ClassWeights.BALANCED
+    return _cross_entropy(counts, label_blocks(config.task, labels), balanced=balanced)
+
+
+def _cross_entropy(
+    counts: NDArray[np.int64], blocks: Sequence[slice], *, balanced: bool
+) -> LabelLoss:
+    """Sum the cross entropies of blocks of labels, each its mean over the training data.
+
+    The mean over all items is what Trainer asks for, however batches are accumulated; so an item
+    weighs as much as its block has too few: with ten words a text, an intent counts for ten words
+    and more. Balanced classes weigh rows / (classes x rows of the class), as in scikit-learn.
+    """
+    scale = np.zeros(len(counts))
+    for block in blocks:
+        own = counts[block]
+        scale[block] = counts.sum() / max(own.sum(), 1)
+        if balanced:
+            scale[block] *= own.sum() / (len(own) * np.maximum(own, 1))
+    weights = torch.tensor(scale, dtype=torch.float32)
+
+    def loss(outputs: Any, labels: torch.Tensor, items: Any) -> torch.Tensor:
+        logits = _logits(outputs)
+        total = logits.new_zeros(())
+        for block in blocks:
+            own = _in_block(labels, block)
+            total = total + functional.cross_entropy(
+                logits[own][:, block],
+                labels[own] - block.start,
+                weight=weights[block].to(logits.device),
+                reduction="sum",
+            )
+        return total / items
+
+    return loss
+
+
+def _binary(config: FinetuneConfig, train: Features, labels: Sequence[str]) -> LabelLoss:
+    """Weight a label's positives as PyTorch's `pos_weight` advises: texts without it / with it."""
+    weights = None
+    if config.class_weights is ClassWeights.BALANCED:
+        positives, texts = label_counts(train, config, len(labels)), train.data.num_rows
+        share = (texts - positives) / np.maximum(positives, 1)
+        weights = torch.tensor(share, dtype=torch.float32)
+
+    def loss(outputs: Any, gold: torch.Tensor, items: Any) -> torch.Tensor:
+        logits = _logits(outputs)
+        total = functional.binary_cross_entropy_with_logits(
+            logits,
+            gold.float(),
+            pos_weight=None if weights is None else weights.to(logits.device),
+            reduction="sum",
+        )
+        return total / items
+
+    return loss
+
+
+def _in_block(labels: torch.Tensor, block: slice) -> torch.Tensor:
+    return (labels >= block.start) & (labels < block.stop)
+
+
+def _logits(outputs: Any) -> torch.Tensor:
+    return logits_of(outputs).float()
