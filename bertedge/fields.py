@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, get_type_hints
 
-from bertedge.errors import SettingError
+from bertedge.errors import SettingError, shorten
 from bertedge.serialization import RecordError, from_plain, to_plain
 
 _KEY = "bertedge"
@@ -24,8 +24,10 @@ class FieldInfo:
     ge: float | None = None
     gt: float | None = None
     le: float | None = None
-    choices: tuple[str, ...] = ()
-    """Of a flag; what else it may not be is told by whatever reads the value."""
+    choices: tuple[str | int, ...] = ()
+    """All that it may be; help lists them where there is no metavar."""
+    flag: str = ""
+    """The flag's name, where it is not the field's."""
     unset: str = ""
     """What None, the default, stands for."""
     negative: str = ""
@@ -65,6 +67,9 @@ def validate(config: Any) -> None:
 
 
 def _check_bounds(name: str, value: Any, info: FieldInfo) -> None:
+    if info.choices and value not in info.choices:
+        allowed = ", ".join(map(str, info.choices))
+        raise SettingError(f"{name} is {shorten(repr(value))}; choose one of {allowed}")
     bounds: tuple[tuple[float | None, Callable[[Any, Any], bool], str], ...] = (
         (info.gt, operator.gt, "above"),
         (info.ge, operator.ge, "at least"),

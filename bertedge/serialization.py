@@ -68,7 +68,7 @@ def _build(kind: Any, data: object, where: str) -> object:
         item = get_args(kind)[0]
         values = _expect(list, data, where)
         return tuple(_build(item, value, f"{where}[{i}]") for i, value in enumerate(values))
-    if origin is dict:
+    if origin in (dict, Mapping):
         item = get_args(kind)[1]
         table = _expect(dict, data, where)
         return {

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bertedge.cli import options
+from bertedge.cli import from_fields, options
 from bertedge.cli.extras import need
 from bertedge.cli.sections import Sectioned
+from bertedge.export.config import ExportConfig
 
 if TYPE_CHECKING:
     from bertedge.bundle import Quantization, Variant
-    from bertedge.export import ExportReport, Target
-    from bertedge.spec import PoolingMode
+    from bertedge.export import ExportReport
 
 _SECTIONS = {
     "Variants": ("quantize", "keep_fp32", "gpu", "target", "calibrate", "trim_vocab"),
@@ -27,56 +27,8 @@ _SECTIONS = {
 )
 @click.argument("checkpoint", metavar="CHECKPOINT")
 @options.path_option("--output", required=True, help="Directory for the bundle.")
-@click.option("--quantize", is_flag=True, help="int8 instead of fp32.")
-@click.option("--keep-fp32", is_flag=True, help="With --quantize: both variants.")
-@click.option("--gpu", is_flag=True, help="An fp16 variant for CUDA beside those for the CPU.")
-@options.path_option("--eval-data", help="Labelled file; default: the training's dev file.")
 @options.columns
-@click.option(
-    "--max-drop",
-    type=float,
-    default=1.0,
-    show_default=True,
-    help="Points of the metric.",
-)
-@click.option(
-    "--min-agreement",
-    type=float,
-    help="Share of labels kept  [the nearest fast recipe].",
-)
-@click.option(
-    "--recipe-int8",
-    metavar="NAME",
-    help="One recipe alone: static, outliers-static, dynamic, …",
-)
-@click.option(
-    "--batch-effects",
-    type=click.Choice(["avoid", "allow", "refuse"]),
-    default="avoid",
-    show_default=True,
-    help="May answers depend on the batch?",
-)
-@click.option(
-    "--target",
-    metavar="NAME",
-    default="auto",
-    show_default=True,
-    help="x86-vnni, x86-avx2 or arm64; auto: as here.",
-)
-@click.option(
-    "--tolerance",
-    type=float,
-    default=1e-4,
-    show_default=True,
-    help="Largest fp32 difference, as a share of the logits' spread.",
-)
-@click.option("--calibrate", is_flag=True, help="A temperature for scores, where it helps.")
-@options.path_option("--trim-vocab", help="Corpus whose word pieces alone are kept.")
-@click.option("--task", metavar="NAME", help="Default: as the checkpoint says.")
-@click.option("--pooling", metavar="MODE", help="Of embeddings: mean or cls  [default: its own].")
-@click.option("--no-normalize", is_flag=True, help="Embeddings keep their length.")
-@click.option("--pair", is_flag=True, help="The checkpoint reads pairs of texts (ours say so).")
-@click.option("--opset", type=int, default=17, show_default=True, help="17 or 18.")
+@from_fields.options(ExportConfig)
 @options.overwrite_option
 @options.json_option
 def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
@@ -93,32 +45,14 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
     from bertedge.cli.next_step import after_export
     from bertedge.cli.progress import Terminal
     from bertedge.data.lines import check_file
-    from bertedge.export import BatchEffects, ExportConfig
     from bertedge.outputs import check_folder
 
+    if flags["target"] == "auto":
+        flags["target"] = None
+    given = from_fields.given(ExportConfig, flags)
+    columns, label_map = options.columns_of(flags), options.label_map_of(flags)
     config = ExportConfig(
-        checkpoint=checkpoint,
-        output=output,
-        task=options.task_of(flags),
-        pooling=_pooling(flags["pooling"]),
-        normalize=not flags["no_normalize"],
-        pair=flags["pair"],
-        quantize=flags["quantize"],
-        keep_fp32=flags["keep_fp32"],
-        gpu=flags["gpu"],
-        eval_data=flags["eval_data"],
-        columns=options.columns_of(flags),
-        label_map=options.label_map_of(flags),
-        max_drop=flags["max_drop"],
-        min_agreement=flags["min_agreement"],
-        recipe=flags["recipe_int8"],
-        batch_effects=BatchEffects(flags["batch_effects"]),
-        target=_target(flags["target"]),
-        calibrate=flags["calibrate"],
-        trim_vocab=flags["trim_vocab"],
-        tolerance=flags["tolerance"],
-        opset=flags["opset"],
-        overwrite=flags["overwrite"],
+        checkpoint=checkpoint, output=output, columns=columns, label_map=label_map, **given
     )
     inputs = (checkpoint, config.eval_data, config.trim_vocab, flags["label_map"])
     check_folder(output, overwrite=config.overwrite, inputs=inputs)
@@ -209,27 +143,3 @@ def _layout(rows: "tuple[tuple[str, ...], ...]") -> list[str]:
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-
-
-def _target(name: str | None) -> "Target | None":
-    from bertedge.errors import SettingError
-    from bertedge.export import Target
-
-    try:
-        return Target(name) if name and name != "auto" else None
-    except ValueError:
-        raise SettingError(
-            f"--target is {name!r}; choose one of auto, {', '.join(Target)}"
-        ) from None
-
-
-def _pooling(name: str | None) -> "PoolingMode | None":
-    from bertedge.errors import SettingError
-    from bertedge.spec import PoolingMode
-
-    try:
-        return PoolingMode(name) if name else None
-    except ValueError:
-        raise SettingError(
-            f"--pooling is {name!r}; choose one of {', '.join(PoolingMode)}"
-        ) from None

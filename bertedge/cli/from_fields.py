@@ -1,6 +1,6 @@
 """Options made of a config's fields: type, help, default and bounds are written there alone."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, Field, fields
 from enum import Enum
 from pathlib import Path
@@ -34,6 +34,11 @@ def options(kind: type, only: Collection[str] = ()) -> Callable[[F], F]:
     return add
 
 
+def given(kind: type, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of the flags that were given, by the names of the config's fields."""
+    return {name: flags[name] for name in info_of(kind) if flags.get(name) is not None}
+
+
 def former_names(kind: type) -> dict[str, str]:
     """Return the present flag by the flag of version 0.1, where they are not the same."""
     known = info_of(kind).items()
@@ -46,7 +51,7 @@ def _flag(name: str) -> str:
 
 def _option(each: Field[Any], hint: Any, info: FieldInfo) -> Callable[[F], F]:
     types = [one for one in get_args(hint) or (hint,) if one is not type(None)]
-    flag, default = _flag(each.name), _shown(each, info)
+    flag, default = _flag(info.flag or each.name), _shown(each, info)
     text = f"{info.help.removesuffix('.')} [{default}]." if default else info.help
     more: dict[str, Any] = {"type": _click_type(types, info), "metavar": info.metavar}
     if bool in types:
@@ -58,7 +63,7 @@ def _option(each: Field[Any], hint: Any, info: FieldInfo) -> Callable[[F], F]:
 
 
 def _click_type(types: list[Any], info: FieldInfo) -> Any:
-    if info.choices:
+    if info.choices and info.metavar is None:
         return click.Choice([str(each) for each in info.choices])
     if Path in types:
         return click.Path(path_type=Path)
@@ -67,7 +72,7 @@ def _click_type(types: list[Any], info: FieldInfo) -> Any:
 
 def _shown(each: Field[Any], info: FieldInfo) -> str:
     """Return the default as help shows it; "" where there is none to show."""
-    if info.unset or each.default in (MISSING, None, False):
+    if info.unset or each.default in (MISSING, None) or isinstance(each.default, bool):
         return info.unset
     if isinstance(each.default, Enum):
         return str(each.default.value)

@@ -1,14 +1,14 @@
 """What `export` is asked to do."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from bertedge.data import Columns
+from bertedge.columns import Columns
 from bertedge.errors import SettingError
 from bertedge.export.quantization.target import Target
+from bertedge.fields import about, validate
 from bertedge.spec import PoolingMode, Task
 
 OPSETS = (17, 18)
@@ -42,60 +42,82 @@ class ExportConfig:
     """Directory or hub id."""
     output: Path
     """The bundle to make."""
-    task: Task | None = None
-    """None: as the checkpoint says."""
-    pooling: PoolingMode | None = None
-    """Of an embedding; None: as sentence-transformers' files say, else the mean."""
-    normalize: bool = True
-    """False: embeddings keep their length, whatever those files say."""
-    pair: bool = False
-    """True where a foreign checkpoint reads pairs; our own say it themselves."""
-    quantize: bool = False
-    keep_fp32: bool = False
+    quantize: bool = field(default=False, metadata=about("int8 instead of fp32."))
+    keep_fp32: bool = field(default=False, metadata=about("With --quantize: both variants."))
     """Whether the bundle holds the fp32 variant beside the int8 one."""
-    gpu: bool = False
-    """Whether the bundle holds an fp16 variant for CUDA beside those for the CPU."""
-    eval_data: Path | None = None
-    """Labelled file; None: the dev file that `training.json` records."""
+    gpu: bool = field(
+        default=False, metadata=about("An fp16 variant for CUDA beside those for the CPU.")
+    )
+    eval_data: Path | None = field(
+        default=None, metadata=about("Labelled file.", unset="the training's dev file")
+    )
+    """None: the dev file that `training.json` records."""
     columns: Columns = Columns()  # noqa: RUF009 (frozen)
     """How `eval_data` is read."""
     label_map: Mapping[str, str] = field(default_factory=dict)
     """What labels of `eval_data` are called in the model."""
-    max_drop: float = 1.0
-    """Points of the metric that a variant may lose against the checkpoint."""
-    min_agreement: float | None = None
-    """Share of labels on which an int8 variant must agree with the checkpoint; None: the
-    nearest of the fastest recipes is taken."""
-    recipe: str | None = None
+    max_drop: float = field(default=1.0, metadata=about("Points of the metric."))
+    """What a variant may lose against the checkpoint."""
+    min_agreement: float | None = field(
+        default=None,
+        metadata=about("Share of labels kept.", unset="the nearest fast recipe", ge=0, le=1),
+    )
+    """On how many labels an int8 variant must agree with the checkpoint; None: the nearest of the
+    fastest recipes is taken."""
+    recipe: str | None = field(
+        default=None,
+        metadata=about(
+            "One recipe alone: static, outliers-static, dynamic, …",
+            flag="recipe_int8",
+            metavar="NAME",
+            choices=RECIPES,
+        ),
+    )
     """One way to make int8, in RECIPES; None: all of them, in order."""
-    batch_effects: BatchEffects = BatchEffects.AVOID
-    target: Target | None = None
+    batch_effects: BatchEffects = field(
+        default=BatchEffects.AVOID,
+        metadata=about("May answers depend on the batch?", choices=tuple(BatchEffects)),
+    )
+    target: Target | None = field(
+        default=None,
+        metadata=about("x86-vnni, x86-avx2 or arm64; auto: as here.", metavar="NAME", unset="auto"),
+    )
     """Processors that int8 weights are made for; None: this machine's kind."""
-    calibrate: bool = False
+    tolerance: float = field(
+        default=1e-4,
+        metadata=about("Largest fp32 difference, as a share of the logits' spread.", gt=0),
+    )
+    calibrate: bool = field(
+        default=False, metadata=about("A temperature for scores, where it helps.")
+    )
     """Whether a temperature is looked for that makes the checkpoint's scores fit the data."""
-    trim_vocab: Path | None = None
-    """Corpus whose word pieces are kept; None keeps the vocabulary."""
-    tolerance: float = 1e-4
-    """Largest difference of an fp32 logit, as a share of the logits' spread."""
-    opset: int = OPSETS[0]
+    trim_vocab: Path | None = field(
+        default=None, metadata=about("Corpus whose word pieces alone are kept.")
+    )
+    """None keeps the vocabulary."""
+    task: Task | None = field(
+        default=None,
+        metadata=about("What it does.", metavar="NAME", unset="as the checkpoint says"),
+    )
+    pooling: PoolingMode | None = field(
+        default=None, metadata=about("Of embeddings: mean or cls.", metavar="MODE", unset="its own")
+    )
+    """None: as sentence-transformers' files say, else the mean."""
+    normalize: bool = field(
+        default=True,
+        metadata=about("Divide embeddings by their length.", negative="no-normalize"),
+    )
+    """False: embeddings keep their length, whatever sentence-transformers' files say."""
+    pair: bool = field(
+        default=False, metadata=about("The checkpoint reads pairs of texts (ours say so).")
+    )
+    """True where a foreign checkpoint reads pairs; our own say it themselves."""
+    opset: int = field(default=OPSETS[0], metadata=about("17 or 18.", metavar="N", choices=OPSETS))
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        """Check what the types leave open."""
-        if self.opset not in OPSETS:
-            raise SettingError(f"--opset is {self.opset}; choose {' or '.join(map(str, OPSETS))}")
-        if not (math.isfinite(self.tolerance) and self.tolerance > 0):
-            raise SettingError(f"--tolerance is {self.tolerance}; give a number above 0 (1e-4)")
-        if not math.isfinite(self.max_drop):
-            raise SettingError(f"--max-drop is {self.max_drop}; give points of the metric (1.0)")
-        if self.min_agreement is not None and not 0 <= self.min_agreement <= 1:
-            raise SettingError(
-                f"--min-agreement is {self.min_agreement}; give a share from 0 to 1 (0.99)"
-            )
-        if self.recipe is not None and self.recipe not in RECIPES:
-            raise SettingError(
-                f"--recipe-int8 is {self.recipe!r}; choose one of {', '.join(RECIPES)}"
-            )
+        """Check every field, and then the fields against each other."""
+        validate(self)
         if not self.quantize and (
             self.recipe or self.batch_effects is not BatchEffects.AVOID or self.target
         ):

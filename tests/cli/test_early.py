@@ -92,7 +92,7 @@ def test_a_mistake_in_a_file_is_told_before_torch_is_imported(
         (("finetune", "--train", "nothing.txt", "--model", "b", "--output", "o"), "nothing.txt"),
         (("pretrain", "--text", "no.txt", "--size", "tiny", "--output", "o"), "no.txt does not"),
         (("pretrain", "--text", "good.csv", "--size", "vast", "--output", "o"), "vast"),
-        (("export", "m", "--output", "o", "--opset", "3"), "--opset is 3"),
+        (("export", "m", "--output", "o", "--opset", "3"), "opset is 3; choose one of 17, 18"),
         (("export", "m", "--output", "m"), "m is the input m"),
         (("export", "m", "--output", "o", "--trim-vocab", "no.txt"), "no.txt does not exist"),
         (("evaluate", "m", "--data", "good.csv", "--task", "nope"), "--task is 'nope'"),

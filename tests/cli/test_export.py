@@ -115,13 +115,16 @@ def test_a_cuda_variant_says_what_it_was_measured_on(checkpoint: Path, tmp_path:
     ("flags", "words"),
     [
         (["--eval-data", "none.csv"], "none.csv"),
-        (["--task", "translation"], "--task is 'translation'; choose one of"),
+        (["--task", "translation"], "task is 'translation'; choose one of"),
         (["--task", "token-classification"], "not for token-classification"),
-        (["--opset", "12"], "--opset is 12"),
+        (["--opset", "12"], "opset is 12; choose one of 17, 18"),
         (["--text-column", "a"], "--eval-data"),
-        (["--quantize", "--target", "sparc"], "--target is 'sparc'; choose one of auto, x86-vnni"),
-        (["--quantize", "--recipe-int8", "best"], "--recipe-int8 is 'best'; choose one of"),
-        (["--quantize", "--min-agreement", "99"], "--min-agreement is 99"),
+        (["--quantize", "--target", "sparc"], "target is 'sparc'; choose one of x86-vnni"),
+        (["--quantize", "--recipe-int8", "best"], "recipe is 'best'; choose one of static"),
+        (
+            ["--quantize", "--min-agreement", "99"],
+            "min_agreement is 99.0; it must be at",
+        ),
         (["--batch-effects", "refuse"], "add --quantize"),
         (
             ["--quantize", "--batch-effects", "refuse", "--recipe-int8", "dynamic"],

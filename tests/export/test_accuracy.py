@@ -200,10 +200,10 @@ def test_few_rows_are_named_as_a_cause() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"opset": 12}, "--opset is 12; choose 17 or 18"),
-        ({"tolerance": 0.0}, "--tolerance is 0.0"),
-        ({"tolerance": float("nan")}, "--tolerance is nan"),
-        ({"max_drop": float("nan")}, "--max-drop is nan"),
+        ({"opset": 12}, "opset is 12; choose one of 17, 18"),
+        ({"tolerance": 0.0}, "tolerance is 0.0; it must be above 0"),
+        ({"tolerance": float("nan")}, "tolerance is nan; it must be a finite"),
+        ({"max_drop": float("nan")}, "max_drop is nan; it must be a finite"),
         ({"columns": Columns(text="a")}, "--eval-data"),
     ],
 )

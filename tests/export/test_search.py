@@ -267,8 +267,11 @@ def test_without_labelled_data_the_logits_choose_and_the_batch_does_not_matter(m
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"quantize": True, "min_agreement": 98.0}, "--min-agreement is 98"),
-        ({"quantize": True, "recipe": "best"}, "--recipe-int8 is 'best'; choose one of static"),
+        (
+            {"quantize": True, "min_agreement": 98.0},
+            "min_agreement is 98.0; it must be at",
+        ),
+        ({"quantize": True, "recipe": "best"}, "recipe is 'best'; choose one of static"),
         ({"batch_effects": BatchEffects.REFUSE}, "add --quantize"),
         (
             {"quantize": True, "batch_effects": BatchEffects.REFUSE, "recipe": "dynamic"},

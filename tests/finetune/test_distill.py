@@ -1,4 +1,3 @@
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -17,16 +16,16 @@ from bertedge.spec import ProblemType, Task
 
 
 def config(files: dict[str, Path], output: Path, **changes: object) -> FinetuneConfig:
-    plain = FinetuneConfig(
-        task=Task.TEXT_CLASSIFICATION,
-        train=files["train"],
-        dev=files["dev"],
-        output=output,
-        epochs=4,
-        learning_rate=2e-3,
-        batch_size=16,
-    )
-    return dataclasses.replace(plain, **changes)
+    plain: dict[str, object] = {
+        "task": Task.TEXT_CLASSIFICATION,
+        "train": files["train"],
+        "dev": files["dev"],
+        "output": output,
+        "epochs": 4,
+        "learning_rate": 2e-3,
+        "batch_size": 16,
+    }
+    return FinetuneConfig(**{**plain, **changes})  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -77,18 +77,18 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def config(files: dict[str, Path], output: Path, **changes: object) -> FinetuneConfig:
-    plain = FinetuneConfig(
-        task=Task.QUESTION_ANSWERING,
-        train=files["train"],
-        dev=files["dev"],
-        output=output,
-        max_length=MAX_LENGTH,
-        epochs=12,
-        learning_rate=3e-3,
-        batch_size=32,
-        precision=Precision.FP32,
-    )
-    return dataclasses.replace(plain, **changes)
+    plain: dict[str, object] = {
+        "task": Task.QUESTION_ANSWERING,
+        "train": files["train"],
+        "dev": files["dev"],
+        "output": output,
+        "max_length": MAX_LENGTH,
+        "epochs": 12,
+        "learning_rate": 3e-3,
+        "batch_size": 32,
+        "precision": Precision.FP32,
+    }
+    return FinetuneConfig(**{**plain, **changes})  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import math
 import signal
@@ -27,20 +26,20 @@ from bertedge.training.config import Precision
 
 
 def config(text: Path, output: Path, **changes: object) -> PretrainConfig:
-    plain = PretrainConfig(
-        text=(text,),
-        output=output,
-        size="2x32x2",
-        vocab_size=120,
-        max_length=26,  # six lines of four words
-        max_steps=400,
-        batch_size=16,
-        learning_rate=3e-3,
-        dropout=0.0,
-        held_out=0.1,
-        checks=4,
-    )
-    return dataclasses.replace(plain, **changes)
+    plain: dict[str, object] = {
+        "text": (text,),
+        "output": output,
+        "size": "2x32x2",
+        "vocab_size": 120,
+        "max_length": 26,  # six lines of four words
+        "max_steps": 400,
+        "batch_size": 16,
+        "learning_rate": 3e-3,
+        "dropout": 0.0,
+        "held_out": 0.1,
+        "checks": 4,
+    }
+    return PretrainConfig(**{**plain, **changes})  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -88,9 +88,9 @@ def test_the_whole_way(run_on_terminal: Run, base: Path, texts: dict[str, Path],
 
 
 def test_pretraining(run_on_terminal: Run, corpus: Path, tmp_path: Path):
-    size = ("--config", "1x32x2", "--vocabulary-size", "120", "--max-length", "16")
+    size = ("--size", "1x32x2", "--vocab-size", "120", "--max-length", "16")
     screen = run_on_terminal(
-        *("pretrain", "--text", corpus, *size, "--steps", "20", "--output", tmp_path / "base")
+        *("pretrain", "--text", corpus, *size, "--max-steps", "20", "--output", tmp_path / "base")
     )
     check(screen)
     assert not bars_of(screen)
@@ -133,9 +133,18 @@ def test_ctrl_c_while_training_says_how_to_go_on(
 
 
 def test_ctrl_c_while_pretraining(on_terminal: Run, corpus: Path, tmp_path: Path):
-    size = ("--config", "1x32x2", "--vocabulary-size", "120", "--max-length", "16")
+    size = ("--size", "1x32x2", "--vocab-size", "120", "--max-length", "16")
     screen = on_terminal(
-        *("pretrain", "--text", corpus, *size, "--steps", "100000", "--output", tmp_path / "base")
+        *(
+            "pretrain",
+            "--text",
+            corpus,
+            *size,
+            "--max-steps",
+            "100000",
+            "--output",
+            tmp_path / "base",
+        )
     )
     interrupt(screen, "pretraining")
     assert "--resume" in screen.joined and not bars_of(screen)
