@@ -7,23 +7,12 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from bertedge.errors import BertedgeError
+from bertedge.libraries import ALL, installed_versions
 from bertedge.runtime import machine, probe
 from bertedge.runtime.providers import DEVICES, Device, first_device
 from bertedge.runtime.session import import_onnxruntime
 from bertedge.version import __version__
 
-PACKAGES = (
-    "numpy",
-    "tokenizers",
-    *(device.package for device in DEVICES),
-    "torch",
-    "transformers",
-    "optimum-onnx",
-    "onnx",
-    "datasets",
-    "accelerate",
-    "safetensors",
-)
 EXTRAS = (*(device.extra for device in DEVICES), "train", "export", "bench")
 
 _INT8_FLAGS = {
@@ -119,7 +108,8 @@ def diagnose() -> Diagnosis:
         memory_bytes=machine.memory_bytes(),
         memory_limit=machine.cgroup_memory(),
     )
-    packages = {name: _version(name) for name in PACKAGES}
+    versions = installed_versions(ALL)
+    packages = {name: versions.get(name) for name in ALL}
     providers = tuple(_try(device) for device in DEVICES)
     int8_exact = probe.int8_is_exact() if providers[0].runs else None
     return Diagnosis(
@@ -147,7 +137,7 @@ def _predicting() -> Predicting:
 
 def _try(device: Device) -> Provider:
     try:
-        probe.runs_on(device)
+        probe.check_device(device)
         reason = ""
     except BertedgeError as error:
         reason = str(error)
@@ -160,13 +150,6 @@ def _other_providers() -> tuple[str, ...]:
     except BertedgeError:
         return ()
     return tuple(name for name in available if first_device((name,)) is None)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _extras() -> dict[str, bool]:
@@ -184,7 +167,7 @@ def _extras() -> dict[str, bool]:
 
 def _complete(extra: str, needs: dict[str, list[str]]) -> bool:
     return all(
-        _complete(need, needs) if need in needs else _version(need) is not None
+        _complete(need, needs) if need in needs else bool(installed_versions((need,)))
         for need in needs[extra]
     )
 

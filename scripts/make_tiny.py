@@ -1,4 +1,5 @@
-"""Make the random-weight bundles of models/tiny, which the runtime's tests run on.
+"""Make the random-weight bundles of models/tiny, which the runtime's tests run on, and the
+one-node model by which the runtime finds out what onnxruntime can do on a machine.
 
 python scripts/make_tiny.py [FOLDER]
 """
@@ -11,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from optimum.exporters.onnx import onnx_export_from_model
 from transformers import (
@@ -34,6 +36,7 @@ from bertedge.bundle import (
     hash_file,
     write_bundle,
 )
+from bertedge.runtime.probe import PROBE
 from bertedge.spec import ModelSpec, Task
 
 SEED = 22
@@ -194,8 +197,26 @@ def describe_source(model: PreTrainedModel, checkpoint: Path) -> Source:
     )
 
 
+def make_probe(path: Path) -> None:
+    """Save a model that multiplies uint8 `a` (16, 64) by int8 `b` (64, 32) into int32 `y`."""
+    shapes = {"a": (16, 64), "b": (64, 32), "y": (16, 32)}
+    kinds = {"a": onnx.TensorProto.UINT8, "b": onnx.TensorProto.INT8, "y": onnx.TensorProto.INT32}
+    values = {
+        name: onnx.helper.make_tensor_value_info(name, kinds[name], shape)
+        for name, shape in shapes.items()
+    }
+    node = onnx.helper.make_node("MatMulInteger", ["a", "b"], ["y"])
+    graph = onnx.helper.make_graph([node], "probe", [values["a"], values["b"]], [values["y"]])
+    opset = onnx.helper.make_opsetid("", 13)
+    # As old as the oldest onnxruntime wants it.
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8)
+    onnx.save(model, path)
+
+
 def main() -> None:
-    """Make one bundle a task."""
+    """Make one bundle a task, and the probe."""
+    make_probe(PROBE)
+    print(PROBE)
     here = Path(__file__).resolve().parent.parent / "models" / "tiny"
     output = Path(sys.argv[1]) if len(sys.argv) > 1 else here
     with tempfile.TemporaryDirectory() as name:

@@ -21,6 +21,7 @@ FLOORS = [
         "errors",
         "fields",
         "heads",
+        "libraries",
         "lazy",
         "logs",
         "metrics",

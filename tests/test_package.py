@@ -56,3 +56,12 @@ def test_the_package_itself_is_small() -> None:
 
 def test_the_public_names_are_two() -> None:
     assert sorted(bertedge.__all__) == ["__version__", "load"]
+
+
+def test_every_file_that_is_no_module_is_declared_as_package_data() -> None:
+    """Else it is in a checkout, and missing in a wheel."""
+    project = tomllib.loads(PROJECT.read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["bertedge"]
+    declared = {path for pattern in patterns for path in PACKAGE.glob(pattern)}
+    files = {path for path in PACKAGE.rglob("*") if path.is_file()}
+    assert files - declared == {path for path in files if path.suffix in (".py", ".pyc")}

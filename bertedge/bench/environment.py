@@ -1,6 +1,5 @@
 """The machine and the software that a bench ran on."""
 
-import importlib.metadata
 import os
 import platform
 import subprocess
@@ -10,18 +9,11 @@ from pathlib import Path
 
 import bertedge
 from bertedge.bench.interference import load_average
+from bertedge.libraries import INFERENCE, installed_versions
 from bertedge.runtime import machine
 
 ROOT = Path(bertedge.__file__).parent.parent
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-LIBRARIES = (
-    "numpy",
-    "tokenizers",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "torch",
-    "transformers",
-)
 TELLING_FLAGS = (
     "avx2",
     "avx512f",
@@ -76,7 +68,7 @@ def describe_environment() -> Environment:
         governor=_governor(),
         memory_bytes=machine.memory_bytes(),
         load=load_average(),
-        versions={"bertedge": bertedge.__version__, **_versions()},
+        versions={"bertedge": bertedge.__version__, **installed_versions(INFERENCE)},
         git_commit=git_commit(ROOT),
     )
 
@@ -107,13 +99,3 @@ def _governor() -> str | None:
         return GOVERNOR.read_text(encoding="utf-8").strip()
     except OSError:
         return None
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

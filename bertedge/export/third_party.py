@@ -1,7 +1,6 @@
 """Other people's code, kept from talking, littering and ending in tracebacks."""
 
 import contextlib
-import importlib.metadata
 import io
 import logging
 import tempfile
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bertedge.errors import library_errors
+from bertedge.libraries import installed_versions
 
 _LIBRARIES = ("torch", "transformers", "optimum-onnx", "onnx", "onnxruntime", "onnxruntime-gpu")
 
@@ -56,8 +56,4 @@ def libraries() -> tuple[str, ...]:
 
 def library_versions() -> dict[str, str]:
     """Give the version of each library that makes a bundle, where it is installed."""
-    versions = {}
-    for name in _LIBRARIES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return versions
+    return installed_versions(_LIBRARIES)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bertedge.errors import BundleError, DeviceError, SettingError
-from bertedge.runtime import probe
 from bertedge.runtime.batching import Batch
+from bertedge.runtime.probe import PROBE
 from bertedge.runtime.providers import CPU, CUDA
 from bertedge.runtime.session import Session, open_native
 
@@ -50,7 +50,7 @@ def test_a_graph_without_type_ids_is_not_fed_them(
 
 
 def test_a_graph_of_something_else_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "other.onnx").write_bytes(probe.matmul_integer())
+    (tmp_path / "other.onnx").write_bytes(PROBE.read_bytes())
     with pytest.raises(BundleError, match="no graph of a BERT classifier: its inputs are a, b"):
         Session.open(tmp_path / "other.onnx", threads=1)
 
@@ -103,11 +103,6 @@ def test_a_missing_onnxruntime_names_the_extra(text_bundle: Path) -> None:
     run = [sys.executable, "-c", program, str(text_bundle)]
     found = subprocess.run(run, capture_output=True, text=True, check=True)
     assert "pip install 'bertedge[cpu]'" in found.stdout
-
-
-def test_int8_products_are_tried_out() -> None:
-    probe.runs_on(CPU)
-    assert probe.int8_is_exact() in (True, False)
 
 
 def graph_of(operator: str, *more: object, kind: int = 1, **attributes: object) -> bytes:
