@@ -49,8 +49,14 @@ class Page(HTMLParser):
             self.data += data
 
 
-def test_every_figure_is_there_and_none_is_missing(full: Report):
-    page = Page(render_page(full))
+@pytest.fixture(scope="session")
+def written(full: Report) -> str:
+    """The page of a record that has something of everything."""
+    return render_page(full)
+
+
+def test_every_figure_is_there_and_none_is_missing(written: str):
+    page = Page(written)
     assert set(page.ids) >= FIGURES
     assert page.missing == set()
     assert len(page.ids) == len(set(page.ids))
@@ -65,10 +71,9 @@ def test_what_was_not_measured_says_how_to_get_it(recorded: Report):
     assert "give --grid 1x16,1x64,1x128" in render_page(one)
 
 
-def test_nothing_is_fetched(full: Report):
-    text = render_page(full)
-    assert set(Page(text).addresses) == {"data:,"}  # the icon
-    assert "@import" not in text and "url(" not in text
+def test_nothing_is_fetched(written: str):
+    assert set(Page(written).addresses) == {"data:,"}  # the icon
+    assert "@import" not in written and "url(" not in written
 
 
 def test_the_record_is_embedded_whole_and_cannot_end_its_element(full: Report):
@@ -106,7 +111,7 @@ def test_a_bench_in_which_nothing_ran_is_still_a_page(full: Report):
     assert text.count("start: crashed") >= len(engines)
 
 
-def test_a_start_that_dwarfs_all_others_is_cut_off_and_said_to_be(full: Report):
+def test_a_start_that_dwarfs_all_others_is_cut_off_and_said_to_be(full: Report, written: str):
     start = full.engines[1].cold_start
     assert start
     slow = [
@@ -115,7 +120,7 @@ def test_a_start_that_dwarfs_all_others_is_cut_off_and_said_to_be(full: Report):
         )
         for i, s in enumerate((3.0, 26.0))
     ]
-    assert "beyond the axis" not in render_page(full)
+    assert "beyond the axis" not in written
     text = render_page(replace(full, engines=(*full.engines, *slow)))
     assert text.count("(beyond the axis)") == 1
 
@@ -133,17 +138,16 @@ def test_a_difference_in_accuracy_within_chance_is_said_to_be(full: Report):
     assert "0.8800 against 0.9000 on 400 rows; 99.0%" in page(0.88)
 
 
-def test_colors_come_from_the_page_and_text_is_text(full: Report):
-    text = render_page(full)
-    figures = re.findall(r"<figure.*?</figure>", text, flags=re.DOTALL)
+def test_colors_come_from_the_page_and_text_is_text(written: str):
+    figures = re.findall(r"<figure.*?</figure>", written, flags=re.DOTALL)
     assert figures
     for figure in figures:
         assert not re.search(r"#[0-9a-f]{6}", figure)
         assert "<text" in figure
 
 
-def test_a_bench_that_is_not_reliable_says_so_before_anything_else(full: Report):
-    assert "Not reliable" not in render_page(full)
+def test_a_bench_that_is_not_reliable_says_so_before_anything_else(full: Report, written: str):
+    assert "Not reliable" not in written
     text = render_page(replace(full, noise=(replace(full.noise[0], floor=4.02),)))
     body = text.partition("<body>")[2].lstrip()
     assert body.startswith('<p class="unreliable" role="alert"><strong>Not reliable:</strong> ')
@@ -152,8 +156,8 @@ def test_a_bench_that_is_not_reliable_says_so_before_anything_else(full: Report)
     assert tiles.count("(not reliable)") == 2  # latency and cold start, not size and memory
 
 
-def test_the_same_report_is_the_same_page(full: Report):
-    assert render_page(full) == render_page(full)
+def test_the_same_report_is_the_same_page(full: Report, written: str):
+    assert render_page(full) == written
 
 
 @pytest.mark.parametrize("dark", [False, True])

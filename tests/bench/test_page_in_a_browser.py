@@ -69,9 +69,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
     chrome.quit()
 
 
-@pytest.fixture
-def page(tmp_path: Path, full: Report) -> Path:
-    path = tmp_path / "report.html"
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory, full: Report) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(render_page(full), encoding="utf-8")
     return path
 
