@@ -14,18 +14,16 @@ from pathlib import Path
 
 from provenance import provenance
 
-from bertedge.bench.build import build_report
-from bertedge.bench.config import Settings
-from bertedge.bench.describe import Setting
-from bertedge.bench.discovery import EngineSpec, with_noise_controls
+from bertedge.bench.build import Setting, build_report
+from bertedge.bench.config import ScenarioConfig
+from bertedge.bench.discovery import with_noise_controls
+from bertedge.bench.engine import EngineSpec
 from bertedge.bench.environment import describe_environment
-from bertedge.bench.messages import PROTOCOL, Open
-from bertedge.bench.process import python_command
+from bertedge.bench.protocol import PROTOCOL, Open
 from bertedge.bench.report import Comparison
-from bertedge.bench.scenarios.rounds import measure
+from bertedge.bench.scenarios import Plan, measure
 from bertedge.bench.workloads import Cell, plain_tokens, token_workload
 from bertedge.bundle import Bundle, open_bundle
-from bertedge.progress import Silent
 from bertedge.runtime import machine
 
 HERE = Path(__file__).parent
@@ -46,11 +44,8 @@ def specs(bundle: Bundle) -> tuple[EngineSpec, ...]:
         precision=variant.precision,
         device="cpu",
         threads=machine.cores(),
-        task=manifest.model.task,
-        labels=manifest.model.labels,
+        model=manifest.model,
         tokenizer=str(bundle.path(manifest.tokenizer).resolve()),
-        max_length=manifest.model.max_length,
-        pad_token_id=manifest.model.pad_token_id,
         first=manifest.golden.texts[0],
         scratch="",
     )
@@ -59,11 +54,8 @@ def specs(bundle: Bundle) -> tuple[EngineSpec, ...]:
         kind="bundle",
         device="cpu",
         precision=variant.precision,
-        command=python_command("bertedge.bench.worker"),
         open=opening,
-        bytes_on_disk=0,
         baseline=None,
-        batching="",
     )
     slowed = (sys.executable, str(HERE / "peers" / "slowed.py"), str(SLOWER))
     return with_noise_controls(
@@ -78,11 +70,11 @@ def specs(bundle: Bundle) -> tuple[EngineSpec, ...]:
 def run(bundle: Bundle, seed: int) -> dict[str, object]:
     """One bench; gives what each engine was reported as, by workload."""
     manifest = bundle.manifest
-    settings = Settings(threads=machine.cores(), starts=1)
+    settings = ScenarioConfig(threads=machine.cores(), starts=1)
     tokens = plain_tokens(bundle.tokenizer_json(), manifest.source.vocabulary)
     cells = (Cell(batch=1, length=16), Cell(batch=1, length=min(64, manifest.model.max_length)))
     workloads = [token_workload(cell, tokens, seed=seed) for cell in cells]
-    measurement = measure(specs(bundle), workloads, settings, Silent())
+    measurement = measure(specs(bundle), Plan(workloads=workloads), settings)
     comparison = Comparison(
         bundle=bundle.folder.name,
         baseline=bundle.folder.name,
@@ -98,8 +90,6 @@ def run(bundle: Bundle, seed: int) -> dict[str, object]:
         environment=describe_environment(),
         comparison=comparison,
         settings=settings,
-        left_out=(),
-        at_export={},
     )
     report = build_report(measurement, workloads, setting)
     return {

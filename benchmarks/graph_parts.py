@@ -22,13 +22,12 @@ LEAST_SHARE = 0.01
 def ours(model: str, batch: int, length: int, threads: int) -> dict[str, float]:
     import numpy as np
 
-    from bertedge.bench.messages import ProfileGraph
+    from bertedge.bench.protocol import ProfileGraph
     from bertedge.bench.scenarios.profile import profile
 
     ids = np.random.default_rng(0).integers(1000, 20000, (batch, length))
     request = ProfileGraph(
         model=model,
-        disabled_optimizers=(),
         optimized=True,
         threads=threads,
         rows=tuple(map(tuple, ids.tolist())),

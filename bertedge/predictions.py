@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from bertedge.serialization import RecordError, from_plain
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -180,3 +182,30 @@ class Answers(Result):
 
 
 Prediction = TextPrediction | Entities | FilledMasks | Embedding | IntentSlots | Answers
+
+
+_KINDS: tuple[type[Prediction], ...] = (
+    *(Classification, MultiLabelClassification, Regression, Entities, IntentSlots, Answers),
+)
+
+
+def prediction_from_dict(data: object, where: str = "") -> Prediction:
+    """Return the prediction that `to_dict` wrote; RecordError, of `where`, for anything else."""
+    if isinstance(data, dict) and "values" in data:
+        import numpy as np
+
+        read = from_plain(_Values, data, where)
+        return Embedding(values=np.array(read.values, np.float32), truncated=read.truncated)
+    for kind in _KINDS:
+        if isinstance(data, dict) and fields(kind)[0].name in data:
+            found: Prediction = from_plain(kind, data, where)
+            return found
+    raise RecordError(f"{where} is no prediction")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Values:
+    """An embedding as JSON has it."""
+
+    values: tuple[float, ...]
+    truncated: bool = False

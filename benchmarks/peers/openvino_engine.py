@@ -4,17 +4,15 @@ Needs bertedge itself without its dependencies, and requirements-openvino.txt. T
 engineer with tokenizers alone would: 32 a batch, in their order, padded.
 """
 
-from pathlib import Path
-
 from bertedge.bench.backends import Backend, BackendSpec
-from bertedge.bench.messages import Open
+from bertedge.bench.protocol import Open
 from bertedge.bench.worker import main
 
 
 def load(request: Open) -> Backend:
     import openvino
 
-    from bertedge.bench.backends.onnxruntime import OnnxRuntimeBackend, padded_tokenizer
+    from bertedge.bench.backends.onnxruntime import backend_of
 
     settings = {"INFERENCE_NUM_THREADS": request.threads, "PERFORMANCE_HINT": "LATENCY"}
     compiled = openvino.Core().compile_model(f"{request.path}/model.xml", "CPU", settings)
@@ -24,16 +22,7 @@ def load(request: Open) -> Backend:
     def logits(feed):
         return native.infer({name: feed[name] for name in names})[0]
 
-    json = Path(request.tokenizer).read_text(encoding="utf-8")
-    return OnnxRuntimeBackend(
-        logits=logits,
-        tokenizer=padded_tokenizer(
-            json, max_length=request.max_length, pad_token_id=request.pad_token_id
-        ),
-        task=request.task,
-        json=json,
-        runs_on="OpenVINO on the CPU",
-    )
+    return backend_of(request, logits, "OpenVINO on the CPU")
 
 
 if __name__ == "__main__":

@@ -14,27 +14,27 @@ from bertedge.bench.worker import main
 
 
 class Slowed:
-    """A subject that takes longer than the one behind it."""
+    """A backend that takes longer than the one behind it."""
 
-    def __init__(self, subject, factor: float) -> None:
-        self._subject = subject
+    def __init__(self, backend, factor: float) -> None:
+        self._backend = backend
         self._factor = factor
-        self.runs_on = subject.runs_on
+        self.runs_on = backend.runs_on
 
     def tokens(self, workload) -> Prepared:
-        return self._slow(self._subject.tokens(workload))
+        return self._slow(self._backend.tokens(workload))
 
     def texts(self, workload) -> Prepared:
-        return self._slow(self._subject.texts(workload))
+        return self._slow(self._backend.texts(workload))
 
     def _slow(self, prepared: Prepared) -> Prepared:
         def run(number: int):
             began = time.perf_counter()
-            labels = prepared.run(number)
+            found = prepared.run(number)
             until = began + (time.perf_counter() - began) * self._factor
             while time.perf_counter() < until:
                 pass
-            return labels
+            return found
 
         return replace(prepared, run=run)
 

@@ -1,60 +1,109 @@
-"""What is measured and for how long."""
+"""What is compared, what is measured, and for how long."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 
-from bertedge.errors import SettingError
+from bertedge.columns import Columns
+from bertedge.fields import about, validate
 
-LONGEST_TIMEOUT_S = 86_400
+
+def _threads() -> int:
+    from bertedge.runtime.machine import threads
+
+    return threads()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How a bench is run; the defaults take three to five minutes for MiniLM on two cores."""
+class ScenarioConfig:
+    """How long and how often is measured; the defaults take three to five minutes for MiniLM on
+    two cores. Raises SettingError for values that cannot be measured."""
 
-    threads: int
+    threads: int = field(
+        default_factory=_threads,
+        metadata=about("An engine's.", ge=1, metavar="N", unset="the cores of this process"),
+    )
     """Of every engine."""
-    rounds: int = 8
+    rounds: int = field(
+        default=8, metadata=about("Turns at each workload.", ge=1, unset="8 and more")
+    )
     """In each, every engine takes one turn at every workload."""
-    extra_rounds: int = 60
+    extra_rounds: int = field(default=60, metadata=about("At most.", ge=0))
     """At most, of those workloads at which a ratio is not yet known well enough."""
-    extra_s: float = 15.0
+    extra_s: float = field(default=15.0, metadata=about("For extra rounds.", ge=0))
     """For all extra rounds together, shared evenly by the workloads; one begun is ended."""
-    within: float = 0.05
+    within: float = field(default=0.05, metadata=about("Width of an interval.", ge=0))
     """Half the width of a ratio's interval, as a share of the ratio, that is narrow enough, unless
     the interval leaves open whether there is a difference."""
-    repeats: int = 20
+    repeats: int = field(default=20, metadata=about("Timed runs a turn, at most.", ge=1))
     """Timed runs of a turn, at most."""
-    turn_s: float = 0.4
+    turn_s: float = field(default=0.4, metadata=about("Of a turn.", gt=0))
     """Every engine makes fewer runs where the baseline's would take longer."""
-    starts: int = 2
+    starts: int = field(default=2, metadata=about("Cold starts.", ge=1))
     """Cold starts of each engine."""
-    texts: int = 128
+    texts: int = field(default=128, metadata=about("Texts drawn from --data.", ge=1))
     """Real texts drawn from the data, to be timed."""
-    labelled: int = 500
+    labelled: int = field(default=500, metadata=about("Texts that are scored.", ge=1))
     """Texts drawn from the data to be scored, where it has labels."""
-    load_s: float = 0.8
+    load_s: float = field(default=0.8, metadata=about("Of open load.", ge=0))
     """Of open load at each rate; 0: none."""
-    profile_runs: int = 20
+    profile_runs: int = field(default=20, metadata=about("Under the profiler.", ge=0))
     """Of each graph under the profiler; 0: none."""
-    quick: bool = False
+    quick: bool = field(
+        default=False, metadata=about("Fewer engines, rounds and texts: under a minute.")
+    )
     """True where engines that take long to start, and half of the open load, are left out."""
-    timeout_s: float = 120.0
+    timeout_s: float = field(
+        default=120.0, metadata=about("Seconds for one answer.", gt=0, le=86_400)
+    )
     """How long an engine may take for one answer."""
-    seed: int = 0
+    seed: int = field(default=0, metadata=about("Of texts and random tokens.", ge=0))
 
     def __post_init__(self) -> None:
         """Refuse what cannot be measured."""
-        for name in ("threads", "rounds", "repeats", "starts", "texts"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if not 0 < self.timeout_s <= LONGEST_TIMEOUT_S:  # also refuses nan
-            raise SettingError(
-                f"timeout is {self.timeout_s:g} s; it must be more than 0 and at most "
-                f"{LONGEST_TIMEOUT_S:,}"
-            )
+        validate(self)
 
 
-FILLS_MASKS = "bench compares labels, and this model fills masks"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchConfig(ScenarioConfig):
+    """What is compared, on what, and how. Raises SettingError for values that cannot be."""
+
+    bundle: Path
+    baseline: str = field(metadata=about("Checkpoint for PyTorch.", metavar="DIR|HUB-ID"))
+    """The checkpoint's directory or hub id."""
+    grid: str | None = field(
+        default=None,
+        metadata=about("Batch x length.", metavar="BxL,…", unset="1x16,1x128,8x128"),
+    )
+    """Such as "1x16,8x128"; None for the usual cells."""
+    data: Path | None = field(
+        default=None, metadata=about("Label this file's texts too, tokenizer included.")
+    )
+    """A file of real texts."""
+    columns: Columns = Columns()  # noqa: RUF009 (frozen)
+    label_map: dict[str, str] = field(default_factory=dict)
+    """What labels of `data` are called in the model."""
+    device: str = field(default="auto", metadata=about("cpu, cuda or auto (both).", unset="auto"))
+    """"cpu", "cuda" or "auto": all that are there and that a variant is for."""
+    peers: tuple[Path, ...] = ()
+    """Files of other people's engines, or folders of such; see `bertedge.bench.external`."""
+    wait_idle_s: float | None = field(
+        default=None, metadata=about("First wait for a quiet machine.", ge=0)
+    )
+    """How long to wait for a quiet machine, at most; None: not at all."""
+    command: str = "bertedge.bench.bench"
+    """What was typed."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be measured."""
+        validate(self)
+
+    @property
+    def scenario(self) -> ScenarioConfig:
+        """Return how it is measured, for the record."""
+        names = (each.name for each in fields(ScenarioConfig))
+        return ScenarioConfig(**{name: getattr(self, name) for name in names})
+
+
 QUICK = {
     "rounds": 5,
     "extra_rounds": 0,

@@ -3,12 +3,12 @@
 import os
 import platform
 import subprocess
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import bertedge
 from bertedge.bench.interference import load_average
+from bertedge.bench.report import Environment
 from bertedge.libraries import INFERENCE, installed_versions
 from bertedge.runtime import machine
 
@@ -27,31 +27,6 @@ TELLING_FLAGS = (
     "bf16",
 )
 """CPU flags that decide how fast int8 and bf16 run."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
-    """Where and with what."""
-
-    created: str
-    """UTC, ISO 8601."""
-    system: str
-    python: str
-    cpu: str
-    cores: int
-    """That this process may use, by its control group's quota and its affinity."""
-    host_cores: int | None
-    """Of the whole machine."""
-    cpu_flags: tuple[str, ...]
-    """Of those that matter to int8 and bf16."""
-    governor: str | None
-    """Of the CPU's frequency, such as "performance"; None where it cannot be read."""
-    memory_bytes: int | None
-    load: float | None
-    """Processes that wanted to run in the minute before, on average."""
-    versions: dict[str, str]
-    git_commit: str | None
-    """Of bertedge's own working tree, "-dirty" where that differs; None where installed."""
 
 
 def describe_environment() -> Environment:

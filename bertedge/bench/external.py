@@ -18,13 +18,15 @@ finds in its `path`. Without `prepare`, `path` is the checkpoint.
 
 import shutil
 import tomllib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bertedge import serialization
-from bertedge.bench.discovery import BOTH, EngineSpec, LeftOut, Lineup, baseline_of
-from bertedge.bench.messages import Open
+from bertedge.bench.engine import BOTH, EngineSpec, baseline_of
+from bertedge.bench.protocol import Open
 from bertedge.bench.reading import read_bounded
+from bertedge.bench.report import LeftOut
 from bertedge.errors import SettingError, first_line, shorten
 from bertedge.runtime.providers import CPU, find_devices
 
@@ -66,16 +68,16 @@ def read_peers(path: Path) -> tuple[Peer, ...]:
     return tuple(peer for file in files for peer in _read(file))
 
 
-def find_peers(peers: tuple[Peer, ...], base: Open, exported: str | None) -> Lineup:
-    """Turn peers into engines; one that is not installed is left out, and how to get it said."""
-    specs, left_out = [], []
+def find_peers(
+    peers: Iterable[Peer], base: Open, exported: str | None
+) -> Iterator[EngineSpec | LeftOut]:
+    """Yield peers as engines; of one that is not installed, how to get it."""
     for peer in peers:
         why = _why_not(peer, exported)
         if why:
-            left_out.append(LeftOut(name=peer.name, why=why, fix=peer.install))
+            yield LeftOut(name=peer.name, why=why, fix=peer.install)
         else:
-            specs.append(_spec(peer, base, exported or ""))
-    return Lineup(specs=tuple(specs), left_out=tuple(left_out))
+            yield _spec(peer, base, exported or "")
 
 
 def _read(file: Path) -> list[Peer]:
@@ -160,7 +162,6 @@ def _spec(peer: Peer, base: Open, exported: str) -> EngineSpec:
             precision=peer.precision,
             device=peer.device,
         ),
-        bytes_on_disk=0,
         baseline=baseline_of(find_devices(peer.device)[0]),
         batching=peer.batching,
         takes=peer.takes,

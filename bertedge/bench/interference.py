@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bertedge.bench.report import CpuUse, IdleWait
 from bertedge.progress import Progress
 from bertedge.runtime import machine
 
@@ -18,31 +19,6 @@ BEFORE_S = 1.0
 """That others are watched before the first cold start."""
 _USER, _IDLE, _IOWAIT, _STEAL = 0, 3, 4, 7
 """Columns of /proc/stat; those after steal are counted in user time already."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CpuUse:
-    """What else the machine did during one part of a bench."""
-
-    where: str
-    """"before" (the second before the first cold start), "warm-up", "round N", "extra rounds" or
-    "after" (labelled data and open load)."""
-    seconds: float
-    other_cores: float | None
-    """Cores that processes other than bench's took on average, what the hypervisor took away
-    included; None where the system does not tell."""
-    load: float | None
-    """At its end: processes that wanted to run in the minute before, bench's own included."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdleWait:
-    """The wait for a quiet machine that was asked for."""
-
-    limit_s: float
-    waited_s: float
-    quiet: bool
-    """False where the machine was not quiet within the limit, and was measured all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

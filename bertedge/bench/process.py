@@ -11,8 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from bertedge.bench.messages import Failed
-from bertedge.bench.protocol import Answer, ProtocolError, Request, decode_answer, encode
+from bertedge.bench.protocol import Answer, Failed, ProtocolError, Request, decode_answer, encode
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 """Of OpenMP and MKL (PyTorch) and rayon (tokenizers); onnxruntime is told by its session."""

@@ -3,30 +3,34 @@
 A worker is any program that reads requests from its standard input and writes one answer to each,
 in order, to its standard output (nothing else may go there; standard error is free). It answers
 from one thread at a time, and ends as soon as its standard input closes, whatever it is doing.
-Each object carries `"say"`, the name of the message, and the fields of its class in `messages`:
+Each object carries `"say"`, the name of the message, and the fields of its class below:
 
     bench says          the worker answers
-    open                opened: the model is loaded and has labelled the first text
+    open                opened: the model is loaded and has made the first prediction
     token_workload      ready: every input was run, and then more until times settled
     text_workload       ready
     run                 ran: the times of that many runs, after some that are not counted
     serve               served: the latencies of inputs that arrived at given times
-    label               labels: of given texts
+    predict             predicted: the predictions for given texts
     any of these        failed: what went wrong; bench then ends the worker
 
 For example (abridged):
 
-    > {"say": "open", "protocol": 2, "engine": "torch", "path": "runs/x", "first": ["hello"], …}
-    < {"say": "opened", "imports_s": 2.1, "load_s": 0.4, "first_run_s": 0.02, "labels": [3], …}
+    > {"say": "open", "protocol": 1, "engine": "torch", "path": "runs/x", "first": ["hello"], …}
+    < {"say": "opened", "imports_s": 2.1, "load_s": 0.4, "first_run_s": 0.02, …}
     > {"say": "token_workload", "name": "2x3", "batches": [[[101, 7, 102], [101, 9, 102]]]}
-    < {"say": "ready", "warm_up_runs": 14, "stable": true, "run_ms": 4.1, "labels": [3, 0], …}
+    < {"say": "ready", "warm_up_runs": 14, "stable": true, "run_ms": 4.1, "outputs": [3, 0], …}
+    > {"say": "text_workload", "name": "texts", "texts": [["play a song"]], "at_once": true}
+    < {"say": "ready", …, "outputs": [{"label": "music", "score": 0.9, "scores": {"music": 0.9}}]}
     > {"say": "run", "workload": "2x3", "first": 0, "repeats": 2, "warm_up_ms": 30}
     < {"say": "ran", "samples_ms": [4.1, 4.2], "peak_memory_bytes": 410000000}
 
-`labels` are label ids in the order of the inputs: one a text for text-classification, one a token
-(special tokens left out where the input is text) for token-classification; -1 for a token that the
-engine did not read. They tell whether engines agree, so they must come from the very runs that are
-timed. Fields that have a default may be left out.
+`outputs` are in the order of the inputs, and come from the very runs that are timed, for they tell
+whether engines agree. A text has a prediction, as `bertedge predict` prints it (`Prediction`, by
+its fields); entities are those of single tokens, with whole tags (`--aggregation none`). Random
+tokens have no text to predict for: they have the number of the best label of each row, or of each
+token where the task labels those; of embeddings, an embedding. Fields that have a default may be
+left out.
 
 The cold start's total is taken by bench's own clock, from starting the process to reading
 `opened`; the worker tells the parts. bertedge's own worker makes ONNX graphs and profiles them
@@ -35,79 +39,277 @@ too (`export`, `profile_graph`).
 
 import json
 import re
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from bertedge import serialization
-from bertedge.bench.messages import (
-    Export,
-    Exported,
-    Failed,
-    Label,
-    Labels,
-    Open,
-    Opened,
-    Profiled,
-    ProfileGraph,
-    Ran,
-    Ready,
-    Run,
-    Serve,
-    Served,
-    TextWorkload,
-    TokenWorkload,
-)
+from bertedge.predictions import Prediction, Result, prediction_from_dict
+from bertedge.spec import ModelSpec, Task
+
+PROTOCOL = 1
+"""Raised whenever a message or a field is added, removed or changes its meaning."""
+
+Output = Prediction | int
+"""A prediction; of random tokens, the number of the best label."""
 
 
 class ProtocolError(ValueError):
     """A line is no message; the text says why."""
 
 
-Request = Open | TokenWorkload | TextWorkload | Run | Serve | Label | Export | ProfileGraph
-Answer = Opened | Ready | Ran | Served | Labels | Exported | Profiled | Failed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Open:
+    """Load a model, predict one text, and say how long each part took."""
+
+    protocol: int
+    engine: str
+    """The backend, such as "torch" or "bundle"; a worker of one backend may ignore it."""
+    path: str
+    """The checkpoint's or the bundle's directory, or what the engine's file says."""
+    variant: str | None
+    """Of the bundle."""
+    precision: str
+    device: str
+    """"cpu" or "cuda"."""
+    threads: int
+    model: ModelSpec
+    """Of the model: its task, its labels, how long a text it reads, how logits are decided."""
+    tokenizer: str
+    """Path of a `tokenizer.json` in the format of `tokenizers`."""
+    first: tuple[str, ...]
+    """The text (one string) or pair (two) that the cold start ends with predicting."""
+    scratch: str
+    """A folder for files that need not outlive the bench."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenWorkload:
+    """Batches of token ids, each run as it is, without padding; a run is one batch."""
+
+    name: str
+    batches: tuple[tuple[tuple[int, ...], ...], ...]
+    """`(batches, batch, sequence)`"""
+
+    @property
+    def texts_of_run(self) -> int:
+        """Return the rows of one run."""
+        return len(self.batches[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextWorkload:
+    """Real texts, tokenizer and decoding included."""
+
+    name: str
+    texts: tuple[tuple[str, ...], ...]
+    """Texts (one string each) or pairs (two strings each)."""
+    at_once: bool
+    """True: a run predicts all texts, in such batches as a user of the engine would have; False: a
+    run predicts one."""
+
+    @property
+    def texts_of_run(self) -> int:
+        """Return the texts of one run."""
+        return len(self.texts) if self.at_once else 1
+
+
+Workload = TokenWorkload | TextWorkload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Time a prepared workload: input `first`, then the one after it, and so on in a circle."""
+
+    workload: str
+    first: int
+    repeats: int
+    warm_up_ms: float
+    """Before: runs of the first input that are not counted, as many as fill this time; 0: none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serve:
+    """Run inputs of a prepared workload one at a time as they arrive, first come first.
+
+    Input `first` arrives so many seconds after the answer to this request has begun, then the one
+    after it, and so on in a circle. An engine that is late goes on with the next at once.
+    """
+
+    workload: str
+    first: int
+    arrivals_s: tuple[float, ...]
+    """Rising."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predict:
+    """Predict texts, untimed, as a run of all at once does."""
+
+    texts: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """Make ONNX graphs of a checkpoint by Optimum's default path; needs no `open` before."""
+
+    checkpoint: str
+    task: Task
+    folder: str
+    """An empty folder for them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileGraph:
+    """Run a graph under onnxruntime's profiler; needs no `open` before."""
+
+    model: str
+    disabled_optimizers: tuple[str, ...] = ()
+    optimized: bool = False
+    """True where none of onnxruntime's optimizations is to be run at load."""
+    threads: int
+    rows: tuple[tuple[int, ...], ...]
+    """Token ids `(batch, sequence)`."""
+    runs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """The model is loaded."""
+
+    imports_s: float
+    load_s: float
+    first_run_s: float
+    runs_on: str
+    """The device or execution provider that really runs the model."""
+    versions: dict[str, str]
+    """Of the libraries at work."""
+    peak_memory_bytes: int | None
+    """Largest resident size so far; None where the system does not tell."""
+    outputs: tuple[Output, ...] = ()
+    """Of the first text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A workload is warm."""
+
+    warm_up_runs: int
+    stable: bool
+    """False where times had not settled when patience ended."""
+    run_ms: float
+    """About what a run will take; the baseline's decides how many runs a turn has."""
+    peak_memory_bytes: int | None
+    outputs: tuple[Output, ...] = ()
+    batching: str | None = None
+    """How it makes batches of many texts, where it chose that itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """A turn is over."""
+
+    samples_ms: tuple[float, ...]
+    peak_memory_bytes: int | None
+    uncounted_runs: int = 0
+    """Made before, to warm up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """All that arrived has been answered."""
+
+    latencies_ms: tuple[float, ...]
+    """From each intended arrival to its answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicted:
+    """What `predict` asked for, in the order of the texts."""
+
+    outputs: tuple[Output, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """The graphs that could be made."""
+
+    exported: str | None = None
+    """As it leaves PyTorch, fp32."""
+    fused: str | None = None
+    """With the transformer fusions that suit the CPU."""
+    int8: str | None = None
+    """The exported one, quantized dynamically per channel."""
+    problem: str | None = None
+    """Why one is missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """All nodes of one operator."""
+
+    name: str
+    calls: int
+    """Of all runs."""
+    ms: float
+    """Of all runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profiled:
+    """Where the time of the runs went."""
+
+    operators: tuple[Operator, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The request could not be met."""
+
+    error: str
+
+
+Request = Open | TokenWorkload | TextWorkload | Run | Serve | Predict | Export | ProfileGraph
+Answer = Opened | Ready | Ran | Served | Predicted | Exported | Profiled | Failed
 T = TypeVar("T", bound=Request | Answer)
 _REQUESTS: tuple[type[Request], ...] = (
-    Open,
-    TokenWorkload,
-    TextWorkload,
-    Run,
-    Serve,
-    Label,
-    Export,
-    ProfileGraph,
+    *(Open, TokenWorkload, TextWorkload, Run, Serve, Predict, Export, ProfileGraph),
 )
 _ANSWERS: tuple[type[Answer], ...] = (
-    Opened,
-    Ready,
-    Ran,
-    Served,
-    Labels,
-    Exported,
-    Profiled,
-    Failed,
+    *(Opened, Ready, Ran, Served, Predicted, Exported, Profiled, Failed),
 )
+_WITH_OUTPUTS = (Opened, Ready, Predicted)
 
 
 def encode(message: Request | Answer) -> str:
     """Write a message as one line of JSON, newline included."""
-    plain = {"say": _say(type(message)), **serialization.to_plain(message)}
+    plain: dict[str, object] = {"say": _say(type(message))}
+    if isinstance(message, _WITH_OUTPUTS):
+        outputs = [each.to_dict() if isinstance(each, Result) else each for each in message.outputs]
+        plain |= {**serialization.to_plain(replace(message, outputs=())), "outputs": outputs}
+    else:
+        plain |= serialization.to_plain(message)
     return json.dumps(plain, ensure_ascii=True, allow_nan=False) + "\n"
 
 
 def decode_request(line: str) -> Request:
     """Read what bench said; ProtocolError where it is no request."""
-    say, fields = _parse(line)
+    say, data = _parse(line)
     for kind in _REQUESTS:
         if _say(kind) == say:
-            return _build(kind, fields)
+            return _build(kind, data)
     raise ProtocolError(f"{say!r} is no request")
 
 
 def decode_answer(line: str) -> Answer:
     """Read what a worker said; ProtocolError where it is no answer."""
-    say, fields = _parse(line)
+    say, data = _parse(line)
     for kind in _ANSWERS:
         if _say(kind) == say:
-            return _build(kind, fields)
+            outputs = data.pop("outputs", []) if kind in _WITH_OUTPUTS else []
+            answer = _build(kind, data)
+            if isinstance(answer, _WITH_OUTPUTS):
+                return replace(answer, outputs=_outputs(outputs))
+            return answer
     raise ProtocolError(f"{say!r} is no answer")
 
 
@@ -128,5 +330,20 @@ def _parse(line: str) -> tuple[str, dict[str, object]]:
 def _build(kind: type[T], fields: dict[str, object]) -> T:
     try:
         return serialization.from_plain(kind, fields)
+    except serialization.RecordError as error:
+        raise ProtocolError(str(error)) from None
+
+
+def _outputs(data: object) -> tuple[Output, ...]:
+    if not isinstance(data, list):
+        raise ProtocolError("outputs is no list")
+    return tuple(_output(each, f"outputs[{number}]") for number, each in enumerate(data))
+
+
+def _output(data: object, where: str) -> Output:
+    if isinstance(data, int) and not isinstance(data, bool):
+        return data
+    try:
+        return prediction_from_dict(data, where)
     except serialization.RecordError as error:
         raise ProtocolError(str(error)) from None

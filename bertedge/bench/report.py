@@ -2,19 +2,158 @@
 
 from dataclasses import dataclass
 
-from bertedge.bench.config import Settings
-from bertedge.bench.discovery import LeftOut
-from bertedge.bench.environment import Environment
-from bertedge.bench.interference import CpuUse, IdleWait
-from bertedge.bench.scenarios.open_load import OpenLoad
-from bertedge.bench.scenarios.profile import Profile
+from bertedge.bench.config import ScenarioConfig
 from bertedge.bench.statistics import Difference, Ratio, Summary
-from bertedge.bench.trackers import MemoryPoint
 from bertedge.bundle import Accuracy
 from bertedge.spec import Task
 
 SCHEMA = 1
 """Raised whenever a field is renamed, removed or changes its meaning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """Where and with what."""
+
+    created: str
+    """UTC, ISO 8601."""
+    system: str
+    python: str
+    cpu: str
+    cores: int
+    """That this process may use, by its control group's quota and its affinity."""
+    host_cores: int | None
+    """Of the whole machine."""
+    cpu_flags: tuple[str, ...]
+    """Of those that matter to int8 and bf16."""
+    governor: str | None
+    """Of the CPU's frequency, such as "performance"; None where it cannot be read."""
+    memory_bytes: int | None
+    load: float | None
+    """Processes that wanted to run in the minute before, on average."""
+    versions: dict[str, str]
+    git_commit: str | None
+    """Of bertedge's own working tree, "-dirty" where that differs; None where installed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpuUse:
+    """What else the machine did during one part of a bench."""
+
+    where: str
+    """"before" (the second before the first cold start), "warm-up", "round N", "extra rounds" or
+    "after" (labelled data and open load)."""
+    seconds: float
+    other_cores: float | None
+    """Cores that processes other than bench's took on average, what the hypervisor took away
+    included; None where the system does not tell."""
+    load: float | None
+    """At its end: processes that wanted to run in the minute before, bench's own included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdleWait:
+    """The wait for a quiet machine that was asked for."""
+
+    limit_s: float
+    waited_s: float
+    quiet: bool
+    """False where the machine was not quiet within the limit, and was measured all the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPoint:
+    """The memory of an engine's process at one moment."""
+
+    where: str
+    """"start" (the model is loaded and has labelled one text), "warm-up WORKLOAD", "round N" or
+    "open load": what has just ended."""
+    at_s: float
+    """Since the process was started."""
+    resident_bytes: int
+    peak_bytes: int
+    """Largest resident size until then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadPoint:
+    """Texts that arrive at random times at one rate, labelled one at a time, first come first."""
+
+    offered_per_s: float
+    achieved_per_s: float
+    """Texts over the time from the beginning to the last answer."""
+    texts: int
+    p50_ms: float
+    """All five from a text's intended arrival to its answer, its wait in line included: a slow
+    engine cannot put off the arrivals (no coordinated omission)."""
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+    saturated: bool
+    """True where answers came at less than 95 % of the rate of arrivals."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenLoad:
+    """Latency of one engine against the rate at which texts arrive."""
+
+    engine: str
+    workload: str
+    """The workload whose inputs arrive, one at a time."""
+    seed: int
+    unloaded_p50_ms: float
+    """Of the same inputs without waiting."""
+    limit_ms: float
+    """The latency limit: five times the baseline's unloaded median, the same for all engines. Were
+    it of each engine's own, the pauses of a few ms that any system has would rule out the fastest
+    first."""
+    max_rate_within_slo: float | None
+    """Max. rate within the latency limit: the highest rate offered at which the 99th percentile
+    stayed within `limit_ms`; None where it did at none."""
+    points: tuple[LoadPoint, ...]
+    """At rising rates; they end at the first that is saturated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorTime:
+    """All nodes of one operator together."""
+
+    name: str
+    """As onnxruntime runs it, after its own fusions at load."""
+    calls: int
+    """A run."""
+    ms: float
+    """A run."""
+    share: float
+    """Of all operators' time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Where the time of a graph goes, from onnxruntime's own profiler."""
+
+    graph: str
+    """The variant, or "exported"."""
+    stage: str
+    """"exported" (as it leaves PyTorch), "fused" or "int8"."""
+    workload: str
+    """Such as "1x128"."""
+    runs: int
+    total_ms: float
+    """Of all operators, a run; the profiler itself makes runs slower than a timed one."""
+    operators: tuple[OperatorTime, ...]
+    """Longest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """An engine that is not run."""
+
+    name: str
+    why: str
+    fix: str | None = None
+    """The command that would bring it, where one would."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +191,7 @@ class Agreement:
     share: float
     """Of the labels; of embeddings the mean cosine."""
     labels: int
-    """Compared: texts, or tokens where the task labels those."""
+    """Compared: texts, or words where the task tags those; rows or tokens of random ones."""
     texts: float | None = None
     """Share of the texts whose whole list of entities (and intent) is the baseline's too; None
     where the task labels no tokens, and of random tokens."""
@@ -184,7 +323,7 @@ class Report:
     thread_settings: dict[str, str]
     """The environment of every engine's process."""
     comparison: Comparison
-    settings: Settings
+    settings: ScenarioConfig
     workloads: tuple[Load, ...]
     engines: tuple[EngineReport, ...]
     results: tuple[Result, ...]

@@ -3,60 +3,67 @@
 import json
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bertedge.bench import discovery, rivals
-from bertedge.bench.build import build_report
-from bertedge.bench.config import Settings
-from bertedge.bench.describe import Setting
+from bertedge.bench import workloads
+from bertedge.bench.build import Setting, build_report
+from bertedge.bench.config import BenchConfig
+from bertedge.bench.discovery import (
+    Candidates,
+    Machine,
+    check_comparable,
+    has_compiler,
+    line_up,
+    sum_installed,
+    with_noise_controls,
+)
 from bertedge.bench.environment import describe_environment
 from bertedge.bench.external import TEXTS, read_peers
-from bertedge.bench.inputs import Asked, Inputs, make_inputs
 from bertedge.bench.interference import BEFORE_S, Watch, wait_until_idle
-from bertedge.bench.lineup import Wanted, line_up, sum_installed
-from bertedge.bench.messages import PROTOCOL, Open
+from bertedge.bench.protocol import PROTOCOL, Open, TextWorkload, Workload
 from bertedge.bench.report import Comparison, Report
-from bertedge.bench.scenarios.afterwards import After
-from bertedge.bench.scenarios.graphs import find_graphs
-from bertedge.bench.scenarios.rounds import measure
+from bertedge.bench.scenarios import Plan, measure
+from bertedge.bench.scenarios.profile import find_graphs
+from bertedge.bench.workloads import LabelledTexts, draw_labelled
 from bertedge.bundle import TOKENIZER, Bundle, open_bundle
 from bertedge.checkpoint.folder import fetch
-from bertedge.data import Columns, open_examples
+from bertedge.data import BadRows, Columns, open_examples
+from bertedge.errors import DataError
 from bertedge.progress import Progress, Silent
 from bertedge.runtime import machine
 from bertedge.runtime.providers import CPU, DEVICES
 from bertedge.runtime.session import check_threads
-from bertedge.spec import Task
+from bertedge.spec import ProblemType, Task
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BenchConfig:
-    """What is compared, on what, and how."""
+class Inputs:
+    """All that the engines are given."""
 
-    bundle: Path
-    baseline: str
-    """The checkpoint's directory or hub id."""
-    settings: Settings
-    grid: str | None = None
-    """Such as "1x16,8x128"; None for the usual cells."""
-    data: Path | None = None
-    """A file of real texts."""
-    columns: Columns = field(default_factory=Columns)
-    label_map: Mapping[str, str] = field(default_factory=dict)
-    """What labels of `data` are called in the model."""
-    device: str = "auto"
-    peers: tuple[Path, ...] = ()
-    """Files of other people's engines, or folders of such; see `bertedge.bench.external`."""
-    wait_idle_s: float | None = None
-    """How long to wait for a quiet machine, at most; None: not at all."""
-    command: str = "bertedge.bench.run.bench"
-    """What was typed."""
+    workloads: tuple[Workload, ...]
+    labelled: LabelledTexts | None
+    tokens: tuple[int, ...]
+    """Ids that stand for text."""
+    max_length: int
+
+    @property
+    def texts(self) -> tuple[tuple[str, ...], ...]:
+        """The real texts; none without data."""
+        found = (item.texts for item in self.workloads if isinstance(item, TextWorkload))
+        return next(found, ())
+
+    @property
+    def arriving(self) -> Workload | None:
+        """The workload whose inputs arrive at random times: real texts, or else single rows."""
+        singles = [item for item in self.workloads if _one_by_one(item)]
+        texts = (item for item in singles if isinstance(item, TextWorkload))
+        return next(texts, next(iter(singles), None))
 
 
 def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
@@ -66,7 +73,7 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
     engine that fails is part of the report instead.
     """
     progress = progress or Silent()
-    check_threads(config.settings.threads)
+    check_threads(config.threads)
     bundle = open_bundle(config.bundle)
     _check_data(config, bundle, progress)
     fetch(config.baseline)
@@ -76,17 +83,13 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
     embeds = Task.FEATURE_EXTRACTION if pooling else None
     checkpoint = open_checkpoint(config.baseline, embeds)
     checkpoint = replace(checkpoint, model=replace(checkpoint.model, pooling=pooling))
-    discovery.check_comparable(bundle, checkpoint)
-    asked = Asked(
-        grid=config.grid,
-        data=config.data,
-        columns=config.columns,
-        label_map=config.label_map,
-    )
-    inputs = make_inputs(asked, bundle, checkpoint, config.settings, progress)
-    wanted = _wanted(config, bundle, checkpoint)
+    check_comparable(bundle, checkpoint)
+    inputs = make_inputs(config, bundle, checkpoint, progress)
+    settings = config.scenario
     with tempfile.TemporaryDirectory(prefix="bertedge-bench-") as scratch:
-        entrants = line_up(wanted, _base(config, wanted, inputs, Path(scratch)), progress)
+        candidates = _candidates(config, bundle, checkpoint, inputs, Path(scratch))
+        peers = [peer for path in config.peers for peer in read_peers(path)]
+        lineup = line_up(candidates, peers, progress)
         idle_wait = None
         if config.wait_idle_s is not None:
             idle_wait = wait_until_idle(config.wait_idle_s, progress)
@@ -95,23 +98,43 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
         setting = Setting(
             command=config.command,
             environment=environment,
-            comparison=_comparison(config, wanted, inputs),
-            settings=config.settings,
-            left_out=entrants.lineup.left_out,
+            comparison=_comparison(config, bundle, checkpoint, inputs.max_length),
+            settings=settings,
+            left_out=lineup.left_out,
             at_export={v.name: v.accuracy for v in bundle.manifest.variants if v.accuracy},
-            tokenizer_json=checkpoint.tokenizer_json,
             labelled=inputs.labelled,
-            installed=sum_installed(entrants.lineup.specs),
+            installed=sum_installed(lineup.specs),
             idle_wait=idle_wait,
         )
-        after = After(
+        plan = Plan(
+            workloads=inputs.workloads,
             labelled=inputs.labelled.texts if inputs.labelled else (),
-            load=inputs.arriving,
-            graphs=find_graphs(bundle, entrants.exported, inputs.tokens, config.settings),
+            arriving=inputs.arriving,
+            graphs=find_graphs(bundle, lineup.exported, inputs.tokens, settings),
         )
-        specs = discovery.with_noise_controls(entrants.lineup.specs)
-        measurement = measure(specs, inputs.workloads, config.settings, progress, after, watch)
+        specs = with_noise_controls(lineup.specs)
+        measurement = measure(specs, plan, settings, progress, watch)
     return build_report(measurement, inputs.workloads, setting)
+
+
+def make_inputs(
+    config: BenchConfig, bundle: Bundle, checkpoint: "Checkpoint", progress: Progress
+) -> Inputs:
+    """Draw texts and random tokens that both models read."""
+    manifest = bundle.manifest
+    longest = min(manifest.model.max_length, checkpoint.model.max_length)
+    vocabulary = min(checkpoint.source.vocabulary, manifest.source.vocabulary)
+    tokens = workloads.plain_tokens(bundle.tokenizer_json(), vocabulary)
+    cells = workloads.default_grid(longest)
+    if config.grid is not None:
+        cells = workloads.parse_grid(config.grid, longest)
+    grid = [workloads.token_workload(cell, tokens, seed=config.seed) for cell in cells]
+    return Inputs(
+        workloads=(*grid, *_texts(config, bundle, progress)),
+        labelled=_labelled(config, bundle, progress),
+        tokens=tuple(tokens),
+        max_length=longest,
+    )
 
 
 def _check_data(config: BenchConfig, bundle: Bundle, progress: Progress) -> None:
@@ -129,26 +152,96 @@ def _check_data(config: BenchConfig, bundle: Bundle, progress: Progress) -> None
         progress.say(f"{config.data}: {examples.description}")
 
 
-def _wanted(config: BenchConfig, bundle: Bundle, checkpoint: "Checkpoint") -> Wanted:
+def _texts(config: BenchConfig, bundle: Bundle, progress: Progress) -> Sequence[Workload]:
+    if config.data is None:
+        return ()
+    model = bundle.manifest.model
+    if config.columns.bad_rows is BadRows.SKIP:
+        columns = replace(config.columns, label=None, intent=None)
+        file = open_examples(config.data, model.task, columns, labelled=False, pair=model.pair)
+        progress.say(f"{config.data.name}: {file.findings or 'no bad rows'}")
+    texts = workloads.draw_texts(
+        config.data,
+        model.task,
+        config.columns,
+        pair=model.pair,
+        count=config.texts,
+        seed=config.seed,
+        trained=bundle.manifest.columns or Columns(),
+    )
+    return workloads.text_workloads(texts)
+
+
+def _labelled(config: BenchConfig, bundle: Bundle, progress: Progress) -> LabelledTexts | None:
+    if config.data is None:
+        return None
+    model = bundle.manifest.model
+    if model.pooling is not None:
+        progress.say("embeddings are compared, not scored on values: for that use evaluate")
+        return None
+    if model.rule.problem_type is not ProblemType.SINGLE_LABEL or model.rule.out_of_scope:
+        progress.say("nothing is scored on labels: bench scores one label a text; use evaluate")
+        return None
+    try:
+        return draw_labelled(
+            config.data,
+            model.task,
+            config.columns,
+            model.labels,
+            count=config.labelled,
+            seed=config.seed,
+            trained=bundle.manifest.columns or Columns(),
+            label_map=config.label_map,
+        )
+    except DataError as error:
+        progress.say(f"nothing is scored on labels: {error}")
+        return None
+
+
+def _one_by_one(item: Workload) -> bool:
+    return not item.at_once if isinstance(item, TextWorkload) else item.texts_of_run == 1
+
+
+def _candidates(
+    config: BenchConfig, bundle: Bundle, checkpoint: "Checkpoint", inputs: Inputs, scratch: Path
+) -> Candidates:
+    """What decides on the engines; the files that they share are written."""
     import torch
 
-    return Wanted(
+    (scratch / TEXTS).write_text(json.dumps(inputs.texts), encoding="utf-8")
+    model = bundle.manifest.model
+    base = Open(
+        protocol=PROTOCOL,
+        engine="torch",
+        path=str(checkpoint.folder.resolve()),
+        variant=None,
+        precision="fp32",
+        device=CPU.name,
+        threads=config.threads,
+        model=replace(
+            model, max_length=inputs.max_length, pad_token_id=checkpoint.model.pad_token_id
+        ),
+        tokenizer=str(_tokenizer(bundle, checkpoint, scratch)),
+        first=(*inputs.texts, *bundle.manifest.golden.texts)[0],
+        scratch=str(scratch),
+    )
+    here = Machine(
+        cpu_flags=machine.cpu_flags(),
+        devices=tuple(d for d in DEVICES if getattr(torch, d.name).is_available()),
+        compiler=has_compiler(),
+    )
+    return Candidates(
         bundle=bundle,
         checkpoint=checkpoint,
-        machine=discovery.Machine(
-            cpu_flags=machine.cpu_flags(),
-            devices=tuple(d for d in DEVICES if getattr(torch, d.name).is_available()),
-            compiler=rivals.has_compiler(),
-        ),
+        base=base,
+        machine=here,
         device=config.device,
-        peers=tuple(peer for path in config.peers for peer in read_peers(path)),
-        threads=config.settings.threads,
-        quick=config.settings.quick,
+        quick=config.quick,
     )
 
 
 def _tokenizer(bundle: Bundle, checkpoint: "Checkpoint", scratch: Path) -> Path:
-    """Give the path of the baseline's tokenizer: the bundle's own file where that is the same."""
+    """Return the path of the baseline's tokenizer: the bundle's own file where it is the same."""
     if json.loads(bundle.tokenizer_json()) == json.loads(checkpoint.tokenizer_json):
         return bundle.path(bundle.manifest.tokenizer).resolve()
     path = scratch / TOKENIZER
@@ -156,38 +249,16 @@ def _tokenizer(bundle: Bundle, checkpoint: "Checkpoint", scratch: Path) -> Path:
     return path
 
 
-def _base(config: BenchConfig, wanted: Wanted, inputs: Inputs, scratch: Path) -> Open:
-    """What all engines are told alike, filled in for the baseline; the text files they share."""
-    bundle, checkpoint = wanted.bundle, wanted.checkpoint
-    (scratch / TEXTS).write_text(json.dumps(inputs.texts), encoding="utf-8")
+def _comparison(
+    config: BenchConfig, bundle: Bundle, checkpoint: "Checkpoint", max_length: int
+) -> Comparison:
     manifest = bundle.manifest
-    return Open(
-        protocol=PROTOCOL,
-        engine="torch",
-        path=str(checkpoint.folder.resolve()),
-        variant=None,
-        precision="fp32",
-        device=CPU.name,
-        threads=config.settings.threads,
-        task=manifest.model.task,
-        labels=manifest.model.labels,
-        tokenizer=str(_tokenizer(bundle, checkpoint, scratch)),
-        max_length=inputs.max_length,
-        pad_token_id=checkpoint.model.pad_token_id,
-        first=(*inputs.texts, *manifest.golden.texts)[0],
-        scratch=str(scratch),
-        pooling=manifest.model.pooling,
-    )
-
-
-def _comparison(config: BenchConfig, wanted: Wanted, inputs: Inputs) -> Comparison:
-    manifest, checkpoint = wanted.bundle.manifest, wanted.checkpoint
     return Comparison(
         bundle=config.bundle.resolve().name,
         baseline=checkpoint.name,
         task=manifest.model.task,
         labels=len(manifest.model.labels),
-        max_length=inputs.max_length,
+        max_length=max_length,
         parameters=checkpoint.source.parameters,
         same_source=manifest.source.sha256 == checkpoint.source.sha256,
         data=None if config.data is None else config.data.name,

@@ -1,83 +1,102 @@
-"""The engines' processes while they are measured: started, asked, watched, ended."""
+"""An engine while it is measured: its process, and all that was measured of it so far."""
 
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from bertedge.bench.config import Settings
-from bertedge.bench.logs import EngineLog, Start, Turn, Workload
-from bertedge.bench.messages import Opened, Ran, Ready, Run
+from bertedge.bench.config import ScenarioConfig
+from bertedge.bench.engine import EngineSpec
 from bertedge.bench.process import Worker, WorkerError
-from bertedge.bench.protocol import Answer, Request
+from bertedge.bench.protocol import Answer, Opened, Output, Ran, Ready, Request, Run, Workload
+from bertedge.bench.report import ColdStart, CpuUse, MemoryPoint, OpenLoad, Profile
+from bertedge.bench.statistics import Ratio, paired_ratio
 from bertedge.bench.trackers import joules_between, memory_of, read_counters
-from bertedge.progress import Progress
+from bertedge.progress import Progress, Silent
 
 A = TypeVar("A", bound=Answer)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """The runs of one engine at one workload in one round."""
+
+    workload: str
+    round: int
+    samples_ms: tuple[float, ...]
+    joules: float | None = None
+    """Of the whole processor, over all runs of the turn."""
+    runs: int = 0
+    """Those that were not counted included."""
+
+
+@dataclass(slots=True, kw_only=True)
 class EngineRunner:
-    """All engines of a bench, each with its process while it has one."""
+    """One engine of a bench; what was measured of it so far is as good as the rest."""
 
-    def __init__(self, logs: Sequence[EngineLog], settings: Settings, progress: Progress) -> None:
-        self.logs = logs
-        self.settings = settings
-        self.progress = progress
-        self._workers: dict[str, Worker] = {}
+    spec: EngineSpec
+    settings: ScenarioConfig
+    progress: Progress = field(default_factory=Silent)
+    opened: Opened | None = None
+    cold_starts: list[ColdStart] = field(default_factory=list)
+    ready: dict[str, Ready] = field(default_factory=dict)
+    """By workload."""
+    warm_up_s: dict[str, float] = field(default_factory=dict)
+    """By workload."""
+    turns: list[Turn] = field(default_factory=list)
+    labelled: tuple[Output, ...] | None = None
+    """Predictions for the labelled texts."""
+    open_load: OpenLoad | None = None
+    idle_cpu: float | None = None
+    memory: list[MemoryPoint] = field(default_factory=list)
+    """Of the process that takes the turns."""
+    peak_memory_bytes: int | None = None
+    problem: str | None = None
+    """Why it was left out of the rest."""
+    worker: Worker | None = None
 
-    def begin(self, part: str, of: str, total: int | None, unit: str) -> None:
-        """Say that a part of the bench begins, and count its steps, which take much the same."""
-        self.progress.say(f"{part}: {of}")
-        self.progress.start(part, total, unit)
-
-    def start(self, log: EngineLog) -> None:
-        """Start an engine's process and have it label its first text."""
+    def start(self) -> None:
+        """Start a process, instead of any there is, and have it predict its first text."""
+        self.end()
         try:
-            worker = Worker(log.spec.command, threads=self.settings.threads)
+            self.worker = Worker(self.spec.command, threads=self.settings.threads)
         except WorkerError as error:
-            self.leave_out(log, f"start: {error}")
+            self.leave_out(f"start: {error}")
             return
-        self._workers[log.spec.name] = worker
-        opened = self.ask(log, log.spec.open, Opened, "start")
+        opened = self.ask(self.spec.open, Opened, "start")
         if opened:
-            log.starts.append(Start(opened=opened, total_s=time.perf_counter() - worker.began_s))
-            _note_peak(log, opened.peak_memory_bytes)
-            log.memory.clear()
-            self.note_memory(log, "start")
+            self.opened = opened
+            self.cold_starts.append(_cold_start(opened, time.perf_counter() - self.worker.began_s))
+            self._note_peak(opened.peak_memory_bytes)
+            self.memory.clear()
+            self.note_memory("start")
 
-    def warm_up(self, log: EngineLog, workload: Workload) -> None:
-        """Give an engine a workload."""
+    def warm_up(self, workload: Workload) -> None:
+        """Give the engine a workload."""
         began = time.perf_counter()
-        ready = self.ask(log, workload, Ready, f"warm-up, {workload.name}")
+        ready = self.ask(workload, Ready, f"warm-up, {workload.name}")
         if ready:
-            log.warm_up_s[workload.name] = time.perf_counter() - began
-            log.ready[workload.name] = ready
-            _note_peak(log, ready.peak_memory_bytes)
-            self.note_memory(log, f"warm-up {workload.name}")
+            self.warm_up_s[workload.name] = time.perf_counter() - began
+            self.ready[workload.name] = ready
+            self._note_peak(ready.peak_memory_bytes)
+            self.note_memory(f"warm-up {workload.name}")
 
-    def take_turn(
-        self, log: EngineLog, run: Run, number: int, *, limit_ms: float, energy: bool
-    ) -> None:
-        """Have an engine make its runs of a round: fewer where they would take too long."""
+    def take_turn(self, run: Run, number: int, *, limit_ms: float, energy: bool) -> None:
+        """Make the runs of a round: fewer where they would take too long."""
         what = f"round {number + 1}, {run.workload}"
-        if log.problem:
+        if self.problem:
             return
-        run_ms = log.ready[run.workload].run_ms
+        run_ms = self.ready[run.workload].run_ms
         if run_ms > limit_ms:
-            self.leave_out(
-                log, f"{what}: takes {run_ms / 1000:.1f} s a run, too slow to be measured"
-            )
+            self.leave_out(f"{what}: takes {run_ms / 1000:.1f} s a run, too slow to be measured")
             return
         repeats = max(1, min(run.repeats, int(limit_ms / max(run_ms, 1e-3))))
-        asked = Run(
-            workload=run.workload, first=run.first, repeats=repeats, warm_up_ms=run.warm_up_ms
-        )
         before = read_counters() if energy else {}
-        ran = self.ask(log, asked, Ran, what)
+        ran = self.ask(replace(run, repeats=repeats), Ran, what)
         joules = joules_between(before, read_counters()) if before else None
         if ran is None:
             return
         if len(ran.samples_ms) != repeats or min(ran.samples_ms) <= 0:
-            self.leave_out(log, f"{what}: claims {ran.samples_ms} ms for {repeats} runs")
+            self.leave_out(f"{what}: claims {ran.samples_ms} ms for {repeats} runs")
             return
         turn = Turn(
             workload=run.workload,
@@ -86,63 +105,107 @@ class EngineRunner:
             joules=joules,
             runs=repeats + ran.uncounted_runs,
         )
-        log.turns.append(turn)
-        _note_peak(log, ran.peak_memory_bytes)
+        self.turns.append(turn)
+        self._note_peak(ran.peak_memory_bytes)
 
-    def ask(self, log: EngineLog, request: Request, expected: type[A], what: str) -> A | None:
-        """Get an engine's answer; None, and the engine is left out, where no good one comes."""
-        if log.problem:
+    def ask(self, request: Request, expected: type[A], what: str) -> A | None:
+        """Return the engine's answer; None, and the engine is left out, where no good one comes."""
+        if self.problem or self.worker is None:
             return None
         try:
-            answer = self._workers[log.spec.name].ask(request, timeout_s=self.settings.timeout_s)
+            answer = self.worker.ask(request, timeout_s=self.settings.timeout_s)
         except WorkerError as error:
-            self.leave_out(log, f"{what}: {error}")
+            self.leave_out(f"{what}: {error}")
             return None
         if not isinstance(answer, expected):
-            self.leave_out(log, f"{what}: answered {type(answer).__name__.lower()}")
+            self.leave_out(f"{what}: answered {type(answer).__name__.lower()}")
             return None
         return answer
 
-    def pid(self, log: EngineLog) -> int | None:
-        """Give the id of an engine's process; None where it has none."""
-        worker = self._workers.get(log.spec.name)
-        return worker.pid if worker else None
-
-    def note_memory(self, log: EngineLog, where: str) -> None:
-        """Look at the memory of an engine's process."""
-        worker = self._workers.get(log.spec.name)
-        if worker is None:
-            return
-        point = memory_of(worker.pid, where, time.perf_counter() - worker.began_s)
+    def note_memory(self, where: str) -> None:
+        """Look at the memory of the engine's process."""
+        worker = self.worker
+        point = worker and memory_of(worker.pid, where, time.perf_counter() - worker.began_s)
         if point:
-            log.memory.append(point)
+            self.memory.append(point)
 
-    def leave_out(self, log: EngineLog, problem: str) -> None:
-        """Note why an engine takes no further part, and end its process."""
-        log.problem = problem
-        self.progress.say(f"{log.spec.name}: {problem}")
-        self.end(log)
+    def leave_out(self, problem: str) -> None:
+        """Note why the engine takes no further part, and end its process."""
+        self.problem = problem
+        self.progress.say(f"{self.spec.name}: {problem}")
+        self.end()
 
-    def end(self, log: EngineLog) -> None:
-        """End an engine's process, if it has one."""
-        if log.spec.name in self._workers:
-            self._workers[log.spec.name].end()
-            del self._workers[log.spec.name]
+    def end(self) -> None:
+        """End the engine's process, if it has one."""
+        if self.worker is not None:
+            self.worker.end()
+            self.worker = None
 
-    def end_all(self) -> None:
+    def rounds_of(self, workload: str) -> dict[int, tuple[float, ...]]:
+        """Return the timed runs of a workload, by round, in milliseconds."""
+        return {turn.round: turn.samples_ms for turn in self.turns if turn.workload == workload}
+
+    def samples_of(self, workload: str) -> list[float]:
+        """Return all timed runs of a workload, in milliseconds."""
+        return [ms for samples_ms in self.rounds_of(workload).values() for ms in samples_ms]
+
+    def ratio_to(self, baseline: "EngineRunner", workload: str) -> Ratio | None:
+        """Return how many times as fast as the baseline; None where they share no round."""
+        ours, theirs = (each.rounds_of(workload) for each in (self, baseline))
+        both = [number for number in ours if number in theirs]
+        if not both:
+            return None
+        times = ([rounds[number] for number in both] for rounds in (theirs, ours))
+        return paired_ratio(*times, seed=self.settings.seed)
+
+    def _note_peak(self, peak_bytes: int | None) -> None:
+        if peak_bytes is not None:
+            self.peak_memory_bytes = max(peak_bytes, self.peak_memory_bytes or 0)
+
+
+@dataclass(slots=True, kw_only=True)
+class Measurement:
+    """All that has been measured so far; what an interrupt leaves is as good as the rest."""
+
+    runners: list[EngineRunner]
+    settings: ScenarioConfig
+    progress: Progress = field(default_factory=Silent)
+    profiles: list[Profile] = field(default_factory=list)
+    unprofiled: dict[str, str] = field(default_factory=dict)
+    """Graphs that could not be profiled, and why."""
+    cpu_use: list[CpuUse] = field(default_factory=list)
+    seconds: float = 0.0
+    complete: bool = False
+
+    def begin(self, part: str, of: str, total: int | None, unit: str) -> None:
+        """Say that a part of the bench begins, and count its steps, which take much the same."""
+        self.progress.say(f"{part}: {of}")
+        self.progress.start(part, total, unit)
+
+    def rotated(self, by: int) -> list[EngineRunner]:
+        """Return the engines in an order that begins `by` places further on."""
+        by %= len(self.runners)
+        return [*self.runners[by:], *self.runners[:by]]
+
+    def baseline_of(self, runner: EngineRunner) -> EngineRunner | None:
+        """Return the engine that another is compared with; None for a baseline."""
+        return next((each for each in self.runners if each.spec.name == runner.spec.baseline), None)
+
+    def end(self) -> None:
         """Leave no process behind, not even where a second interrupt comes."""
-        for worker in self._workers.values():
-            worker.kill()
-        for log in self.logs:
-            self.end(log)
+        for runner in self.runners:
+            if runner.worker is not None:
+                runner.worker.kill()
+        for runner in self.runners:
+            runner.end()
 
 
-def rotated(logs: Sequence[EngineLog], by: int) -> list[EngineLog]:
-    """Begin the order of engines `by` places further on."""
-    by %= len(logs)
-    return [*logs[by:], *logs[:by]]
-
-
-def _note_peak(log: EngineLog, peak_bytes: int | None) -> None:
-    if peak_bytes is not None:
-        log.peak_memory_bytes = max(peak_bytes, log.peak_memory_bytes or 0)
+def _cold_start(opened: Opened, total_s: float) -> ColdStart:
+    told_s = opened.imports_s + opened.load_s + opened.first_run_s
+    return ColdStart(
+        total_s=total_s,
+        process_s=max(total_s - told_s, 0.0),
+        imports_s=opened.imports_s,
+        load_s=opened.load_s,
+        first_run_s=opened.first_run_s,
+    )

@@ -2,30 +2,21 @@
 
 import contextlib
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bertedge.bench.report import MemoryPoint
 
 POWERCAP = Path("/sys/class/powercap")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryPoint:
-    """The memory of an engine's process at one moment."""
-
-    where: str
-    """"start" (the model is loaded and has labelled one text), "warm-up WORKLOAD", "round N" or
-    "open load": what has just ended."""
-    at_s: float
-    """Since the process was started."""
-    resident_bytes: int
-    peak_bytes: int
-    """Largest resident size until then."""
-
-
-def memory_of(pid: int, where: str, at_s: float) -> MemoryPoint | None:
+def memory_of(pid: int, where: str, at_s: float) -> "MemoryPoint | None":
     """Look at another process; None where the system does not tell."""
     if sys.platform != "linux":
         return None
+    from bertedge.bench.report import MemoryPoint  # a worker would pay for its imports
+
     status = _status(str(pid))
     if "VmRSS" not in status or "VmHWM" not in status:
         return None
@@ -88,3 +79,13 @@ def joules_between(
 
 def _read(path: Path) -> str:
     return path.read_text(encoding="ascii").strip()
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """Sum the CPU time of a process's threads; None where the system does not tell."""
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        rows = [(thread / "schedstat").read_text(encoding="ascii") for thread in threads]
+        return sum(int(row.split()[0]) for row in rows) / 1e9
+    except (OSError, ValueError, IndexError):
+        return None

@@ -2,7 +2,7 @@
 
 It loads one model, warms workloads up, and times runs when told. Nothing heavy is imported before
 `open` asks for it, so that imports can be timed. A program with an engine of its own calls `main`
-with that kind of engine, and needs nothing else of the protocol.
+with that backend, and needs nothing else of the protocol.
 """
 
 import os
@@ -12,34 +12,34 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import IO, TYPE_CHECKING
+from typing import IO, Any
 
-from bertedge.bench.messages import (
+from bertedge.bench.backends import Backend, BackendSpec, Prepared, find_backend
+from bertedge.bench.protocol import (
     PROTOCOL,
+    Answer,
     Export,
     Failed,
-    Label,
-    Labels,
     Open,
     Opened,
+    Output,
+    Predict,
+    Predicted,
     ProfileGraph,
+    ProtocolError,
     Ran,
     Ready,
+    Request,
     Run,
     Serve,
     Served,
     TextWorkload,
     TokenWorkload,
+    decode_request,
+    encode,
 )
-from bertedge.bench.protocol import Answer, ProtocolError, Request, decode_request, encode
 from bertedge.bench.trackers import peak_memory_bytes
 from bertedge.errors import LONGEST, BertedgeError, first_line
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from bertedge.bench.backends import Backend, BackendSpec, Prepared
 
 STABLE_WINDOW = 5
 """Runs whose median is compared with that of as many runs before them."""
@@ -49,12 +49,12 @@ PATIENCE_S = 2.0
 AWAKE_S = 0.0005
 
 
-def main(kinds: "Mapping[str, BackendSpec] | None" = None) -> None:
-    """Answer requests until standard input closes; `kinds` are another program's own engines."""
+def main(backends: Mapping[str, BackendSpec] | None = None) -> None:
+    """Answer requests until standard input closes; `backends` are another program's own engines."""
     answers = _keep_stdout()
     requests: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(requests,), daemon=True).start()
-    state = State(kinds)
+    state = State(backends)
     while True:
         answers.write(encode(_answer(state, requests.get())))
         answers.flush()
@@ -63,9 +63,9 @@ def main(kinds: "Mapping[str, BackendSpec] | None" = None) -> None:
 class State:
     """What a worker holds between requests."""
 
-    def __init__(self, kinds: "Mapping[str, BackendSpec] | None" = None) -> None:
-        self.kinds = kinds
-        self.subject: Backend | None = None
+    def __init__(self, backends: Mapping[str, BackendSpec] | None = None) -> None:
+        self.backends = backends
+        self.backend: Backend | None = None
         self.prepared: dict[str, Prepared] = {}
 
     def answer(self, request: Request) -> Answer:
@@ -87,20 +87,21 @@ class State:
             case TextWorkload():
                 self.prepared[request.name] = self._opened().texts(request)
                 return warm_up(self.prepared[request.name])
-            case Label():
+            case Predict():
                 whole = TextWorkload(name="", texts=request.texts, at_once=True)
-                return Labels(labels=tuple(self._opened().texts(whole).run(0).tolist()))
+                prepared = self._opened().texts(whole)
+                return Predicted(outputs=tuple(prepared.outputs(0)))
             case Run():
                 return take_turn(self._find(request.workload), request)
             case Serve():
                 return serve(self._find(request.workload), request)
 
-    def _opened(self) -> "Backend":
-        if self.subject is None:
+    def _opened(self) -> Backend:
+        if self.backend is None:
             raise ProtocolError("the first request must be open")
-        return self.subject
+        return self.backend
 
-    def _find(self, workload: str) -> "Prepared":
+    def _find(self, workload: str) -> Prepared:
         self._opened()
         if workload not in self.prepared:
             raise ProtocolError(f"no workload {workload!r} was given")
@@ -110,35 +111,33 @@ class State:
         if request.protocol != PROTOCOL:
             raise ProtocolError(f"this worker speaks protocol {PROTOCOL}, not {request.protocol}")
         began = time.perf_counter()
-        from bertedge.bench import backends
-
-        kind = backends.find_backend(self.kinds, request.engine)
-        backends.import_libraries(kind)
+        spec = find_backend(self.backends, request.engine)
+        spec.import_libraries()
         imported = time.perf_counter()
-        self.subject = kind.load(request)
+        self.backend = backend = spec.load(request)
         loaded = time.perf_counter()
-        first = TextWorkload(name="", texts=(request.first,), at_once=False)
-        labels = self.subject.texts(first).run(0)
+        first = backend.texts(TextWorkload(name="", texts=(request.first,), at_once=False))
+        made = first.run(0)
         ended = time.perf_counter()
         return Opened(
             imports_s=imported - began,
             load_s=loaded - imported,
             first_run_s=ended - loaded,
-            labels=tuple(labels.tolist()),
-            runs_on=self.subject.runs_on,
-            versions=backends.versions(kind),
+            runs_on=backend.runs_on,
+            versions=spec.versions(),
             peak_memory_bytes=peak_memory_bytes(),
+            outputs=tuple(first.read(made)),
         )
 
 
-def warm_up(prepared: "Prepared") -> Ready:
+def warm_up(prepared: Prepared) -> Ready:
     """Run every input once, then the first again and again until times settle or patience ends."""
-    labels: list[int] = []
+    outputs: list[Output] = []
     first_ms = []
     for number in range(prepared.inputs):
         run_ms, found = _timed(prepared, number)
         first_ms.append(run_ms)
-        labels += found.tolist()
+        outputs += prepared.read(found)
     times_ms: list[float] = []
     began = time.perf_counter()
     while len(times_ms) < 2 * STABLE_WINDOW or not settled(times_ms):
@@ -149,7 +148,7 @@ def warm_up(prepared: "Prepared") -> Ready:
         warm_up_runs=len(first_ms) + len(times_ms),
         stable=settled(times_ms),
         run_ms=min(statistics.median(first_ms), statistics.median(times_ms)),
-        labels=tuple(labels),
+        outputs=tuple(outputs),
         peak_memory_bytes=peak_memory_bytes(),
         batching=prepared.batching,
     )
@@ -163,7 +162,7 @@ def settled(times_ms: list[float]) -> bool:
     return abs(now - before) <= STABLE_WITHIN * before
 
 
-def take_turn(prepared: "Prepared", request: Run) -> Ran:
+def take_turn(prepared: Prepared, request: Run) -> Ran:
     """Time the runs asked for, after some that are not counted."""
     began = time.perf_counter()
     uncounted = 0
@@ -177,7 +176,7 @@ def take_turn(prepared: "Prepared", request: Run) -> Ran:
     )
 
 
-def serve(prepared: "Prepared", request: Serve) -> Served:
+def serve(prepared: Prepared, request: Serve) -> Served:
     """Run inputs as they arrive; a latency counts from the arrival that was intended.
 
     Were it counted from the start of the run, an engine that falls behind would hide the wait of
@@ -199,11 +198,11 @@ def wait_until(moment: float) -> None:
             time.sleep(left - AWAKE_S)
 
 
-def _timed(prepared: "Prepared", number: int) -> "tuple[float, NDArray[np.int64]]":
-    """Run one input; give milliseconds and labels."""
+def _timed(prepared: Prepared, number: int) -> tuple[float, Any]:
+    """Run one input; return milliseconds and what came of it."""
     began = time.perf_counter()
-    labels = prepared.run(number % prepared.inputs)
-    return round((time.perf_counter() - began) * 1000, 4), labels
+    found = prepared.run(number % prepared.inputs)
+    return round((time.perf_counter() - began) * 1000, 4), found
 
 
 def _answer(state: State, line: str) -> Answer:

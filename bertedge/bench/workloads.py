@@ -2,13 +2,13 @@
 
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from bertedge.bench.messages import TextWorkload, TokenWorkload
+from bertedge.bench.protocol import TextWorkload, TokenWorkload
 from bertedge.data import (
     Columns,
     Example,
@@ -18,8 +18,9 @@ from bertedge.data import (
     TokenExample,
     open_examples,
 )
+from bertedge.data.labels import check_known, with_label_map
 from bertedge.errors import DataError, SettingError
-from bertedge.spec import Task
+from bertedge.spec import DecisionRule, Task
 
 ROWS = 32
 """Rows of random tokens in a grid cell, over as many batches as that takes: an engine's labels
@@ -171,3 +172,53 @@ def text_of(example: Example) -> tuple[str, ...]:
             return (example.text, str(example.pair))
         case QuestionExample():
             return example.input
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledTexts:
+    """Examples with their labels, as texts that any engine can be given."""
+
+    data: str
+    """Name of the file."""
+    examples: tuple[Example, ...]
+
+    @property
+    def texts(self) -> tuple[tuple[str, ...], ...]:
+        """The texts; words are joined with spaces."""
+        return tuple(text_of(example) for example in self.examples)
+
+
+def draw_labelled(  # noqa: PLR0913 (how the file is read, and what of it)
+    data: Path,
+    task: Task,
+    columns: Columns,
+    labels: tuple[str, ...],
+    *,
+    count: int,
+    seed: int,
+    trained: Columns = Columns(),  # noqa: B008 (frozen)
+    label_map: Mapping[str, str] | None = None,
+) -> LabelledTexts:
+    """Draw `count` examples; DataError where the file has no labels, or none the model knows."""
+
+    def match(file: ExampleFile) -> ExampleFile:
+        file = with_label_map(file, label_map or {})
+        words = task is Task.TOKEN_CLASSIFICATION
+        return file if words else check_known(file, labels, DecisionRule())
+
+    examples = draw(
+        data,
+        task,
+        columns,
+        labelled=True,
+        pair=None,
+        count=count,
+        seed=seed,
+        trained=trained,
+        match=match,
+    )
+    whole = [e for e in examples if not isinstance(e, TokenExample) or e.intent]
+    unknown = {name for each in whole for name in each.names} - set(labels)
+    if unknown:
+        raise DataError(f"the model does not know the label {min(unknown)!r}")
+    return LabelledTexts(data=data.name, examples=tuple(examples))

@@ -31,6 +31,7 @@ from bertedge.version import __version__
 VERBS = ("pretrain", "finetune", "export", "evaluate", "predict", "bench", "inspect", "doctor")
 _UNWRITABLE = (errno.ENOSPC, errno.EBADF, errno.EDQUOT)
 """What standard output ends with: a full disk, a closed descriptor, a quota."""
+_ENDING = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 
 class Verbs(click.Group):
@@ -106,19 +107,28 @@ def one_line_each() -> Iterator[None]:
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does, with everything tidied up."""
+    """Let SIGTERM and the end of the terminal end the block as Ctrl-C does, all tidied up.
+
+    A second such signal is ignored while that is done.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(*_: object) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # nohup ignores the terminal's end: so be it
+            signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
         atexit.unregister(_ignore_signals)
         atexit.register(_ignore_signals)  # the last one registered is the first to run
 

@@ -1,26 +1,25 @@
 """`bertedge bench`."""
 
-import contextlib
 import math
 import shlex
-import signal
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bertedge.cli import options, outcome
+from bertedge.bench.config import BenchConfig
+from bertedge.cli import from_fields, options, outcome
 from bertedge.cli.extras import need
 from bertedge.cli.sections import Sectioned
 
 if TYPE_CHECKING:
-    from bertedge.bench.config import Settings
     from bertedge.bench.report import Report
 
-_NUMBER = click.IntRange(1)
+_FIELDS = (
+    *("grid", "data", "device", "threads", "rounds", "repeats", "texts", "timeout_s"),
+    *("wait_idle_s", "peers"),
+)
 _SECTIONS = {
     "Engines": ("baseline", "device", "threads", "peers"),
     "Work": ("data", "text_column", "label_column", "grid", "quick", "wait_idle_s"),
@@ -44,17 +43,9 @@ def seconds(value: str) -> float:
 
 @click.command(cls=Sectioned, sections=_SECTIONS, short_help="Time a bundle against PyTorch.")
 @click.argument("bundle", type=click.Path(path_type=Path), required=False)
-@click.option("--baseline", metavar="DIR|HUB-ID", help="Checkpoint for PyTorch.")
-@options.path_option("--data", help="Label this file's texts too, tokenizer included.")
+@from_fields.options(BenchConfig, ("baseline", "data"))
 @options.columns
-@click.option("--grid", metavar="BxL,…", help="Batch x length [1x16,1x128,8x128].")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto (both).")
-@click.option(
-    "--threads", type=_NUMBER, metavar="N", help="An engine's [the cores of this process]."
-)
-@click.option("--rounds", type=_NUMBER, help="Turns at each workload [8 and more].")
-@click.option("--repeats", type=_NUMBER, help="Timed runs a turn, at most [20].")
-@click.option("--texts", type=_NUMBER, help="Texts drawn from --data [128].")
+@from_fields.options(BenchConfig, ("grid", "device", "threads", "rounds", "repeats", "texts"))
 @click.option("--timeout", "timeout_s", type=float, help="Seconds for one answer [120].")
 @click.option(
     "--wait-idle",
@@ -65,7 +56,7 @@ def seconds(value: str) -> float:
     metavar="[SECONDS]",
     help="First wait for a quiet machine, at most [300].",
 )
-@click.option("--quick", is_flag=True, help="Fewer engines, rounds and texts: under a minute.")
+@from_fields.options(BenchConfig, ("quick",))
 @click.option(
     "--peers",
     type=click.Path(exists=True, path_type=Path),
@@ -138,59 +129,20 @@ def command(  # noqa: PLR0913, PLR0917 (one a flag)
 
 def _measure(bundle: Path, baseline: str, flags: dict[str, Any]) -> "Report":
     need("bench", "torch", "transformers", "safetensors", "onnxruntime")
-    from bertedge.bench.run import BenchConfig, bench
+    from bertedge.bench import bench
+    from bertedge.bench.config import QUICK
     from bertedge.cli.progress import Terminal
 
+    quick = QUICK if flags["quick"] else {}
+    given = {name: flags[name] for name in _FIELDS if flags[name] is not None}
+    if "rounds" in given:  # so many, neither more nor fewer
+        given["extra_rounds"] = 0
     config = BenchConfig(
         bundle=bundle,
         baseline=baseline,
-        settings=_settings(flags, quick=flags["quick"]),
-        grid=flags["grid"],
-        data=flags["data"],
-        peers=flags["peers"],
         columns=options.columns_of(flags),
         label_map=options.label_map_of(flags),
-        device=flags["device"],
-        wait_idle_s=flags["wait_idle_s"],
         command=shlex.join(["bertedge", *sys.argv[1:]]),
+        **quick | given,
     )
-    with stopped_like_ctrl_c():
-        return bench(config, Terminal())
-
-
-@contextlib.contextmanager
-def stopped_like_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM and the end of the terminal do what Ctrl-C does: end the engines' processes.
-
-    What was finished is printed; a second such signal is ignored while that is done.
-    """
-
-    def stop(_: int, __: object) -> None:
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    numbers = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
-    before = {number: signal.getsignal(number) for number in numbers}
-    if threading.current_thread() is threading.main_thread():
-        for number, handler in before.items():
-            if handler is signal.SIG_DFL:  # nohup ignores the terminal's end: so be it
-                signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
-                signal.signal(number, handler or signal.SIG_DFL)
-
-
-def _settings(flags: dict[str, Any], *, quick: bool) -> "Settings":
-    from bertedge.bench.config import QUICK, Settings
-    from bertedge.runtime.machine import threads
-
-    names = ("rounds", "repeats", "texts", "timeout_s")
-    given = {name: flags[name] for name in names if flags[name] is not None}
-    if "rounds" in given:  # so many, neither more nor fewer
-        given["extra_rounds"] = 0
-    chosen = (QUICK if quick else {}) | given
-    return Settings(threads=flags["threads"] or threads(), **chosen)
+    return bench(config, Terminal())

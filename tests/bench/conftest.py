@@ -7,16 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from bertedge.bench.config import Settings
-from bertedge.bench.discovery import EngineSpec, LeftOut
-from bertedge.bench.messages import PROTOCOL, Open
+from bertedge.bench.config import ScenarioConfig
+from bertedge.bench.engine import EngineSpec
+from bertedge.bench.protocol import PROTOCOL, Open
 from bertedge.bench.reading import read_report
-from bertedge.bench.report import Labelled, Noise, Report
-from bertedge.bench.scenarios.open_load import LoadPoint, OpenLoad
-from bertedge.bench.scenarios.profile import OperatorTime, Profile
+from bertedge.bench.report import (
+    Labelled,
+    LeftOut,
+    LoadPoint,
+    MemoryPoint,
+    Noise,
+    OpenLoad,
+    OperatorTime,
+    Profile,
+    Report,
+)
 from bertedge.bench.statistics import Ratio
-from bertedge.bench.trackers import MemoryPoint
-from bertedge.spec import Task
+from bertedge.spec import ModelSpec, Task
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "models" / "tiny"
@@ -48,9 +55,9 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def quick() -> Settings:
+def quick() -> ScenarioConfig:
     """As little as shows everything."""
-    return Settings(
+    return ScenarioConfig(
         threads=1, rounds=3, extra_rounds=0, repeats=4, turn_s=0.02, starts=2, texts=6, timeout_s=60
     )
 
@@ -64,11 +71,8 @@ def open_message(bundle: Path, task: Task = Task.TEXT_CLASSIFICATION) -> Open:
         precision="fp32",
         device="cpu",
         threads=1,
-        task=task,
-        labels=LABELS,
+        model=ModelSpec(task=task, labels=LABELS, pair=False, max_length=64, pad_token_id=0),
         tokenizer=str(bundle / "tokenizer.json"),
-        max_length=64,
-        pad_token_id=0,
         first=("turn the hall lights off",),
         scratch="",
     )
@@ -107,17 +111,19 @@ def note():
     with open(notes, "a") as file:
         print(os.getpid(), child.pid, file=file)
 
-def labels(message):
+def outputs(message):
+    wrong = mode == "lie"
     if "batches" in message:
-        count = sum(len(batch) for batch in message["batches"])
+        count, one = sum(len(batch) for batch in message["batches"]), 99 if wrong else 0
     else:
-        count = len(message["texts"])
-    return [99 if mode == "lie" else 0] * (count - (mode == "miscount"))
+        label = "liar" if wrong else "lights"
+        count, one = len(message["texts"]), {"label": label, "score": 1, "scores": {label: 1}}
+    return [one] * (count - (mode == "miscount"))
 
 def answer(message):
     match message["say"]:
         case "open":
-            return {"say": "opened", "imports_s": 0, "load_s": 0, "first_run_s": 0, "labels": [0],
+            return {"say": "opened", "imports_s": 0, "load_s": 0, "first_run_s": 0,
                     "runs_on": "nothing", "versions": {}, "peak_memory_bytes": None}
         case "token_workload" | "text_workload":
             if mode == "hang":
@@ -130,9 +136,9 @@ def answer(message):
                 return {"say": "failed", "error": "this peer cannot do that"}
             run_ms = {"sleep": 2000.0, "crawl": 400.0}.get(mode, 1.0)
             return {"say": "ready", "warm_up_runs": 1, "stable": True, "run_ms": run_ms,
-                    "labels": labels(message), "peak_memory_bytes": None}
-        case "label":
-            return {"say": "labels", "labels": labels(message)}
+                    "outputs": outputs(message), "peak_memory_bytes": None}
+        case "predict":
+            return {"say": "predicted", "outputs": outputs(message)}
         case "serve":
             return {"say": "served", "latencies_ms": [1.0] * len(message["arrivals_s"])}
         case "run":

@@ -7,21 +7,27 @@ import pytest
 pytest.importorskip("torch", reason="needs the bench extra")
 
 from bertedge.bench.discovery import (
+    Candidates,
     Lineup,
     Machine,
     check_comparable,
     checkpoint_bytes,
-    find_engines,
+    find_onnx,
+    find_rivals,
+    find_torch,
+    find_variants,
+    has_compiler,
+    with_noise_controls,
 )
-from bertedge.bench.messages import Open
+from bertedge.bench.protocol import Exported, Open
 from bertedge.bundle import Bundle, open_bundle
 from bertedge.checkpoint import Checkpoint, open_checkpoint
 from bertedge.errors import BertedgeError, DeviceError, SettingError
 from bertedge.runtime.providers import DEVICES
 
 PLAIN = Machine(cpu_flags=frozenset({"avx2"}))
-BF16 = Machine(cpu_flags=frozenset({"avx2", "avx512_bf16"}))
-CUDA = Machine(cpu_flags=frozenset({"amx_bf16"}), devices=DEVICES)
+BF16 = Machine(cpu_flags=frozenset({"avx2", "avx512_bf16"}), compiler=True)
+CUDA = Machine(cpu_flags=frozenset({"amx_bf16"}), devices=DEVICES, compiler=True)
 PROVIDERS = {
     "cpu-int8": ("CPUExecutionProvider",),
     "cpu-fp32": ("CPUExecutionProvider",),
@@ -35,19 +41,39 @@ def checkpoint(checkpoints: Path) -> Checkpoint:
 
 
 @pytest.fixture
-def lineup(bundle: Path, checkpoint: Checkpoint, opening: Open) -> Callable[..., Lineup]:
+def candidates(bundle: Path, checkpoint: Checkpoint, opening: Open) -> Candidates:
+    base = replace(opening, engine="torch", variant=None, scratch="/scratch")
+    opened = open_bundle(bundle)
+    return Candidates(bundle=opened, checkpoint=checkpoint, base=base, machine=PLAIN)
+
+
+@pytest.fixture
+def lineup(candidates: Candidates) -> Callable[..., Lineup]:
     """Lists the engines of a bundle with variants of these names."""
-    whole = open_bundle(bundle)
-    only = whole.manifest.variants[0]
 
     def find(*names: str, machine: Machine = PLAIN, device: str = "auto") -> Lineup:
+        whole = candidates.bundle
         variants = tuple(
-            replace(only, name=n, precision=n.split("-")[1], providers=PROVIDERS[n]) for n in names
+            replace(
+                whole.manifest.variants[0],
+                name=name,
+                precision=name.split("-")[1],
+                providers=PROVIDERS[name],
+            )
+            for name in names
         )
-        manifest = replace(whole.manifest, variants=variants)
-        named = Bundle(folder=bundle, manifest=manifest)
-        base = replace(opening, engine="torch", variant=None)
-        return find_engines(named, checkpoint, base, machine, device=device)
+        named = Bundle(folder=whole.folder, manifest=replace(whole.manifest, variants=variants))
+        wanted = replace(candidates, bundle=named, machine=machine, device=device)
+        return Lineup.of([*find_torch(wanted), *find_variants(wanted)])
+
+    return find
+
+
+@pytest.fixture
+def rivals(candidates: Candidates) -> Callable[..., Lineup]:
+    def find(machine: Machine, device: str = "cpu", **changes: bool) -> Lineup:
+        wanted = replace(candidates, machine=machine, device=device, **changes)
+        return Lineup.of(find_rivals(wanted))
 
     return find
 
@@ -134,3 +160,72 @@ def test_only_equals_are_compared(bundle: Path, checkpoint: Checkpoint, checkpoi
     tokens = open_checkpoint(str(checkpoints / "token-classification"))
     with pytest.raises(BertedgeError, match="is for text-classification, the baseline"):
         check_comparable(opened, tokens)
+
+
+def test_the_compiled_model_has_the_fastest_precision(rivals: Callable[..., Lineup]):
+    for machine, device, expected in (
+        (BF16, "cpu", ["torch-compile bf16", "pipeline-fp32 fp32"]),
+        (replace(BF16, cpu_flags=frozenset()), "cpu", ["torch-compile fp32", "pipeline-fp32 fp32"]),
+        (CUDA, "cuda", ["torch-cuda-compile fp16", "pipeline-cuda-fp32 fp32"]),
+    ):
+        found = rivals(machine, device)
+        assert [f"{spec.name} {spec.precision}" for spec in found.specs] == expected
+        baseline = "torch-fp32" if device == "cpu" else "torch-cuda-fp32"
+        assert {spec.baseline for spec in found.specs} == {baseline}
+    compiled, pipeline = found.specs
+    assert compiled.starts == 1 and pipeline.starts is None
+    assert compiled.open.scratch.startswith("/scratch/") and compiled.open.engine == "compile"
+    assert pipeline.takes == ("texts",)
+
+
+def test_what_is_not_run_is_listed(rivals: Callable[..., Lineup]):
+    found = rivals(replace(BF16, compiler=False))
+    assert names(found) == ["pipeline-fp32"]
+    (missing,) = found.left_out
+    assert (missing.name, missing.why) == ("torch-compile", "there is no C++ compiler")
+    assert missing.fix
+    quick = rivals(BF16, quick=True)
+    assert not quick.specs
+    assert [item.name for item in quick.left_out] == ["torch-compile", "pipeline-fp32"]
+
+
+def test_a_compiler_is_looked_for_where_torch_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    assert not has_compiler()
+    (tmp_path / "my-c++").write_text("#!/bin/sh\n")
+    (tmp_path / "my-c++").chmod(0o755)
+    monkeypatch.setenv("CXX", "my-c++")
+    assert has_compiler()
+
+
+def test_graphs_that_could_not_be_made_leave_their_engines_out(opening: Open, bundle: Path):
+    graph = str(bundle / "cpu-fp32.onnx")
+    made = Exported(exported=graph, problem="int8: no luck")
+    lineup = Lineup.of(find_onnx(made, opening, tokenizer_bytes=7))
+    optimum, plain = lineup.specs
+    assert (optimum.name, plain.name) == ("optimum-fp32", "onnxruntime-fp32")
+    assert (optimum.open.path, optimum.open.variant) == (str(bundle), "cpu-fp32.onnx")
+    assert plain.open.path == graph
+    assert plain.bytes_on_disk == Path(graph).stat().st_size + 7
+    assert [(item.name, item.why) for item in lineup.left_out] == [
+        ("optimum-int8", "int8: no luck")
+    ]
+
+
+def test_every_baseline_gets_a_noise_control(lineup: Callable[..., Lineup]):
+    specs = lineup("cpu-int8").specs
+    *_, control = with_noise_controls(specs)
+    assert len(with_noise_controls(specs)) == len(specs) + 1
+    baseline = specs[0]
+    assert (control.noise_control_of, control.baseline) == ("torch-fp32", "torch-fp32")
+    assert control.open == baseline.open
+
+
+def test_of_two_engines_with_one_name_the_second_is_left_out(lineup: Callable[..., Lineup]):
+    specs = lineup("cpu-int8").specs
+    found = Lineup.of([*specs, specs[0]])
+    assert found.specs == specs
+    assert [(item.name, item.why) for item in found.left_out] == [
+        ("torch-fp32", "another engine has this name")
+    ]

@@ -4,38 +4,23 @@ import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("optimum", reason="needs the export extra")
 
-from bertedge.bench.config import Settings
-from bertedge.bench.discovery import Machine
+
+from bertedge.bench import BenchConfig, bench
+from bertedge.bench.discovery import Candidates, Lineup, Machine, find_rivals
 from bertedge.bench.html.page import render_page
-from bertedge.bench.messages import Open
-from bertedge.bench.rivals import find_torch_rivals
-from bertedge.bench.run import BenchConfig, bench
+from bertedge.bench.protocol import Open
 from bertedge.bench.summary import summary
 from bertedge.bench.text import render
-from bertedge.bench.vectors import as_labels, sum_of_cosines
+from bertedge.bundle import open_bundle
 from bertedge.checkpoint import open_checkpoint
 from bertedge.data import Columns
 from bertedge.export import ExportConfig, export
 from bertedge.progress import Silent
-from bertedge.runtime.providers import CPU
 from bertedge.spec import PoolingMode, Task
-
-
-def test_vectors_travel_in_millionths() -> None:
-    vectors = np.array([[0.25, -0.5], [1.0, 0.000001]], np.float32)
-    assert as_labels(vectors).tolist() == [250_000, -500_000, 1_000_000, 1]
-
-
-def test_cosines_are_added_up_text_by_text() -> None:
-    one, other = [3, 4, 1, 0], [6, 8, 0, 5]
-    assert sum_of_cosines(one, other, 2) == pytest.approx(1.0)
-    assert sum_of_cosines(one, other, 1) == pytest.approx(50 / np.sqrt(26 * 125))
-    assert sum_of_cosines(one, other[:2], 2) == sum_of_cosines(one, other, 3) == 0
 
 
 def test_a_bundle_of_embeddings_is_benched_against_its_encoder(
@@ -59,10 +44,8 @@ def test_a_bundle_of_embeddings_is_benched_against_its_encoder(
     config = BenchConfig(
         bundle=tmp_path / "bundle",
         baseline=str(folder),
-        settings=Settings(
-            threads=1, rounds=2, extra_rounds=0, repeats=2, turn_s=0.02, starts=1, texts=4,
+        threads=1, rounds=2, extra_rounds=0, repeats=2, turn_s=0.02, starts=1, texts=4,
             timeout_s=60, load_s=0, profile_runs=0, quick=True,
-        ),
         grid="1x8",
         data=data,
         columns=Columns(text="sentence1"),
@@ -76,16 +59,19 @@ def test_a_bundle_of_embeddings_is_benched_against_its_encoder(
     assert fp32.on_random_tokens.labels == 32
     assert int8.on_texts is not None and 0.9 < int8.on_texts.share < 0.9999999
     assert all(engine.labelled is None for engine in report.engines)
-    assert "(feature-extraction, " in render(report)
+    assert "(feature-extraction)" in render(report)
     assert "embeddings of 8 real texts have a mean cosine of " in " ".join(summary(report))
     assert "mean cosine" in render_page(report)
 
 
-def test_sentence_transformers_is_the_rival(checkpoints: Path, opening: Open) -> None:
+def test_sentence_transformers_is_the_rival(checkpoints: Path, opening: Open, bundle: Path) -> None:
     checkpoint = open_checkpoint(str(checkpoints / "text-classification"), Task.FEATURE_EXTRACTION)
     machine = Machine(cpu_flags=frozenset(), compiler=True)
-    base = replace(opening, task=Task.FEATURE_EXTRACTION, pooling=checkpoint.model.pooling)
-    lineup = find_torch_rivals(checkpoint, base, machine, CPU, quick=False)
+    base = replace(opening, model=checkpoint.model)
+    candidates = Candidates(
+        bundle=open_bundle(bundle), checkpoint=checkpoint, base=base, machine=machine
+    )
+    lineup = Lineup.of(find_rivals(candidates))
     names = [spec.name for spec in lineup.specs]
     if importlib.util.find_spec("sentence_transformers") is not None:
         assert names == ["torch-compile", "sentence-transformers-fp32"]

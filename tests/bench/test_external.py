@@ -8,12 +8,11 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the bench extra")
 
-from bertedge.bench.config import Settings
+from bertedge.bench import BenchConfig, bench
+from bertedge.bench.discovery import Lineup, sum_installed
 from bertedge.bench.external import find_peers, read_peers
-from bertedge.bench.lineup import sum_installed
-from bertedge.bench.messages import Open
 from bertedge.bench.process import WorkerError, run_to_end
-from bertedge.bench.run import BenchConfig, bench
+from bertedge.bench.protocol import Open
 from bertedge.bench.statistics import Difference
 from bertedge.bench.text import render
 from bertedge.errors import SettingError
@@ -35,7 +34,8 @@ def test_a_file_names_engines_and_how_to_start_them(tmp_path: Path, opening: Ope
         f'''name = "made"\nprecision = "fp32"\ncommand = ["{sys.executable}", "-V"]
         prepare = ["{sys.executable}", "make.py", "{{exported}}", "{{made}}/x", "{{texts}}"]''',
     )
-    lineup = find_peers(read_peers(file), replace(opening, scratch="/scratch"), "/e/model.onnx")
+    base = replace(opening, scratch="/scratch")
+    lineup = Lineup.of(find_peers(read_peers(file), base, "/e/model.onnx"))
     mine, made = lineup.specs
     assert not lineup.left_out
     assert mine.command == (sys.executable, str(tmp_path / "mine.py"), "fast")
@@ -60,7 +60,7 @@ def test_a_peer_that_is_not_installed_is_listed_with_the_command_to_get_it(
         f'name = "needy"\nprecision = "int8"\ncommand = ["{sys.executable}"]\n'
         'prepare = ["make", "{exported}"]',
     )
-    lineup = find_peers(read_peers(tmp_path), opening, None)
+    lineup = Lineup.of(find_peers(read_peers(tmp_path), opening, None))
     assert not lineup.specs
     far, needy = lineup.left_out
     assert (far.name, far.why) == ("far", "it is not installed: there is no python for it")
@@ -159,26 +159,20 @@ def test_sleeping_crashing_hanging_and_lying_peers_get_rows_and_the_run_goes_on(
         f'name = "unmade"\nprecision = "int8"\ncommand = ["{sys.executable}"]\n'
         f'prepare = ["{sys.executable}", "-c", "import sys; sys.exit(\'no luck\')"]',
     )
-    settings = Settings(
-        threads=1, rounds=3, extra_rounds=0, repeats=3, turn_s=0.05, starts=1, texts=4,
-        timeout_s=12, load_s=0.05, profile_runs=2, quick=True,
-    )  # fmt: skip
     config = BenchConfig(
-        bundle=bundle,
-        baseline=str(checkpoints / "text-classification"),
-        settings=settings,
-        grid="1x8",
-        data=data,
-        peers=(peers,),
-    )
+        bundle=bundle, baseline=str(checkpoints / "text-classification"), grid="1x8", data=data,
+        peers=(peers,), threads=1, rounds=3, extra_rounds=0, repeats=3, turn_s=0.05, starts=1,
+        texts=4, timeout_s=30, load_s=0.05, profile_runs=2, quick=True,
+    )  # fmt: skip
     report = bench(config)
 
     assert report.complete
     engines = {engine.name: engine for engine in report.engines}
+    assert engines["torch-fp32"].problem is None
     assert engines["crash"].problem == (
         "round 1, 1x8: ended with exit code 1: the fake crashed on purpose"
     )
-    assert engines["hang"].problem == "warm-up, 1x8: gave no answer within 12 s"
+    assert engines["hang"].problem == "warm-up, 1x8: gave no answer within 30 s"
     assert engines["lie"].problem == "disagrees with the baseline: 0.0% of 8 labels are the same"
     assert engines["sleep"].problem == "round 1, 1x8: takes 2.0 s a run, too slow to be measured"
     left_out = {item.name: item for item in report.left_out}

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("optimum", reason="needs the export extra")
@@ -12,25 +11,23 @@ pytest.importorskip("optimum", reason="needs the export extra")
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from bertedge.bench.backends import bertedge as bundled
-from bertedge.bench.backends import onnxruntime as plain_onnx
+from bertedge.bench.backends import bertedge as ours
+from bertedge.bench.backends import onnxruntime as plain
 from bertedge.bench.backends import pipeline as pipelines
-from bertedge.bench.backends import torch as packed
 from bertedge.bench.backends.optimum_export import export as export_by_optimum
-from bertedge.bench.build import build_report
-from bertedge.bench.config import Settings
-from bertedge.bench.describe import Setting
-from bertedge.bench.discovery import EngineSpec
+from bertedge.bench.build import Setting, build_report
+from bertedge.bench.config import BenchConfig, ScenarioConfig
+from bertedge.bench.engine import EngineSpec
 from bertedge.bench.environment import describe_environment
-from bertedge.bench.inputs import Asked, make_inputs
-from bertedge.bench.messages import Export, Open, TextWorkload, TokenWorkload
+from bertedge.bench.protocol import Export, Open, TextWorkload, TokenWorkload
 from bertedge.bench.report import Comparison, Report
-from bertedge.bench.scenarios.rounds import measure
+from bertedge.bench.run import make_inputs
+from bertedge.bench.scenarios import Plan, measure
+from bertedge.bench.scoring import compare
 from bertedge.bench.summary import notes, summary
 from bertedge.bench.text import render
 from bertedge.bundle import open_bundle
 from bertedge.checkpoint import open_checkpoint
-from bertedge.data import Columns
 from bertedge.export import ExportConfig, export
 from bertedge.progress import Silent
 from bertedge.spec import ProblemType, Task
@@ -75,11 +72,12 @@ def bundle(checkpoint: Path) -> Path:
 
 @pytest.fixture
 def request_of(opening: Open, checkpoint: Path, bundle: Path) -> Open:
+    spec = open_checkpoint(str(checkpoint)).model
     return replace(
         opening,
         path=str(checkpoint),
         variant=None,
-        labels=open_checkpoint(str(checkpoint)).model.labels,
+        model=replace(opening.model, labels=spec.labels, rule=spec.rule),
         tokenizer=str(bundle / "tokenizer.json"),
     )
 
@@ -92,30 +90,33 @@ def test_all_engines_give_the_same_labels(
     assert made.exported and made.problem is None
     graph = Path(made.exported)
     optimum = replace(request_of, path=str(graph.parent), variant=graph.name)
-    subjects = {
-        "torch": packed.load_torch(request_of),
+    backends = {
+        "torch": ours.load_torch(request_of),
         "pipeline": pipelines.load_transformers(request_of),
         "optimum": pipelines.load_optimum(optimum),
-        "onnxruntime": plain_onnx.load(replace(request_of, path=str(graph))),
-        "bundle": bundled.load(replace(request_of, path=str(bundle), variant="cpu-fp32")),
+        "onnxruntime": plain.load(replace(request_of, path=str(graph))),
+        "bundle": ours.load_bundle(replace(request_of, path=str(bundle), variant="cpu-fp32")),
     }
     cell = TokenWorkload(name="2x3", batches=(((9, 10, 11), (12, 13, 14)),))
     for at_once in (False, True):
+        workload = TextWorkload(name="t", texts=TEXTS, at_once=at_once)
         found = {}
-        for name, subject in subjects.items():
-            prepared = subject.texts(TextWorkload(name="t", texts=TEXTS, at_once=at_once))
-            found[name] = np.concatenate([prepared.run(i) for i in range(prepared.inputs)])
-        for name, labels in found.items():
-            assert labels.tolist() == found["torch"].tolist(), name
-        many = len(set(found["torch"].tolist()))
-        assert many == 1 if kind is ProblemType.REGRESSION else many > 1
+        for name, backend in backends.items():
+            prepared = backend.texts(workload)
+            found[name] = [each for i in range(prepared.inputs) for each in prepared.outputs(i)]
+        for name, outputs in found.items():
+            same = compare(outputs, found["torch"], TEXTS).agreement()
+            if kind is ProblemType.REGRESSION:
+                assert same is None and len(outputs) == len(TEXTS)
+            else:
+                assert same and (same.share, same.labels) == (1, len(TEXTS)), name
     for name in ("optimum", "onnxruntime", "bundle"):
-        expected = subjects["torch"].tokens(cell).run(0).tolist()
-        assert subjects[name].tokens(cell).run(0).tolist() == expected, name
+        expected = backends["torch"].tokens(cell).outputs(0)
+        assert backends[name].tokens(cell).outputs(0) == expected, name
 
 
 def test_what_is_not_scored_is_said(
-    checkpoint: Path, bundle: Path, kind: ProblemType, quick: Settings, tmp_path: Path
+    checkpoint: Path, bundle: Path, kind: ProblemType, tmp_path: Path
 ):
     data = tmp_path / "data.csv"
     data.write_text("text,label\n" + "\n".join(f"play music,{gold}" for gold in GOLD[kind]) + "\n")
@@ -127,16 +128,16 @@ def test_what_is_not_scored_is_said(
             self.said += line
 
     listener = Listener()
-    asked = Asked(grid="1x4", data=data, columns=Columns())
+    config = BenchConfig(bundle=bundle, baseline=str(checkpoint), grid="1x4", data=data, texts=6)
     opened = open_bundle(bundle), open_checkpoint(str(checkpoint))
-    inputs = make_inputs(asked, *opened, quick, listener)
+    inputs = make_inputs(config, *opened, listener)
     assert inputs.labelled is None and len(inputs.texts) == 3
     assert "bench scores one label a text; use evaluate" in listener.said
 
 
 @pytest.fixture
 def report(
-    request_of: Open, bundle: Path, quick: Settings, engine: EngineSpec, kind: ProblemType
+    request_of: Open, bundle: Path, quick: ScenarioConfig, engine: EngineSpec, kind: ProblemType
 ) -> Callable[[tuple[TextWorkload | TokenWorkload, ...]], Report]:
     opening = replace(request_of, path=str(bundle), engine="bundle", variant="cpu-fp32")
     first = replace(engine, name="torch-fp32", open=opening)
@@ -146,7 +147,7 @@ def report(
         bundle="b",
         baseline="c",
         task=Task.TEXT_CLASSIFICATION,
-        labels=len(opening.labels),
+        labels=len(opening.model.labels),
         max_length=64,
         parameters=9220,
         same_source=True,
@@ -157,12 +158,10 @@ def report(
         environment=describe_environment(),
         comparison=comparison,
         settings=settings,
-        left_out=(),
-        at_export={},
     )
 
     def run(workloads: tuple[TextWorkload | TokenWorkload, ...]) -> Report:
-        measured = measure([first, second], workloads, settings, Silent())
+        measured = measure([first, second], Plan(workloads=workloads), settings)
         return build_report(measured, workloads, setting)
 
     return run

@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="needs the bench extra")
@@ -12,17 +11,16 @@ pytest.importorskip("torch", reason="needs the bench extra")
 import torch
 import transformers
 
-from bertedge.bench.backends import bertedge as bundled
+from bertedge.bench.backends import bertedge as ours
 from bertedge.bench.backends import optimum_export as exporting
 from bertedge.bench.backends import pipeline as pipelines
-from bertedge.bench.backends import torch as packed
-from bertedge.bench.labelled import draw_labelled, score
-from bertedge.bench.messages import Export, Open, TextWorkload, TokenWorkload
-from bertedge.bench.spans import NO_ANSWER, span_label, span_number, span_of
+from bertedge.bench.protocol import Export, Open, TextWorkload, TokenWorkload
+from bertedge.bench.scoring import compare, score
+from bertedge.bench.workloads import draw_labelled
 from bertedge.bundle import open_bundle
 from bertedge.data import Columns
 from bertedge.export import ExportConfig, export
-from bertedge.predictions import Answer
+from bertedge.predictions import Answer, Answers
 from bertedge.spec import Task
 
 CONTEXT = "turn the hall lights off please and play a quiet song in the living room at seven "
@@ -69,10 +67,8 @@ def request_of(opening: Open, checkpoint: Path, answering: Path) -> Open:
     return replace(
         opening,
         path=str(checkpoint),
-        task=Task.QUESTION_ANSWERING,
-        labels=manifest.model.labels,
+        model=manifest.model,
         tokenizer=str(answering / "tokenizer.json"),
-        max_length=manifest.model.max_length,
         precision="fp32",
         variant=None,
     )
@@ -83,40 +79,42 @@ def test_all_engines_give_the_same_answers(
     request_of: Open, answering: Path, optimum: Path, at_once: bool
 ) -> None:
     workload = TextWorkload(name="texts", texts=PAIRS, at_once=at_once)
-    subjects = [
-        packed.load_torch(request_of),
+    backends = [
+        ours.load_torch(request_of),
         pipelines.load_transformers(request_of),
-        bundled.load(replace(request_of, path=str(answering))),
+        ours.load_bundle(replace(request_of, path=str(answering))),
         pipelines.load_optimum(replace(request_of, path=str(optimum.parent), variant=optimum.name)),
     ]
-    labels = []
-    for subject in subjects:
-        prepared = subject.texts(workload)
+    found = []
+    for backend in backends:
+        prepared = backend.texts(workload)
         assert prepared.inputs == (1 if at_once else len(PAIRS))
-        labels.append(np.concatenate([prepared.run(i) for i in range(prepared.inputs)]).tolist())
-    assert all(each == labels[0] for each in labels) and len(labels[0]) == len(PAIRS)
-    for (_, context), label in zip(PAIRS, labels[0], strict=True):
-        start, end = span_of(label)
-        assert 0 <= start < end <= len(context)
+        found.append([each for i in range(prepared.inputs) for each in prepared.outputs(i)])
+    for outputs in found:
+        same = compare(outputs, found[0], PAIRS).agreement()
+        assert same and (same.share, same.labels, same.texts) == (1, len(PAIRS), None)
+    for (_, context), answers in zip(PAIRS, found[0], strict=True):
+        assert isinstance(answers, Answers)
+        best = answers.answers[0]
+        assert best.text == context[best.start : best.end] != ""
 
 
 def test_all_engines_run_batches_of_tokens_alike(
     request_of: Open, answering: Path, optimum: Path
 ) -> None:
     workload = TokenWorkload(name="2x4", batches=((tuple(range(5, 9)), tuple(range(9, 13))),))
-    subjects = [
-        packed.load_torch(request_of),
-        bundled.load(replace(request_of, path=str(answering))),
+    backends = [
+        ours.load_torch(request_of),
+        ours.load_bundle(replace(request_of, path=str(answering))),
         pipelines.load_optimum(replace(request_of, path=str(optimum.parent), variant=optimum.name)),
     ]
-    labels = [subject.tokens(workload).run(0).tolist() for subject in subjects]
+    labels = [backend.tokens(workload).outputs(0) for backend in backends]
     assert labels[0] == labels[1] == labels[2] and len(labels[0]) == 8
 
 
-def test_a_span_is_one_number_and_back() -> None:
-    assert span_of(span_number(99_999, 100_000)) == (99_999, 100_000)
-    assert span_label(None) == NO_ANSWER and span_of(NO_ANSWER) == (0, 0)
-    assert span_label(Answer(text="b", start=1, end=2, score=0.5)) == span_number(1, 2)
+def answer(start: int, end: int) -> Answers:
+    best = Answer(text="turn the hall lights off"[start:end], start=start, end=end, score=0.5)
+    return Answers(answer=None, answers=(best,), no_answer=0.9)
 
 
 def test_answers_are_scored_by_f1(tmp_path: Path) -> None:
@@ -128,7 +126,8 @@ def test_answers_are_scored_by_f1(tmp_path: Path) -> None:
         path, Task.QUESTION_ANSWERING, Columns(), ("start", "end"), count=9, seed=0
     )
     assert texts.texts == (("what", "turn the hall lights off"),) * 2
-    scored = score(texts, [span_number(9, 20), span_number(9, 13)], "{}")
+    scored = score(texts, [answer(9, 20), answer(9, 13)], ("start", "end"))
     assert scored is not None and scored.scores.metric == "answer_f1"
     assert scored.scores.value == pytest.approx((1 + 2 / 3) / 2)
-    assert score(texts, [0], "{}") is None
+    assert score(texts, [answer(9, 20)], ("start", "end")) is None
+    assert compare([answer(9, 13), answer(0, 4)], [answer(9, 20), answer(0, 4)]).labels == (0, 1)

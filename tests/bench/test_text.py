@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from bertedge.bench.config import Settings
+from bertedge.bench.config import ScenarioConfig
 from bertedge.bench.discovery import LeftOut
 from bertedge.bench.environment import Environment
 from bertedge.bench.gate import judge, parse_gate
@@ -125,7 +125,7 @@ def report(*engines: EngineReport, results: tuple[Result, ...], **changes) -> Re
             same_source=True,
             data=None,
         ),
-        settings=Settings(threads=2),
+        settings=ScenarioConfig(threads=2),
         workloads=(Load(name="8x128", batch=8, length=128, texts=8, repeats=20),),
         engines=engines,
         results=results,

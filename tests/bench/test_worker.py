@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from bertedge.bench.backends import Prepared
-from bertedge.bench.backends import bertedge as bundled
-from bertedge.bench.messages import (
+from bertedge.bench.backends.bertedge import load_bundle
+from bertedge.bench.process import Worker, WorkerError
+from bertedge.bench.protocol import (
     Open,
     Opened,
     Ran,
@@ -20,11 +19,10 @@ from bertedge.bench.messages import (
     Run,
     TextWorkload,
     TokenWorkload,
+    encode,
 )
-from bertedge.bench.process import Worker, WorkerError
-from bertedge.bench.protocol import encode
 from bertedge.bench.worker import settled, take_turn, warm_up
-from bertedge.predictions import Classification
+from bertedge.predictions import Classification, Entities
 from bertedge.runtime.predictor import Predictor
 from bertedge.spec import Task
 
@@ -46,12 +44,12 @@ def test_a_worker_answers_in_full(worker: Worker, opening: Open):
     assert opened.runs_on == "CPUExecutionProvider"
     assert opened.imports_s > 0 and opened.load_s > 0 and opened.first_run_s > 0
     assert {"onnxruntime", "numpy", "tokenizers"} == set(opened.versions)
-    assert len(opened.labels) == 1
+    assert len(opened.outputs) == 1 and isinstance(opened.outputs[0], Classification)
 
     cell = TokenWorkload(name="2x3", batches=(((9, 10, 11), (12, 13, 14)),) * 3)
     ready = worker.ask(cell, timeout_s=60)
     assert isinstance(ready, Ready)
-    assert len(ready.labels) == 6
+    assert len(ready.outputs) == 6 and all(isinstance(each, int) for each in ready.outputs)
     assert ready.warm_up_runs > 3 and ready.run_ms > 0
 
     ran = worker.ask(Run(workload="2x3", first=2, repeats=5, warm_up_ms=30), timeout_s=60)
@@ -61,50 +59,57 @@ def test_a_worker_answers_in_full(worker: Worker, opening: Open):
         assert 20 * 2**20 < (ran.peak_memory_bytes or 0) < 400 * 2**20
 
 
-def test_labels_are_those_of_the_predictor(worker: Worker, opening: Open, bundle: Path):
+def test_predictions_are_those_of_the_predictor(worker: Worker, opening: Open, bundle: Path):
     worker.ask(opening, timeout_s=60)
     texts = tuple((text,) for text in TEXTS)
     predictor = Predictor.open(bundle, device="cpu", threads=1)
-    expected = []
-    for prediction in predictor.predict(TEXTS):
-        assert isinstance(prediction, Classification)
-        expected.append(predictor.labels.index(prediction.label))
+    expected = [each.to_dict() for each in predictor.predict(TEXTS)]
     for at_once in (False, True):
         workload = TextWorkload(name="t", texts=texts, at_once=at_once)
         ready = worker.ask(workload, timeout_s=60)
         assert isinstance(ready, Ready)
-        assert list(ready.labels) == expected
+        for found, own in zip(ready.outputs, expected, strict=True):
+            assert isinstance(found, Classification) and found.label == own["label"]
+            assert found.scores == pytest.approx(own["scores"], abs=1e-5)
+            assert found.truncated == own["truncated"]
 
 
-def test_tokens_of_long_texts_are_labelled_once_each(opening: Open, token_bundle: Path):
-    task = Task.TOKEN_CLASSIFICATION
-    loaded = bundled.load(replace(opening, path=str(token_bundle), task=task, labels=TAGS))
+def test_tokens_of_long_texts_are_tagged_in_all_windows(opening: Open, token_bundle: Path):
+    model = replace(opening.model, task=Task.TOKEN_CLASSIFICATION, labels=TAGS)
+    loaded = load_bundle(replace(opening, path=str(token_bundle), model=model))
     whole = TextWorkload(name="t", texts=tuple((text,) for text in TEXTS), at_once=True)
-    found = loaded.texts(whole).run(0)
-    native = loaded.predictor.tokenizer
-    counts = [0] * len(TEXTS)
-    for window in native.encode_windows(TEXTS):
-        tokens = window.content.stop - window.content.start
-        counts[window.text] = max(counts[window.text], window.first + tokens)
-    assert len(found) == sum(counts) and counts[2] == 180  # the long text has several windows
+    prepared = loaded.texts(whole)
+    found = prepared.outputs(0)
     alone = loaded.texts(replace(whole, at_once=False))
-    assert np.concatenate([alone.run(i) for i in range(len(TEXTS))]).tolist() == found.tolist()
-    assert len(set(found.tolist())) > 2
+    ones = [each for i in range(len(TEXTS)) for each in alone.outputs(i)]
+    predictor = Predictor.open(token_bundle, device="cpu", threads=1)
+    expected = predictor.predict(TEXTS, aggregation="none")
+    for one, several, own in zip(ones, found, expected, strict=True):
+        assert isinstance(one, Entities) and isinstance(several, Entities)
+        assert isinstance(own, Entities)
+        spans = [(each.label, each.start, each.end) for each in own.entities]
+        assert [(each.label, each.start, each.end) for each in one.entities] == spans
+        assert [(each.label, each.start, each.end) for each in several.entities] == spans
+    long = found[2]
+    assert isinstance(long, Entities) and long.windows > 1
+    assert long.entities[-1].start > len(LONG) / 2
+    assert {each.label for each in long.entities} <= set(TAGS)
 
 
 def test_a_batch_of_tokens_gets_a_label_a_row_or_a_token(opening: Open, token_bundle: Path):
     cell = TokenWorkload(name="2x3", batches=(((9, 10, 11), (12, 13, 14)),))
-    assert bundled.load(opening).tokens(cell).run(0).shape == (2,)
-    task = Task.TOKEN_CLASSIFICATION
-    tokens = bundled.load(replace(opening, path=str(token_bundle), task=task, labels=TAGS))
-    assert tokens.tokens(cell).run(0).shape == (6,)
+    rows = load_bundle(opening).tokens(cell)
+    assert len(rows.outputs(0)) == 2
+    model = replace(opening.model, task=Task.TOKEN_CLASSIFICATION, labels=TAGS)
+    tokens = load_bundle(replace(opening, path=str(token_bundle), model=model)).tokens(cell)
+    assert len(tokens.outputs(0)) == 6
 
 
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
         ({"engine": "abacus"}, "engine is 'abacus'; choose one of torch, compile, pipeline"),
-        ({"protocol": 1}, "this worker speaks protocol 3, not 1"),
+        ({"protocol": 3}, "this worker speaks protocol 1, not 3"),
         ({"path": "nowhere"}, "nowhere is not a directory"),
         ({"variant": "cpu-int8"}, "has no variant 'cpu-int8'"),
     ],
@@ -163,23 +168,23 @@ def test_a_worker_ends_in_the_midst_of_work(opening: Open):
 def test_a_turn_runs_one_input_after_another_from_the_one_it_is_told():
     runs: list[int] = []
 
-    def run(number: int) -> NDArray[np.int64]:
+    def run(number: int) -> list[int]:
         runs.append(number)
         time.sleep(0.02)
-        return np.array([number])
+        return [number]
 
     request = Run(workload="t", first=4, repeats=4, warm_up_ms=30)
-    ran = take_turn(Prepared(inputs=3, run=run), request)
+    ran = take_turn(Prepared(inputs=3, run=run, read=list), request)
     assert runs == [1, 1, 1, 2, 0, 1]  # the first two are not counted
     assert len(ran.samples_ms) == 4 and min(ran.samples_ms) >= 20
     runs.clear()
-    take_turn(Prepared(inputs=3, run=run), replace(request, warm_up_ms=0))
+    take_turn(Prepared(inputs=3, run=run, read=list), replace(request, warm_up_ms=0))
     assert runs == [1, 2, 0, 1]
 
 
 def test_warm_up_labels_every_input_once_in_order():
-    ready = warm_up(Prepared(inputs=3, run=lambda number: np.array([number, 9])))
-    assert ready.labels == (0, 9, 1, 9, 2, 9)
+    ready = warm_up(Prepared(inputs=3, run=lambda number: [number, 9], read=list))
+    assert ready.outputs == (0, 9, 1, 9, 2, 9)
     assert ready.warm_up_runs >= 13
 
 

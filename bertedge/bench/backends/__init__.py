@@ -5,21 +5,12 @@ Their modules are imported when one is loaded: an engine must not pay for anothe
 
 import importlib
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
-from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
+from bertedge.bench.protocol import Open, Output, TextWorkload, TokenWorkload
 from bertedge.errors import SettingError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Labels = NDArray[np.int64]
-
-UNREAD = -1
-"""The label of a token that an engine did not read, for it cuts texts that are too long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +18,16 @@ class Prepared:
     """A workload whose inputs are made, so that a run does nothing but the work."""
 
     inputs: int
-    run: "Callable[[int], Labels]"
-    """Runs one input, by number, and gives its labels."""
+    run: Callable[[int], Any]
+    """Runs one input, by number, and returns what a user of the engine gets."""
+    read: Callable[[Any], Sequence[Output]]
+    """Turns that into the outputs of the protocol, untimed."""
     batching: str | None = None
-    """How it labels many texts at once, where it chose that itself."""
+    """How it makes batches of many texts, where it chose that itself."""
+
+    def outputs(self, number: int) -> list[Output]:
+        """Run one input and return its outputs."""
+        return list(self.read(self.run(number)))
 
 
 class Backend(Protocol):
@@ -57,116 +54,71 @@ class BackendSpec:
     """Distributions whose versions are told; one of the same name and `-gpu` will do."""
     load: Callable[[Open], Backend]
 
+    def import_libraries(self) -> None:
+        """Import all that the model will need."""
+        for module in self.imports:
+            importlib.import_module(module)
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of the libraries at work."""
+        found = {}
+        for name in self.libraries:
+            for package in (name, f"{name}-gpu"):
+                try:
+                    found[name] = importlib.metadata.version(package)
+                except importlib.metadata.PackageNotFoundError:
+                    continue
+        return found
+
 
 def find_backend(backends: Mapping[str, BackendSpec] | None, name: str) -> BackendSpec:
     """Return the backend called `name`, or the only one; None stands for bertedge's own."""
-    kinds = BACKENDS if backends is None else backends
-    if len(kinds) == 1:
-        return next(iter(kinds.values()))
-    if name not in kinds:
-        raise SettingError(f"engine is {name!r}; choose one of {', '.join(kinds)}")
-    return kinds[name]
+    backends = backends or BACKENDS
+    if len(backends) == 1:
+        return next(iter(backends.values()))
+    if name not in backends:
+        raise SettingError(f"engine is {name!r}; choose one of {', '.join(backends)}")
+    return backends[name]
 
 
-def import_libraries(kind: BackendSpec) -> None:
-    """Import all that the model will need."""
-    for module in kind.imports:
-        importlib.import_module(module)
+def as_texts(workload: TextWorkload) -> list[Any]:
+    """Return texts as strings and pairs as tuples."""
+    return [text[0] if len(text) == 1 else text for text in workload.texts]
 
 
-def versions(kind: BackendSpec) -> dict[str, str]:
-    """Give the versions of the libraries at work."""
-    found = {}
-    for name in kind.libraries:
-        for package in (name, f"{name}-gpu"):
-            try:
-                found[name] = importlib.metadata.version(package)
-            except importlib.metadata.PackageNotFoundError:
-                continue
-    return found
+def _own(module: str, load: str, imports: tuple[str, ...], *libraries: str) -> BackendSpec:
+    """Return the spec of a module of this package, imported with its libraries."""
+    place = f"{__name__}.{module}"
+
+    def call(request: Open) -> Backend:
+        loaded: Backend = getattr(importlib.import_module(place), load)(request)
+        return loaded
+
+    return BackendSpec(
+        imports=(*imports, place), libraries=(*libraries, "tokenizers", "numpy"), load=call
+    )
 
 
 _TORCH = ("torch", "transformers")
-_TOKENS = ("tokenizers", "numpy")
-_DECODING = "bertedge.runtime.decoding"
-
-
-def _torch(request: Open) -> Backend:
-    from bertedge.bench.backends import torch as backend
-
-    return backend.load_torch(request)
-
-
-def _compile(request: Open) -> Backend:
-    from bertedge.bench.backends import torch as backend
-
-    return backend.load_compiled(request)
-
-
-def _bundle(request: Open) -> Backend:
-    from bertedge.bench.backends import bertedge as backend
-
-    return backend.load(request)
-
-
-def _pipeline(request: Open) -> Backend:
-    from bertedge.bench.backends import pipeline as backend
-
-    return backend.load_transformers(request)
-
-
-def _optimum(request: Open) -> Backend:
-    from bertedge.bench.backends import pipeline as backend
-
-    return backend.load_optimum(request)
-
-
-def _plain(request: Open) -> Backend:
-    from bertedge.bench.backends import onnxruntime as backend
-
-    return backend.load(request)
-
-
-def _sentences(request: Open) -> Backend:
-    from bertedge.bench.backends import sentence_transformers as backend
-
-    return backend.load(request)
-
-
+_OURS = (*_TORCH, "bertedge.checkpoint")
 BACKENDS = {
-    "torch": BackendSpec(
-        imports=(*_TORCH, "bertedge.checkpoint", _DECODING),
-        libraries=(*_TORCH, *_TOKENS),
-        load=_torch,
+    "torch": _own("bertedge", "load_torch", _OURS, *_TORCH),
+    "compile": _own("bertedge", "load_compiled", _OURS, *_TORCH),
+    "pipeline": _own("pipeline", "load_transformers", _TORCH, *_TORCH),
+    "sentence-transformers": _own(
+        "sentence_transformers",
+        "load",
+        ("sentence_transformers", *_TORCH),
+        *("sentence-transformers", *_TORCH),
     ),
-    "compile": BackendSpec(
-        imports=(*_TORCH, "bertedge.checkpoint", _DECODING),
-        libraries=(*_TORCH, *_TOKENS),
-        load=_compile,
+    "optimum": _own(
+        "pipeline",
+        "load_optimum",
+        ("optimum.onnxruntime", *_TORCH),
+        *("optimum-onnx", "onnxruntime", *_TORCH),
     ),
-    "pipeline": BackendSpec(
-        imports=(*_TORCH, "bertedge.bench.backends.pipeline"),
-        libraries=(*_TORCH, *_TOKENS),
-        load=_pipeline,
-    ),
-    "sentence-transformers": BackendSpec(
-        imports=("sentence_transformers", *_TORCH, "bertedge.bench.backends.sentence_transformers"),
-        libraries=("sentence-transformers", *_TORCH, *_TOKENS),
-        load=_sentences,
-    ),
-    "optimum": BackendSpec(
-        imports=("optimum.onnxruntime", *_TORCH, "bertedge.bench.backends.pipeline"),
-        libraries=("optimum-onnx", "onnxruntime", *_TORCH, *_TOKENS),
-        load=_optimum,
-    ),
-    "onnxruntime": BackendSpec(
-        imports=("onnxruntime", *_TOKENS, "bertedge.bench.backends.onnxruntime"),
-        libraries=("onnxruntime", *_TOKENS),
-        load=_plain,
-    ),
-    "bundle": BackendSpec(
-        imports=("onnxruntime", "bertedge.runtime.predictor"),
-        libraries=("onnxruntime", *_TOKENS),
-        load=_bundle,
+    "onnxruntime": _own("onnxruntime", "load", ("onnxruntime", "tokenizers"), "onnxruntime"),
+    "bundle": _own(
+        "bertedge", "load_bundle", ("onnxruntime", "bertedge.runtime.predictor"), "onnxruntime"
     ),
 }

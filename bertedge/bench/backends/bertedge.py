@@ -1,133 +1,181 @@
-"""A variant of a bundle, run by the predictor as any user runs it."""
+"""bertedge's own engines: PyTorch in the predictor's hands, and the predictor with a bundle.
 
-from collections.abc import Sequence
+Texts of both are sorted by length and packed to a token budget, so that on texts only the engines
+differ; PyTorch's budget is the one that was measured to suit it.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bertedge.bench.backends import Prepared
-from bertedge.bench.backends.torch import prepare_tokens
-from bertedge.bench.config import FILLS_MASKS
-from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
-from bertedge.bench.spans import span_label
-from bertedge.bench.vectors import as_labels
-from bertedge.errors import SettingError
-from bertedge.heads import intent_label
-from bertedge.predictions import (
-    Answers,
-    Classification,
-    Entities,
-    IntentSlots,
-    MultiLabelClassification,
-    Prediction,
-    Regression,
-)
-from bertedge.runtime.predictor import Predictor
-from bertedge.spec import OUTSIDE, Aggregation, Task, Text
+from bertedge.bench.backends import Prepared, as_texts
+from bertedge.bench.protocol import Open, Output, TextWorkload, TokenWorkload
+from bertedge.heads import split_heads
+from bertedge.predictions import Embedding, Prediction
+from bertedge.runtime import processing
+from bertedge.runtime.batching import TOKEN_BUDGET, Batch
+from bertedge.runtime.decoding import split_tags
+from bertedge.runtime.engine import Engine, infer
+from bertedge.runtime.providers import CPU
+from bertedge.runtime.tokenizer import Tokenizer
+from bertedge.spec import Aggregation, ModelSpec, Task, Text
 
-if TYPE_CHECKING:
-    from bertedge.bench.backends import Labels
+BUDGETS = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+"""Tried in this order, until one is clearly worse than the best."""
+CLEARLY = 1.1
+PATIENCE_S = 5.0
+TORCH_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+AS_PREDICTOR = "as the predictor packs them, sorted by length"
+
+Predict = Callable[[Sequence[Text], int], Sequence[Prediction]]
+"""Predicts texts in batches of so many tokens."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BundleBackend:
-    """The predictor; see `Backend`."""
+@dataclass(slots=True, kw_only=True)
+class BertedgeBackend:
+    """An engine between the predictor's tokenizer and decoding; see `Backend`."""
 
-    predictor: Predictor
-    ids: dict[str, int]
-    """Of the labels' names."""
-
-    @property
-    def runs_on(self) -> str:
-        """The execution provider."""
-        return self.predictor.engine.providers[0]
+    engine: Engine
+    predict: Predict
+    model: ModelSpec
+    runs_on: str
+    token_budget: int | None = None
+    """Of a batch; None: measured on the first texts that come all at once."""
+    batching: str | None = None
+    """None: such as "1,024 tokens a batch, measured, sorted by length"."""
 
     def tokens(self, workload: TokenWorkload) -> Prepared:
         """Make batches of token ids ready to run."""
-        predictor = self.predictor
-        return prepare_tokens(predictor.engine, predictor.task, predictor.labels, workload)
+        batches = [_make_batch(rows) for rows in workload.batches]
+        read = _embeddings if self.model.pooling is not None else _best
+        return Prepared(
+            inputs=len(batches), run=lambda i: self.engine.logits(batches[i]), read=read
+        )
 
     def texts(self, workload: TextWorkload) -> Prepared:
         """Make texts ready to run, one by one or all at once."""
-        texts = [text[0] if len(text) == 1 else (text[0], text[1]) for text in workload.texts]
-        starts = self._token_starts(workload.texts)
+        texts: list[Text] = as_texts(workload)
         if not workload.at_once:
             return Prepared(
-                inputs=len(texts), run=lambda i: self._label([texts[i]], starts[i : i + 1])
+                inputs=len(texts), run=lambda i: self.predict([texts[i]], TOKEN_BUDGET), read=list
             )
+        if self.token_budget is None:
+            self.token_budget = self._measure_budget(texts)
+        budget = self.token_budget
+        how = self.batching or f"{budget:,} tokens a batch, measured, sorted by length"
         return Prepared(
-            inputs=1,
-            run=lambda _: self._label(texts, starts),
-            batching="as the predictor packs them, sorted by length",
+            inputs=1, run=lambda _: self.predict(texts, budget), read=list, batching=how
         )
 
-    def _label(self, texts: Sequence[Text], starts: Sequence[Sequence[int]]) -> "Labels":
-        match self.predictor.task:
-            case Task.TEXT_CLASSIFICATION:
-                found = self.predictor.predict(texts)
-                return np.array([self._classified(each) for each in found], np.int64)
-            case Task.TOKEN_CLASSIFICATION | Task.INTENT_SLOTS:
-                # Every token's label, as the pipelines are asked for it.
-                found = self.predictor.predict(texts, aggregation=Aggregation.NONE)
-                rows = [self._tagged(*row) for row in zip(found, starts, strict=True)]
-                return np.array([label for row in rows for label in row], np.int64)
-            case Task.QUESTION_ANSWERING:
-                return np.array([_answered(each) for each in self.predictor.predict(texts)])
-            case Task.FILL_MASK:
-                raise SettingError(FILLS_MASKS)
-            case Task.FEATURE_EXTRACTION:
-                return as_labels(self.predictor.embed(texts))
-
-    def _classified(self, prediction: Prediction) -> int:
-        """Give the best label's number, as the other engines do, whatever is decided on it."""
-        if isinstance(prediction, Regression):
-            return 0  # values are timed, not compared
-        assert isinstance(prediction, Classification | MultiLabelClassification)
-        scores = prediction.scores
-        return self.ids[max(scores, key=scores.__getitem__)]
-
-    def _tagged(self, prediction: Prediction, starts: Sequence[int]) -> list[int]:
-        """Give each token its label; what the predictor leaves out is outside.
-
-        An intent comes before them.
-        """
-        whole: list[int] = []
-        if isinstance(prediction, IntentSlots):
-            whole, entities = [self.ids[intent_label(prediction.intent)]], prediction.slots
-        else:
-            assert isinstance(prediction, Entities)
-            entities = prediction.entities
-        at = {entity.start: self.ids[entity.label] for entity in entities}
-        outside = self.ids.get(OUTSIDE, 0)
-        return [*whole, *(at.get(start, outside) for start in starts)]
-
-    def _token_starts(self, texts: Sequence[tuple[str, ...]]) -> list[list[int]]:
-        """Tell where the tokens of each text begin, in characters; nothing for whole texts."""
-        if not self.predictor.task.tags_words:
-            return [[]] * len(texts)
-        tokenizer = self.predictor.tokenizer
-        starts: list[list[int]] = [[] for _ in texts]
-        windows = tokenizer.encode_windows([text for (text,) in texts])
-        for window in windows:
-            places = starts[window.text]
-            own = window.offsets[window.content, 0].tolist()
-            places += own[len(places) - window.first :]  # what the windows before had not reached
-        return starts
+    def _measure_budget(self, texts: Sequence[Text]) -> int:
+        """Choose the budget with which these very texts are predicted soonest."""
+        self.predict(texts, BUDGETS[1])
+        times: dict[int, float] = {}
+        began = time.perf_counter()
+        for budget in BUDGETS:
+            before = time.perf_counter()
+            self.predict(texts, budget)
+            times[budget] = time.perf_counter() - before
+            worse = times[budget] > CLEARLY * min(times.values())
+            if worse or time.perf_counter() - began > PATIENCE_S:
+                break
+        return min(times, key=lambda budget: times[budget])
 
 
-def _answered(prediction: Prediction) -> int:
-    """Give the best answer, as the other engines do, whatever is decided on it."""
-    assert isinstance(prediction, Answers)
-    return span_label(next(iter(prediction.answers), None))
-
-
-def load(request: Open) -> BundleBackend:
+def load_bundle(request: Open) -> BertedgeBackend:
     """Open the bundle as a user would: verified, golden inputs and all."""
+    from bertedge.runtime.predictor import Predictor
+
     predictor = Predictor.open(
         request.path, device=request.device, threads=request.threads, variant=request.variant
     )
-    return BundleBackend(
-        predictor=predictor,
-        ids={name: number for number, name in enumerate(request.labels)},
+    # Every token's tag, as other engines are asked for it.
+    tags = Aggregation.NONE if predictor.task.tags_words else None
+    return BertedgeBackend(
+        engine=predictor.engine,
+        predict=lambda texts, _: predictor.predict(texts, aggregation=tags),
+        model=predictor.manifest.model,
+        runs_on=predictor.engine.providers[0],
+        token_budget=TOKEN_BUDGET,
+        batching=AS_PREDICTOR,
     )
+
+
+def load_torch(request: Open, *, compiled: bool = False) -> BertedgeBackend:
+    """Load the checkpoint as transformers' users do, straight into its precision."""
+    import torch
+
+    from bertedge.checkpoint import AUTO_MODELS, TorchEngine, add_pooling, use_threads
+
+    use_threads(request.threads)
+    spec = request.model
+    model = AUTO_MODELS[spec.task].from_pretrained(
+        request.path,
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        dtype=getattr(torch, TORCH_DTYPES[request.precision]),
+    )
+    if spec.pooling is not None:
+        model = add_pooling(model, spec.pooling)
+    engine = TorchEngine(model.eval(), device=request.device, dtype=request.precision)
+    if compiled:
+        model.compile(dynamic=True)  # in place; without it every new shape would compile again
+    on_cpu = request.device == CPU.name
+    how = "compiled" if compiled else "eager"
+    return BertedgeBackend(
+        engine=engine,
+        predict=predict_with(engine, spec, Path(request.tokenizer).read_text(encoding="utf-8")),
+        model=spec,
+        runs_on=f"PyTorch {how} on the CPU"
+        if on_cpu
+        else getattr(torch, request.device).get_device_name(),
+    )
+
+
+def load_compiled(request: Open) -> BertedgeBackend:
+    """The same under torch.compile, which compiles at its first runs, nothing cached before."""
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = request.scratch
+    return load_torch(request, compiled=True)
+
+
+def predict_with(engine: Engine, spec: ModelSpec, tokenizer_json: str) -> Predict:
+    """Put the predictor's tokenizer before an engine and its decoding after it."""
+    tokenizer = Tokenizer(tokenizer_json, max_length=spec.max_length)
+    heads = split_heads(spec.labels) if spec.task is Task.INTENT_SLOTS else None
+    model = processing.Model(
+        manifest=cast(Any, SimpleNamespace(model=spec)),
+        tokenizer=tokenizer,
+        heads=heads,
+        tags=split_tags(heads.tags if heads else spec.labels),
+    )
+    asked = processing.Asked(strategy=Aggregation.NONE, top_k=1)
+
+    def predict(texts: Sequence[Text], token_budget: int) -> list[Prediction]:
+        rows = processing.encode(model, texts, 0)
+        logits = infer(engine, rows, pad_token_id=spec.pad_token_id, token_budget=token_budget)
+        return list(processing.decode(model, texts, rows, logits, asked))
+
+    return predict
+
+
+def _make_batch(rows: Sequence[Sequence[int]]) -> Batch:
+    """Make a batch of rows of one length."""
+    ids = np.array(rows, np.int64)
+    return Batch(input_ids=ids, attention_mask=np.ones_like(ids), token_type_ids=np.zeros_like(ids))
+
+
+def _best(logits: NDArray[np.float32]) -> list[Output]:
+    numbers: list[Output] = logits.argmax(axis=-1).ravel().tolist()
+    return numbers
+
+
+def _embeddings(vectors: NDArray[np.float32]) -> list[Output]:
+    return [Embedding(values=vector) for vector in vectors]

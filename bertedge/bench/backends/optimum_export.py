@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bertedge.bench.messages import Export, Exported
+from bertedge.bench.protocol import Export, Exported
 from bertedge.errors import first_line
 from bertedge.runtime import machine
 from bertedge.spec import Task

@@ -7,21 +7,16 @@ long. Batches of token ids go to the model itself, where it is Optimum's.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from bertedge.bench.backends import Prepared
-from bertedge.bench.backends.onnxruntime import BATCH, IN_ORDER, count_tokens, fill
+from bertedge.bench.backends import Prepared, as_texts
+from bertedge.bench.backends.onnxruntime import BATCH, IN_ORDER, session_options
 from bertedge.bench.backends.optimum_export import optimum_model
-from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
-from bertedge.bench.spans import span_number
+from bertedge.bench.protocol import Open, Output, TextWorkload, TokenWorkload
 from bertedge.errors import SettingError
+from bertedge.predictions import Answer, Answers, Classification, Entities, Entity
 from bertedge.runtime.providers import find_devices
-from bertedge.spec import Task
-
-if TYPE_CHECKING:
-    from bertedge.bench.backends import Labels
+from bertedge.spec import ModelSpec, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +24,9 @@ class PipelineBackend:
     """A pipeline; see `Backend`."""
 
     pipeline: Any
-    model: Any | None
+    optimum: Any | None
     """What takes token ids; None where only texts are timed."""
-    task: Task
-    ids: dict[str, int]
-    """Of the labels' names."""
-    json: str
+    model: ModelSpec
     runs_on: str
 
     def tokens(self, workload: TokenWorkload) -> Prepared:
@@ -43,7 +35,7 @@ class PipelineBackend:
 
         from bertedge.checkpoint import logits_of
 
-        model = self.model
+        model = self.optimum
         if model is None:
             raise SettingError("the pipeline takes texts alone, no token ids")
         feeds = []
@@ -52,48 +44,29 @@ class PipelineBackend:
             feeds.append({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
         return Prepared(
             inputs=len(feeds),
-            run=lambda i: logits_of(model(**feeds[i])).argmax(-1).ravel().cpu().numpy(),
+            run=lambda i: logits_of(model(**feeds[i])).argmax(-1),
+            read=lambda best: best.ravel().cpu().tolist(),
         )
 
     def texts(self, workload: TextWorkload) -> Prepared:
         """Make texts ready to run, one by one or all at once."""
-        if self.task is Task.QUESTION_ANSWERING:
-            return self._questions(workload)
-        texts = [_input(text) for text in workload.texts]
-        counts = count_tokens(self.json, self.task, workload.texts)
+        texts = as_texts(workload)
         if not workload.at_once:
-            return Prepared(
-                inputs=len(texts),
-                run=lambda i: self._labels([self.pipeline(texts[i])], counts[i : i + 1]),
-            )
+            return Prepared(inputs=len(texts), run=lambda i: self._run([texts[i]]), read=_read)
         return Prepared(
             inputs=1,
-            run=lambda _: self._labels(self.pipeline(texts, batch_size=BATCH), counts),
+            run=lambda _: self._run(texts, batch_size=BATCH),
+            read=_read,
             batching=IN_ORDER,
         )
 
-    def _questions(self, workload: TextWorkload) -> Prepared:
-        pairs = workload.texts
-        if not workload.at_once:
-            return Prepared(inputs=len(pairs), run=lambda i: self._answer([pairs[i]]))
-        return Prepared(inputs=1, run=lambda _: self._answer(pairs), batching=IN_ORDER)
-
-    def _answer(self, pairs: Sequence[tuple[str, ...]]) -> "Labels":
-        questions, contexts = ([pair[side] for pair in pairs] for side in (0, 1))
-        found = self.pipeline(question=questions, context=contexts, batch_size=BATCH)
-        rows = found if isinstance(found, list) else [found]
-        return np.array([span_number(row["start"], row["end"]) for row in rows], np.int64)
-
-    def _labels(self, answers: Sequence[Any], counts: Sequence[int]) -> "Labels":
-        """Turn the names that the pipeline gives into ids."""
-        if self.task is Task.TEXT_CLASSIFICATION:
-            rows = [row[0] if isinstance(row, list) else row for row in answers]
-            return np.array([self.ids[row["label"]] for row in rows], np.int64)
-        parts = [
-            fill(np.array([self.ids[token["entity"]] for token in row], np.int64), count)
-            for row, count in zip(answers, counts, strict=True)
-        ]
-        return np.concatenate(parts)
+    def _run(self, texts: Sequence[Any], **options: int) -> Any:
+        if self.model.task is Task.QUESTION_ANSWERING:
+            questions, contexts = ([pair[side] for pair in texts] for side in (0, 1))
+            found = self.pipeline(question=questions, context=contexts, **options)
+            return found if isinstance(found, list) else [found]
+        pairs = [t if isinstance(t, str) else {"text": t[0], "text_pair": t[1]} for t in texts]
+        return self.pipeline(pairs, **options)
 
 
 def load_transformers(request: Open) -> PipelineBackend:
@@ -102,54 +75,40 @@ def load_transformers(request: Open) -> PipelineBackend:
     import transformers
 
     torch.set_num_threads(request.threads)
-    tokenizer = _tokenizer(request)
     pipeline = transformers.pipeline(
-        request.task.value,
+        request.model.task.value,
         request.path,
-        tokenizer=tokenizer,
+        tokenizer=_tokenizer(request),
         device=request.device,
         trust_remote_code=False,
         model_kwargs={"use_safetensors": True, "local_files_only": True},
-        **_options(request.task),
+        **_options(request.model.task),
     )
-    return _piped(request, pipeline, model=None, runs_on="PyTorch, by transformers' pipeline")
+    runs_on = "PyTorch, by transformers' pipeline"
+    return PipelineBackend(pipeline=pipeline, optimum=None, model=request.model, runs_on=runs_on)
 
 
 def load_optimum(request: Open) -> PipelineBackend:
     """Make the pipeline from an exported graph (`variant` names its file)."""
-    import onnxruntime
     import transformers
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = request.threads
-    model = optimum_model(request.task).from_pretrained(
+    provider = find_devices(request.device)[0].provider
+    model = optimum_model(request.model.task).from_pretrained(
         request.path,
         file_name=request.variant,
-        session_options=options,
-        provider=find_devices(request.device)[0].provider,
+        session_options=session_options(request.threads),
+        provider=provider,
         local_files_only=True,
         trust_remote_code=False,
     )
-    tokenizer = _tokenizer(request)
     pipeline = transformers.pipeline(
-        request.task.value,
+        request.model.task.value,
         model,
-        tokenizer=tokenizer,
+        tokenizer=_tokenizer(request),
         trust_remote_code=False,
-        **_options(request.task),
+        **_options(request.model.task),
     )
-    return _piped(request, pipeline, model=model, runs_on=find_devices(request.device)[0].provider)
-
-
-def _piped(request: Open, pipeline: Any, *, model: Any | None, runs_on: str) -> PipelineBackend:
-    return PipelineBackend(
-        pipeline=pipeline,
-        model=model,
-        task=request.task,
-        ids={name: number for number, name in enumerate(request.labels)},
-        json=Path(request.tokenizer).read_text(encoding="utf-8"),
-        runs_on=runs_on,
-    )
+    return PipelineBackend(pipeline=pipeline, optimum=model, model=request.model, runs_on=provider)
 
 
 def _tokenizer(request: Open) -> Any:
@@ -157,20 +116,38 @@ def _tokenizer(request: Open) -> Any:
 
     return transformers.AutoTokenizer.from_pretrained(
         Path(request.path),
-        model_max_length=request.max_length,
+        model_max_length=request.model.max_length,
         local_files_only=True,
         trust_remote_code=False,
     )
 
 
 def _options(task: Task) -> dict[str, Any]:
-    # Every token's label, not entities alone: they are compared with the other engines'.
-    if task is Task.TOKEN_CLASSIFICATION:
-        return {"ignore_labels": []}
-    if task is Task.QUESTION_ANSWERING:
-        return {}
-    return {"truncation": True}
+    return {"truncation": True} if task is Task.TEXT_CLASSIFICATION else {}
 
 
-def _input(text: tuple[str, ...]) -> Any:
-    return text[0] if len(text) == 1 else {"text": text[0], "text_pair": text[1]}
+def _read(rows: Sequence[Any]) -> list[Output]:
+    """Turn what the pipeline gives for each text into the predictions of bertedge."""
+    return [_prediction(row) for row in rows]
+
+
+def _prediction(row: Any) -> Output:
+    if isinstance(row, list) and (not row or "entity" in row[0]):
+        return Entities(
+            entities=tuple(
+                Entity(
+                    label=token["entity"],
+                    score=float(token["score"]),
+                    start=token["start"],
+                    end=token["end"],
+                    text=token["word"],
+                )
+                for token in row
+            )
+        )
+    found = row[0] if isinstance(row, list) else row
+    score = float(found["score"])
+    if "label" in found:
+        return Classification(label=found["label"], score=score, scores={found["label"]: score})
+    answer = Answer(text=found["answer"], start=found["start"], end=found["end"], score=score)
+    return Answers(answer=answer, answers=(answer,), no_answer=0.0)

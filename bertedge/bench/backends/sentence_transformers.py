@@ -1,19 +1,15 @@
 """sentence-transformers: what most people take embeddings from."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bertedge.bench.backends import Prepared
-from bertedge.bench.messages import Open, TextWorkload, TokenWorkload
-from bertedge.bench.rivals import SENTENCES_BATCHING
-from bertedge.bench.vectors import as_labels
+from bertedge.bench.backends import Prepared, as_texts
+from bertedge.bench.protocol import Open, TextWorkload, TokenWorkload
 from bertedge.errors import SettingError
+from bertedge.predictions import Embedding
 from bertedge.spec import Pooling
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bertedge.bench.backends import Labels
+BATCHING = "32 texts a batch, sorted by length"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +25,14 @@ class SentenceTransformersBackend:
 
     def texts(self, workload: TextWorkload) -> Prepared:
         """Make texts ready to run, one by one or all at once."""
-        texts = [text for (text,) in workload.texts]
-        if not workload.at_once:
-            return Prepared(inputs=len(texts), run=lambda i: self._embed([texts[i]]))
-        return Prepared(inputs=1, run=lambda _: self._embed(texts), batching=SENTENCES_BATCHING)
-
-    def _embed(self, texts: "Sequence[str]") -> "Labels":
-        return as_labels(self.model.encode(texts, show_progress_bar=False))
+        texts = as_texts(workload)
+        inputs = [texts] if workload.at_once else [[text] for text in texts]
+        return Prepared(
+            inputs=len(inputs),
+            run=lambda i: self.model.encode(inputs[i], show_progress_bar=False),
+            read=lambda vectors: [Embedding(values=vector) for vector in vectors],
+            batching=BATCHING if workload.at_once else None,
+        )
 
 
 def load(request: Open) -> SentenceTransformersBackend:
@@ -45,11 +42,10 @@ def load(request: Open) -> SentenceTransformersBackend:
     from sentence_transformers import models
 
     torch.set_num_threads(request.threads)
-    encoder = models.Transformer(request.path, max_seq_length=request.max_length)
-    pooling = request.pooling or Pooling()
+    encoder = models.Transformer(request.path, max_seq_length=request.model.max_length)
+    pooling = request.model.pooling or Pooling()
     pool = models.Pooling(encoder.get_word_embedding_dimension(), pooling_mode=pooling.mode.value)
     modules = [encoder, pool, *([models.Normalize()] if pooling.normalized else [])]
     model = sentence_transformers.SentenceTransformer(modules=modules, device=request.device)
-    return SentenceTransformersBackend(
-        model=model, runs_on=f"PyTorch on {request.device}, by sentence-transformers"
-    )
+    runs_on = f"PyTorch on {request.device}, by sentence-transformers"
+    return SentenceTransformersBackend(model=model, runs_on=runs_on)

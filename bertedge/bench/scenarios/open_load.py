@@ -1,9 +1,13 @@
 """Open-loop load: texts arrive at a given rate, whether or not the engine keeps up."""
 
+import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+
+from bertedge.bench.protocol import Ran, Run, Serve, Served, Workload
+from bertedge.bench.report import LoadPoint, OpenLoad
+from bertedge.bench.runner import EngineRunner, Measurement
 
 SHARES = (0.3, 0.5, 0.7, 0.85, 1.0, 1.2)
 """Rates that are offered, in shares of what the engine does without a pause."""
@@ -13,46 +17,27 @@ LIMIT = 5.0
 SATURATED = 0.95
 MIN_TEXTS, MAX_TEXTS = 20, 1000
 """At each rate."""
+WARM_UP_MS = 200.0
+"""Before the first rate."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadPoint:
-    """Texts that arrive at random times at one rate, labelled one at a time, first come first."""
-
-    offered_per_s: float
-    achieved_per_s: float
-    """Texts over the time from the beginning to the last answer."""
-    texts: int
-    p50_ms: float
-    """All five from a text's intended arrival to its answer, its wait in line included: a slow
-    engine cannot put off the arrivals (no coordinated omission)."""
-    p90_ms: float
-    p95_ms: float
-    p99_ms: float
-    max_ms: float
-    saturated: bool
-    """True where answers came at less than 95 % of the rate of arrivals."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenLoad:
-    """Latency of one engine against the rate at which texts arrive."""
-
-    engine: str
-    workload: str
-    """The workload whose inputs arrive, one at a time."""
-    seed: int
-    unloaded_p50_ms: float
-    """Of the same inputs without waiting."""
-    limit_ms: float
-    """The latency limit: five times the baseline's unloaded median, the same for all engines. Were
-    it of each engine's own, the pauses of a few ms that any system has would rule out the fastest
-    first."""
-    max_rate_within_slo: float | None
-    """Max. rate within the latency limit: the highest rate offered at which the 99th percentile
-    stayed within `limit_ms`; None where it did at none."""
-    points: tuple[LoadPoint, ...]
-    """At rising rates; they end at the first that is saturated."""
+def offer_loads(measurement: Measurement, workload: Workload | None) -> None:
+    """Offer every engine rising rates of arrivals, until it is saturated."""
+    if workload is None or not measurement.settings.load_s:
+        return
+    name = workload.name
+    due = [
+        runner
+        for runner in measurement.runners
+        if runner.spec.noise_control_of is None and runner.samples_of(name) and not runner.problem
+    ]
+    measurement.begin("open load", name, len(due), "engines")
+    for runner in due:
+        baseline = measurement.baseline_of(runner)
+        unloaded_ms = (baseline and baseline.samples_of(name)) or runner.samples_of(name)
+        _offer_load(runner, name, LIMIT * statistics.median(unloaded_ms))
+        runner.note_memory("open load")
+        measurement.progress.advance(1)
 
 
 def arrivals(rate_per_s: float, seconds: float, *, seed: int) -> tuple[float, ...]:
@@ -68,24 +53,56 @@ def arrivals(rate_per_s: float, seconds: float, *, seed: int) -> tuple[float, ..
 def describe_point(
     offered_per_s: float, arrivals_s: Sequence[float], latencies_ms: Sequence[float]
 ) -> LoadPoint:
-    """Sum up what came of one rate."""
+    """Return the percentiles and the rate achieved at one rate offered."""
     ends_s = np.asarray(arrivals_s) + np.asarray(latencies_ms) / 1000
     achieved = len(arrivals_s) / float(ends_s.max())
-    p50, p90, p95, p99, top = np.percentile(latencies_ms, [50, 90, 95, 99, 100])
+    p50, p90, p95, p99, top = np.percentile(latencies_ms, [50, 90, 95, 99, 100]).tolist()
     return LoadPoint(
         offered_per_s=offered_per_s,
         achieved_per_s=achieved,
         texts=len(arrivals_s),
-        p50_ms=float(p50),
-        p90_ms=float(p90),
-        p95_ms=float(p95),
-        p99_ms=float(p99),
-        max_ms=float(top),
+        p50_ms=p50,
+        p90_ms=p90,
+        p95_ms=p95,
+        p99_ms=p99,
+        max_ms=top,
         saturated=achieved < SATURATED * offered_per_s,
     )
 
 
 def max_rate_within_slo(points: Sequence[LoadPoint], limit_ms: float) -> float | None:
-    """Give the highest rate at which the 99th percentile is within the limit; None if none is."""
+    """Return the highest rate at which the 99th percentile is within the limit; None if none is."""
     within = (point.offered_per_s for point in points if point.p99_ms <= limit_ms)
     return max(within, default=None)
+
+
+def _offer_load(runner: EngineRunner, workload: str, limit_ms: float) -> None:
+    settings, samples_ms = runner.settings, runner.samples_of(workload)
+    alone_per_s = 1000 / statistics.fmean(samples_ms)
+    points = []
+    # It has waited for the other engines: its caches and the processor's clock have gone down.
+    warm_up = Run(workload=workload, first=0, repeats=1, warm_up_ms=WARM_UP_MS)
+    runner.ask(warm_up, Ran, "open load")
+    for number, share in enumerate(QUICK_SHARES if settings.quick else SHARES):
+        rate = share * alone_per_s
+        schedule = arrivals(rate, settings.load_s, seed=settings.seed + number)
+        request = Serve(workload=workload, first=0, arrivals_s=schedule)
+        runner.progress.advance(0, f"{runner.spec.name}, {rate:.3g} texts/s")
+        served = runner.ask(request, Served, f"open load, {rate:.0f} texts/s")
+        if served is None:
+            break
+        if len(served.latencies_ms) != len(schedule) or min(served.latencies_ms) <= 0:
+            runner.leave_out(f"open load: {len(served.latencies_ms)} latencies are not as due")
+            break
+        points.append(describe_point(rate, schedule, served.latencies_ms))
+        if points[-1].saturated:
+            break
+    runner.open_load = OpenLoad(
+        engine=runner.spec.name,
+        workload=workload,
+        seed=settings.seed,
+        unloaded_p50_ms=statistics.median(samples_ms),
+        limit_ms=limit_ms,
+        max_rate_within_slo=max_rate_within_slo(points, limit_ms),
+        points=tuple(points),
+    )

@@ -1,50 +1,116 @@
-"""Where the time of a graph goes, operator by operator: onnxruntime's own profile of it."""
+"""Where the time of a graph goes, operator by operator: onnxruntime's own profile of it.
+
+The exported graph, the fused and the int8 one are profiled, to show what fusion and int8 did.
+"""
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bertedge.bench.messages import Operator, Profiled, ProfileGraph
-from bertedge.runtime.providers import CPU
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperatorTime:
-    """All nodes of one operator together."""
-
-    name: str
-    """As onnxruntime runs it, after its own fusions at load."""
-    calls: int
-    """A run."""
-    ms: float
-    """A run."""
-    share: float
-    """Of all operators' time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
-    """Where the time of a graph goes, from onnxruntime's own profiler."""
-
-    graph: str
-    """The variant, or "exported"."""
-    stage: str
-    """"exported" (as it leaves PyTorch), "fused" or "int8"."""
-    workload: str
-    """Such as "1x128"."""
-    runs: int
-    total_ms: float
-    """Of all operators, a run; the profiler itself makes runs slower than a timed one."""
-    operators: tuple[OperatorTime, ...]
-    """Longest first."""
-
+from bertedge.bench.config import ScenarioConfig
+from bertedge.bench.process import Worker, WorkerError, python_command
+from bertedge.bench.protocol import Exported, Operator, Profiled, ProfileGraph
+from bertedge.bench.report import OperatorTime, Profile
+from bertedge.bench.runner import Measurement
+from bertedge.bench.workloads import Cell, token_workload
+from bertedge.bundle import Bundle, Variant
+from bertedge.runtime.providers import CPU, first_device
 
 WARM_UP_RUNS = 5
+LENGTH = 128
+"""Tokens of the one row that is profiled, or as many as the model reads."""
+BY_OPTIMUM = ("SkipLayerNormFusion",)
+"""onnxruntime's own fusion at load that would undo the choice made for the CPU."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphToProfile:
+    """A graph, and what it is a stage of."""
+
+    graph: str
+    stage: str
+    workload: str
+    request: ProfileGraph
+
+
+def find_graphs(
+    bundle: Bundle, exported: Exported, tokens: Sequence[int], settings: ScenarioConfig
+) -> tuple[GraphToProfile, ...]:
+    """List the exported graph, the fused one and the int8 one, as far as they are there.
+
+    The fused graph is the bundle's fp32 variant; a bundle without one shows Optimum's fusion.
+    """
+    if not settings.profile_runs:
+        return ()
+    cell = Cell(batch=1, length=min(LENGTH, bundle.manifest.model.max_length))
+    rows = token_workload(cell, tokens, seed=settings.seed).batches[0]
+    runs = settings.profile_runs
+    common = ProfileGraph(model="", threads=settings.threads, rows=rows, runs=runs)
+
+    def graph(name: str, stage: str, request: ProfileGraph) -> GraphToProfile:
+        return GraphToProfile(graph=name, stage=stage, workload=cell.name, request=request)
+
+    on_cpu = [each for each in bundle.manifest.variants if first_device(each.providers) is CPU]
+    found = []
+    if exported.exported:
+        found.append(graph("exported", "exported", replace(common, model=exported.exported)))
+    if exported.fused and not any(variant.precision == "fp32" for variant in on_cpu):
+        fused = replace(common, model=exported.fused, disabled_optimizers=BY_OPTIMUM)
+        found.append(graph("fused by Optimum", "fused", fused))
+    for precision, stage in (("fp32", "fused"), ("int8", "int8")):
+        found += [
+            graph(variant.name, stage, _request(bundle, variant, common))
+            for variant in on_cpu
+            if variant.precision == precision
+        ]
+    return tuple(found)
+
+
+def profile_all(measurement: Measurement, graphs: Sequence[GraphToProfile]) -> None:
+    """Profile each graph in a process of its own; one that fails is noted."""
+    settings = measurement.settings
+    if graphs:
+        measurement.begin("profiles", f"{len(graphs)} graphs", len(graphs), "graphs")
+    for each in graphs:
+        try:
+            command = python_command("bertedge.bench.worker")
+            with Worker(command, threads=settings.threads) as worker:
+                answer = worker.ask(each.request, timeout_s=settings.timeout_s)
+        except WorkerError as error:
+            measurement.unprofiled[each.graph] = str(error)
+            continue
+        finally:
+            measurement.progress.advance(1, each.graph)
+        if isinstance(answer, Profiled) and answer.operators:
+            measurement.profiles.append(describe_profile(answer, each))
+
+
+def describe_profile(profiled: Profiled, graph: GraphToProfile) -> Profile:
+    """Turn a worker's sums over all runs into figures of one run."""
+    runs = graph.request.runs
+    total_ms = sum(each.ms for each in profiled.operators)
+    return Profile(
+        graph=graph.graph,
+        stage=graph.stage,
+        workload=graph.workload,
+        runs=runs,
+        total_ms=total_ms / runs,
+        operators=tuple(
+            OperatorTime(
+                name=each.name,
+                calls=round(each.calls / runs),
+                ms=each.ms / runs,
+                share=each.ms / total_ms,
+            )
+            for each in profiled.operators
+        ),
+    )
 
 
 def profile(request: ProfileGraph) -> Profiled:
-    """Run the graph under the profiler; its first runs are not counted."""
+    """Run the graph under the profiler, in the worker; its first runs are not counted."""
     import tempfile
 
     import numpy as np
@@ -97,24 +163,11 @@ def sum_operators(events: list[dict[str, object]], runs: int) -> tuple[Operator,
     )
 
 
-def describe_profile(
-    profiled: Profiled, *, graph: str, stage: str, workload: str, runs: int
-) -> Profile:
-    """Turn a worker's sums over all runs into figures of one run."""
-    total_ms = sum(each.ms for each in profiled.operators)
-    return Profile(
-        graph=graph,
-        stage=stage,
-        workload=workload,
-        runs=runs,
-        total_ms=total_ms / runs,
-        operators=tuple(
-            OperatorTime(
-                name=each.name,
-                calls=round(each.calls / runs),
-                ms=each.ms / runs,
-                share=each.ms / total_ms,
-            )
-            for each in profiled.operators
-        ),
+def _request(bundle: Bundle, variant: Variant, common: ProfileGraph) -> ProfileGraph:
+    """Take the graph that a single text runs on."""
+    return replace(
+        common,
+        model=str(bundle.path(variant.unpadded or variant.model).resolve()),
+        disabled_optimizers=variant.disabled_optimizers,
+        optimized=variant.optimized,
     )

@@ -1,9 +1,4 @@
-"""The run: cold starts, warm-up, rounds in which the engines take turns, and what comes after.
-
-One engine works at a time; the others wait for their input. In every round the order of the
-engines moves on by one, so that none always runs after the same neighbour. An engine that
-crashes, hangs or fails is noted and left out of the rest.
-"""
+"""Rounds in which the engines take turns at every workload; before them warm-up."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -16,20 +11,11 @@ from bertedge.bench.config import (
     MIN_TURN_S,
     SLOWEST_TURN,
     TURN_WARM_UP_MS,
-    Settings,
 )
-from bertedge.bench.discovery import EngineSpec
-from bertedge.bench.interference import Watch
-from bertedge.bench.logs import EngineLog, Measurement, Workload, ratio_of
-from bertedge.bench.messages import Run, TextWorkload
-from bertedge.bench.runner import EngineRunner, rotated
-from bertedge.bench.scenarios import afterwards
-from bertedge.bench.scenarios.afterwards import After
+from bertedge.bench.engine import EngineSpec
+from bertedge.bench.protocol import Predict, Predicted, Run, TextWorkload, Workload
+from bertedge.bench.runner import Measurement
 from bertedge.bench.statistics import is_open
-from bertedge.progress import Progress
-
-STARTS, WARM_UP, ROUNDS = "cold starts", "warm-up", "rounds"
-"""The parts of a bench before those of `bertedge.bench.scenarios.afterwards`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,173 +30,120 @@ class Turns:
     """True where energy is read around the runs."""
 
 
-def measure(
-    specs: Sequence[EngineSpec],
-    workloads: Sequence[Workload],
-    settings: Settings,
-    progress: Progress,
-    after: After | None = None,
-    watch: Watch | None = None,
-) -> Measurement:
-    """Run all engines at all workloads; Ctrl-C returns what is finished, `complete` False.
-
-    The `watch` may have begun earlier: its first note is of the time before.
-    """
-    measurement = Measurement(engines=[EngineLog(spec=spec) for spec in specs])
-    after, watch = after or After(), watch or Watch()
-    runner = EngineRunner(measurement.engines, settings, progress)
-    began = time.perf_counter()
-    note = measurement.cpu_use.append
-    note(watch.note("before"))
-    try:
-        start_all(runner)
-        watch.restart()  # what processes took that were killed with their parent is not known
-        warm_up_all(runner, workloads)
-        note(watch.note("warm-up"))
-        take_turns(runner, workloads, lambda where: note(watch.note(where)))
-        afterwards.label_all(runner, after)
-        afterwards.offer_loads(runner, after)
-        afterwards.rest_all(runner)
-        note(watch.note("after"))
-        runner.end_all()
-        afterwards.profile_all(measurement, after, runner)
-        measurement.complete = True
-    except KeyboardInterrupt:
-        pass
-    finally:
-        runner.end_all()
-        progress.finish()
-    measurement.seconds = time.perf_counter() - began
-    return measurement
-
-
-def start_all(runner: EngineRunner) -> None:
-    """Start each engine several times, one at a time; the last of its processes stays."""
-    starts = runner.settings.starts
-    due = [
-        log
-        for number in range(starts)
-        for log in rotated(runner.logs, number)
-        if number < (log.spec.starts or starts)
-    ]
-    runner.begin(STARTS, f"{len(runner.logs)} engines", len(due), "starts")
-    for log in due:
-        if not log.problem:
-            runner.end(log)
-            runner.start(log)
-        runner.progress.advance(1, log.spec.name)
-
-
-def warm_up_all(runner: EngineRunner, workloads: Sequence[Workload]) -> None:
+def warm_up_all(measurement: Measurement, workloads: Sequence[Workload]) -> None:
     """Give every engine every workload that it takes."""
-    pairs = count_pairs(runner, workloads)
-    runner.begin(WARM_UP, f"{len(workloads)} workloads", pairs, "workloads")
+    pairs = count_pairs(measurement, workloads)
+    measurement.begin("warm-up", f"{len(workloads)} workloads", pairs, "workloads")
     for workload in workloads:
-        for log in runner.logs:
-            if takes(log.spec, workload):
-                runner.warm_up(log, workload)
-                runner.progress.advance(1, f"{log.spec.name}, {workload.name}")
+        for runner in measurement.runners:
+            if takes(runner.spec, workload):
+                runner.warm_up(workload)
+                measurement.progress.advance(1, f"{runner.spec.name}, {workload.name}")
 
 
 def take_turns(
-    runner: EngineRunner, workloads: Sequence[Workload], note: Callable[[str], None]
+    measurement: Measurement, workloads: Sequence[Workload], note: Callable[[str], None]
 ) -> None:
     """Go round by round through all workloads, in each engine by engine.
 
     Extra rounds follow at each workload where a ratio is not known well enough yet. `note` is
     called after each round.
     """
-    settings = runner.settings
-    turns = [plan_turns(item, workloads, runner.logs, settings) for item in workloads]
-    turns_due = settings.rounds * count_pairs(runner, workloads)
-    runner.begin(ROUNDS, f"{settings.rounds}", turns_due, "turns")
+    settings = measurement.settings
+    turns = [plan_turns(item, measurement, last=item is workloads[-1]) for item in workloads]
+    turns_due = settings.rounds * count_pairs(measurement, workloads)
+    measurement.begin("rounds", f"{settings.rounds}", turns_due, "turns")
     for number in range(settings.rounds):
         for turn in turns:
-            take_round(runner, turn, number)
-        for log in runner.logs:
-            runner.note_memory(log, f"round {number + 1}")
+            take_round(measurement, turn, number)
+        for runner in measurement.runners:
+            runner.note_memory(f"round {number + 1}")
         note(f"round {number + 1}")
     if settings.extra_rounds:
-        runner.progress.start(f"further {ROUNDS}", None, "turns")
+        measurement.progress.start("further rounds", None, "turns")
     for turn in turns:
-        take_extra_rounds(runner, turn, time.perf_counter() + settings.extra_s / len(turns))
+        take_extra_rounds(measurement, turn, time.perf_counter() + settings.extra_s / len(turns))
     if settings.extra_rounds:
         note("extra rounds")
 
 
-def take_extra_rounds(runner: EngineRunner, turn: Turns, deadline_s: float) -> None:
+def take_extra_rounds(measurement: Measurement, turn: Turns, deadline_s: float) -> None:
     """Go on until every ratio is known well enough, or until the time is up."""
-    rounds = runner.settings.rounds
-    for number in range(rounds, rounds + runner.settings.extra_rounds):
+    rounds = measurement.settings.rounds
+    for number in range(rounds, rounds + measurement.settings.extra_rounds):
         # In this order: to tell what is unsure, every ratio is resampled.
-        if time.perf_counter() > deadline_s or not is_unsure(turn.run.workload, runner):
+        if time.perf_counter() > deadline_s or not is_unsure(turn.run.workload, measurement):
             return
-        take_round(runner, turn, number)
+        take_round(measurement, turn, number)
 
 
-def take_round(runner: EngineRunner, turn: Turns, number: int) -> None:
+def take_round(measurement: Measurement, turn: Turns, number: int) -> None:
     """Let every engine take its turn at a workload."""
     run = replace(turn.run, first=number * turn.run.repeats)
-    for log in rotated(runner.logs, number):
-        if takes(log.spec, turn.workload):
-            runner.take_turn(log, run, number, limit_ms=turn.limit_ms, energy=turn.energy)
-            runner.progress.advance(1, f"round {number + 1}, {run.workload}")
+    for runner in measurement.rotated(number):
+        if takes(runner.spec, turn.workload):
+            runner.take_turn(run, number, limit_ms=turn.limit_ms, energy=turn.energy)
+            measurement.progress.advance(1, f"round {number + 1}, {run.workload}")
 
 
-def is_unsure(workload: str, runner: EngineRunner) -> bool:
-    """Tell whether any ratio at a workload has an interval that is too wide or says too little."""
-    logs = {log.spec.name: log for log in runner.logs if not log.problem}
-    for log in logs.values():
-        baseline = logs.get(log.spec.baseline or "")
-        ratio = ratio_of(log, baseline, workload, runner.settings.seed) if baseline else None
+def is_unsure(workload: str, measurement: Measurement) -> bool:
+    """Return whether any ratio at a workload has an interval too wide or that says too little."""
+    for runner in measurement.runners:
+        baseline = measurement.baseline_of(runner)
+        if baseline is None or runner.problem or baseline.problem:
+            continue
+        ratio = runner.ratio_to(baseline, workload)
         if ratio is None or ratio.low is None or ratio.high is None:
             continue
-        wide = ratio.high - ratio.low > 2 * runner.settings.within * ratio.median
+        wide = ratio.high - ratio.low > 2 * measurement.settings.within * ratio.median
         if wide or is_open(ratio.low, ratio.high, MIN_FLOOR):
             return True
     return False
 
 
-def plan_turns(
-    workload: Workload,
-    workloads: Sequence[Workload],
-    logs: Sequence[EngineLog],
-    settings: Settings,
-) -> Turns:
-    """Tell what the turns at a workload are: the same for all engines, unless one is very slow."""
-    run, run_ms = plan_turn(workload.name, logs, settings)
-    return Turns(
-        workload=workload,
-        run=run,
-        limit_ms=max(SLOWEST_TURN * settings.turn_s * 1000, 2 * run.repeats * run_ms),
-        energy=workload is workloads[-1],  # the one that keeps the processor busiest
-    )
+def plan_turns(workload: Workload, measurement: Measurement, *, last: bool) -> Turns:
+    """Return what the turns at a workload are: the same for all engines, unless one is very slow.
 
-
-def plan_turn(workload: str, logs: Sequence[EngineLog], settings: Settings) -> tuple[Run, float]:
-    """Tell what a turn is, by the milliseconds that the baseline's runs take, and these.
-
-    Without a baseline that works, by the slowest engine's.
+    The milliseconds that the baseline's runs take decide; without a baseline that works, those of
+    the slowest engine. Energy is read at the last workload, which keeps the processor busiest.
     """
-    sound = [log for log in logs if workload in log.ready and not log.problem]
-    deciding = [log for log in sound if log.spec.baseline is None] or sound
-    run_ms = max((log.ready[workload].run_ms for log in deciding), default=1.0)
+    settings, name = measurement.settings, workload.name
+    sound = [each for each in measurement.runners if name in each.ready and not each.problem]
+    deciding = [each for each in sound if each.spec.baseline is None] or sound
+    run_ms = max((each.ready[name].run_ms for each in deciding), default=1.0)
     fitting = int(settings.turn_s * 1000 / max(run_ms, 1e-3))
     at_least = max(1, min(MIN_REPEATS, int(MIN_TURN_S * 1000 / max(run_ms, 1e-3))))
     run = Run(
-        workload=workload,
+        workload=name,
         first=0,
         repeats=min(settings.repeats, max(at_least, fitting)),
         warm_up_ms=0.0 if run_ms > LONG_RUN_MS else TURN_WARM_UP_MS,
     )
-    return run, run_ms
+    limit_ms = max(SLOWEST_TURN * settings.turn_s * 1000, 2 * run.repeats * run_ms)
+    return Turns(workload=workload, run=run, limit_ms=limit_ms, energy=last)
+
+
+def predict_labelled(measurement: Measurement, texts: tuple[tuple[str, ...], ...]) -> None:
+    """Have every engine predict the texts whose labels are known."""
+    if not texts:
+        return
+    due = [
+        runner
+        for runner in measurement.runners
+        if runner.spec.noise_control_of is None and "texts" in runner.spec.takes
+    ]
+    measurement.begin("labelled data", f"{len(texts)} texts", len(texts) * len(due), "texts")
+    for runner in due:
+        found = runner.ask(Predict(texts=texts), Predicted, "labelled data")
+        runner.labelled = found.outputs if found else None
+        measurement.progress.advance(len(texts), runner.spec.name)
 
 
 def takes(spec: EngineSpec, workload: Workload) -> bool:
-    """Tell whether an engine can be given a workload."""
+    """Return whether an engine can be given a workload."""
     return ("texts" if isinstance(workload, TextWorkload) else "tokens") in spec.takes
 
 
-def count_pairs(runner: EngineRunner, workloads: Sequence[Workload]) -> int:
-    """Count the engines of each workload together."""
-    return sum(takes(log.spec, workload) for log in runner.logs for workload in workloads)
+def count_pairs(measurement: Measurement, workloads: Sequence[Workload]) -> int:
+    """Return the number of engines of each workload together."""
+    return sum(takes(runner.spec, work) for runner in measurement.runners for work in workloads)

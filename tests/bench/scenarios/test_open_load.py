@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from bertedge.bench.backends import Prepared
-from bertedge.bench.messages import Serve
+from bertedge.bench.protocol import Serve
+from bertedge.bench.report import LoadPoint
 from bertedge.bench.scenarios.open_load import (
-    LoadPoint,
     arrivals,
     describe_point,
     max_rate_within_slo,
@@ -35,7 +35,7 @@ def sleeper(seconds: float) -> Prepared:
         time.sleep(seconds)
         return np.array([number])
 
-    return Prepared(inputs=2, run=run)
+    return Prepared(read=list, inputs=2, run=run)
 
 
 def test_a_latency_counts_from_the_intended_arrival_the_wait_in_line_included():

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bertedge.bench.messages import Profiled, ProfileGraph
 from bertedge.bench.process import Worker, WorkerError
-from bertedge.bench.scenarios.profile import describe_profile, sum_operators
+from bertedge.bench.protocol import Profiled, ProfileGraph
+from bertedge.bench.scenarios.profile import GraphToProfile, describe_profile, sum_operators
 
 COMMAND = (sys.executable, "-m", "bertedge.bench.worker")
 
@@ -15,8 +15,6 @@ def request(model: Path, runs: int = 4) -> ProfileGraph:
     rows = (tuple(range(9, 25)),)
     return ProfileGraph(
         model=str(model),
-        disabled_optimizers=(),
-        optimized=False,
         threads=1,
         rows=rows,
         runs=runs,
@@ -26,10 +24,13 @@ def request(model: Path, runs: int = 4) -> ProfileGraph:
 def test_a_graph_is_profiled_operator_by_operator(bundle: Path, token_bundle: Path):
     onnx = pytest.importorskip("onnx", reason="needs the export extra")
     with Worker(COMMAND, threads=1) as worker:
-        profiled = worker.ask(request(bundle / "cpu-fp32.onnx"), timeout_s=60)
+        asked = request(bundle / "cpu-fp32.onnx")
+        profiled = worker.ask(asked, timeout_s=60)
     assert isinstance(profiled, Profiled)
     assert min(each.ms for each in profiled.operators) >= 0
-    whole = describe_profile(profiled, graph="g", stage="fused", workload="1x16", runs=4)
+    whole = describe_profile(
+        profiled, GraphToProfile(graph="g", stage="fused", workload="1x16", request=asked)
+    )
     assert sum(each.share for each in whole.operators) == pytest.approx(1)
     assert sum(each.ms for each in whole.operators) == pytest.approx(whole.total_ms)
     times = [each.ms for each in whole.operators]

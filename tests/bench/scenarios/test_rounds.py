@@ -9,19 +9,25 @@ from pathlib import Path
 
 import pytest
 
-from bertedge.bench.build import build_report
-from bertedge.bench.config import Settings
-from bertedge.bench.describe import Setting
-from bertedge.bench.discovery import EngineSpec, with_noise_controls
+from bertedge.bench.build import Setting, build_report
+from bertedge.bench.config import ScenarioConfig
+from bertedge.bench.discovery import with_noise_controls
+from bertedge.bench.engine import EngineSpec
 from bertedge.bench.environment import describe_environment
-from bertedge.bench.logs import EngineLog, Measurement, Turn, Workload
-from bertedge.bench.messages import Open, Ready, Run, TextWorkload, TokenWorkload
 from bertedge.bench.process import Worker, WorkerError
-from bertedge.bench.protocol import encode
+from bertedge.bench.protocol import (
+    Open,
+    Ready,
+    Run,
+    TextWorkload,
+    TokenWorkload,
+    Workload,
+    encode,
+)
 from bertedge.bench.report import Comparison, Report
-from bertedge.bench.runner import EngineRunner, rotated
-from bertedge.bench.scenarios.afterwards import After
-from bertedge.bench.scenarios.rounds import is_unsure, measure, plan_turn
+from bertedge.bench.runner import EngineRunner, Measurement, Turn
+from bertedge.bench.scenarios import Plan, measure
+from bertedge.bench.scenarios.rounds import is_unsure, plan_turns
 from bertedge.bench.text import render
 from bertedge.errors import SettingError
 from bertedge.progress import Silent
@@ -62,13 +68,13 @@ class Listener(Silent):
 
 
 def report_of(
-    specs: list[EngineSpec], settings: Settings, workloads: tuple[Workload, ...] = WORKLOADS
+    specs: list[EngineSpec], settings: ScenarioConfig, workloads: tuple[Workload, ...] = WORKLOADS
 ) -> Report:
     setting = setting_of(settings)
-    return build_report(measure(specs, workloads, settings, Silent()), workloads, setting)
+    return build_report(measure(specs, Plan(workloads=workloads), settings), workloads, setting)
 
 
-def setting_of(settings: Settings) -> Setting:
+def setting_of(settings: ScenarioConfig) -> Setting:
     comparison = Comparison(
         bundle="b",
         baseline="c",
@@ -84,31 +90,28 @@ def setting_of(settings: Settings) -> Setting:
         environment=describe_environment(),
         comparison=comparison,
         settings=settings,
-        left_out=(),
-        at_export={},
     )
 
 
-def test_every_engine_takes_every_turn(engine: EngineSpec, quick: Settings):
+def test_every_engine_takes_every_turn(engine: EngineSpec, quick: ScenarioConfig):
     twin = replace(engine, name="twin", baseline="tiny")
-    measurement = measure([engine, twin], WORKLOADS, quick, Silent())
+    measurement = measure([engine, twin], Plan(workloads=WORKLOADS), quick)
     assert measurement.complete
-    for log in measurement.engines:
+    for log in measurement.runners:
         assert log.problem is None
-        assert len(log.starts) == quick.starts
-        assert {name: len(ready.labels) for name, ready in log.ready.items()} == {
+        assert len(log.cold_starts) == quick.starts
+        assert {name: len(ready.outputs) for name, ready in log.ready.items()} == {
             "1x4": 20,
             "texts": 3,
         }
         turns = [(turn.workload, turn.round) for turn in log.turns]
         assert turns == [(name, n) for n in range(quick.rounds) for name in ("1x4", "texts")]
         assert {len(turn.samples_ms) for turn in log.turns} == {quick.repeats}
-        total_s = log.starts[0].total_s
-        told = log.starts[0].opened
-        assert told.imports_s + told.load_s + told.first_run_s < total_s < 30
+        start = log.cold_starts[0]
+        assert start.imports_s + start.load_s + start.first_run_s < start.total_s < 30
 
 
-def test_an_engine_against_itself_agrees_with_itself(engine: EngineSpec, quick: Settings):
+def test_an_engine_against_itself_agrees_with_itself(engine: EngineSpec, quick: ScenarioConfig):
     report = report_of([engine, replace(engine, name="twin", baseline="tiny")], quick)
     baseline, twin = report.engines
     assert twin.on_texts and twin.on_texts.share == 1 and twin.on_texts.labels == 3
@@ -122,7 +125,7 @@ def test_an_engine_against_itself_agrees_with_itself(engine: EngineSpec, quick: 
 
 
 def test_the_noise_is_the_baseline_against_itself_and_no_engine_of_its_own(
-    engine: EngineSpec, quick: Settings
+    engine: EngineSpec, quick: ScenarioConfig
 ):
     specs = [engine, replace(engine, name="same", baseline="tiny")]
     report = report_of(list(with_noise_controls(specs)), replace(quick, starts=1))
@@ -138,17 +141,18 @@ def test_the_noise_is_the_baseline_against_itself_and_no_engine_of_its_own(
         assert each.floor == max(0.04, beyond_doubt)
 
 
-def turns(name: str, samples_ms: list[float], engine: EngineSpec, **changes) -> EngineLog:
-    ready = Ready(warm_up_runs=1, stable=True, run_ms=1, labels=(), peak_memory_bytes=None)
-    return EngineLog(
+def turns(name: str, samples_ms: list[float], engine: EngineSpec, **changes) -> EngineRunner:
+    ready = Ready(warm_up_runs=1, stable=True, run_ms=1, peak_memory_bytes=None)
+    return EngineRunner(
         spec=replace(engine, name=name, **changes),
+        settings=ScenarioConfig(threads=1),
         ready={"1x4": ready},
         warm_up_s={"1x4": 0.1},
         turns=[Turn(workload="1x4", round=n, samples_ms=(ms,)) for n, ms in enumerate(samples_ms)],
     )
 
 
-def test_a_difference_within_the_noise_is_none(engine: EngineSpec, quick: Settings):
+def test_a_difference_within_the_noise_is_none(engine: EngineSpec, quick: ScenarioConfig):
     ours = {"baseline": "tiny"}
     logs = [
         turns("tiny", [1.0] * 9, engine),
@@ -158,7 +162,9 @@ def test_a_difference_within_the_noise_is_none(engine: EngineSpec, quick: Settin
         turns("wild", [0.5, 2.0, 0.5, 2.0, 0.5, 2.0, 0.5, 2.0, 2.0], engine, **ours),
         turns("tiny again", [1.05] * 9, engine, noise_control_of="tiny", **ours),
     ]
-    report = build_report(Measurement(engines=logs), WORKLOADS[:1], setting_of(quick))
+    report = build_report(
+        Measurement(runners=logs, settings=quick), WORKLOADS[:1], setting_of(quick)
+    )
     assert report.noise[0].floor == pytest.approx(1 - 1 / 1.05)
     assert {result.engine: result.difference for result in report.results} == {
         "tiny": None,
@@ -171,11 +177,11 @@ def test_a_difference_within_the_noise_is_none(engine: EngineSpec, quick: Settin
 
 @pytest.mark.parametrize(("extra_s", "rounds"), [(60.0, 5), (0.0, 3)])
 def test_rounds_go_on_where_a_ratio_is_not_known_well_enough(
-    engine: EngineSpec, quick: Settings, extra_s: float, rounds: int
+    engine: EngineSpec, quick: ScenarioConfig, extra_s: float, rounds: int
 ):
     settings = replace(quick, starts=1, extra_rounds=2, extra_s=extra_s, within=0.0)
     twin = replace(engine, name="twin", baseline="tiny")
-    logs = measure([engine, twin], WORKLOADS[:1], settings, Silent()).engines
+    logs = measure([engine, twin], Plan(workloads=WORKLOADS[:1]), settings).runners
     assert {turn.round for log in logs for turn in log.turns} == set(range(rounds))
 
 
@@ -190,18 +196,19 @@ def test_rounds_go_on_where_a_ratio_is_not_known_well_enough(
     ],
 )
 def test_a_ratio_is_not_known_while_its_interval_is_wide_or_reaches_into_the_noise(
-    engine: EngineSpec, quick: Settings, ratios: list[float], unsure: bool
+    engine: EngineSpec, quick: ScenarioConfig, ratios: list[float], unsure: bool
 ):
     logs = [
         turns("tiny", [1.0] * 9, engine),
         turns("other", [1 / ratio for ratio in ratios], engine, baseline="tiny"),
     ]
-    assert is_unsure("1x4", EngineRunner(logs, replace(quick, within=0.02), Silent())) is unsure
+    measurement = Measurement(runners=logs, settings=replace(quick, within=0.02))
+    assert is_unsure("1x4", measurement) is unsure
 
 
 @pytest.mark.parametrize("within", [0.0, 100.0])
 def test_every_bar_ends_at_its_end_and_counts_what_people_know(
-    engine: EngineSpec, fake: Callable[..., EngineSpec], quick: Settings, within: float
+    engine: EngineSpec, fake: Callable[..., EngineSpec], quick: ScenarioConfig, within: float
 ):
     """With all the further rounds and with none, and with an engine that breaks."""
     settings = replace(
@@ -209,8 +216,8 @@ def test_every_bar_ends_at_its_end_and_counts_what_people_know(
     )
     specs = [engine, replace(engine, name="twin", baseline="tiny"), fake("crash")]
     listener = Listener()
-    after = After(labelled=(("turn it off",),), load=WORKLOADS[1])
-    assert measure(specs, WORKLOADS, settings, listener, after).complete
+    plan = Plan(workloads=WORKLOADS, labelled=(("turn it off",),), arriving=WORKLOADS[1])
+    assert measure(specs, plan, settings, listener).complete
     assert listener.bars == {
         "cold starts": "starts",
         "warm-up": "workloads",
@@ -221,19 +228,23 @@ def test_every_bar_ends_at_its_end_and_counts_what_people_know(
     }
 
 
-def test_energy_is_that_of_all_texts_labelled(engine: EngineSpec, quick: Settings):
+def test_energy_is_that_of_all_texts_labelled(engine: EngineSpec, quick: ScenarioConfig):
     log = turns("tiny", [1.0, 1.0], engine)
     log.turns = [replace(turn, joules=3.0, runs=30) for turn in log.turns]
-    report = build_report(Measurement(engines=[log]), WORKLOADS[:1], setting_of(quick))
+    report = build_report(
+        Measurement(runners=[log], settings=quick), WORKLOADS[:1], setting_of(quick)
+    )
     assert report.engines[0].joules_per_text == pytest.approx(0.1)
     silent = build_report(
-        Measurement(engines=[turns("tiny", [1.0], engine)]), WORKLOADS[:1], setting_of(quick)
+        Measurement(runners=[turns("tiny", [1.0], engine)], settings=quick),
+        WORKLOADS[:1],
+        setting_of(quick),
     )
     assert silent.engines[0].joules_per_text is None
 
 
 def test_a_slow_engine_makes_fewer_runs_and_a_hopeless_one_none(
-    engine: EngineSpec, fake: Callable[..., EngineSpec], quick: Settings
+    engine: EngineSpec, fake: Callable[..., EngineSpec], quick: ScenarioConfig
 ):
     settings = replace(quick, starts=1, turn_s=0.1, repeats=4)
     report = report_of([engine, fake("crawl"), fake("sleep")], settings, WORKLOADS[:1])
@@ -247,7 +258,7 @@ def test_a_slow_engine_makes_fewer_runs_and_a_hopeless_one_none(
     [
         ("crash", "round 1, 1x4: ended with exit code 1: the fake crashed on purpose"),
         ("killed", "round 1, 1x4: was killed by SIGKILL, perhaps for lack of memory"),
-        ("hang", "warm-up, 1x4: gave no answer within 2 s"),
+        ("hang", "warm-up, 1x4: gave no answer within 5 s"),
         ("chatter", "warm-up, 1x4: gave no valid answer: no JSON: 'loading ...'"),
         ("refuse", "warm-up, 1x4: this peer cannot do that"),
         ("lazy", "round 1, 1x4: claims (1.0,) ms for 4 runs"),
@@ -258,11 +269,13 @@ def test_a_slow_engine_makes_fewer_runs_and_a_hopeless_one_none(
 def test_a_bad_engine_gets_a_row_that_says_so_and_the_run_goes_on(
     engine: EngineSpec,
     fake: Callable[..., EngineSpec],
-    quick: Settings,
+    quick: ScenarioConfig,
     mode: str,
     problem: str,
 ):
-    report = report_of([engine, fake(mode)], replace(quick, timeout_s=2, starts=1))
+    report = report_of(
+        [engine, fake(mode)], replace(quick, timeout_s=5 if mode == "hang" else 60, starts=1)
+    )
     assert report.complete
     sound, bad = report.engines
     assert bad.problem == problem
@@ -274,14 +287,14 @@ def test_a_bad_engine_gets_a_row_that_says_so_and_the_run_goes_on(
 
 
 def test_a_liar_is_found_on_random_tokens_too(
-    engine: EngineSpec, fake: Callable[..., EngineSpec], quick: Settings
+    engine: EngineSpec, fake: Callable[..., EngineSpec], quick: ScenarioConfig
 ):
     bad = report_of([engine, fake("lie")], replace(quick, starts=1), WORKLOADS[:1]).engines[1]
     assert bad.problem == "disagrees with the baseline: 0.0% of 20 labels are the same"
 
 
 def test_a_bad_baseline_leaves_the_others_their_figures(
-    engine: EngineSpec, fake: Callable[..., EngineSpec], quick: Settings
+    engine: EngineSpec, fake: Callable[..., EngineSpec], quick: ScenarioConfig
 ):
     report = report_of([fake("crash", None), replace(engine, baseline="crash")], quick)
     assert {result.engine for result in report.results} == {"tiny"}
@@ -289,12 +302,12 @@ def test_a_bad_baseline_leaves_the_others_their_figures(
     assert "times as fast" not in render(report)
 
 
-def test_a_program_that_is_not_there_gets_a_row(engine: EngineSpec, quick: Settings):
+def test_a_program_that_is_not_there_gets_a_row(engine: EngineSpec, quick: ScenarioConfig):
     missing = replace(engine, name="missing", command=("/nowhere/peer",), baseline="tiny")
     listener = Listener()
-    measurement = measure([missing, engine], WORKLOADS, quick, listener)
+    measurement = measure([missing, engine], Plan(workloads=WORKLOADS), quick, listener)
     assert measurement.complete
-    problem = measurement.engines[0].problem
+    problem = measurement.runners[0].problem
     assert problem and problem.startswith("start: could not be started: [Errno 2]")
     assert f"missing: {problem}" in listener.said
 
@@ -303,21 +316,21 @@ def test_a_program_that_is_not_there_gets_a_row(engine: EngineSpec, quick: Setti
 def test_nothing_survives_a_run(
     fake: Callable[..., EngineSpec],
     survives: Callable[[int], bool],
-    quick: Settings,
+    quick: ScenarioConfig,
     tmp_path: Path,
     mode: str,
 ):
-    measure([fake(mode, None)], WORKLOADS, replace(quick, timeout_s=1), Silent())
+    measure([fake(mode, None)], Plan(workloads=WORKLOADS), replace(quick, timeout_s=1))
     pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
     assert len(pids) == 2 * quick.starts  # each worker has a child of its own
     assert not any(survives(pid) for pid in pids)
 
 
 def test_engines_take_turns_in_an_order_that_moves_on(
-    fake: Callable[..., EngineSpec], quick: Settings, tmp_path: Path
+    fake: Callable[..., EngineSpec], quick: ScenarioConfig, tmp_path: Path
 ):
     specs = [fake(name, None) for name in ("a", "b", "c")]
-    measure(specs, WORKLOADS[:1], replace(quick, starts=1), Silent())
+    measure(specs, Plan(workloads=WORKLOADS[:1]), replace(quick, starts=1))
     assert (tmp_path / "pids-turns").read_text().splitlines()[:9] == [
         *("a 1x4 0", "b 1x4 0", "c 1x4 0"),
         *("b 1x4 4", "c 1x4 4", "a 1x4 4"),
@@ -350,11 +363,10 @@ def test_workers_are_told_their_threads():
 
 DRIVER = """
 import sys
-from bertedge.bench.discovery import EngineSpec
-from bertedge.bench.scenarios.rounds import measure
-from bertedge.bench.messages import TokenWorkload
-from bertedge.bench.protocol import decode_request
-from bertedge.bench.config import Settings
+from bertedge.bench.engine import EngineSpec
+from bertedge.bench.scenarios import Plan, measure
+from bertedge.bench.protocol import TokenWorkload, decode_request
+from bertedge.bench.config import ScenarioConfig
 from bertedge.progress import Silent
 
 class Tell(Silent):
@@ -363,12 +375,11 @@ class Tell(Silent):
 
 opening = decode_request(sys.stdin.readline())
 spec = EngineSpec(name="tiny", kind="bundle", device="cpu", precision="fp32", baseline=None,
-                  command=(sys.executable, "-m", "bertedge.bench.worker"), open=opening,
-                  bytes_on_disk=1, batching="one by one")
-batches = (((9, 10, 11),),)
-settings = Settings(threads=1, rounds=10**6, turn_s=60, repeats=10**6, starts=1)
-done = measure([spec], [TokenWorkload(name="1x3", batches=batches)], settings, Tell())
-print(done.complete, len(done.engines[0].starts), flush=True)
+                  open=opening)
+plan = Plan(workloads=[TokenWorkload(name="1x3", batches=(((9, 10, 11),),))])
+settings = ScenarioConfig(threads=1, rounds=10**6, turn_s=60, repeats=10**6, starts=1)
+done = measure([spec], plan, settings, Tell())
+print(done.complete, len(done.runners[0].cold_starts), flush=True)
 """
 
 
@@ -416,38 +427,44 @@ def test_ctrl_c_keeps_what_is_finished_and_ends_the_workers(
     assert not alive(workers[0])
 
 
-def log(name: str, run_ms: float, baseline: str | None, engine: EngineSpec) -> EngineLog:
-    ready = Ready(warm_up_runs=1, stable=True, run_ms=run_ms, labels=(), peak_memory_bytes=None)
+def log(name: str, run_ms: float, baseline: str | None, engine: EngineSpec) -> EngineRunner:
+    ready = Ready(warm_up_runs=1, stable=True, run_ms=run_ms, peak_memory_bytes=None)
     spec = replace(engine, name=name, baseline=baseline)
-    return EngineLog(spec=spec, ready={"1x4": ready})
+    return EngineRunner(spec=spec, settings=ScenarioConfig(threads=1), ready={"1x4": ready})
+
+
+def planned(logs: list[EngineRunner], settings: ScenarioConfig) -> Run:
+    measurement = Measurement(runners=logs, settings=settings)
+    return plan_turns(WORKLOADS[0], measurement, last=True).run
 
 
 def test_the_baseline_decides_how_many_runs_a_turn_has(engine: EngineSpec):
-    settings = Settings(threads=1, repeats=20, turn_s=0.5)
+    settings = ScenarioConfig(threads=1, repeats=20, turn_s=0.5)
     fast = log("fast", 1, "torch", engine)
     for run_ms, repeats in ((1, 20), (50, 10), (400, 3), (900, 2), (5000, 1)):
         logs = [fast, log("torch", run_ms, None, engine)]
-        turn, _ = plan_turn("1x4", logs, settings)
+        turn = planned(logs, settings)
         assert turn.repeats == repeats
         assert turn.warm_up_ms == (30 if run_ms < 200 else 0)
     broken = log("torch", 1, None, engine)
     broken.problem = "broke"
     slow = log("slow", 100, "torch", engine)
-    assert plan_turn("1x4", [fast, slow, broken], settings)[0].repeats == 5
+    assert planned([fast, slow, broken], settings).repeats == 5
 
 
 def test_few_repeats_may_be_asked_for(engine: EngineSpec):
     logs = [log("torch", 400, None, engine)]
-    assert plan_turn("1x4", logs, Settings(threads=1, repeats=1))[0].repeats == 1
+    assert planned(logs, ScenarioConfig(threads=1, repeats=1)).repeats == 1
 
 
 def test_the_order_moves_on_every_round(engine: EngineSpec):
     logs = [log(name, 1, None, engine) for name in "abc"]
-    orders = ["".join(item.spec.name for item in rotated(logs, n)) for n in range(4)]
+    measurement = Measurement(runners=logs, settings=ScenarioConfig(threads=1))
+    orders = ["".join(item.spec.name for item in measurement.rotated(n)) for n in range(4)]
     assert orders == ["abc", "bca", "cab", "abc"]
 
 
 @pytest.mark.parametrize("timeout_s", [0.0, -1.0, math.nan, math.inf, 1e300])
 def test_a_time_limit_that_is_none_is_refused(timeout_s: float):
-    with pytest.raises(SettingError, match="timeout is"):
-        Settings(threads=1, timeout_s=timeout_s)
+    with pytest.raises(SettingError, match="timeout_s is"):
+        ScenarioConfig(threads=1, timeout_s=timeout_s)
