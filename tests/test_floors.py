@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -52,10 +53,11 @@ def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported(path: Path) -> Iterator[tuple[str, ...]]:
-    """The dotted names that a module imports, anywhere in it, in parts."""
+def imported(path: Path, *, at_top: bool = False) -> Iterator[tuple[str, ...]]:
+    """The dotted names that a module imports, anywhere in it or at its top, in parts."""
     package = ("bertedge", *path.relative_to(PACKAGE).parent.parts)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body if at_top else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (tuple(alias.name.split(".")) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -89,6 +91,49 @@ def test_the_ground_floor_has_no_circles() -> None:
     while free := {room for room, others in needs.items() if not others & needs.keys()}:
         needs = {room: others for room, others in needs.items() if room not in free}
     assert not needs, f"these import each other: {sorted(needs)}"
+
+
+def test_no_module_imports_the_root() -> None:
+    """Which stands on all of them."""
+    for path in MODULES:
+        own = {name[1:] for name in imported(path) if name[0] == "bertedge"}
+        assert () not in own and not {name[0] for name in own} & set(bertedge.__all__), short(path)
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(
+        ".__init__"
+    )
+
+
+NAMES = {dotted(path): path for path in PACKAGE.rglob("*.py")}
+
+
+def imported_modules(path: Path, *, at_top: bool = False) -> set[str]:
+    names = {".".join(name) for name in imported(path, at_top=at_top)}
+    found = {name if name in NAMES else name.rpartition(".")[0] for name in names}
+    return (found & NAMES.keys()) - {dotted(path)}
+
+
+def test_no_two_modules_need_each_other() -> None:
+    """Nor do several in a circle, though they would do so in a function, or for a type alone.
+
+    What is left out: a package's face may bring its own modules when it is asked for them.
+    """
+    needs = {
+        name: {
+            other
+            for other in imported_modules(path)
+            if path.name != "__init__.py"
+            or not other.startswith(f"{name}.")
+            or other in imported_modules(path, at_top=True)
+        }
+        for name, path in NAMES.items()
+    }
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        pytest.fail(" needs ".join(reversed(error.args[1])))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=short)

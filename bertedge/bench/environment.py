@@ -6,13 +6,13 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-import bertedge
 from bertedge.bench.interference import load_average
 from bertedge.bench.report import Environment
 from bertedge.libraries import INFERENCE, installed_versions
 from bertedge.runtime import machine
+from bertedge.version import __version__
 
-ROOT = Path(bertedge.__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 TELLING_FLAGS = (
     "avx2",
@@ -43,7 +43,7 @@ def describe_environment() -> Environment:
         governor=_governor(),
         memory_bytes=machine.memory_bytes(),
         load=load_average(),
-        versions={"bertedge": bertedge.__version__, **installed_versions(INFERENCE)},
+        versions={"bertedge": __version__, **installed_versions(INFERENCE)},
         git_commit=git_commit(ROOT),
     )
 

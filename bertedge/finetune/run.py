@@ -12,7 +12,6 @@ import accelerate
 import torch
 import transformers
 
-import bertedge
 from bertedge import checkpoint as checkpoints
 from bertedge import evaluation, serialization
 from bertedge.checkpoint import DataFile, Setting, Training
@@ -31,6 +30,7 @@ from bertedge.spec import ModelSpec, Task
 from bertedge.training.place import check_output
 from bertedge.training.run_directory import RunDirectory, open_run_directory, publish_output
 from bertedge.training.third_party import quiet_libraries
+from bertedge.version import __version__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +253,7 @@ def _record(
         best_epoch=trained.best_epoch,
         truncated=material.train.truncated,
         dev_scores=judged.dev.scores if judged.dev else None,
-        versions={"bertedge": bertedge.__version__}
+        versions={"bertedge": __version__}
         | {name: version(name) for name in ("torch", "transformers", "datasets", "tokenizers")},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         calibration=judged.settled.calibration,

@@ -9,7 +9,6 @@ import accelerate
 import torch
 import transformers
 
-import bertedge
 from bertedge import checkpoint as checkpoints
 from bertedge import serialization
 from bertedge.bundle import hash_file
@@ -32,6 +31,7 @@ from bertedge.training.place import check_output
 from bertedge.training.run_directory import RunDirectory, clear, open_run_directory, publish_output
 from bertedge.training.seal import fault_of, seal
 from bertedge.training.third_party import quiet_libraries
+from bertedge.version import __version__
 
 MOST_HELD_OUT = 500
 """Rows; measuring takes a share of the run's time."""
@@ -222,7 +222,7 @@ def _record(
         seconds=round(trained.seconds, 3),
         tokens_per_second=round(trained.tokens_per_second, 1),
         checks=trained.checks,
-        versions={"bertedge": bertedge.__version__}
+        versions={"bertedge": __version__}
         | {name: version(name) for name in ("torch", "transformers", "tokenizers")},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
