@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bertedge.bench import worker
 from bertedge.bench.config import ScenarioConfig
 from bertedge.bench.engine import EngineSpec
 from bertedge.bench.protocol import PROTOCOL, Open
@@ -188,6 +189,29 @@ def fake(fake_program: Path, tmp_path: Path, opening: Open) -> Callable[..., Eng
     return make
 
 
+class Clock:
+    """Time that passes by sleeping, always a little too long, and by looking at it."""
+
+    def __init__(self) -> None:
+        self.now, self.slept = 100.0, 0.0
+
+    def perf_counter(self) -> float:
+        self.now += 1e-6
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds + worker.AWAKE_S / 2
+        self.slept += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time of a worker in this process, the same on every machine."""
+    made = Clock()
+    monkeypatch.setattr(worker, "time", made)
+    return made
+
+
 @pytest.fixture
 def alive() -> Callable[[int], bool]:
     """Tells whether a process runs; one that nobody has waited for yet does not."""
@@ -199,7 +223,7 @@ def survives() -> Callable[[int], bool]:
     """Tells whether a process still runs after some seconds."""
 
     def check(pid: int) -> bool:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while runs(pid) and time.monotonic() < deadline:
             time.sleep(0.02)
         return runs(pid)

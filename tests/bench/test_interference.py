@@ -65,10 +65,10 @@ def stranger() -> Iterator[int]:
 
 
 def test_what_our_own_processes_take_is_not_others(child: int):
-    before = interference._read()
-    time.sleep(0.5)
-    after = interference._read()
-    assert after.own - before.own > 0.1
+    before = after = interference._read()
+    while after.own - before.own <= 0.1:  # as soon as the machine lets it run so long
+        time.sleep(0.05)
+        after = interference._read()
     assert child not in after.by_process and os.getpid() not in after.by_process
 
 

@@ -21,7 +21,7 @@ CASES = {"manifest": 2000, "graph": 600, "tokenizer": 400}
 SAMPLE = {"manifest": 160, "graph": 80, "tokenizer": 60}
 BATCH = 40
 LONGEST = 10.0
-"""Seconds that a case may take."""
+"""Seconds of the processor that a case may take."""
 MOST_CHARACTERS = 300
 MOST_MEMORY = 2**30
 """Bytes that a process may take at its peak."""

@@ -223,7 +223,7 @@ def test_kills_leave_an_output_absent_or_whole_and_nothing_else(lab: Lab) -> Non
         assert code in {0, 1, -sent}, f"{case}: {code} {errors}"
         assert "Traceback" not in errors and "Exception ignored" not in errors, f"{case}: {errors}"
         assert len((errors.splitlines() or [""])[-1]) <= 300, case
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while left_by(f"BERTEDGE_KILL={mark}"):
             assert time.monotonic() < deadline, f"{case}: {left_by(f'BERTEDGE_KILL={mark}')}"
             time.sleep(0.1)

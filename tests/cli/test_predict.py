@@ -194,7 +194,7 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly() -> None:
     assert process.stdin and process.stdout and process.stderr
     process.stdin.write(b"on\n")
     process.stdin.flush()
-    (ready, _, _) = select.select([process.stdout], [], [], 20)
+    (ready, _, _) = select.select([process.stdout], [], [], 120)
     if not ready:
         process.kill()
     assert ready, "the first line is answered before the second is there"
@@ -203,7 +203,7 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly() -> None:
     process.stdin.write(b"off\n" * 100)
     process.stdin.close()
     assert b"Traceback" not in process.stderr.read()
-    process.wait(timeout=30)
+    process.wait(timeout=120)
     process.stderr.close()
 
 

@@ -85,7 +85,7 @@ def run(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]
         text=True,
         preexec_fn=bound,
         env=environment,
-        timeout=60,
+        timeout=300,
     )
     source.stdout.close()
     source.wait()
