@@ -36,7 +36,14 @@ class BatchEffects(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportConfig:
-    """The settings of one export; SettingError for values that cannot work."""
+    """The settings of one export; SettingError for values that cannot work.
+
+    >>> from pathlib import Path
+    >>> from bertedge.export import ExportConfig
+    >>> config = ExportConfig(checkpoint="runs/mine", output=Path("bundles/mine"), quantize=True)
+    >>> config.max_drop
+    1.0
+    """
 
     checkpoint: str
     """Directory or hub id."""

@@ -25,6 +25,16 @@ class FinetuneConfig(TrainingConfig):
     """Every setting of `finetune`; each is a key of the config file and a flag of the command.
 
     Raises SettingError for values that cannot work, alone or together.
+
+    >>> from pathlib import Path
+    >>> from bertedge.finetune import FinetuneConfig
+    >>> files = {"train": Path("train.csv"), "output": Path("runs/example")}
+    >>> config = FinetuneConfig(task="text-classification", model="bert-base-uncased", **files)
+    >>> config.epochs, config.learning_rate
+    (3.0, 5e-05)
+    >>> FinetuneConfig(task="text-classification", model="bert-base-uncased", epochs=-1, **files)
+    Traceback (most recent call last):
+    bertedge.errors.SettingError: ...epochs...
     """
 
     task: Task = field(

@@ -40,7 +40,15 @@ MEASURED = "it is how a record was measured"
 OWN_PACE = {"finetune": ("--learning-rate", "3e-3", "--batch-size", "8")}
 """Options for the tiny base, which learns at another pace than the one it stands for."""
 
-EXAMPLES = ("bertedge.load",)
+EXAMPLES = (
+    "bertedge.load",
+    "bertedge.finetune.FinetuneConfig",
+    "bertedge.finetune.finetune",
+    "bertedge.pretrain.PretrainConfig",
+    "bertedge.pretrain.pretrain",
+    "bertedge.export.ExportConfig",
+    "bertedge.export.export",
+)
 """Names whose docstrings have an example."""
 
 
