@@ -105,7 +105,7 @@ def _describe_variant(variant: "Variant") -> list[str]:
 
 
 def _decision(decision: "DecisionRule", task: Task) -> str:
-    """Say what is not plain about how logits become labels."""
+    """Return what of the decision rule is not the default."""
     from bertedge.spec import DecisionRule
 
     if decision == DecisionRule():

@@ -40,7 +40,7 @@ class Bucket:
 def plan_buckets(
     max_length: int, hidden_size: int, cap_bytes: int = CAPTURE_BYTES
 ) -> tuple[Bucket, ...]:
-    """List the shapes to capture, smallest first, as many as the cap on their memory admits.
+    """Return the shapes to capture, smallest first, as many as fit into `cap_bytes` of memory.
 
     The longest input of a model is a length of its own, so that its longest texts have a bucket.
     """
@@ -57,15 +57,15 @@ def plan_buckets(
 
 
 def capture_bytes(bucket: Bucket, hidden_size: int) -> int:
-    """Bound the GPU memory of one captured graph from above, in bytes.
+    """Return an upper bound of the GPU memory of one captured graph, in bytes.
 
-    As if none shared its intermediate results with another, though those of one arena do.
+    It counts as if none shared its intermediate results with another, though those of one arena do.
     """
     return bucket.tokens * hidden_size * _VALUES_PER_TOKEN * _HALF_BYTES
 
 
 def find_bucket(buckets: Sequence[Bucket], rows: int, length: int) -> Bucket | None:
-    """Find the smallest bucket that holds a batch without waste; None where there is none."""
+    """Return the smallest bucket that holds `rows` of `length` tokens without waste, or None."""
     for bucket in buckets:
         if bucket.rows >= rows and bucket.length >= length:
             allowed = max(CHEAP_TOKENS, WASTE * rows * length)
@@ -73,10 +73,12 @@ def find_bucket(buckets: Sequence[Bucket], rows: int, length: int) -> Bucket | N
     return None
 
 
-def fill(feed: Mapping[str, NDArray[np.integer]], bucket: Bucket) -> dict[str, NDArray[np.integer]]:
-    """Pad the inputs `(batch, sequence)` on the right and below to the shape of the bucket.
+def pad_to_bucket(
+    feed: Mapping[str, NDArray[np.integer]], bucket: Bucket
+) -> dict[str, NDArray[np.integer]]:
+    """Pad each input `(batch, sequence)` with zeros to `(bucket.rows, bucket.length)`.
 
-    Rows that are none attend to one token: a softmax over nothing is no number.
+    Rows that are padding attend to one token: a softmax over nothing is no number.
     """
     filled = {}
     for name, values in feed.items():
@@ -90,6 +92,6 @@ def fill(feed: Mapping[str, NDArray[np.integer]], bucket: Bucket) -> dict[str, N
 
 
 def empty_batch(bucket: Bucket) -> Batch:
-    """Give a batch of the shape of the bucket, for capturing: values do not matter."""
+    """Return a batch `(bucket.rows, bucket.length)` for capturing: its values do not matter."""
     zeros = np.zeros((bucket.rows, bucket.length), np.int64)
     return Batch(input_ids=zeros, attention_mask=np.ones_like(zeros), token_type_ids=zeros)

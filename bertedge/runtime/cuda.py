@@ -17,8 +17,8 @@ from bertedge.runtime.buckets import (
     CAPTURE_BYTES,
     Bucket,
     empty_batch,
-    fill,
     find_bucket,
+    pad_to_bucket,
 )
 from bertedge.runtime.providers import CUDA
 from bertedge.runtime.session import Session, import_onnxruntime, open_native
@@ -80,7 +80,7 @@ class CudaSession(Session):
         if bucket is None:
             return self._run_loose(feed)
         bound = self._captured[bucket]
-        for name, values in fill(feed, bucket).items():
+        for name, values in pad_to_bucket(feed, bucket).items():
             bound.inputs[name].update_inplace(values)
         self._native.run_with_iobinding(bound.binding, bound.run_options)
         logits = bound.output.numpy()
@@ -121,7 +121,7 @@ def open_cuda(path: Path, *, buckets: tuple[Bucket, ...] = ()) -> CudaSession:
 
 
 def provider_options(model_bytes: int, *, capture: bool) -> dict[str, str]:
-    """Give the CUDA provider's options for a model: a bounded arena, fp32 that is fp32."""
+    """Return the CUDA provider's options for a model: a bounded arena, fp32 that is fp32."""
     return {
         "gpu_mem_limit": str(2 * model_bytes + CAPTURE_BYTES + ROOM_BYTES),
         "arena_extend_strategy": "kSameAsRequested",

@@ -43,7 +43,7 @@ class Encoded:
 
 
 def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
-    """Tell how many tokens of each text of a pair to keep in `room`, as tokenizers decides it.
+    """Return how many tokens of each text of a pair are kept of `room`, as tokenizers decides it.
 
     The longer text gives way until both are alike; then they share, the longer one the odd token.
     """
@@ -56,7 +56,7 @@ def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
 
 
 def window_starts(size: int, room: int, stride: int) -> list[int]:
-    """Tell where windows of `room` tokens begin so that they cover `size` tokens.
+    """Return where windows of `room` tokens begin so that they cover `size` tokens.
 
     Neighbours share at least `stride` tokens; the last one ends with the text and is full too.
     """
@@ -65,16 +65,16 @@ def window_starts(size: int, room: int, stride: int) -> list[int]:
     return [*range(0, size - room, room - stride), size - room]
 
 
-def overlapping(size: int, room: int, stride: int) -> range:
-    """Tell where windows begin, as `window_starts`, of which the last may be short."""
+def strided_starts(size: int, room: int, stride: int) -> range:
+    """Return where windows begin, as `window_starts` does; the last one may be short."""
     return range(0, max(size - stride, 1), room - stride)
 
 
 def best_context(windows: Sequence[Encoded]) -> list[slice]:
-    """Tell for each window of one text, in order, which of its rows to keep.
+    """Return for each window of one text, in order, which of its tokens to keep.
 
     Together they are every token of the text once, special tokens left out, each from the window
-    that shows most of what is around it.
+    with the most context on both sides of it.
     """
     lengths = [window.content.stop - window.content.start for window in windows]
     ends = [window.first + length for window, length in zip(windows, lengths, strict=True)]

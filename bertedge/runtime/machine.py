@@ -29,7 +29,7 @@ _WINDOWS_FLAGS = {40: "avx2", 41: "avx512f", 43: "asimddp"}
 
 
 def cores() -> int:
-    """Count the cores this process may use: cgroup quota and affinity, not the host's count."""
+    """Return how many cores this process may use: cgroup quota and affinity, not the host's."""
     usable = [os.cpu_count() or 1]
     if hasattr(os, "sched_getaffinity"):
         usable.append(len(os.sched_getaffinity(0)))
@@ -40,9 +40,10 @@ def cores() -> int:
 
 
 def threads() -> int:
-    """Count the threads that a session gets where the caller names none.
+    """Return the number of threads of a session whose caller names none.
 
-    `$BERTEDGE_THREADS`, else the cores of this process; SettingError where that is no number.
+    It is `$BERTEDGE_THREADS`, else the cores of this process. Raises SettingError where the
+    variable is not a number of 1 or more.
     """
     own = os.environ.get(THREADS, "").strip()
     if not own:
@@ -89,7 +90,7 @@ def _groups(controller: str, proc: Path, cgroups: Path) -> Iterator[Path]:
 
 
 def cpu_model() -> str:
-    """Name the CPU as its maker does."""
+    """Return the CPU's name as its maker gives it."""
     for line in _read(_PROC / "cpuinfo").splitlines():
         key, _, value = line.partition(":")
         if key.strip() in ("model name", "Model", "cpu model"):
@@ -100,7 +101,7 @@ def cpu_model() -> str:
 
 
 def cpu_flags() -> frozenset[str]:
-    """Give the CPU's instruction sets by Linux's names, such as `avx512_vnni` and `i8mm`.
+    """Return the CPU's instruction sets by Linux's names, such as `avx512_vnni` and `i8mm`.
 
     On macOS and Windows only those that matter for int8 are looked for.
     """
@@ -119,7 +120,7 @@ def cpu_flags() -> frozenset[str]:
 
 
 def memory_bytes() -> int | None:
-    """Give the memory this process may use: the machine's, or its control group's limit."""
+    """Return the memory this process may use, in bytes: the machine's, or its control group's."""
     limits = []
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))

@@ -37,19 +37,19 @@ OVERLAPS_WORTH_OPENING = 8
 
 
 class InFlight:
-    """Count of what is under way in this process, whichever predictor it belongs to."""
+    """The number of calls and runs under way in this process, of all predictors."""
 
     def __init__(self) -> None:
         self.renew()
 
     def renew(self) -> None:
-        """Begin to count."""
+        """Start again from none."""
         self._count = 0
         self._counting = threading.Lock()
 
     @contextlib.contextmanager
     def joined(self) -> Iterator[bool]:
-        """Count in, and yield whether nothing else was there."""
+        """Count the block as under way, and yield whether nothing else is."""
         with self._counting:
             self._count += 1
             alone = self._count == 1
@@ -86,7 +86,7 @@ class _Counted:
 
 
 class Scheduler:
-    """Gives the rows of one predictor to sessions and cores. Safe to share by threads."""
+    """Chooses the session and the cores on which a predictor's rows run. Thread-safe."""
 
     def __init__(self, bundle: Bundle, opened: OpenVariant, tokenizer: Tokenizer) -> None:
         self._bundle = bundle

@@ -15,7 +15,7 @@ from bertedge.runtime.encoding import (
     Encoded,
     Ints,
     longest_first,
-    overlapping,
+    strided_starts,
     window_starts,
 )
 from bertedge.runtime.tokenizer_json import broken, no_panic, parse
@@ -59,22 +59,22 @@ class Tokenizer:
         self._token_lengths = np.full(native.get_vocab_size(), -1, np.int64)
 
     def encode(self, texts: Sequence[Text]) -> list[Encoded]:
-        """Give one row a text or pair, truncated at its end (the longer of a pair first)."""
+        """Return one row a text or pair, truncated at its end (the longer of a pair first)."""
         encodings = _encode(self._native.encode_batch_fast, texts)
         return [self._truncated(text, encoding) for text, encoding in enumerate(encodings)]
 
     def encode_windows(self, texts: Sequence[str]) -> list[Encoded]:
-        """Give one window a text that fits, overlapping windows in order for a longer one."""
+        """Return the windows of each text: one where it fits, else several that overlap."""
         encodings = _encode(self._native.encode_batch, texts)
         return [w for text, encoding in enumerate(encodings) for w in self._windows(text, encoding)]
 
     def encode_words(self, words: Sequence[Sequence[str]]) -> list[Encoded]:
-        """Give the windows of texts that are split into words already; `word_ids` index them."""
+        """Return the windows of texts that are split into words already; `word_ids` index them."""
         encodings = _encode(partial(self._native.encode_batch, is_pretokenized=True), words)
         return [w for text, encoding in enumerate(encodings) for w in self._windows(text, encoding)]
 
     def encode_questions(self, pairs: Sequence[tuple[str, str]]) -> list[Encoded]:
-        """Give the windows over the context of each pair of a question and a context.
+        """Return the windows over the context of each pair of a question and a context.
 
         The question stands before each window; `content`, `offsets` and `word_ids` are of the
         context. Windows are those that tokenizers' own truncation "only_second" makes. A question
@@ -115,10 +115,11 @@ class Tokenizer:
             raise broken(error) from error
 
     def continues_word(self, text: str, ids: Ints, offsets: Ints) -> NDArray[np.bool_]:
-        """Tell which tokens continue the word of the token before, as transformers' pipeline does.
+        """Return which of `ids` continue the word of the token before them `(tokens,)`.
 
-        Where the vocabulary marks continuations (`##`), a token does whose own length is not that
-        of the characters it stands for; elsewhere, one that has no space before it.
+        `offsets` `(tokens, 2)` are the tokens' characters in `text`. As transformers' pipeline has
+        it: where the vocabulary marks continuations (`##`), a token continues a word if its own
+        length is not that of its characters; elsewhere, if no space is before it.
         """
         start = offsets[:, 0]
         if self._prefix:
@@ -180,7 +181,7 @@ class Tokenizer:
         before = kept[kept < context[0]] if len(context) else kept
         after = kept[len(before) :]
         room = self._max_length - len(kept)
-        for first in overlapping(len(context), room, min(self._overlap, room - 1)):
+        for first in strided_starts(len(context), room, min(self._overlap, room - 1)):
             own = context[first : first + room]
             take = np.concatenate([before, own, after])
             yield _cut(whole, take, slice(len(before), len(before) + len(own)), first)
@@ -198,7 +199,7 @@ class Tokenizer:
 
 
 def _whole(text: int, encoding: tokenizers.Encoding) -> Encoded:
-    """Turn an encoding into one row, however long."""
+    """Return an encoding as one row, however long."""
     ids = np.array(encoding.ids, np.int64)
     return Encoded(
         ids=ids,

@@ -99,7 +99,7 @@ def _without_backtrace() -> Iterator[None]:
 
 
 def broken(error: Exception) -> BundleError:
-    """Say that the tokenizer failed on a text."""
+    """Return the error of a tokenizer that failed on a text."""
     return BundleError(
         f"the tokenizer fails on a text ({shorten(first_line(error))}); export the model again"
     )
@@ -170,7 +170,7 @@ def _check_template(part: Mapping[str, Any]) -> None:
 
 
 def _growth(part: Mapping[str, Any]) -> int:
-    """Tell how many times as long a text may become."""
+    """Return how many times as long a text may become."""
     match part:
         case {"type": "Replace", "content": str(content), "pattern": {"String": str(text)}}:
             return max(-(-len(content) // max(len(text), 1)), 1)

@@ -59,10 +59,11 @@ def check_golden(
     *,
     alone: bool = False,
 ) -> float:
-    """Run the golden inputs in one padded batch, or each alone; return how far they are off.
+    """Run the golden inputs in one padded batch, or each alone; return their largest difference.
 
-    The difference is the largest of any logit, as a share of the spread of those recorded.
-    VerificationError where it is above the variant's tolerance.
+    It is that of any logit from the recorded one, as a share of the recorded logits' range.
+    Raises VerificationError where it is above the variant's tolerance, BundleError for logits of
+    another shape.
     """
     texts: list[Text] = [
         text[0] if len(text) == 1 else (text[0], text[1]) for text in manifest.golden.texts
@@ -90,7 +91,10 @@ def check_golden(
 
 
 def _stack(rows: list[Floats], manifest: Manifest, variant: Variant) -> Floats:
-    """Put the logits of all rows below each other; BundleError where they are not the task's."""
+    """Return the logits of all rows as one matrix `(rows or tokens, labels)`.
+
+    Raises BundleError where they have not the shape of the task's.
+    """
     by_token = manifest.model.task.gives_a_row_a_token
     if {row.ndim for row in rows} != {1 + by_token} or len({row.shape[-1] for row in rows}) != 1:
         raise BundleError(

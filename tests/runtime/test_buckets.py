@@ -6,8 +6,8 @@ from bertedge.runtime.buckets import (
     Bucket,
     capture_bytes,
     empty_batch,
-    fill,
     find_bucket,
+    pad_to_bucket,
     plan_buckets,
 )
 
@@ -74,7 +74,7 @@ def test_no_bucket_is_longer_than_the_model_reads() -> None:
 def test_filling_keeps_the_batch_and_gives_every_row_something_to_attend_to() -> None:
     ids = np.arange(1, 7, dtype=np.int32).reshape(2, 3)
     mask = np.array([[1, 1, 1], [1, 1, 0]], np.int32)
-    filled = fill({"input_ids": ids, "attention_mask": mask}, Bucket(16, 4, 4))
+    filled = pad_to_bucket({"input_ids": ids, "attention_mask": mask}, Bucket(16, 4, 4))
     assert filled["input_ids"].dtype == np.int32
     np.testing.assert_array_equal(
         filled["input_ids"], [[1, 2, 3, 0], [4, 5, 6, 0], [0] * 4, [0] * 4]
