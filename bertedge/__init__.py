@@ -31,10 +31,11 @@ def load(
     names one of the bundle's variants instead of the best for the device. The predictor is
     closed by `close()` or a `with` block.
 
-    >>> import bertedge
-    >>> with bertedge.load("bundles/mine", threads=1) as model:
-    ...     model.predict_one("play some jazz").label
-    'music_play'
+    Examples:
+        >>> import bertedge
+        >>> with bertedge.load("bundles/mine", threads=1) as model:
+        ...     model.predict_one("play some jazz").label
+        'music_play'
 
     Raises BundleError (missing, tampered, newer), DeviceError (provider not there) and
     VerificationError (the golden inputs give other answers on this machine).

@@ -38,11 +38,12 @@ class BatchEffects(StrEnum):
 class ExportConfig:
     """The settings of one export; SettingError for values that cannot work.
 
-    >>> from pathlib import Path
-    >>> from bertedge.export import ExportConfig
-    >>> config = ExportConfig(checkpoint="runs/mine", output=Path("bundles/mine"), quantize=True)
-    >>> config.max_drop
-    1.0
+    Examples:
+        >>> from pathlib import Path
+        >>> from bertedge.export import ExportConfig
+        >>> config = ExportConfig(checkpoint="runs/mine", output=Path("bundles/mine"))
+        >>> config.max_drop
+        1.0
     """
 
     checkpoint: str

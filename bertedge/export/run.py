@@ -63,11 +63,12 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportRepo
     Raises CheckpointError, DataError, OutputError and SettingError for what the user gave, and
     VerificationError, with its figure, for a graph that does not keep a promise.
 
-    >>> from pathlib import Path
-    >>> from bertedge.export import ExportConfig, export
-    >>> report = export(ExportConfig(checkpoint="runs/mine", output=Path("bundles/example")))
-    >>> report.manifest.variants[0].name, report.manifest.variants[0].accuracy.metric
-    ('cpu-fp32', 'accuracy')
+    Examples:
+        >>> from pathlib import Path
+        >>> from bertedge.export import ExportConfig, export
+        >>> report = export(ExportConfig(checkpoint="runs/mine", output=Path("bundles/example")))
+        >>> report.manifest.variants[0].name, report.manifest.variants[0].accuracy.metric
+        ('cpu-fp32', 'accuracy')
     """
     began = time.perf_counter()
     progress = progress or Silent()

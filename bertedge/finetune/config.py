@@ -26,15 +26,17 @@ class FinetuneConfig(TrainingConfig):
 
     Raises SettingError for values that cannot work, alone or together.
 
-    >>> from pathlib import Path
-    >>> from bertedge.finetune import FinetuneConfig
-    >>> files = {"train": Path("train.csv"), "output": Path("runs/example")}
-    >>> config = FinetuneConfig(task="text-classification", model="bert-base-uncased", **files)
-    >>> config.epochs, config.learning_rate
-    (3.0, 5e-05)
-    >>> FinetuneConfig(task="text-classification", model="bert-base-uncased", epochs=-1, **files)
-    Traceback (most recent call last):
-    bertedge.errors.SettingError: ...epochs...
+    Examples:
+        >>> from pathlib import Path
+        >>> from bertedge.finetune import FinetuneConfig
+        >>> files = {"train": Path("train.csv"), "output": Path("runs/example")}
+        >>> start = {"task": "text-classification", "model": "bert-base-uncased"}
+        >>> config = FinetuneConfig(**start, **files)
+        >>> config.epochs, config.learning_rate
+        (3.0, 5e-05)
+        >>> FinetuneConfig(**start, **files, epochs=-1)
+        Traceback (most recent call last):
+        bertedge.errors.SettingError: ...epochs...
     """
 
     task: Task = field(

@@ -65,12 +65,13 @@ def finetune(
     that was interrupted. In a distributed launch the processes other than the first return None.
     Raises a BertedgeError for each mistake.
 
-    >>> from pathlib import Path
-    >>> from bertedge.finetune import FinetuneConfig, finetune
-    >>> files = {"train": Path("train.csv"), "output": Path("runs/example")}
-    >>> config = FinetuneConfig(task="text-classification", model="bert-base-uncased", **files)
-    >>> finetune(config).training.model.labels
-    ('device_status', 'lights_off', 'music_play')
+    Examples:
+        >>> from pathlib import Path
+        >>> from bertedge.finetune import FinetuneConfig, finetune
+        >>> files = {"train": Path("train.csv"), "output": Path("runs/example")}
+        >>> config = FinetuneConfig(task="text-classification", model="bert-base-uncased", **files)
+        >>> finetune(config).training.model.labels
+        ('device_status', 'lights_off', 'music_play')
     """
     work = RunDirectory(output=config.output, overwrite=overwrite, resume=resume)
     sources = (config.train, config.dev, config.label_map, config.model, config.teacher)

@@ -35,13 +35,14 @@ class PretrainConfig(TrainingConfig):
 
     Raises SettingError for values that cannot work, alone or together.
 
-    >>> from pathlib import Path
-    >>> from bertedge.pretrain import PretrainConfig
-    >>> PretrainConfig(text=(Path("corpus.txt"),), size="mini", output=Path("bases/mini")).cased
-    False
-    >>> PretrainConfig(text=(Path("corpus.txt"),), output=Path("bases/mini"))
-    Traceback (most recent call last):
-    bertedge.errors.SettingError: give either --model...
+    Examples:
+        >>> from pathlib import Path
+        >>> from bertedge.pretrain import PretrainConfig
+        >>> PretrainConfig(text=(Path("corpus.txt"),), size="mini", output=Path("bases/mini")).cased
+        False
+        >>> PretrainConfig(text=(Path("corpus.txt"),), output=Path("bases/mini"))
+        Traceback (most recent call last):
+        bertedge.errors.SettingError: give either --model...
     """
 
     text: tuple[Path, ...] = field(metadata=about("Plain text, also .gz; may be repeated."))

@@ -69,12 +69,13 @@ def pretrain(
     was interrupted. In a distributed launch the processes other than the first return None.
     Raises a BertedgeError for each mistake.
 
-    >>> from pathlib import Path
-    >>> from bertedge.pretrain import PretrainConfig, pretrain
-    >>> files = {"text": (Path("corpus.txt"),), "output": Path("bases/example")}
-    >>> sizes = {"size": "1x32x2", "vocab_size": 200, "max_length": 32, "max_steps": 2}
-    >>> pretrain(PretrainConfig(**files, **sizes)).record.checks[-1].step
-    2
+    Examples:
+        >>> from pathlib import Path
+        >>> from bertedge.pretrain import PretrainConfig, pretrain
+        >>> files = {"text": (Path("corpus.txt"),), "output": Path("bases/example")}
+        >>> sizes = {"size": "1x32x2", "vocab_size": 200, "max_length": 32, "max_steps": 2}
+        >>> pretrain(PretrainConfig(**files, **sizes)).record.checks[-1].step
+        2
     """
     work = RunDirectory(output=config.output, overwrite=overwrite, resume=resume)
     check_output(config.output, (*config.text, config.model), overwrite=overwrite)
