@@ -1,6 +1,7 @@
 """The house stands: imports point down, and heavy libraries stay on their floors."""
 
 import ast
+import importlib
 import os
 import subprocess
 import sys
@@ -220,3 +221,31 @@ def test_importing_the_package_turns_the_telemetry_off_unless_the_user_said_othe
         check=True,
     )
     assert run.stdout.strip() == left
+
+
+FACES = {
+    "bertedge.finetune": ["ClassWeights", "FinetuneConfig", "Finetuned", "Precision", "finetune"],
+    "bertedge.pretrain": ["Precision", "PretrainConfig", "Pretrained", "pretrain"],
+}
+
+
+@pytest.mark.parametrize("package", FACES)
+def test_a_face_has_these_names_and_makes_a_config_without_anything_heavy(package: str) -> None:
+    face = importlib.import_module(package)
+    assert sorted(face.__all__) == FACES[package]
+    assert all(hasattr(face, name) for name in face.__all__)
+    config = next(name for name in face.__all__ if name.endswith("Config"))
+    assert (HEAVY | RUNTIME).isdisjoint(modules_loaded_by(f"from {package} import {config}"))
+
+
+@pytest.mark.parametrize("package", FACES)
+def test_work_without_its_libraries_names_the_extra(package: str) -> None:
+    program = (
+        "import sys\nsys.modules['torch'] = None\nfrom bertedge.errors import MissingExtraError\n"
+        f"try:\n    from {package} import {package.rpartition('.')[2]}\n"
+        "except MissingExtraError as error:\n    print(error)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.endswith("not installed: pip install 'bertedge[train]'\n")

@@ -22,7 +22,7 @@ _COLUMNS = (
 
 
 def path_option(*names: str, required: bool = False, help: str) -> Callable[[F], F]:  # noqa: A002
-    """Make an option that takes a path."""
+    """Return an option that takes a path."""
     return click.option(*names, required=required, type=click.Path(path_type=Path), help=help)
 
 
@@ -53,14 +53,14 @@ def columns_of(flags: dict[str, Any]) -> "Columns":
 
 
 def label_map_of(flags: dict[str, Any]) -> dict[str, str]:
-    """Read the file that --label-map names; none is an empty map."""
+    """Return the map in the file that --label-map names; without one, an empty map."""
     from bertedge.data.label_map import read_label_map
 
     return read_label_map(flags["label_map"]) if flags["label_map"] else {}
 
 
 def task_of(flags: dict[str, Any]) -> "Task | None":
-    """Give the task that --task names."""
+    """Return the task that --task names; SettingError for none."""
     from bertedge.errors import SettingError
     from bertedge.spec import Task
 

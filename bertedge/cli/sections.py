@@ -36,7 +36,7 @@ class Sectioned(click.Command):
             self.params.append(_help_all())
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the arguments; where several are missing, name them all."""
+        """Parse the arguments; where several are missing, name them all."""
         given = list(args)  # click takes them out of its list
         try:
             return super().parse_args(ctx, args)

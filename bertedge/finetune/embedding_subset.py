@@ -34,7 +34,7 @@ class EmbeddingSubset(torch.nn.Module):
 def embedding_subset(
     model: transformers.PreTrainedModel, data: Sequence[Features]
 ) -> Iterator[None]:
-    """Let the model hold the embeddings of the data's tokens alone, and then all of them again.
+    """Replace the model's word embeddings by those of the data's tokens for the time of the block.
 
     The others have no gradient. What an optimizer would do in each step to rows that nothing reads
     is half of its work on a small model, and most of it on a multilingual one; left out, they are
@@ -54,7 +54,7 @@ def embedding_subset(
 
 
 def token_ids_in(data: Sequence[Features], padding: int | None) -> NDArray[np.int64]:
-    """Give the ids `(tokens,)` that occur in any of the data, in order, and that of the padding."""
+    """Return the ids `(tokens,)` that occur in any of the data, sorted, and that of the padding."""
     found = [np.array([0 if padding is None else padding])]
     for features in data:
         ids = features.data.with_format("arrow")["input_ids"][:]

@@ -35,7 +35,7 @@ def initialize_bias(
 
 
 def prior_logits(config: FinetuneConfig, train: Features, classes: int) -> Floats | None:
-    """Give the logits `(classes,)` of least loss that a text unseen could have.
+    """Return the logits `(classes,)` that have the least loss if the text is not looked at.
 
     None for classes: what counts there is how logits differ, and zero is a fair start (SNIPS'
     frames come out worse from the classes' log-odds). None too where labels are balanced.

@@ -175,7 +175,7 @@ def _arguments(
 
 
 def _epochs(state: Path, config: FinetuneConfig) -> float:
-    """Give the epochs of a resumed run; where all steps were done, so many that none follows."""
+    """Return the epochs of a resumed run; where all steps were done, so many that none follows."""
     found = json.loads((state / "trainer_state.json").read_text(encoding="utf-8"))
     early = found["stateful_callbacks"].get("EarlyStoppingCallback")
     waited = early["attributes"]["early_stopping_patience_counter"] if early else 0

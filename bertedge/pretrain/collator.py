@@ -19,12 +19,12 @@ IGNORED = -100
 HIDDEN, REPLACED = 0.8, 0.1
 """Of the tokens to predict, the shares shown as [MASK] and as any token; the others stay."""
 ROWS, ORDER, HELD_OUT = 1, 2, 3
-"""What parts random numbers for one use from those for another, beside the seed."""
+"""Part of the seed of random numbers, by what they are used for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Masking:
-    """What is needed to mask a row."""
+    """How a row is masked."""
 
     share: float
     """Of the row's tokens, to predict."""
@@ -86,7 +86,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowMasker:
-    """What turns a row into an item: the special tokens and the masking."""
+    """Turns a row into an item: masks it and puts the special tokens around its parts."""
 
     cls: int
     sep: int
@@ -97,7 +97,7 @@ class RowMasker:
     def from_tokenizer(
         cls, tokenizer: transformers.PreTrainedTokenizerFast, share: float
     ) -> "RowMasker":
-        """Take the special tokens of a tokenizer that has a mask token."""
+        """Return the masker for a tokenizer that has a mask token."""
         special = {token for token in tokenizer.all_special_ids if token != tokenizer.unk_token_id}
         ordinary = sorted(set(tokenizer.get_vocab().values()) - special)
         return cls(
@@ -165,7 +165,7 @@ class Run(torch.utils.data.Dataset[Item]):
         self._rows, self._numbers, self._masker, self._seed = rows, numbers, masker, seed
         self._epoch, self._order = -1, numbers
         self.length = len(numbers)
-        """How many entries the run takes."""
+        """Entries of the run."""
 
     def __len__(self) -> int:
         """Return `length`."""

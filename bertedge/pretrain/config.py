@@ -142,7 +142,7 @@ class PretrainConfig(TrainingConfig):
 
 
 def read_size(text: str) -> Size:
-    """Turn `--size` into a shape; SettingError for one that is none."""
+    """Return the shape that `--size` names; SettingError for none."""
     if text in SIZES:
         return SIZES[text]
     match = re.fullmatch(r"([1-9]\d{0,2})x([1-9]\d{0,4})x([1-9]\d{0,2})", text)

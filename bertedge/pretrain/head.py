@@ -29,7 +29,7 @@ class Losses:
     words: torch.Tensor
     """Mean cross entropy of the masked tokens."""
     right: torch.Tensor
-    """How many of them come out first."""
+    """Masked tokens that the model puts first."""
     count: int
     next_sentence: torch.Tensor | None
     next_right: torch.Tensor | None
@@ -49,7 +49,7 @@ class MaskedTokenHead:
         self._hook = head.register_forward_pre_hook(self._select)
 
     def __call__(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> Losses:
-        """Give the losses of a batch of `collate`."""
+        """Compute the losses of a batch of `collate`."""
         labels = batch["labels"]
         self._chosen = labels != IGNORED
         inputs = {
@@ -73,7 +73,7 @@ class MaskedTokenHead:
         return losses if follows is None else _with_next(losses, outputs, follows)
 
     def remove(self) -> None:
-        """Let the head answer at every position again."""
+        """Restore the head: it works at every position again."""
         self._hook.remove()
 
     def _select(self, _: torch.nn.Module, inputs: tuple[Any, ...]) -> tuple[torch.Tensor]:
@@ -120,7 +120,7 @@ def make_model(
 
 
 def set_dropout(model: transformers.PreTrainedModel, share: float) -> None:
-    """Let every dropout of the model drop `share`; its config stays as it is."""
+    """Set the rate of every dropout of the model to `share`; its config stays as it is."""
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = share

@@ -36,7 +36,7 @@ class Rows(Protocol):
     """What a model is pretrained on."""
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
 
     def row(self, number: int, rng: np.random.Generator) -> Row:
         """Cut a row out; `rng` decides what is random in it."""
@@ -50,7 +50,7 @@ class Stream:
     room: int
 
     def __len__(self) -> int:
-        """How many rows there are; only the last one may be shorter."""
+        """Return the number of rows; only the last one may be shorter."""
         return math.ceil(len(self.corpus.tokens) / self.room)
 
     def row(self, number: int, rng: np.random.Generator) -> Row:
@@ -68,7 +68,7 @@ class Pairs:
     """The first line of each row and the one after its last `(rows, 2)`."""
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         return len(self.chunks)
 
     def row(self, number: int, rng: np.random.Generator) -> Row:
@@ -87,7 +87,7 @@ class Pairs:
         return Row(parts=_fit(one, two, self.room, rng), random=random)
 
     def _elsewhere(self, line: int, room: int, rng: np.random.Generator) -> Part:
-        """Take up to `room` tokens from a random line on of a document that `line` is not in."""
+        """Return up to `room` tokens from a random line of a document that `line` is not in."""
         lines, documents = self.corpus.lines, self.corpus.documents
         own = int(np.searchsorted(documents, line, side="right")) - 1
         other = int(rng.integers(len(documents) - 2))

@@ -44,7 +44,7 @@ class Budget:
         return self.before + (time.monotonic() - self.began if self.began else 0.0)
 
     def tick(self) -> None:
-        """Look at the clock: between ticks the run stands still.
+        """Read the clock: between ticks the run stands still.
 
         All processes of a launch take the first one's time, or their rates and ends would differ.
         """
@@ -53,13 +53,13 @@ class Budget:
             self.ticked = float(broadcast_object_list([self.ticked])[0])
 
     def share(self, step: int) -> float:
-        """How much of the run is behind us after `step` steps, from 0 to 1."""
+        """Return the share of the run that is done after `step` steps, from 0 to 1."""
         by_steps = step / self.steps
         by_time = self.ticked / (60 * self.minutes) if self.minutes else 0.0
         return min(1.0, max(by_steps, by_time))
 
     def rate(self, step: int) -> float:
-        """Give the learning rate of the next step, as a share of its peak: up, then down to 0."""
+        """Return the learning rate of the next step, as a share of its peak: up, then down to 0."""
         share = self.share(step)
         if share < self.warmup:
             # By steps the first would have the rate 0; it counts as half a step.

@@ -133,7 +133,7 @@ def train(config: PretrainConfig, material: Material, work: Path, progress: Prog
 
 
 def count_steps(config: PretrainConfig, rows: int, batch: int) -> int:
-    """Tell after how many steps the run ends if time does not end it before."""
+    """Return after how many steps the run ends if time does not end it before."""
     steps = [] if config.max_steps is None else [config.max_steps]
     epochs = config.epochs
     if epochs is None and config.max_steps is None and config.minutes is None:

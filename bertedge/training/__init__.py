@@ -1,1 +1,1 @@
-"""What every training run has: a recipe file, a work folder, a callback, a precision."""
+"""What every training run has: a config file, a run directory, callbacks, a precision."""

@@ -1,4 +1,4 @@
-"""What watches a training run: progress out, requests to stop in, states sealed."""
+"""Callbacks of Trainer: progress is shown, requests to stop are heard, saved states sealed."""
 
 import contextlib
 import signal
@@ -68,7 +68,7 @@ class ProgressCallback(transformers.TrainerCallback):
     def on_epoch_end(
         self, args: Any, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Let half an epoch not be judged as a whole one; its state is saved already."""
+        """Skip the evaluation of part of an epoch; its state is saved already."""
         if self.stopped and _within_epoch(state):
             control.should_evaluate = control.should_save = False
 
@@ -102,7 +102,7 @@ class ProgressCallback(transformers.TrainerCallback):
         metrics: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        """Say the dev metric."""
+        """Report the dev metric."""
         if state.is_world_process_zero and metrics:
             value = metrics[f"eval_{self._metric}"]
             self._progress.say(f"epoch {state.epoch:.4g}: dev {self._metric} {value:.4f}")

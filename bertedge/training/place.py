@@ -8,7 +8,7 @@ from bertedge.overwriting import check_apart
 
 
 def run_folder(output: Path) -> Path:
-    """Name the hidden sibling of `output` that a run lives in until it is finished."""
+    """Return the hidden sibling of `output` that a run lives in until it is finished."""
     return output.absolute().parent / f".{output.name}.partial"
 
 

@@ -41,7 +41,7 @@ class RunDirectory:
 def open_run_directory(
     work: RunDirectory, settings: Mapping[str, object], progress: Progress
 ) -> Iterator[None]:
-    """Make the work folder, or find that of the interrupted run, for the time of the block.
+    """Make the run's folder, or find that of the interrupted run, for the time of the block.
 
     A block that fails leaves the folder only where it can be resumed from. `settings` are plain
     data that an interrupted run and its continuation must have in common; SettingError where
@@ -74,7 +74,7 @@ def publish_output(work: RunDirectory) -> Iterator[Path]:
 
 
 def newest_state(folder: Path, progress: Progress) -> Path | None:
-    """Find the newest state in the work folder that is whole, and whose best state is.
+    """Return the newest saved state that is whole, and whose best state is; None without one.
 
     Those that are not are removed, which is said of each that is newer.
     """
@@ -116,14 +116,14 @@ def prune(folder: Path, best: int | None) -> None:
 
 
 def read_best(state: Path) -> int | None:
-    """Read at which step the best weights were saved, where dev data choose them."""
+    """Return the step of the best weights, where dev data choose them."""
     found = json.loads((state / "trainer_state.json").read_text(encoding="utf-8"))
     best = found["best_global_step"]
     return None if best is None else int(best)
 
 
 def step_of(state: Path) -> int:
-    """Read after how many steps a state was saved off its name."""
+    """Return after how many steps a state was saved, by its name."""
     return int(state.name.partition("-")[2])
 
 

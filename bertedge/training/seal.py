@@ -30,12 +30,12 @@ def seal(folder: Path) -> None:
 
 
 def is_sealed(folder: Path) -> bool:
-    """Tell whether a folder was finished; `fault_of` finds what befell it since."""
+    """Return whether a folder was finished; `fault_of` finds what befell it since."""
     return (folder / SEAL).is_file()
 
 
 def fault_of(folder: Path) -> str | None:
-    """Say in words what of a sealed folder is not as it was; None where all is."""
+    """Return what of a sealed folder is not as it was, in words; None where all is."""
     if not is_sealed(folder):
         return "was not saved to the end"
     try:
