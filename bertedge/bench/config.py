@@ -65,7 +65,14 @@ class ScenarioConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchConfig(ScenarioConfig):
-    """What is compared, on what, and how. Raises SettingError for values that cannot be."""
+    """What is compared, on what, and how. Raises SettingError for values that cannot be.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from bertedge.bench import BenchConfig
+        >>> BenchConfig(bundle=Path("bundles/mine"), baseline="runs/mine").rounds
+        8
+    """
 
     bundle: Path
     baseline: str = field(metadata=about("Checkpoint for PyTorch.", metavar="DIR|HUB-ID"))

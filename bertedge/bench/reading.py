@@ -13,7 +13,14 @@ MOST_DIGITS = 18
 
 
 def read_report(path: Path) -> Report:
-    """Read what `bertedge bench --json` or `--output` wrote; SettingError where it did not."""
+    """Read what `bertedge bench --json` or `--output` wrote; SettingError where it did not.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from bertedge.bench import read_report
+        >>> read_report(Path("bench_home_intents.json")).engines[0].name
+        'torch-fp32'
+    """
     text = read_bounded(path, MOST_BYTES)
     try:
         data = json.loads(text, parse_int=_integer)

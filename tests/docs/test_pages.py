@@ -48,6 +48,8 @@ EXAMPLES = (
     "bertedge.pretrain.pretrain",
     "bertedge.export.ExportConfig",
     "bertedge.export.export",
+    "bertedge.bench.BenchConfig",
+    "bertedge.bench.read_report",
 )
 """Names whose docstrings have an example."""
 
