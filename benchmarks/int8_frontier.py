@@ -115,7 +115,7 @@ def count_changes(
 
     def answer(recipe: str, budget: int) -> list[np.ndarray]:
         engine = graphs[recipe].open()
-        labeller = evaluation.Labeller.of(checkpoint.model, checkpoint.tokenizer_json, engine)
+        labeller = evaluation.TextModel.of(checkpoint.model, checkpoint.tokenizer_json, engine)
         labeller = dataclasses.replace(labeller, token_budget=budget)
         return evaluation.predict_each(labeller, texts, test.path)
 
@@ -191,15 +191,15 @@ def label(checkpoint, examples, engine):
     from bertedge.export.accuracy import Recorder
 
     recorder = Recorder(engine)
-    labeller = evaluation.Labeller.of(checkpoint.model, checkpoint.tokenizer_json, recorder)
-    return evaluation.run(labeller, examples), recorder.all()
+    labeller = evaluation.TextModel.of(checkpoint.model, checkpoint.tokenizer_json, recorder)
+    return evaluation.evaluate(labeller, examples), recorder.all()
 
 
 def compare(labelling, logits, exact_labelling, exact_logits) -> dict[str, float]:
     from bertedge import evaluation
     from bertedge.export.accuracy import rms
 
-    same = evaluation.compare_answers(exact_labelling, labelling)
+    same = evaluation.compare_predictions(exact_labelling, labelling)
     return {
         "metric": round(labelling.scores.value, 5),
         "agreement": round(same.value, 5),

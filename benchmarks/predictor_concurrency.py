@@ -19,8 +19,8 @@ from provenance import provenance
 
 import bertedge
 from bertedge.data import Columns, open_examples
+from bertedge.predictor import Predictor
 from bertedge.runtime import machine
-from bertedge.runtime.predictor import Predictor
 from bertedge.spec import Task
 
 RESULT = Path(__file__).parent / "predictor.json"

@@ -14,6 +14,7 @@ from bertedge import evaluation
 from bertedge.bundle import open_bundle
 from bertedge.checkpoint import TorchEngine, Training, load_model, open_checkpoint
 from bertedge.data import Columns, open_examples
+from bertedge.metrics import agreement
 from bertedge.spec import Task
 
 BERTEDGE = (sys.executable, "-m", "bertedge")
@@ -99,18 +100,18 @@ def score(
         test, checkpoint.model.task, Columns(**columns), problem_type=problem_type
     )
     torch_engine = TorchEngine(load_model(checkpoint))
-    reference = evaluation.run(
-        evaluation.Labeller.of(checkpoint.model, checkpoint.tokenizer_json, torch_engine), examples
+    reference = evaluation.evaluate(
+        evaluation.TextModel.of(checkpoint.model, checkpoint.tokenizer_json, torch_engine), examples
     )
-    int8 = evaluation.run(
-        evaluation.Labeller.of(opened.manifest.model, opened.tokenizer_json(), engine), examples
+    int8 = evaluation.evaluate(
+        evaluation.TextModel.of(opened.manifest.model, opened.tokenizer_json(), engine), examples
     )
     return {
         "metric": reference.scores.metric,
         "rows": reference.rows,
         "checkpoint": round(reference.scores.value, 4),
         "int8": round(int8.scores.value, 4),
-        "agreement": round(evaluation.agreement(reference, int8), 4),
+        "agreement": round(agreement(reference.predicted, int8.predicted), 4),
         "checkpoint_bytes": sum(p.stat().st_size for p in run.glob("*.safetensors")),
         "bundle_bytes": sum(p.stat().st_size for p in bundle.iterdir()),
         "checkpoint_rows_per_second": round(reference.rows / reference.seconds),

@@ -8,7 +8,7 @@ from bertedge.version import __version__
 if TYPE_CHECKING:
     from os import PathLike
 
-    from bertedge.runtime.predictor import Predictor
+    from bertedge.predictor import Predictor
 
 __all__ = ["__version__", "load"]
 
@@ -40,6 +40,6 @@ def load(
     Raises BundleError (missing, tampered, newer), DeviceError (provider not there) and
     VerificationError (the golden inputs give other answers on this machine).
     """
-    from bertedge.runtime.predictor import Predictor
+    from bertedge.predictor import Predictor
 
     return Predictor.open(path, device=device, threads=threads, variant=variant)

@@ -4,8 +4,25 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+class LabelKind(StrEnum):
+    """What the labels of a task are, which says how its files and its logits are read."""
+
+    CLASSES = "classes"
+    """Of whole texts: one, several, or a value."""
+    TAGS = "tags"
+    """One a word."""
+    INTENT_AND_TAGS = "intent and tags"
+    """One of the text, and one a word; see `bertedge.joint_labels`."""
+    SPANS = "spans"
+    """Start and end of an answer in a context."""
+    VOCABULARY = "vocabulary"
+    """The tokens themselves."""
+    VECTOR = "vector"
+    """None: the outputs are an embedding."""
+
+
 class Task(StrEnum):
-    """A task, by its Hugging Face name."""
+    """A task, by its Hugging Face name; what it does stands in its module in `bertedge.tasks`."""
 
     TEXT_CLASSIFICATION = "text-classification"
     """A text or a pair has a label, several, or a value: see ProblemType."""
@@ -22,14 +39,39 @@ class Task(StrEnum):
     The name is bertedge's, not Hugging Face's."""
 
     @property
-    def tags_words(self) -> bool:
-        """True where words have tags, and texts are read in windows, so that none is cut."""
-        return self in (Task.TOKEN_CLASSIFICATION, Task.INTENT_SLOTS)
+    def labels_are(self) -> LabelKind:
+        """The kind of its labels."""
+        return _LABEL_KINDS[self]
 
     @property
-    def gives_a_row_a_token(self) -> bool:
-        """True where a text has logits for each of its tokens, not for itself."""
-        return self.tags_words or self in (Task.QUESTION_ANSWERING, Task.FILL_MASK)
+    def tags_words(self) -> bool:
+        """Whether words have tags, and texts are read in windows, so that none is cut."""
+        return self.labels_are in (LabelKind.TAGS, LabelKind.INTENT_AND_TAGS)
+
+    @property
+    def has_token_logits(self) -> bool:
+        """Whether a text has logits for each of its tokens, not for itself."""
+        return self.tags_words or self.labels_are in (LabelKind.SPANS, LabelKind.VOCABULARY)
+
+    @property
+    def reads_single_texts(self) -> bool:
+        """Whether its inputs are never pairs."""
+        return self.tags_words or self.labels_are is LabelKind.VECTOR
+
+    @classmethod
+    def of(cls, kind: LabelKind) -> "Task":
+        """Return the task whose labels are of this kind."""
+        return next(task for task, own in _LABEL_KINDS.items() if own is kind)
+
+
+_LABEL_KINDS = {
+    Task.TEXT_CLASSIFICATION: LabelKind.CLASSES,
+    Task.TOKEN_CLASSIFICATION: LabelKind.TAGS,
+    Task.INTENT_SLOTS: LabelKind.INTENT_AND_TAGS,
+    Task.QUESTION_ANSWERING: LabelKind.SPANS,
+    Task.FILL_MASK: LabelKind.VOCABULARY,
+    Task.FEATURE_EXTRACTION: LabelKind.VECTOR,
+}
 
 
 class ProblemType(StrEnum):

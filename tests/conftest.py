@@ -1,6 +1,7 @@
 """What every test may use: a tiny base model, small labelled files, the data sets beside us."""
 
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -11,12 +12,18 @@ import tempfile
 import traceback
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape, quoteattr
 
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from bertedge.bundle import open_bundle, write_bundle
+from bertedge.predictor import Predictor
+from bertedge.spec import Task
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import DataFile, Training
@@ -297,3 +304,67 @@ def _sheet_row(number: int, row: list[object]) -> str:
             text = f'<t xml:space="preserve">{escape(str(value))}</t>'
             cells.append(f'{place} t="inlineStr"><is>{text}</is></c>')
     return f'<row r="{number}">{"".join(cells)}</row>'
+
+
+@pytest.fixture(scope="session")
+def text_bundle() -> Path:
+    return REPOSITORY / "models" / "tiny" / "text-classification"
+
+
+@pytest.fixture(scope="session")
+def token_bundle() -> Path:
+    return REPOSITORY / "models" / "tiny" / "token-classification"
+
+
+@pytest.fixture(scope="session")
+def classifier(text_bundle: Path) -> Predictor:
+    return Predictor.open(text_bundle, device="cpu", threads=1)
+
+
+@pytest.fixture(scope="session")
+def tagger(token_bundle: Path) -> Predictor:
+    return Predictor.open(token_bundle, device="cpu", threads=1)
+
+
+@pytest.fixture
+def altered(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a bundle anew with fields of its manifest, or of its only variant, changed."""
+
+    def alter(bundle: Path, *, variant: dict[str, Any] | None = None, **fields: Any) -> Path:
+        manifest = open_bundle(bundle).manifest
+        if variant:
+            fields["variants"] = (replace(manifest.variants[0], **variant),)
+        own = {name: fields.pop(name) for name in [*fields] if hasattr(manifest.model, name)}
+        manifest = replace(manifest, model=replace(manifest.model, **own), **fields)
+        names = {manifest.tokenizer.file, *(each.model.file for each in manifest.variants)}
+        output = tmp_path / "altered"
+        write_bundle(output, manifest, [bundle / name for name in names], overwrite=True)
+        return output
+
+    return alter
+
+
+@pytest.fixture(scope="session")
+def make_tiny() -> ModuleType:
+    pytest.importorskip("optimum.exporters.onnx")
+    spec = importlib.util.spec_from_file_location(
+        "make_tiny", REPOSITORY / "scripts" / "make_tiny.py"
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def token_checkpoint(make_tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny.make_checkpoint(
+        Task.TOKEN_CLASSIFICATION, tmp_path_factory.mktemp("tiny") / "token-classification"
+    )
+
+
+@pytest.fixture(scope="session")
+def text_checkpoint(make_tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny.make_checkpoint(
+        Task.TEXT_CLASSIFICATION, tmp_path_factory.mktemp("tiny") / "text-classification"
+    )

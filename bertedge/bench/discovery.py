@@ -24,7 +24,7 @@ from bertedge.errors import BundleError, DeviceError
 from bertedge.progress import Progress
 from bertedge.runtime.machine import BF16_FLAGS
 from bertedge.runtime.providers import AUTO, CPU, DEVICES, Device, find_devices, first_device
-from bertedge.spec import Task
+from bertedge.spec import LabelKind
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import Checkpoint
@@ -44,7 +44,7 @@ QUICK = "--quick leaves out what takes long to start"
 ALONE = "bench gives intents with slots to PyTorch and the bundle alone: no pipeline finds both"
 NOT_POOLED = "it gives every token a vector, and leaves it to the user to pool them"
 NO_WINDOWS = "it makes no windows over contexts"
-NO_ONNX = {Task.FEATURE_EXTRACTION: NOT_POOLED, Task.INTENT_SLOTS: ALONE}
+NO_ONNX = {LabelKind.VECTOR: NOT_POOLED, LabelKind.INTENT_AND_TAGS: ALONE}
 """Why engines that run Optimum's export have nothing to say of these tasks."""
 ONNX_ENGINES = ("optimum-fp32", "optimum-int8", "onnxruntime-fp32")
 EXPORTED_PROFILE = "profile of the exported graph"
@@ -115,7 +115,7 @@ class Lineup:
 def check_comparable(bundle: Bundle, checkpoint: "Checkpoint") -> None:
     """Raise BundleError where the two do not give the same labels for the same task."""
     ours, theirs = bundle.manifest.model, checkpoint.model
-    if ours.task is Task.FILL_MASK:
+    if ours.task.labels_are is LabelKind.VOCABULARY:
         raise BundleError(f"{bundle.folder} cannot be measured: {FILLS_MASKS}")
     if ours.task != theirs.task:
         raise BundleError(
@@ -204,7 +204,7 @@ def find_rivals(candidates: Candidates) -> Found:
     That is transformers' pipeline, and for embeddings sentence-transformers.
     """
     task, machine, base = candidates.base.model.task, candidates.machine, candidates.base
-    embeds = task is Task.FEATURE_EXTRACTION
+    embeds = task.labels_are is LabelKind.VECTOR
     rival = "sentence-transformers" if embeds else "pipeline"
     for device in choose_devices(candidates):
         compiled, other = (
@@ -222,7 +222,7 @@ def find_rivals(candidates: Candidates) -> Found:
         else:
             fix = "apt-get install g++"
             yield LeftOut(name=compiled, why="there is no C++ compiler", fix=fix)
-        if task is Task.INTENT_SLOTS:
+        if task.labels_are is LabelKind.INTENT_AND_TAGS:
             yield LeftOut(name=other, why=ALONE)
         elif embeds and importlib.util.find_spec("sentence_transformers") is None:
             fix = "pip install sentence-transformers"
@@ -246,7 +246,7 @@ def find_onnx(exported: Exported, base: Open, tokenizer_bytes: int) -> Found:
     for name, graph in zip(ONNX_ENGINES, graphs, strict=True):
         kind, precision = name.split("-")
         optimum = kind == "optimum"
-        if base.model.task is Task.QUESTION_ANSWERING and not optimum:
+        if base.model.task.labels_are is LabelKind.SPANS and not optimum:
             yield LeftOut(name=name, why=NO_WINDOWS)
         elif graph is None:
             yield LeftOut(name=name, why=exported.problem or "it could not be exported")
@@ -376,8 +376,8 @@ def _find_onnx(
     why, fix = None, None
     if candidates.quick:
         why = QUICK
-    elif base.model.task in NO_ONNX:
-        why = NO_ONNX[base.model.task]
+    elif base.model.task.labels_are in NO_ONNX:
+        why = NO_ONNX[base.model.task.labels_are]
     elif importlib.util.find_spec("optimum") is None:
         why, fix = "Optimum is not installed", "pip install 'bertedge[export]'"
     else:

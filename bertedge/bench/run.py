@@ -36,7 +36,7 @@ from bertedge.progress import Progress, Silent
 from bertedge.runtime import machine
 from bertedge.runtime.providers import CPU, DEVICES
 from bertedge.runtime.session import check_threads
-from bertedge.spec import ProblemType, Task
+from bertedge.spec import LabelKind, ProblemType, Task
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import Checkpoint
@@ -80,7 +80,7 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
     from bertedge.checkpoint import open_checkpoint  # brings torch, which takes seconds
 
     pooling = bundle.manifest.model.pooling
-    embeds = Task.FEATURE_EXTRACTION if pooling else None
+    embeds = Task.of(LabelKind.VECTOR) if pooling else None
     checkpoint = open_checkpoint(config.baseline, embeds)
     checkpoint = replace(checkpoint, model=replace(checkpoint.model, pooling=pooling))
     check_comparable(bundle, checkpoint)

@@ -11,9 +11,7 @@ from bertedge.bench.protocol import Output
 from bertedge.bench.report import Agreement
 from bertedge.bench.workloads import LabelledTexts
 from bertedge.data import QuestionExample, TokenExample
-from bertedge.evaluation.texts import contributions, score_texts
-from bertedge.evaluation.words import count_entities, score_frames, score_words
-from bertedge.heads import intent_label
+from bertedge.joint_labels import intent_label
 from bertedge.metrics import AnyScores, cosines, entity_counts
 from bertedge.metrics.squad import FOUND, NO_SPAN, exact_match, f1, score_answers
 from bertedge.predictions import (
@@ -24,7 +22,8 @@ from bertedge.predictions import (
     IntentSlots,
     MultiLabelClassification,
 )
-from bertedge.spec import OUTSIDE, DecisionRule
+from bertedge.spec import OUTSIDE, ModelSpec
+from bertedge.tasks import task_module
 
 Words = Sequence[int]
 """Where the words of a text begin, in characters."""
@@ -119,20 +118,13 @@ def score(
     gold = [np.array([ids.get(name, -1) for name in example.names]) for example in examples]
     if isinstance(first, Entities):
         known = (*labels, *{name for each in examples for name in each.names if name not in ids})
-        ids = {name: number for number, name in enumerate(known)}
+        ids, labels = {name: number for number, name in enumerate(known)}, known
         gold = [np.array([ids[name] for name in example.names]) for example in examples]
-        counts = count_entities(gold, rows, known)
-        parts = np.stack([2 * counts[:, 0], counts[:, 1:].sum(axis=1)], axis=1).astype(float)
-        return Scored(scores=score_words(gold, rows, known), parts=parts)
-    if isinstance(first, IntentSlots):
-        right = [np.array_equal(*pair) for pair in zip(gold, rows, strict=True)]
-        parts = np.stack([right, np.ones(len(right))], axis=1).astype(float)
-        return Scored(scores=score_frames(gold, rows, labels), parts=parts)
-    truth, found_ids = np.concatenate(gold), np.concatenate(rows)
-    return Scored(
-        scores=score_texts(truth, found_ids, labels, DecisionRule()),
-        parts=contributions(truth, found_ids),
-    )
+    spec = ModelSpec(task=labelled.task, labels=labels, pair=False, max_length=0, pad_token_id=0)
+    task = task_module(spec.task)
+    scores, per_text = task.score(spec, gold, rows), task.contributions(spec, gold, rows)
+    assert scores is not None and per_text is not None
+    return Scored(scores=scores, parts=per_text)
 
 
 def _graded(prediction: Answers, example: QuestionExample) -> tuple[object, ...]:

@@ -8,7 +8,7 @@ from bertedge.bench.reliability import host_cores, other_cores, unreliable
 from bertedge.bench.report import EngineReport, Labelled, Load, Report, Result
 from bertedge.bench.statistics import Difference, Ratio
 from bertedge.bench.wording import count
-from bertedge.spec import Task
+from bertedge.spec import LabelKind
 
 BUSY = 0.6
 """Processes that want to run, for each core, from which other work must have disturbed."""
@@ -81,7 +81,7 @@ def text_agreement(engine: EngineReport) -> float | None:
 
 def embeds(report: Report) -> bool:
     """Return whether engines agree by cosines rather than by labels."""
-    return report.comparison.task is Task.FEATURE_EXTRACTION
+    return report.comparison.task.labels_are is LabelKind.VECTOR
 
 
 def fastest(report: Report, load: Load) -> Result | None:

@@ -20,7 +20,7 @@ from bertedge.data import (
 )
 from bertedge.data.labels import check_known, with_label_map
 from bertedge.errors import DataError, SettingError
-from bertedge.spec import DecisionRule, Task
+from bertedge.spec import DecisionRule, LabelKind, Task
 
 ROWS = 32
 """Rows of random tokens in a grid cell, over as many batches as that takes: an engine's labels
@@ -180,6 +180,7 @@ class LabelledTexts:
 
     data: str
     """Name of the file."""
+    task: Task
     examples: tuple[Example, ...]
 
     @property
@@ -203,7 +204,7 @@ def draw_labelled(  # noqa: PLR0913 (how the file is read, and what of it)
 
     def match(file: ExampleFile) -> ExampleFile:
         file = with_label_map(file, label_map or {})
-        words = task is Task.TOKEN_CLASSIFICATION
+        words = task.labels_are is LabelKind.TAGS
         return file if words else check_known(file, labels, DecisionRule())
 
     examples = draw(
@@ -221,4 +222,4 @@ def draw_labelled(  # noqa: PLR0913 (how the file is read, and what of it)
     unknown = {name for each in whole for name in each.names} - set(labels)
     if unknown:
         raise DataError(f"the model does not know the label {min(unknown)!r}")
-    return LabelledTexts(data=data.name, examples=tuple(examples))
+    return LabelledTexts(data=data.name, task=task, examples=tuple(examples))

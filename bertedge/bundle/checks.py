@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from bertedge.bundle.manifest import File, Golden, Manifest, Variant
 from bertedge.errors import shorten
-from bertedge.heads import split_heads
+from bertedge.joint_labels import split_labels
 from bertedge.serialization import RecordError
-from bertedge.spec import DecisionRule, ProblemType, Task
+from bertedge.spec import DecisionRule, LabelKind, ProblemType
 
 MOST_LABELS = 100_000
 MOST_GOLDEN = 64
@@ -27,8 +27,7 @@ _MOST_FILES = 64
 _LONGEST_NAME = 128
 _NOT_LETTERS = dict.fromkeys(map(ord, "_.+-"))
 _HEX = frozenset("0123456789abcdef")
-_WITHOUT_LABELS = (Task.FILL_MASK, Task.FEATURE_EXTRACTION)
-_SINGLE_TEXTS = (Task.TOKEN_CLASSIFICATION, Task.INTENT_SLOTS, Task.FEATURE_EXTRACTION)
+_WITHOUT_LABELS = (LabelKind.VOCABULARY, LabelKind.VECTOR)
 
 
 def check_text(text: str) -> None:
@@ -73,25 +72,26 @@ def _check_numbers(manifest: Manifest) -> None:
 
 def _check_labels(manifest: Manifest) -> None:
     task, labels = manifest.model.task, manifest.model.labels
+    kind = task.labels_are
     pair = manifest.model.pair
-    _expect(pair or task is not Task.QUESTION_ANSWERING, f"pair is false, but it does {task}")
-    _expect(not pair or task not in _SINGLE_TEXTS, f"pair is true, but it does {task}")
+    _expect(pair or kind is not LabelKind.SPANS, f"pair is false, but it does {task}")
+    _expect(not pair or not task.reads_single_texts, f"pair is true, but it does {task}")
     _expect(
-        (manifest.model.pooling is None) == (task is not Task.FEATURE_EXTRACTION),
+        (manifest.model.pooling is None) == (kind is not LabelKind.VECTOR),
         f"pooling is {'there' if manifest.model.pooling else 'missing'}, but it does {task}",
     )
-    if task in _WITHOUT_LABELS:
+    if kind in _WITHOUT_LABELS:
         _expect(not labels, f"there are {len(labels)} labels, but it does {task}")
         return
     _expect(0 < len(labels) <= MOST_LABELS, f"there are {len(labels)} labels")
     _expect(all(label.strip() for label in labels), "a label is empty")
     twice = _repeated(labels)
     _expect(twice is None, f"the label {shorten(repr(twice))} is there twice")
-    if task is Task.QUESTION_ANSWERING:
+    if kind is LabelKind.SPANS:
         _expect(len(labels) == 2, f"there are {len(labels)} labels, not start and end")
-    if task is Task.INTENT_SLOTS:
+    if kind is LabelKind.INTENT_AND_TAGS:
         try:
-            split_heads(labels)
+            split_labels(labels)
         except ValueError as error:
             raise RecordError(shorten(str(error))) from None
 
@@ -104,7 +104,7 @@ def _check_decision(decision: DecisionRule, manifest: Manifest) -> None:
     _expect(least is None or abs(least) <= LARGEST_LOGIT, f"model.rule.threshold is {least}")
     plain = decision.problem_type is ProblemType.SINGLE_LABEL
     _expect(
-        plain or manifest.model.task is Task.TEXT_CLASSIFICATION,
+        plain or manifest.model.task.labels_are is LabelKind.CLASSES,
         f"model.rule.problem_type is {decision.problem_type}, but it does {manifest.model.task}",
     )
     _expect(
@@ -137,7 +137,7 @@ def _check_golden(golden: Golden, manifest: Manifest) -> None:
         not manifest.model.labels or width == len(manifest.model.labels),
         f"the golden logits have {width} columns for {len(manifest.model.labels)} labels",
     )
-    by_token = manifest.model.task.gives_a_row_a_token
+    by_token = manifest.model.task.has_token_logits
     _expect(
         len(logits) >= len(texts) if by_token else len(logits) == len(texts),
         f"there are {len(logits)} rows of golden logits for {len(texts)} texts",

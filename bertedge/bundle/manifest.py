@@ -206,7 +206,8 @@ class Golden:
     """Texts (one string each) or pairs (two strings each)."""
     logits: tuple[tuple[float, ...], ...]
     """The checkpoint's logits `(rows, labels)`: a row a text, or a row a token of all texts in
-    turn, special tokens included. Of a vocabulary every n-th column (`runtime.masks.thin`)."""
+    turn, special tokens included. Of a vocabulary every n-th column
+    (`runtime.logits.subsample_logits`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

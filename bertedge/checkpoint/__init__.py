@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from bertedge.checkpoint.engine import TorchEngine, logits_of, use_threads
     from bertedge.checkpoint.folder import fetch
     from bertedge.checkpoint.opening import (
-        AUTO_MODELS,
         Base,
         Checkpoint,
+        auto_model,
         load_base,
         load_model,
         open_base,
@@ -30,7 +30,7 @@ _HOMES = {
     "config": ("ARCHITECTURES",),
     "folder": ("fetch",),
     "opening": (
-        *("AUTO_MODELS", "Base", "Checkpoint", "load_base", "load_model", "open_base"),
+        *("auto_model", "Base", "Checkpoint", "load_base", "load_model", "open_base"),
         *("open_checkpoint", "usual_length"),
     ),
     "training": ("TRAINING", "DataFile", "Setting", "Training", "read_training"),
@@ -38,7 +38,6 @@ _HOMES = {
 
 __all__ = [
     "ARCHITECTURES",
-    "AUTO_MODELS",
     "TRAINING",
     "Base",
     "Checkpoint",
@@ -47,6 +46,7 @@ __all__ = [
     "TorchEngine",
     "Training",
     "add_pooling",
+    "auto_model",
     "fetch",
     "load_base",
     "load_model",

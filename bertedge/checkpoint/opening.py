@@ -21,35 +21,22 @@ from bertedge.checkpoint.tokenizer import load_tokenizer, longest_input
 from bertedge.checkpoint.training import TRAINING, Training, read_training
 from bertedge.checkpoint.weights import check_weights
 from bertedge.errors import CheckpointError, library_errors, shorten
-from bertedge.heads import has_intents, split_heads
+from bertedge.joint_labels import has_intents, split_labels
 from bertedge.spec import (
     SPAN_LABELS,
     DecisionRule,
+    LabelKind,
     ModelSpec,
     Pooling,
     PoolingMode,
     ProblemType,
     Task,
 )
+from bertedge.tasks import find_task, task_module
 
-AUTO_MODELS = {
-    Task.TEXT_CLASSIFICATION: transformers.AutoModelForSequenceClassification,
-    Task.TOKEN_CLASSIFICATION: transformers.AutoModelForTokenClassification,
-    Task.INTENT_SLOTS: transformers.AutoModelForTokenClassification,
-    Task.FILL_MASK: transformers.AutoModelForMaskedLM,
-    Task.FEATURE_EXTRACTION: transformers.AutoModel,
-    Task.QUESTION_ANSWERING: transformers.AutoModelForQuestionAnswering,
-}
 LONGEST_WINDOW = 384
 """Tokens of a question with a window of its context: as in the BERT paper and in transformers'
 pipeline, which reads no longer ones."""
-_HEADS = {
-    "ForSequenceClassification": Task.TEXT_CLASSIFICATION,
-    "ForTokenClassification": Task.TOKEN_CLASSIFICATION,
-    "ForMaskedLM": Task.FILL_MASK,
-    "BertForPreTraining": Task.FILL_MASK,
-    "ForQuestionAnswering": Task.QUESTION_ANSWERING,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +75,11 @@ def open_checkpoint(
     folder = fetch(name)
     config = read_config(folder)
     # Any encoder gives embeddings, whatever it was trained for.
-    training = None if task is Task.FEATURE_EXTRACTION else read_training(folder)
+    training = None if task and task.labels_are is LabelKind.VECTOR else read_training(folder)
     found = training.model.task if training else _task_of(config, folder, task)
     if task is not None and task != found:
         raise CheckpointError(f"{shown(name)} is a checkpoint for {found}, not for {task}")
-    embeds = found is Task.FEATURE_EXTRACTION
+    embeds = found.labels_are is LabelKind.VECTOR
     labels = _labels_of(config, found)
     rule = training.model.rule if training else DecisionRule(problem_type=_problem_of(config))
     _check_labels(shown(name), found, labels, rule.problem_type)
@@ -100,7 +87,7 @@ def open_checkpoint(
     longest = longest_input(config, tokenizer)
     if training:
         _check_training(folder, training, labels, longest)
-    check_weights(folder, config, AUTO_MODELS[found], whole=True)
+    check_weights(folder, config, auto_model(found), whole=True)
     backend = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.no_truncation()
@@ -110,7 +97,7 @@ def open_checkpoint(
         model=ModelSpec(
             task=found,
             labels=labels,
-            pair=training.model.pair if training else found is Task.QUESTION_ANSWERING,
+            pair=training.model.pair if training else found.labels_are is LabelKind.SPANS,
             max_length=training.model.max_length
             if training
             else usual_length(found, _longest(folder, longest, embeds=embeds)),
@@ -124,9 +111,14 @@ def open_checkpoint(
     )
 
 
+def auto_model(task: Task) -> Any:
+    """Return the class of transformers that loads a model with the task's head."""
+    return getattr(transformers, task_module(task).AUTO_MODEL)
+
+
 def usual_length(task: Task, longest: int) -> int:
-    """Say how much of what a model can read it is given where nobody says so, in tokens."""
-    return min(longest, LONGEST_WINDOW) if task is Task.QUESTION_ANSWERING else longest
+    """Return how many tokens a model is given where nobody says so, of the `longest` input."""
+    return min(longest, LONGEST_WINDOW) if task.labels_are is LabelKind.SPANS else longest
 
 
 def open_base(name: str, *, words: bool = False) -> Base:
@@ -153,7 +145,7 @@ def load_base(
 def load_model(checkpoint: Checkpoint) -> transformers.PreTrainedModel:
     """Load the weights, fp32, in evaluation mode; CheckpointError where any are missing."""
     config = read_config(checkpoint.folder)
-    model, info = _load(checkpoint.folder, config, AUTO_MODELS[checkpoint.model.task])
+    model, info = _load(checkpoint.folder, config, auto_model(checkpoint.model.task))
     missing = sorted(info["missing_keys"])
     if checkpoint.model.pooling is not None:
         model = add_pooling(model, checkpoint.model.pooling)
@@ -195,29 +187,27 @@ def _unsaid() -> Iterator[None]:
 
 
 def _task_of(config: transformers.PretrainedConfig, folder: Path, asked: Task | None) -> Task:
-    if asked is Task.FEATURE_EXTRACTION:
+    if asked is not None and asked.labels_are is LabelKind.VECTOR:
         return asked
     names = config.architectures or ()
-    task = next(
-        (task for name in names for head, task in _HEADS.items() if name.endswith(head)), None
-    )
+    task = find_task(names)
     if task is None and (folder / MODULES).exists():
-        return Task.FEATURE_EXTRACTION
+        return Task.of(LabelKind.VECTOR)
     if task is None:
         raise CheckpointError(
             f"{shown(folder)} is a {shorten(', '.join(names), 60) or 'model'} without a head for "
             "a task; fine-tune it first: bertedge finetune --model DIRECTORY …, or take its "
-            f"embeddings with --task {Task.FEATURE_EXTRACTION}"
+            f"embeddings with --task {Task.of(LabelKind.VECTOR)}"
         )
-    joint = task is Task.TOKEN_CLASSIFICATION and has_intents(_labels_of(config, task))
-    return Task.INTENT_SLOTS if joint else task
+    joint = task.labels_are is LabelKind.TAGS and has_intents(_labels_of(config, task))
+    return Task.of(LabelKind.INTENT_AND_TAGS) if joint else task
 
 
 def _labels_of(config: transformers.PretrainedConfig, task: Task) -> tuple[str, ...]:
-    match task:
-        case Task.FEATURE_EXTRACTION | Task.FILL_MASK:  # whose labels are the vocabulary
+    match task.labels_are:
+        case LabelKind.VECTOR | LabelKind.VOCABULARY:  # whose labels are the vocabulary
             return ()
-        case Task.QUESTION_ANSWERING:  # whose config has names for them as for any two
+        case LabelKind.SPANS:  # whose config has names for them as for any two
             return SPAN_LABELS
         case _:
             return tuple(str(config.id2label[i]) for i in range(config.num_labels))
@@ -244,7 +234,7 @@ def _check_training(
 ) -> None:
     """Hold training.json against the model beside it."""
     path = shown(folder / TRAINING)
-    if training.model.labels != labels and training.model.task is not Task.QUESTION_ANSWERING:
+    if training.model.labels != labels and training.model.task.labels_are is not LabelKind.SPANS:
         odd = next(iter(set(labels) ^ set(training.model.labels)), "another order")
         raise CheckpointError(
             f"{path} has other labels than config.json (see {shorten(odd, 40)!r}); copy the "
@@ -268,12 +258,12 @@ def _check_labels(
         raise CheckpointError(
             f"{name}/config.json names two labels {shorten(double, 40)!r}; fix its id2label"
         )
-    if task is Task.INTENT_SLOTS:
+    if task.labels_are is LabelKind.INTENT_AND_TAGS:
         try:
-            split_heads(labels)
+            split_labels(labels)
         except ValueError as error:
             raise CheckpointError(f"{name}/config.json: {error}; fix its id2label") from None
-    if task is not Task.TEXT_CLASSIFICATION:
+    if task.labels_are is not LabelKind.CLASSES:
         return
     one, regression = len(labels) == 1, problem_type is ProblemType.REGRESSION
     if regression and not one:

@@ -12,9 +12,9 @@ from bertedge.cli.sections import Sectioned
 
 if TYPE_CHECKING:
     from bertedge.data import Columns
-    from bertedge.evaluation import Labeller
+    from bertedge.evaluation import TextModel
 
-    _Opened = tuple[Labeller, bool, Columns | None]  # also: whether it reads pairs; what it learnt
+    _Opened = tuple[TextModel, bool, Columns | None]  # also: whether it reads pairs; what it learnt
 
 _SECTIONS = {
     "Data": ("data", "text_column", "pair_column", "label_column", "as_text"),
@@ -68,57 +68,59 @@ def command(
         check_labelled(data, columns, model, task, names)
     elif not data.is_dir():
         check_file(data)
-    labeller, pair, trained = (_open_bundle if bundled else _open_checkpoint)(model, flags)
+    text_model, pair, trained = (_open_bundle if bundled else _open_checkpoint)(model, flags)
     examples = open_examples(
         data,
-        labeller.task,
+        text_model.spec.task,
         columns,
-        problem_type=labeller.decision.problem_type,
+        problem_type=text_model.spec.rule.problem_type,
         pair=pair or None,
         trained=trained or Columns(),
     )
     progress = Terminal()
     examples = with_label_map(examples, names)
-    examples = check_known(examples, labeller.labels, labeller.decision)
+    examples = check_known(examples, text_model.spec.labels, text_model.spec.rule)
     progress.say(examples.description)
     if as_text:
-        found = evaluation.run_as_text(labeller, examples, progress)
+        joined = evaluation.evaluate_as_text(text_model, examples, progress)
         if as_json:
-            show_json(serialization.to_json(found))
+            show_json(serialization.to_json(joined))
             return
-        scores = render_scores(found.scores, rows=found.rows, unit="character")
+        scores = render_scores(joined.scores, rows=joined.rows, unit="character")
         show(f"{scores}\n\nwords joined to texts, as predict reads them")
         return
-    labelling = evaluation.run(labeller, examples, progress)
+    found = evaluation.evaluate(text_model, examples, progress)
     if as_json:
         facts = {
-            "rows": labelling.rows,
-            "truncated": labelling.truncated,
-            "seconds": round(labelling.seconds, 3),
-            "scores": labelling.scores,
-            "calibration": labelling.calibration,
+            "rows": found.rows,
+            "truncated": found.truncated,
+            "seconds": round(found.seconds, 3),
+            "scores": found.scores,
+            "calibration": found.calibration,
         }
         show_json(serialization.to_json(facts))
         return
-    parts = [render_scores(labelling.scores, rows=labelling.rows)]
-    if labelling.calibration:
-        parts.append(render_calibration(labelling.calibration))
-    if labelling.truncated:
-        parts.append(f"{labelling.truncated:,} texts were longer than the model reads")
-    if labeller.task.tags_words:
+    parts = [render_scores(found.scores, rows=found.rows)]
+    if found.calibration:
+        parts.append(render_calibration(found.calibration))
+    if found.truncated:
+        parts.append(f"{found.truncated:,} texts were longer than the model reads")
+    if text_model.spec.task.tags_words:
         parts.append(
             "scored by the file's words; predict splits texts by itself and may find other "
             "entities: --as-text measures that"
         )
-    parts.append(f"{labelling.rows / labelling.seconds:,.0f} rows/s")
+    parts.append(f"{found.rows / found.seconds:,.0f} rows/s")
     show("\n\n".join(parts))
-    say_next(after_export(model, labeller.task, pair=pair) if bundled else after_training(model))
+    say_next(
+        after_export(model, text_model.spec.task, pair=pair) if bundled else after_training(model)
+    )
 
 
 def _open_bundle(name: str, flags: dict[str, Any]) -> "_Opened":
     from bertedge.errors import SettingError
-    from bertedge.evaluation import Labeller
-    from bertedge.runtime.predictor import Predictor
+    from bertedge.evaluation import TextModel
+    from bertedge.predictor import Predictor
 
     if flags["task"] is not None:
         raise SettingError(f"{name} is a bundle, which states its task; --task is for checkpoints")
@@ -126,15 +128,8 @@ def _open_bundle(name: str, flags: dict[str, Any]) -> "_Opened":
         name, device=flags["device"], threads=flags["threads"], variant=flags["variant"]
     )
     manifest = predictor.manifest
-    labeller = Labeller(
-        engine=predictor.engine,
-        tokenizer=predictor.tokenizer,
-        task=manifest.model.task,
-        labels=manifest.model.labels,
-        pad_token_id=manifest.model.pad_token_id,
-        decision=manifest.model.rule,
-    )
-    return labeller, manifest.model.pair, manifest.columns
+    model = TextModel(spec=manifest.model, tokenizer=predictor.tokenizer, engine=predictor.engine)
+    return model, manifest.model.pair, manifest.columns
 
 
 def _open_checkpoint(name: str, flags: dict[str, Any]) -> "_Opened":
@@ -146,14 +141,14 @@ def _open_checkpoint(name: str, flags: dict[str, Any]) -> "_Opened":
         raise SettingError(f"{name} is a checkpoint; --variant is for bundles")
     fetch(name)
     from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint, use_threads
-    from bertedge.evaluation import Labeller
+    from bertedge.evaluation import TextModel
 
     use_threads(flags["threads"])
     checkpoint = open_checkpoint(name, options.task_of(flags))
     engine = TorchEngine(load_model(checkpoint), device=flags["device"])
     columns = checkpoint.training.train.columns if checkpoint.training else None
     return (
-        Labeller.of(checkpoint.model, checkpoint.tokenizer_json, engine),
+        TextModel.of(checkpoint.model, checkpoint.tokenizer_json, engine),
         checkpoint.model.pair,
         columns,
     )

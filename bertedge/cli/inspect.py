@@ -143,13 +143,13 @@ def _pooling(pooling: "Pooling | None") -> str:
 
 
 def _heads(task: "Task", labels: tuple[str, ...]) -> str:
-    from bertedge.heads import split_heads
+    from bertedge.joint_labels import split_labels
     from bertedge.spec import Task
 
     if task is not Task.INTENT_SLOTS:
         return _labels(labels, "labels")
-    heads = split_heads(labels)
-    return _labels(heads.intents, "intents") + _labels(heads.tags, "slot tags")
+    joint = split_labels(labels)
+    return _labels(joint.intents, "intents") + _labels(joint.tags, "slot tags")
 
 
 def _labels(labels: tuple[str, ...], what: str) -> str:

@@ -20,7 +20,7 @@ from bertedge.spec import Aggregation, Text
 
 if TYPE_CHECKING:
     from bertedge.data import Columns
-    from bertedge.runtime.predictor import Predictor
+    from bertedge.predictor import Predictor
 
 STANDARD = Path("-")
 FORMATS = ("lines", "csv", "tsv", "excel", "jsonl")
@@ -89,8 +89,8 @@ def command(
     from bertedge.cli.progress import Terminal
     from bertedge.cli.texts import pair_up, read_texts
     from bertedge.outputs import check_file
+    from bertedge.predictor import Predictor
     from bertedge.progress import Silent
-    from bertedge.runtime.predictor import Predictor
 
     if bool(text) == (source is not None):
         raise click.UsageError("give either texts or --input FILE (- for standard input)")
@@ -159,7 +159,7 @@ def _rank(
     from bertedge.cli.texts import read_texts
     from bertedge.data import Columns
     from bertedge.progress import Silent
-    from bertedge.runtime.processing import TOP_K
+    from bertedge.tasks.fill_mask import TOP_K
 
     texts = [str(text) for text in read_texts(against, Columns(), Silent(), pair=False)]
     vectors = predictor.embed(texts)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bertedge.columns import Columns as Columns  # noqa: PLC0414 (given on)
 from bertedge.errors import DataError
-from bertedge.heads import intent_label
+from bertedge.joint_labels import intent_label
 from bertedge.spec import ProblemType, Task, Text
 
 

@@ -29,7 +29,7 @@ from bertedge.data.label_map import renamed
 from bertedge.data.lines import check_file
 from bertedge.data.report import BadRows, RowReport
 from bertedge.errors import DataError, fit
-from bertedge.spec import ProblemType, Task
+from bertedge.spec import LabelKind, ProblemType, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,19 +122,20 @@ def open_examples(  # noqa: PLR0913 (what is read, and what of it)
     Raises DataError for a file that cannot be read so, SettingError for columns that contradict
     the task or the format.
     """
-    if task is Task.INTENT_SLOTS and os.path.isdir(path):  # noqa: PTH112 (never raises)
+    kind = task.labels_are
+    if kind is LabelKind.INTENT_AND_TAGS and os.path.isdir(path):  # noqa: PTH112 (never raises)
         return _open_folder(path, columns, labelled=labelled)
     check_file(path)
-    if task is Task.FILL_MASK or (task is Task.FEATURE_EXTRACTION and is_plain(path, columns)):
+    if kind is LabelKind.VOCABULARY or (kind is LabelKind.VECTOR and is_plain(path, columns)):
         return _open_plain(path, task, columns)
-    if labelled and task is Task.FEATURE_EXTRACTION:
+    if labelled and kind is LabelKind.VECTOR:
         # What can be right of embeddings is how alike two texts are.
         problem_type, pair = ProblemType.REGRESSION, True
     check_columns(task, columns, pair)
     request = Request(
         task=task, labelled=labelled, pair=pair, problem_type=problem_type, trained=trained
     )
-    if task is Task.QUESTION_ANSWERING:
+    if kind is LabelKind.SPANS:
         request = replace(request, pair=True)
     columns = settle_label_separator(settle_format(path, task, columns, trained.format), request)
     asked, columns = columns, _resolve(path, columns, request)
@@ -156,8 +157,8 @@ def open_examples(  # noqa: PLR0913 (what is read, and what of it)
 
 def _check(file: ExampleFile) -> ExampleFile:
     """Read the head; all of a file of which something may be left out, which is then said."""
-    spans = file.task is Task.TOKEN_CLASSIFICATION and file.columns.format == "jsonl"
-    counted = spans or file.task is Task.QUESTION_ANSWERING
+    spans = file.task.labels_are is LabelKind.TAGS and file.columns.format == "jsonl"
+    counted = spans or file.task.labels_are is LabelKind.SPANS
     if file.columns.bad_rows is BadRows.ERROR and not counted:
         try:
             next(iter(file))
@@ -181,7 +182,7 @@ def _open_folder(path: Path, columns: Columns, *, labelled: bool) -> ExampleFile
     words = zip(("words", "tags", "intents"), names, strict=False)
     file = ExampleFile(
         path=path,
-        task=Task.INTENT_SLOTS,
+        task=Task.of(LabelKind.INTENT_AND_TAGS),
         columns=columns,
         pair=False,
         description=", ".join(f"{word} from {name}" for word, name in words),
@@ -259,7 +260,7 @@ def _say(request: Request, columns: Columns) -> str:
     words = {"text": "text", "pair": "second text", "label": label}
     if request.task.tags_words:
         words = {"text": "words", "label": "tags", "intent": "intent"}
-    if request.task is Task.QUESTION_ANSWERING:
+    if request.task.labels_are is LabelKind.SPANS:
         words = {"text": "question", "pair": "context", "label": "answers"}
     if columns.format == questions.FORMAT:
         return "SQuAD JSON, " + ("questions with answers" if columns.label else "questions alone")

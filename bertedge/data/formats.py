@@ -7,7 +7,7 @@ from bertedge.data import label_text, parallel, plain, questions, targets, workb
 from bertedge.data.example import Columns, Request
 from bertedge.data.lines import check_encoding
 from bertedge.errors import SettingError
-from bertedge.spec import ProblemType, Task
+from bertedge.spec import LabelKind, ProblemType, Task
 
 FORMATS = (
     *("csv", "tsv", workbook.FORMAT, label_text.FORMAT, "jsonl", "conll"),
@@ -38,8 +38,8 @@ def check_columns(task: Task, columns: Columns, pair: bool | None) -> None:
     """Raise SettingError for columns that the task does not have, or that are not all different."""
     if task.tags_words and (pair or columns.pair is not None):
         raise SettingError(f"{task} reads single texts; leave --pair-column out")
-    if columns.intent is not None and task is not Task.INTENT_SLOTS:
-        raise SettingError(f"--intent-column is for {Task.INTENT_SLOTS}; {task} reads no intents")
+    if columns.intent is not None and task.labels_are is not LabelKind.INTENT_AND_TAGS:
+        raise SettingError(f"--intent-column is for intent-slots; {task} reads no intents")
     if columns.pair is not None and pair is False:
         raise SettingError(
             f"a second text is asked for (--pair-column {columns.pair}), but the model reads "
@@ -67,7 +67,7 @@ def settle_format(path: Path, task: Task, columns: Columns, usual: str | None = 
     name = columns.format or _guess_format(path, task, columns.encoding, usual)
     if name not in FORMATS:
         raise SettingError(f"--format {name!r} is unknown; choose one of {', '.join(FORMATS)}")
-    if task is Task.INTENT_SLOTS and name != "jsonl":
+    if task.labels_are is LabelKind.INTENT_AND_TAGS and name != "jsonl":
         raise SettingError(
             f"{path} is {name.upper()}, but intents and slots are read from JSON lines, or from a "
             f"folder with {parallel.WORDS}, {parallel.TAGS} and {parallel.INTENTS}; convert it"
@@ -85,7 +85,7 @@ def settle_format(path: Path, task: Task, columns: Columns, usual: str | None = 
             f"{path} has CoNLL columns, but texts with labels are read from CSV, TSV or JSON "
             "lines; choose with --format, or --task token-classification"
         )
-    if (task is Task.QUESTION_ANSWERING) != (name == questions.FORMAT) and name != "jsonl":
+    if (task.labels_are is LabelKind.SPANS) != (name == questions.FORMAT) and name != "jsonl":
         raise SettingError(
             f"{path} is read as {name}, but questions with answers are read from SQuAD's JSON or "
             "JSON lines, and they alone; choose with --format, or another --task"
@@ -130,10 +130,10 @@ def format_of(path: Path) -> str | None:
 def _guess_format(path: Path, task: Task, encoding: str | None, usual: str | None) -> str:
     extension = _extension(path)
     if extension == ".txt":
-        if task is Task.TEXT_CLASSIFICATION and label_text.looks_like(path, encoding):
+        if task.labels_are is LabelKind.CLASSES and label_text.looks_like(path, encoding):
             return label_text.FORMAT
         return "conll" if task.tags_words else "tsv"
-    if task is Task.QUESTION_ANSWERING and extension == ".json":
+    if task.labels_are is LabelKind.SPANS and extension == ".json":
         return questions.FORMAT if questions.looks_like_document(path, encoding) else "jsonl"
     if extension in _EXTENSIONS:
         return _EXTENSIONS[extension]

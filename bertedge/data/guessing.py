@@ -7,7 +7,7 @@ from typing import Any
 
 from bertedge.data.example import Columns, Request, shorten
 from bertedge.errors import DataError
-from bertedge.spec import ProblemType, Task
+from bertedge.spec import LabelKind, ProblemType
 
 Tiers = tuple[tuple[str, ...], ...]
 
@@ -111,7 +111,7 @@ def label_names(request: Request) -> Tiers:
     """Give the names that a column of labels (or tags, or values) may have."""
     if request.task.tags_words:
         return TAGS
-    if request.task is Task.QUESTION_ANSWERING:
+    if request.task.labels_are is LabelKind.SPANS:
         return ANSWERS
     return VALUES if request.problem_type is ProblemType.REGRESSION else LABELS
 
@@ -131,15 +131,15 @@ def resolve_names(header: Header, columns: Columns, request: Request) -> Columns
         label = _guess(header, label_names(request), "label", told)
     told = replace(told, label=label)
     intent = told.intent
-    if intent is None and request.labelled and request.task is Task.INTENT_SLOTS:
+    if intent is None and request.labelled and request.task.labels_are is LabelKind.INTENT_AND_TAGS:
         intent = _guess(header, INTENTS, "intent", told)
     told = replace(told, intent=intent)
     tiers = {
-        Task.TOKEN_CLASSIFICATION: TOKENS,
-        Task.INTENT_SLOTS: (*TOKENS, *TEXTS),
-        Task.QUESTION_ANSWERING: QUESTIONS,
+        LabelKind.TAGS: TOKENS,
+        LabelKind.INTENT_AND_TAGS: (*TOKENS, *TEXTS),
+        LabelKind.SPANS: QUESTIONS,
     }
-    text = told.text or _guess(header, tiers.get(request.task, TEXTS), "text", told)
+    text = told.text or _guess(header, tiers.get(request.task.labels_are, TEXTS), "text", told)
     pair = told.pair
     if pair is None and not tokens and request.pair is not False:
         pair = _second(header, replace(told, text=text), request, guessed=told.text is None)

@@ -21,7 +21,7 @@ from bertedge.data.report import RowReport
 from bertedge.data.tags import TagError, to_iob2
 from bertedge.data.targets import Place, Target, of_json
 from bertedge.errors import DataError
-from bertedge.spec import ProblemType, Task
+from bertedge.spec import LabelKind, ProblemType, Task
 
 MOST_TAGS = 1_000_000
 """Ids of tags are below."""
@@ -44,7 +44,7 @@ def resolve(path: Path, columns: Columns, request: Request) -> Columns:
         except DataError as error:
             report.skip(error)
             continue
-        if request.task is Task.TOKEN_CLASSIFICATION:
+        if request.task.labels_are is LabelKind.TAGS:
             item = spans.unwrap(item)
             columns = _resolve_spans(item, columns, request)
         header = guessing.Header(where=f"{path}:{line}", names=tuple(item), kind="key")
@@ -75,8 +75,8 @@ def _example(
     path: Path, line: int, value: object, columns: Columns, kind: Kind, report: RowReport
 ) -> Example | None:
     item = _object(path, line, value)
-    match kind.task:
-        case Task.TOKEN_CLASSIFICATION:
+    match kind.task.labels_are:
+        case LabelKind.TAGS:
             item = spans.unwrap(item)
             if columns.label is not None and not spans.is_accepted(item):
                 report.note(spans.REJECTED)
@@ -85,9 +85,9 @@ def _example(
             if isinstance(item.get(str(columns.text)), str) and not tagged:
                 return _span_example(path, line, item, columns, report)
             return _token_example(path, line, item, columns)
-        case Task.INTENT_SLOTS:
+        case LabelKind.INTENT_AND_TAGS:
             return _intent_example(path, line, item, columns)
-        case Task.QUESTION_ANSWERING:
+        case LabelKind.SPANS:
             return _question_example(path, line, item, columns, report)
         case _:
             separator = columns.label_separator

@@ -11,8 +11,8 @@ from bertedge.data.example import QuestionExample, TextExample, shorten
 from bertedge.data.files import ExampleFile, read_all
 from bertedge.data.report import LISTED
 from bertedge.errors import LONGEST, DataError, FaultsError
-from bertedge.heads import PREFIX
-from bertedge.spec import DecisionRule, ProblemType, Task
+from bertedge.joint_labels import PREFIX
+from bertedge.spec import DecisionRule, LabelKind, ProblemType
 
 MOST_NAMED = 8
 _ID = re.compile(r"(?:LABEL_)?(0|[1-9][0-9]{0,5})")
@@ -21,7 +21,7 @@ _SHORTEST, _LONGEST = 4, 80
 """Of labels that are compared letter by letter: shorter ones differ by a letter on purpose."""
 _FITTING = 100
 """Characters of unknown labels that one line holds beside the rest."""
-_WITHOUT_LABELS = (Task.FILL_MASK, Task.FEATURE_EXTRACTION, Task.QUESTION_ANSWERING)
+_WITHOUT_LABELS = (LabelKind.VOCABULARY, LabelKind.VECTOR, LabelKind.SPANS)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,7 +76,7 @@ def match_labels(
     unknown = Counter({name: count for name, count in found.counts.items() if name not in known})
     if not unknown:
         return examples
-    joint = examples.task is Task.INTENT_SLOTS  # whose labels are of two kinds
+    joint = examples.task.labels_are is LabelKind.INTENT_AND_TAGS  # whose labels are of two kinds
     ids = {} if joint else _by_id(found.counts, unknown, labels)
     if not ids:
         raise _unknown(found, unknown, labels, lacks)
@@ -95,7 +95,7 @@ def check_known(
 
     All rows that cannot be read are raised together.
     """
-    if examples.columns.label is None or examples.task in _WITHOUT_LABELS:
+    if examples.columns.label is None or examples.task.labels_are in _WITHOUT_LABELS:
         return examples
     found = survey(examples)
     if decision.problem_type is ProblemType.REGRESSION:
@@ -173,3 +173,20 @@ def _lines(items: Sequence[str]) -> tuple[str, ...]:
             lines.append("")
         lines[-1] += item + ("" if number == len(items) - 1 else ", ")
     return tuple(line.rstrip() for line in lines)
+
+
+def check_several(examples: ExampleFile, labels: Sequence[str], least: int) -> tuple[str, ...]:
+    """Return the labels of a training file; DataError where there are fewer than `least`."""
+    if len(labels) < least:
+        only = f"only the label {labels[0]!r}" if labels else "no label in any row"
+        wanted = "at least two" if least == 2 else "at least one"
+        raise DataError(f"{examples.path} has {only}; training needs {wanted}")
+    return tuple(labels)
+
+
+def by_value(label: str) -> tuple[int, float, str]:
+    """Return the key by which labels are sorted: numbers by value, before names."""
+    try:
+        return (0, float(label), label)
+    except ValueError:
+        return (1, 0.0, label)

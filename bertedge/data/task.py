@@ -10,7 +10,7 @@ from bertedge.data.conll import DOCUMENT_MARK
 from bertedge.data.lines import LONGEST_DOCUMENT, check_encoding, check_file, read_lines
 from bertedge.data.tags import looks_like_tag
 from bertedge.errors import SettingError
-from bertedge.spec import Task
+from bertedge.spec import LabelKind, Task
 
 _HEAD = 200
 """Lines that are looked at."""
@@ -28,17 +28,17 @@ def guess_task(path: Path, told: str | None = None, encoding: str | None = None)
     SettingError where that is not clear.
     """
     if path.is_dir():
-        return Task.INTENT_SLOTS
+        return Task.of(LabelKind.INTENT_AND_TAGS)
     check_file(path)
     encoding = None if encoding is None else check_encoding(encoding)
     name = told or formats.format_of(path)
     task: Task | None = None
     if name == "conll":
-        task = Task.TOKEN_CLASSIFICATION
+        task = Task.of(LabelKind.TAGS)
     elif name == questions.FORMAT:
-        task = Task.QUESTION_ANSWERING
+        task = Task.of(LabelKind.SPANS)
     elif name in ("csv", workbook.FORMAT, label_text.FORMAT):
-        task = Task.TEXT_CLASSIFICATION
+        task = Task.of(LabelKind.CLASSES)
     elif name == "tsv":
         task = _of_lines(path, encoding)
     elif name == "jsonl":
@@ -63,10 +63,10 @@ def _of_lines(path: Path, encoding: str | None) -> Task | None:
         if words and all(len(cells) > 1 for cells in words)
     )
     if tagged:
-        return Task.TOKEN_CLASSIFICATION
+        return Task.of(LabelKind.TAGS)
     parted = all(any(mark in line for mark in "\t,;|") for line in lines if line.strip())
     shown = words and (parted or label_text.looks_like(path, encoding))
-    return Task.TEXT_CLASSIFICATION if shown else None
+    return Task.of(LabelKind.CLASSES) if shown else None
 
 
 def _is_mark(line: str) -> bool:
@@ -75,7 +75,7 @@ def _is_mark(line: str) -> bool:
 
 def _of_json(path: Path, encoding: str | None) -> Task | None:
     if _QUESTIONS.search(_head(path, encoding)):
-        return Task.QUESTION_ANSWERING
+        return Task.of(LabelKind.SPANS)
     item = _first_object(path, encoding)
     if item is None:
         return None
@@ -83,16 +83,16 @@ def _of_json(path: Path, encoding: str | None) -> Task | None:
     words = [name for name in guessing.known(names, guessing.TOKENS) if _is_list(item[name])]
     tags = [name for name in guessing.known(names, guessing.TAGS) if _is_list(item[name])]
     if any(name in item for name in _SPANS) or _has_spans(item):
-        return Task.TOKEN_CLASSIFICATION
+        return Task.of(LabelKind.TAGS)
     if tags and "intent" in item:
-        return Task.INTENT_SLOTS
+        return Task.of(LabelKind.INTENT_AND_TAGS)
     if words and tags:
-        return Task.TOKEN_CLASSIFICATION
+        return Task.of(LabelKind.TAGS)
     if {"question", "context"} <= item.keys() and "answers" in item:
-        return Task.QUESTION_ANSWERING
+        return Task.of(LabelKind.SPANS)
     texts = guessing.known(names, guessing.TEXTS)
     labels = guessing.known(names, guessing.VALUES)
-    return Task.TEXT_CLASSIFICATION if texts and labels else None
+    return Task.of(LabelKind.CLASSES) if texts and labels else None
 
 
 def _first_object(path: Path, encoding: str | None) -> dict[str, object] | None:

@@ -1,45 +1,35 @@
-"""Any engine over labelled examples: what it predicts, its scores, and how two engines agree."""
+"""Any model over labelled examples: its scores, and how far two models agree.
 
-from bertedge.evaluation.agreement import Agreement, compare_answers, count_answers
-from bertedge.evaluation.as_text import TextEvaluation, join_words, run_as_text
-from bertedge.evaluation.labeller import Labeller
-from bertedge.evaluation.labelling import (
-    Labelling,
-    agreement,
-    answer_all,
-    ask_all,
+`evaluate(model, examples)` is the way in; `TextModel` pairs a model with the engine that runs it.
+"""
+
+from bertedge.evaluation.agreement import Agreement, compare_predictions, count_answers
+from bertedge.evaluation.as_text import TextEvaluation, evaluate_as_text, join_words
+from bertedge.evaluation.run import (
+    Evaluation,
+    collect,
+    decide,
+    evaluate,
     predict_each,
-    run,
     summarize,
 )
-from bertedge.evaluation.questions import Asked, decide_questions, grade_file
 from bertedge.evaluation.temperature import FittedTemperature, fit_on_half
-from bertedge.evaluation.texts import Answers, judge, score_texts
-from bertedge.evaluation.words import score_frames, score_words
+from bertedge.model import TextModel
 
 __all__ = [
     "Agreement",
-    "Answers",
-    "Asked",
+    "Evaluation",
     "FittedTemperature",
-    "Labeller",
-    "Labelling",
     "TextEvaluation",
-    "agreement",
-    "answer_all",
-    "ask_all",
-    "compare_answers",
+    "TextModel",
+    "collect",
+    "compare_predictions",
     "count_answers",
-    "decide_questions",
+    "decide",
+    "evaluate",
+    "evaluate_as_text",
     "fit_on_half",
-    "grade_file",
     "join_words",
-    "judge",
     "predict_each",
-    "run",
-    "run_as_text",
-    "score_frames",
-    "score_texts",
-    "score_words",
     "summarize",
 ]

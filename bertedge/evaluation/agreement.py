@@ -1,11 +1,11 @@
-"""How far two engines answer alike on the same texts."""
+"""How far two models give the same predictions of the same texts."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from bertedge import metrics
-from bertedge.evaluation.labelling import Labelling
+from bertedge.evaluation.run import Evaluation
 from bertedge.metrics import FrameScores
 
 
@@ -15,17 +15,17 @@ class Agreement:
 
     value: float
     """What decides: F1 of entities where words are tagged, whole frames where a text has an intent
-    too, else `labelling.agreement`."""
+    too, else `metrics.agreement`."""
     count: int
-    """How many answers that is of: entities (of the first engine), else texts."""
+    """How many answers that is of: entities (of the first model), else texts."""
     texts: float | None
     """Of texts, those whose whole answer is the same; None for values and embeddings."""
     words: float | None
     """Of words (an intent counts as one), those with the same tag; None where there are no tags."""
 
 
-def compare_answers(one: Labelling, other: Labelling) -> Agreement:
-    """Compare what two engines predicted of the same texts."""
+def compare_predictions(one: Evaluation, other: Evaluation) -> Agreement:
+    """Return how far two models predicted the same of the same texts."""
     share = metrics.agreement(one.predicted, other.predicted)
     if one.predicted.dtype.kind == "f":
         return Agreement(value=share, count=one.rows, texts=None, words=None)
@@ -45,10 +45,10 @@ def compare_answers(one: Labelling, other: Labelling) -> Agreement:
     )
 
 
-def count_answers(labelling: Labelling) -> int:
+def count_answers(evaluation: Evaluation) -> int:
     """Return how many answers `Agreement.value` is a share of."""
-    if not labelling.tags or isinstance(labelling.scores, FrameScores):
-        return labelling.rows
-    names = np.array(labelling.tags)
-    tags = [names[row].tolist() for row in labelling.answers]
+    if not evaluation.tags or isinstance(evaluation.scores, FrameScores):
+        return evaluation.rows
+    names = np.array(evaluation.tags)
+    tags = [names[row].tolist() for row in evaluation.answers]
     return int(metrics.entity_counts(tags, tags)[:, 0].sum())

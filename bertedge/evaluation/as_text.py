@@ -1,26 +1,24 @@
 """Tagged words scored as users meet them: joined to a text, which is split at will.
 
-`run` gives the model the file's words, each with a tag. `predict` gets a text, splits it as the
-tokenizer does and finds entities by character: other splits can make other entities.
+`evaluate` gives the model the file's words, each with a tag. `predict` gets a text, splits it as
+the tokenizer does and finds entities by character: other splits can make other entities.
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from bertedge.data import Example, ExampleFile, TokenExample
 from bertedge.errors import SettingError
-from bertedge.evaluation.labeller import Labeller
-from bertedge.evaluation.labelling import chunks
-from bertedge.heads import split_heads
+from bertedge.evaluation.run import chunks
+from bertedge.joint_labels import split_labels
 from bertedge.metrics import FrameScores, Scores, classification_scores, entity_scores
+from bertedge.model import TextModel
+from bertedge.predictions import Entities, Entity, IntentSlots, Prediction
 from bertedge.progress import Progress, Silent
-from bertedge.runtime.decoding import find_entities, join_windows, split_tags
-from bertedge.runtime.intents import find_intents
-from bertedge.spec import OUTSIDE, Aggregation, Task
+from bertedge.spec import OUTSIDE, LabelKind
 from bertedge.unspaced import UNSPACED
 
 Span = tuple[int, int, str]
@@ -38,30 +36,28 @@ class TextEvaluation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Compared:
-    """One text: tags a character, and the intent's number (0 where there is none)."""
+    """One text: a tag a character, and the intent where there is one."""
 
     gold: list[str]
     predicted: list[str]
-    intent: int
-    predicted_intent: int
+    intent: str | None
+    predicted_intent: str | None
 
 
-def run_as_text(
-    labeller: Labeller, examples: ExampleFile, progress: Progress | None = None
+def evaluate_as_text(
+    model: TextModel, examples: ExampleFile, progress: Progress | None = None
 ) -> TextEvaluation:
     """Join the words of each example to a text, find its entities, and score them."""
-    if not labeller.task.tags_words:
-        raise SettingError(f"{labeller.task} reads texts as they are; leave --as-text out")
+    if not model.spec.task.tags_words:
+        raise SettingError(f"{model.spec.task} reads texts as they are; leave --as-text out")
     began = time.perf_counter()
     found = [
-        each
-        for chunk in chunks(examples, progress or Silent())
-        for each in _compare(labeller, chunk, examples.path)
+        each for chunk in chunks(examples, progress or Silent()) for each in _compare(model, chunk)
     ]
     slots = entity_scores([each.gold for each in found], [each.predicted for each in found])
     scores: Scores | FrameScores = slots
-    if labeller.task is Task.INTENT_SLOTS:
-        scores = _score_frames(labeller, found, slots)
+    if model.spec.task.labels_are is LabelKind.INTENT_AND_TAGS:
+        scores = _score_frames(split_labels(model.spec.labels).intents, found, slots)
     return TextEvaluation(scores=scores, rows=len(found), seconds=time.perf_counter() - began)
 
 
@@ -91,34 +87,27 @@ def _is_spaced(character: str) -> bool:
     return character.isalnum() and not UNSPACED.match(character)
 
 
-def _compare(labeller: Labeller, chunk: Sequence[Example], path: Path) -> list[_Compared]:
+def _compare(model: TextModel, chunk: Sequence[Example]) -> list[_Compared]:
     examples = [each for each in chunk if isinstance(each, TokenExample)]
     joined = [join_words(each.tokens) for each in examples]
-    texts = [text for text, _ in joined]
-    windows = labeller.tokenizer.encode_windows(texts)
-    logits = labeller.infer(windows)
-    heads = split_heads(labeller.labels) if labeller.task is Task.INTENT_SLOTS else None
-    intents = [0] * len(examples)
-    gold_intents = [0] * len(examples)
-    if heads is not None:
-        names = [each.label for each in find_intents(windows, logits, heads)]
-        intents = [heads.intents.index(name) for name in names]
-        gold_intents = [heads.intents.index(each.intent or "") for each in examples]
-        logits = [row[:, heads.tag_columns] for row in logits]
-    tokens = join_windows(texts, windows, logits, labeller.tokenizer)
-    tags = split_tags(heads.tags if heads else labeller.labels)
-    found = find_entities(texts, tokens, tags, Aggregation.FIRST)
     return [
         _Compared(
             gold=_by_character(text, _gold_spans(example, spans)),
-            predicted=_by_character(text, [(e.start, e.end, e.label) for e in entities]),
-            intent=gold_intent,
-            predicted_intent=intent,
+            predicted=_by_character(text, [(e.start, e.end, e.label) for e in _found(prediction)]),
+            intent=example.intent,
+            predicted_intent=getattr(prediction, "intent", None),
         )
-        for (text, spans), example, entities, gold_intent, intent in zip(
-            joined, examples, found, gold_intents, intents, strict=True
+        for (text, spans), example, prediction in zip(
+            joined, examples, model.predict([text for text, _ in joined]), strict=True
         )
     ]
+
+
+def _found(prediction: Prediction) -> Sequence[Entity]:
+    if isinstance(prediction, IntentSlots):
+        return prediction.slots
+    assert isinstance(prediction, Entities)
+    return prediction.entities
 
 
 def _gold_spans(example: TokenExample, words: Sequence[tuple[int, int]]) -> list[Span]:
@@ -145,15 +134,14 @@ def _by_character(text: str, spans: Sequence[Span]) -> list[str]:
     return tags
 
 
-def _score_frames(labeller: Labeller, found: Sequence[_Compared], slots: Scores) -> FrameScores:
-    gold, guess = (
-        np.array(numbers)
-        for numbers in zip(*((each.intent, each.predicted_intent) for each in found), strict=True)
-    )
+def _score_frames(intents: Sequence[str], found: Sequence[_Compared], slots: Scores) -> FrameScores:
+    number = {name: i for i, name in enumerate(intents)}
+    gold = np.array([number[each.intent or ""] for each in found])
+    guess = np.array([number[each.predicted_intent or ""] for each in found])
     right = [each.intent == each.predicted_intent and each.gold == each.predicted for each in found]
     return FrameScores(
         metric="frame_accuracy",
         value=float(np.mean(right)),
-        intents=classification_scores(gold, guess, split_heads(labeller.labels).intents),
+        intents=classification_scores(gold, guess, intents),
         slots=slots,
     )

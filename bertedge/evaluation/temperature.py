@@ -4,10 +4,11 @@ A temperature that fits best by its likelihood can still make the calibration er
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bertedge.evaluation.texts import Answers, judge
 from bertedge.metrics.calibration import (
     CalibrationError,
     calibration_error,
@@ -16,6 +17,8 @@ from bertedge.metrics.calibration import (
     multi_label_loss,
 )
 from bertedge.spec import DecisionRule, ProblemType
+from bertedge.tasks.contract import Outputs
+from bertedge.tasks.text_classification import confidence_bins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,38 +36,36 @@ class FittedTemperature:
         return self.error.calibrated < self.error.raw
 
 
-def fit_on_half(decision: DecisionRule, answers: Answers) -> FittedTemperature | None:
+def fit_on_half(rule: DecisionRule, outputs: Outputs) -> FittedTemperature | None:
     """Choose the temperature with the least negative log-likelihood; None where there is none.
 
-    There is none for values, nor where a half has no text in scope.
+    `outputs` are those of texts with labels. There is none for values, nor where a half has no text
+    in scope.
     """
-    if decision.problem_type is ProblemType.REGRESSION:
+    if rule.problem_type is ProblemType.REGRESSION:
         return None
-    order = np.random.default_rng(0).permutation(len(answers.gold))  # files may be sorted
-    chosen, held_out = (_take(answers, rows) for rows in np.array_split(order, 2))
-    if not _usable(decision, chosen) or not _usable(decision, held_out):
+    gold, logits = np.concatenate(outputs.gold), np.concatenate(outputs.answers)
+    order = np.random.default_rng(0).permutation(len(gold))  # files may be sorted
+    chosen, held_out = np.array_split(order, 2)
+    if not all(_usable(rule, gold[half], logits) for half in (chosen, held_out)):
         return None
-    temperature = _fit(decision, chosen)
-    bins = judge(held_out, replace(decision, temperature=temperature)).bins
+    temperature = _fit(rule, gold[chosen], logits[chosen])
+    warm = replace(rule, temperature=temperature)
+    bins = confidence_bins(gold[held_out], logits[held_out], warm)
     assert bins is not None
     raw, calibrated = (calibration_error(each) for each in bins)
     error = CalibrationError(raw=raw, calibrated=calibrated, temperature=temperature)
-    return FittedTemperature(error=error, rows=len(held_out.gold))
+    return FittedTemperature(error=error, rows=len(held_out))
 
 
-def _take(answers: Answers, rows: np.ndarray) -> Answers:
-    return Answers(gold=answers.gold[rows], logits=answers.logits[rows], truncated=0)
+def _usable(rule: DecisionRule, gold: NDArray[Any], logits: NDArray[Any]) -> bool:
+    if rule.problem_type is ProblemType.SINGLE_LABEL:
+        return bool((gold < logits.shape[1]).any())
+    return len(gold) > 0
 
 
-def _usable(decision: DecisionRule, answers: Answers) -> bool:
-    if decision.problem_type is ProblemType.SINGLE_LABEL:
-        return bool((answers.gold < answers.logits.shape[1]).any())
-    return len(answers.gold) > 0
-
-
-def _fit(decision: DecisionRule, answers: Answers) -> float:
-    gold, logits = answers.gold, answers.logits
-    if decision.problem_type is ProblemType.MULTI_LABEL:
+def _fit(rule: DecisionRule, gold: NDArray[Any], logits: NDArray[Any]) -> float:
+    if rule.problem_type is ProblemType.MULTI_LABEL:
         return fit_temperature(multi_label_loss(logits, gold))
     known = gold < logits.shape[1]
     return fit_temperature(label_loss(logits[known], gold[known]))

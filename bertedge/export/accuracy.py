@@ -12,14 +12,14 @@ from bertedge.checkpoint import Checkpoint
 from bertedge.data import Columns, ExampleFile, open_examples
 from bertedge.data.labels import check_known, with_label_map
 from bertedge.errors import DataError, VerificationError
-from bertedge.evaluation import Labelling
+from bertedge.evaluation import Evaluation
 from bertedge.export.config import ExportConfig
 from bertedge.export.parity_inputs import SENTENCES
 from bertedge.export.significance import is_significant
 from bertedge.metrics import FrameScores
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.engine import Engine
-from bertedge.spec import Task
+from bertedge.spec import LabelKind, Task
 
 COSINE = "cosine"
 """What is measured of embeddings of texts that nothing else is known of."""
@@ -41,7 +41,7 @@ class ReferenceEvaluation:
 
     examples: ExampleFile
     sha256: str
-    labelling: Labelling
+    result: Evaluation
     logits: NDArray[np.float32] | None
     """`(rows, labels)`, a row a text or a token, in the order of `Recorder`; None where a
     variant's cannot be put beside them."""
@@ -109,16 +109,16 @@ def own_texts(folder: Path) -> EvalData:
     path = folder / "built-in.txt"
     path.write_text("\n".join(SENTENCES), encoding="utf-8")
     return EvalData(
-        examples=open_examples(path, Task.FEATURE_EXTRACTION),
+        examples=open_examples(path, Task.of(LabelKind.VECTOR)),
         note="embeddings are compared on a few sentences of bertedge's own; give --eval-data FILE, "
         "with texts like yours (.txt) or pairs of texts with a value",
     )
 
 
-def compare(evaluated: ReferenceEvaluation, variant: Labelling) -> Accuracy:
+def compare(evaluated: ReferenceEvaluation, variant: Evaluation) -> Accuracy:
     """Put a variant's labels, or embeddings, beside the checkpoint's."""
-    before, after = evaluated.labelling.scores, variant.scores
-    same = evaluation.compare_answers(evaluated.labelling, variant)
+    before, after = evaluated.result.scores, variant.scores
+    same = evaluation.compare_predictions(evaluated.result, variant)
     return Accuracy(
         data=evaluated.examples.path.name,
         sha256=evaluated.sha256,
@@ -128,15 +128,15 @@ def compare(evaluated: ReferenceEvaluation, variant: Labelling) -> Accuracy:
         variant=after.value if after else same.value,
         agreement=same.value,
         calibration=variant.calibration,
-        significant=is_significant(evaluated.labelling, variant),
+        significant=is_significant(evaluated.result, variant),
         entities=same.count if same.words is not None and not _is_frame(variant) else None,
         text_agreement=same.texts,
         word_agreement=same.words,
     )
 
 
-def _is_frame(labelling: Labelling) -> bool:
-    return isinstance(labelling.scores, FrameScores)
+def _is_frame(evaluated: Evaluation) -> bool:
+    return isinstance(evaluated.scores, FrameScores)
 
 
 def rms(exact: NDArray[np.float32], logits: NDArray[np.float32]) -> float:

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from bertedge import evaluation
 from bertedge.bundle import BatchEffect
 from bertedge.data import Example
-from bertedge.evaluation import Labeller
+from bertedge.evaluation import TextModel
 from bertedge.export import verify
 from bertedge.export.config import BATCH_TOLERANCE
 from bertedge.export.parity_inputs import texts_of
 from bertedge.export.reference import Reference
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.engine import Engine
-from bertedge.runtime.masks import thin
-from bertedge.spec import ProblemType, Task
+from bertedge.runtime.logits import subsample_logits
+from bertedge.spec import LabelKind, ProblemType
 
 TOKEN_BUDGETS = (128, 512, 4096)
 """Of the batches that texts alone are compared with; `predict` chooses among such sizes."""
@@ -38,7 +38,7 @@ class _RowRecorder:
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """Answer a batch."""
         logits = self._engine.logits(batch)
-        kept = thin(logits)
+        kept = subsample_logits(logits)
         for row, mask in enumerate(batch.attention_mask.astype(bool)):
             key = batch.input_ids[row, mask].tobytes() + batch.token_type_ids[row, mask].tobytes()
             own = kept[row, : len(mask)][mask] if kept.ndim == 3 else kept[row]
@@ -62,11 +62,11 @@ def measure_batch_effect(reference: Reference, engine: Engine) -> BatchEffect:
     if reference.evaluation is not None:
         path = reference.evaluation.examples.path
         examples = list(_first(reference))
-        labeller = Labeller.of(
+        text_model = TextModel.of(
             reference.checkpoint.model, reference.checkpoint.tokenizer_json, recorder
         )
         answers = [
-            evaluation.predict_each(replace(labeller, token_budget=budget), examples, path)
+            evaluation.predict_each(replace(text_model, token_budget=budget), examples, path)
             for budget in (1, *TOKEN_BUDGETS)
         ]
         texts += len(examples)
@@ -103,6 +103,6 @@ def _parts(text: str | tuple[str, str]) -> tuple[str, ...]:
 def _is_discrete(reference: Reference) -> bool:
     checkpoint = reference.checkpoint
     return (
-        checkpoint.model.task is not Task.FEATURE_EXTRACTION
+        checkpoint.model.task.labels_are is not LabelKind.VECTOR
         and checkpoint.model.rule.problem_type is not ProblemType.REGRESSION
     )

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from bertedge.bundle import Accuracy, Trial, Variant
 from bertedge.export.accuracy import FEW_ROWS, drop, exceeds
@@ -12,50 +11,15 @@ from bertedge.export.config import (
     BatchEffects,
     ExportConfig,
 )
-from bertedge.spec import Task
+from bertedge.tasks.contract import LABEL_BOUNDS, AgreementBounds
 
 Z_95 = 1.645
 """Standard deviations: the share is at least this high with a probability of 95 %."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgreementBounds:
-    """What is asked of the agreement with the checkpoint."""
-
-    good: float
-    """A recipe that has it beyond doubt is taken at once."""
-    least: float
-    """A recipe that has less beyond doubt is refused, whatever the budget."""
-    unit: str = "labels"
-    counted: bool = True
-    """Whether it is a share of rows, of which chance decides the more the fewer there are."""
-
-
-LABELS = AgreementBounds(good=0.995, least=0.98)
-ENTITIES = AgreementBounds(good=0.99, least=0.96, unit="entities")
-"""F1 of the entities of one model against another's: an entity is some words, each of which may
-differ."""
-EMBEDDINGS = AgreementBounds(good=0.998, least=0.99, counted=False)
-"""Mean cosines: 0.9988 cost no Spearman on STS-B, 0.9942 cost 0.14 points (MiniLM)."""
-SPANS = AgreementBounds(good=0.98, least=0.9, unit="answers")
-"""An answer is one span of hundreds, and one token more or less is another: on 1,549 questions of
-SQuAD 95.4 % of the same spans cost 0.3 points of F1, 85.7 % cost 1.1 (MiniLM)."""
-
-
-def bounds_of(task: Task) -> AgreementBounds:
-    """Return the bounds for what agreement stands for."""
-    match task:
-        case Task.QUESTION_ANSWERING:
-            return SPANS
-        case Task.TOKEN_CLASSIFICATION:
-            return ENTITIES
-        case Task.FEATURE_EXTRACTION:
-            return EMBEDDINGS
-        case _:
-            return LABELS
-
-
-def agrees(config: ExportConfig, share: float, rows: int, bounds: AgreementBounds = LABELS) -> bool:
+def agrees(
+    config: ExportConfig, share: float, rows: int, bounds: AgreementBounds = LABEL_BOUNDS
+) -> bool:
     """Tell whether agreement is enough: the user's bound, or not surely too little."""
     if config.min_agreement is not None:
         return share >= config.min_agreement

@@ -11,10 +11,10 @@ from bertedge.bundle import Accuracy, Parity, Trimming, Variant
 from bertedge.checkpoint import Checkpoint, TorchEngine
 from bertedge.data import ExampleFile
 from bertedge.errors import SettingError, VerificationError
-from bertedge.evaluation import FittedTemperature, Labeller
+from bertedge.evaluation import FittedTemperature, TextModel
 from bertedge.export import parity_inputs, verify
 from bertedge.export.accuracy import EvalData, Recorder, ReferenceEvaluation, check_drop, compare
-from bertedge.export.bounds import AgreementBounds, bounds_of, faults_of
+from bertedge.export.bounds import faults_of
 from bertedge.export.config import ExportConfig
 from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS
 from bertedge.export.graph.serialize import GraphFiles
@@ -24,7 +24,9 @@ from bertedge.metrics.calibration import CalibrationError
 from bertedge.progress import Progress
 from bertedge.runtime.engine import Engine
 from bertedge.runtime.providers import CPU
-from bertedge.spec import DecisionRule, ProblemType, Task
+from bertedge.spec import DecisionRule, LabelKind, ProblemType
+from bertedge.tasks import task_module
+from bertedge.tasks.contract import AgreementBounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +59,10 @@ def record_reference(
     """
     examples = data.examples
     pair = checkpoint.model.pair or config.pair or (examples is not None and examples.pair)
-    if checkpoint.model.task is Task.FEATURE_EXTRACTION:  # the pairs of its data are compared
+    if checkpoint.model.task.labels_are is LabelKind.VECTOR:  # the pairs of its data are compared
         pair = config.pair
     if pair and (
-        checkpoint.model.task.tags_words or checkpoint.model.task is Task.FEATURE_EXTRACTION
+        checkpoint.model.task.tags_words or checkpoint.model.task.labels_are is LabelKind.VECTOR
     ):
         raise SettingError(f"{checkpoint.model.task} reads single texts; leave --pair out")
     fitted = None
@@ -82,8 +84,8 @@ def record_reference(
         if evaluated is not None:
             whole = evaluated
             evaluated = _label(checkpoint, TorchEngine(model), whole.examples, progress)
-            trimming = replace(trimming, accuracy=compare(whole, evaluated.labelling))
-            _check_trimming(config, trimming, bounds_of(checkpoint.model.task))
+            trimming = replace(trimming, accuracy=compare(whole, evaluated.result))
+            _check_trimming(config, trimming, task_module(checkpoint.model.task).BOUNDS)
     engine = TorchEngine(model)
     began = time.perf_counter()
     parity = verify.record_logits(
@@ -107,7 +109,7 @@ def _fit_temperature(
 ) -> FittedTemperature:
     decision = checkpoint.model.rule
     labels = decision.problem_type is not ProblemType.REGRESSION
-    if checkpoint.model.task is not Task.TEXT_CLASSIFICATION or not labels:
+    if checkpoint.model.task.labels_are is not LabelKind.CLASSES or not labels:
         raise SettingError("--calibrate is for labels of texts; leave it out")
     if decision.temperature != 1 or decision.out_of_scope is not None:
         has = "a threshold" if decision.temperature == 1 else "a temperature"
@@ -116,8 +118,8 @@ def _fit_temperature(
         )
     if examples is None:
         raise SettingError("--calibrate needs labelled data; give --eval-data FILE")
-    labeller = Labeller.of(checkpoint.model, checkpoint.tokenizer_json, engine)
-    fitted = evaluation.fit_on_half(decision, evaluation.answer_all(labeller, examples, progress))
+    text_model = TextModel.of(checkpoint.model, checkpoint.tokenizer_json, engine)
+    fitted = evaluation.fit_on_half(decision, evaluation.collect(text_model, examples, progress))
     if fitted is None:
         raise SettingError(f"--calibrate needs 2 rows or more, and {examples.path.name} has fewer")
     return fitted
@@ -146,18 +148,18 @@ def _check_trimming(config: ExportConfig, trimming: Trimming, bounds: AgreementB
 def _label(
     checkpoint: Checkpoint, engine: Engine, examples: ExampleFile, progress: Progress
 ) -> ReferenceEvaluation:
-    recorder = Recorder(engine, kept=checkpoint.model.task is not Task.FILL_MASK)
-    labeller = Labeller.of(checkpoint.model, checkpoint.tokenizer_json, recorder)
-    labelling = evaluation.run(labeller, examples, progress)
-    scores = labelling.scores
+    recorder = Recorder(engine, kept=checkpoint.model.task.labels_are is not LabelKind.VOCABULARY)
+    text_model = TextModel.of(checkpoint.model, checkpoint.tokenizer_json, recorder)
+    evaluated = evaluation.evaluate(text_model, examples, progress)
+    scores = evaluated.scores
     found = (
-        f"{scores.metric} on {labelling.rows:,} rows: {scores.value:.4f}"
+        f"{scores.metric} on {evaluated.rows:,} rows: {scores.value:.4f}"
         if scores
-        else (f"embeddings of {labelling.rows:,} texts")
+        else (f"embeddings of {evaluated.rows:,} texts")
     )
-    progress.say(f"the checkpoint's {found}  {labelling.seconds:.1f} s")
+    progress.say(f"the checkpoint's {found}  {evaluated.seconds:.1f} s")
     return ReferenceEvaluation(
-        examples=examples, sha256=examples.sha256(), labelling=labelling, logits=recorder.all()
+        examples=examples, sha256=examples.sha256(), result=evaluated, logits=recorder.all()
     )
 
 
@@ -229,12 +231,14 @@ def measure_accuracy(
     """Put a variant's labels on the labelled data beside the checkpoint's; None without data."""
     if reference.evaluation is None:
         return None
-    labeller = Labeller.of(reference.checkpoint.model, reference.checkpoint.tokenizer_json, engine)
-    labelling = evaluation.run(labeller, reference.evaluation.examples, progress)
-    accuracy = compare(reference.evaluation, labelling)
+    text_model = TextModel.of(
+        reference.checkpoint.model, reference.checkpoint.tokenizer_json, engine
+    )
+    evaluated = evaluation.evaluate(text_model, reference.evaluation.examples, progress)
+    accuracy = compare(reference.evaluation, evaluated)
     progress.say(
         f"{name}: {accuracy.metric} {accuracy.variant:.4f}, the checkpoint's "
         f"{accuracy.checkpoint:.4f}, agreement {accuracy.agreement:.2%}"
-        f"  {labelling.seconds:.1f} s"
+        f"  {evaluated.seconds:.1f} s"
     )
     return accuracy

@@ -30,7 +30,7 @@ from bertedge.export.third_party import library_versions, quietly
 from bertedge.metrics.calibration import CalibrationError
 from bertedge.outputs import check_folder, work_folder
 from bertedge.progress import Progress, Silent
-from bertedge.spec import Task
+from bertedge.spec import LabelKind, Task
 from bertedge.version import __version__
 
 
@@ -79,7 +79,7 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportRepo
         check_size(checkpoint.source)
         progress.say(_introduce(checkpoint))
         data = find_eval_data(config, checkpoint)
-        if data.examples is None and checkpoint.model.task is Task.FEATURE_EXTRACTION:
+        if data.examples is None and checkpoint.model.task.labels_are is LabelKind.VECTOR:
             data = own_texts(work)
         progress.say(data.note)
         exported = _export(config, checkpoint, data, work, progress)
@@ -106,7 +106,8 @@ def _open(config: ExportConfig) -> Checkpoint:
         if config.pooling is not None or not config.normalize:
             raise SettingError(
                 f"--pooling and --no-normalize shape embeddings, and {checkpoint.name} is for "
-                f"{checkpoint.model.task}; add --task {Task.FEATURE_EXTRACTION}, or leave them out"
+                f"{checkpoint.model.task}; add --task {Task.of(LabelKind.VECTOR)}, or leave "
+                "them out"
             )
         return checkpoint
     pooling = checkpoint.model.pooling

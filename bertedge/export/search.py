@@ -10,19 +10,14 @@ from bertedge.evaluation import count_answers
 from bertedge.export import verify
 from bertedge.export.accuracy import Recorder, rms
 from bertedge.export.batch_effect import measure_batch_effect
-from bertedge.export.bounds import (
-    LABELS,
-    AgreementBounds,
-    bounds_of,
-    broken,
-    refusal,
-    surely,
-)
+from bertedge.export.bounds import broken, refusal, surely
 from bertedge.export.config import BatchEffects, ExportConfig
 from bertedge.export.latency import relative_time
 from bertedge.export.quantization.recipes import QuantizationContext, QuantizedGraph
 from bertedge.export.reference import Reference, measure, measure_accuracy
 from bertedge.progress import Progress, Silent
+from bertedge.tasks import task_module
+from bertedge.tasks.contract import LABEL_BOUNDS, AgreementBounds
 
 FP32 = "fp32"
 Order = tuple[tuple[str, ...], ...]
@@ -68,7 +63,7 @@ def search_recipe(
     """
     evaluated = reference.evaluation
     order = recipe_order(config, labelled=evaluated is not None)
-    bounds = bounds_of(reference.checkpoint.model.task)
+    bounds = task_module(reference.checkpoint.model.task).BOUNDS
     progress.say(_introduce(config, reference, order))
     variants: dict[str, Variant] = {}
     trials: list[Trial] = []
@@ -88,7 +83,7 @@ def search_recipe(
         progress.say(f"{_summarize(trial, faults)}  {time.perf_counter() - began:.0f} s")
         return trial
 
-    count = count_answers(evaluated.labelling) if evaluated else 0
+    count = count_answers(evaluated.result) if evaluated else 0
     taken = choose_recipe(config, order, attempt, rows=count, bounds=bounds)
     if taken is not None:
         return _take(reference, context, variants[taken], context.make(taken), tuple(trials))
@@ -103,7 +98,7 @@ def choose_recipe(
     attempt: Callable[[str], Trial | None],
     *,
     rows: int,
-    bounds: AgreementBounds = LABELS,
+    bounds: AgreementBounds = LABEL_BOUNDS,
 ) -> str | None:
     """Return the recipe to take, or None where none passes; `attempt` measures one.
 
@@ -199,5 +194,5 @@ def _try(
         batch_difference=verify.batch_variation(reference.parity, engine),
         passed=True,
     )
-    passed = not broken(config, variant, trial, bounds_of(reference.checkpoint.model.task))
+    passed = not broken(config, variant, trial, task_module(reference.checkpoint.model.task).BOUNDS)
     return variant, replace(trial, passed=passed)

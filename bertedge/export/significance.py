@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats  # type: ignore[import-untyped]
 
-from bertedge.evaluation import Labelling
+from bertedge.evaluation import Evaluation
 
 LEVEL = 0.05
 """Two-sided."""
@@ -16,7 +16,7 @@ SPEARMAN = "spearman"
 Floats = NDArray[np.float64]
 
 
-def is_significant(before: Labelling, after: Labelling) -> bool | None:
+def is_significant(before: Evaluation, after: Evaluation) -> bool | None:
     """Tell whether two models' scores on the same texts differ by more than chance.
 
     Where a text is right or wrong, by McNemar's exact test: a binomial test of the texts that only

@@ -10,9 +10,8 @@ from bertedge.bundle import Golden, Parity
 from bertedge.errors import VerificationError
 from bertedge.export.third_party import libraries
 from bertedge.runtime.batching import Batch
-from bertedge.runtime.decoding import spread
 from bertedge.runtime.engine import Engine
-from bertedge.runtime.masks import thin
+from bertedge.runtime.logits import logit_range, subsample_logits
 
 INT8_TOLERANCE = 0.5
 """Share of the logits' spread that an int8 logit may be off where no labelled data decides.
@@ -53,7 +52,7 @@ class ReferenceLogits:
     @property
     def spread(self) -> float:
         """Of the checkpoint's logits."""
-        return spread(self.logits)
+        return logit_range(self.logits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +167,6 @@ def _row(batch: Batch, row: int) -> Batch:
 def _answers(engine: Engine, batches: Sequence[Batch]) -> NDArray[np.float32]:
     rows = []
     for batch in batches:
-        logits = thin(engine.logits(batch))
+        logits = subsample_logits(engine.logits(batch))
         rows.append(logits[batch.attention_mask.astype(bool)] if logits.ndim == 3 else logits)
     return np.concatenate(rows)

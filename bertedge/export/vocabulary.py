@@ -15,7 +15,7 @@ from bertedge.bundle import Trimming, hash_file
 from bertedge.checkpoint import Checkpoint
 from bertedge.data.lines import check_file, read_lines
 from bertedge.errors import SettingError, VerificationError
-from bertedge.spec import Task
+from bertedge.spec import LabelKind
 
 LINES = 2000
 """Tokenized at a time; bounds the memory."""
@@ -37,7 +37,7 @@ def trim(checkpoint: Checkpoint, model: PreTrainedModel, corpus: Path) -> Trimme
     does not hold. Any other text falls back to shorter pieces.
     """
     check_file(corpus)
-    if checkpoint.model.task is Task.FILL_MASK:
+    if checkpoint.model.task.labels_are is LabelKind.VOCABULARY:
         raise SettingError("--trim-vocab takes words away that this model predicts; leave it out")
     data = json.loads(checkpoint.tokenizer_json)
     if data["model"].get("type") != "WordPiece":

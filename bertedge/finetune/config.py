@@ -7,7 +7,7 @@ from pathlib import Path
 from bertedge.columns import BadRows, Columns
 from bertedge.errors import SettingError
 from bertedge.fields import about
-from bertedge.spec import DecisionRule, ProblemType, Task
+from bertedge.spec import DecisionRule, LabelKind, ProblemType, Task
 from bertedge.training.config import TrainingConfig
 
 FORMATS = ("csv", "tsv", "excel", "label-text", "jsonl", "conll", "squad")
@@ -209,13 +209,9 @@ class FinetuneConfig(TrainingConfig):
 
 
 def _check_task(config: FinetuneConfig) -> None:
-    if config.task is Task.FILL_MASK:
-        raise SettingError("task is fill-mask, which needs no labels: use bertedge pretrain")
-    if config.task is Task.FEATURE_EXTRACTION:
-        raise SettingError(
-            "task is feature-extraction, which needs no training: export any encoder with "
-            "bertedge export BASE --task feature-extraction"
-        )
+    from bertedge.tasks import trainable_task  # brings numpy, which reading flags need not
+
+    trainable_task(config.task)  # raises for the others
 
 
 def _check_start(config: FinetuneConfig) -> None:
@@ -231,7 +227,7 @@ def _check_start(config: FinetuneConfig) -> None:
 def _check_problem(config: FinetuneConfig) -> None:
     """Check the settings of how texts are decided on against each other."""
     single = config.problem_type is ProblemType.SINGLE_LABEL
-    texts = config.task is Task.TEXT_CLASSIFICATION
+    texts = config.task.labels_are is LabelKind.CLASSES
     if not texts and not single:
         raise SettingError(
             f"problem_type is {config.problem_type}, which is for text-classification; "
@@ -250,7 +246,7 @@ def _check_problem(config: FinetuneConfig) -> None:
         )
     classless = {
         "regression has": config.problem_type is ProblemType.REGRESSION,
-        "answers have": config.task is Task.QUESTION_ANSWERING,
+        "answers have": config.task.labels_are is LabelKind.SPANS,
     }
     for what, asked in classless.items():
         if asked and config.class_weights is not ClassWeights.NONE:

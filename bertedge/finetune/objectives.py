@@ -13,8 +13,8 @@ from torch.nn import functional
 from bertedge.checkpoint import logits_of
 from bertedge.finetune.config import ClassWeights, FinetuneConfig
 from bertedge.finetune.features import Features, label_counts
-from bertedge.heads import split_heads
-from bertedge.spec import ProblemType, Task
+from bertedge.joint_labels import split_labels
+from bertedge.spec import LabelKind, ProblemType, Task
 
 PADDING_LOGIT = -1e4
 """Of a token that no answer begins or ends at."""
@@ -47,9 +47,9 @@ class TaskObjective:
 
 def label_blocks(task: Task, labels: Sequence[str]) -> tuple[slice, ...]:
     """Return the columns of each set of classes that exclude each other."""
-    if task is Task.INTENT_SLOTS:
-        heads = split_heads(tuple(labels))
-        return heads.intent_columns, heads.tag_columns
+    if task.labels_are is LabelKind.INTENT_AND_TAGS:
+        joint = split_labels(tuple(labels))
+        return joint.intent_columns, joint.tag_columns
     return (slice(0, len(labels)),)
 
 

@@ -2,9 +2,8 @@
 
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,13 +19,13 @@ from bertedge.data import ExampleFile
 from bertedge.finetune import features, training
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import Data, open_data
-from bertedge.finetune.decisions import Settled, settle, settle_questions
 from bertedge.finetune.distill import make_student
 from bertedge.finetune.initialization import initialize_bias
 from bertedge.finetune.inputs import Inputs, open_inputs
+from bertedge.finetune.thresholds import FittedRule, fit_rule
 from bertedge.progress import SILENT, Progress
 from bertedge.runtime.tokenizer import Tokenizer
-from bertedge.spec import ModelSpec, Task
+from bertedge.spec import DecisionRule, LabelKind, ModelSpec, Task
 from bertedge.training.place import check_output
 from bertedge.training.run_directory import RunDirectory, open_run_directory, publish_output
 from bertedge.training.third_party import quiet_libraries
@@ -37,8 +36,8 @@ from bertedge.version import __version__
 class Judged:
     """How the trained model decides, and how well, on the dev data where there is any."""
 
-    settled: Settled
-    dev: evaluation.Labelling | None
+    fitted: FittedRule
+    dev: evaluation.Evaluation | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +46,7 @@ class Finetuned:
 
     output: Path
     training: Training
-    dev: evaluation.Labelling | None
+    dev: evaluation.Evaluation | None
 
 
 def finetune(
@@ -125,7 +124,7 @@ def _run(
         train=train,
         dev=dev,
         teacher=teacher,
-        grade=partial(evaluation.grade_file, tokenizer, inputs.dev) if inputs.dev else None,
+        graded=(tokenizer, inputs.dev) if inputs.dev else None,
     )
     trained = training.train(config, material, work.folder, progress)
     accelerate.PartialState().wait_for_everyone()  # all have read the best weights from there
@@ -149,7 +148,7 @@ def _tokenizer_json(inputs: Inputs) -> str:
 
 
 def _say_lengths(task: Task, train: features.Features, max_length: int, progress: Progress) -> None:
-    if train.truncated and task is Task.QUESTION_ANSWERING:
+    if train.truncated and task.labels_are is LabelKind.SPANS:
         progress.say(
             f"{train.truncated:,} of {train.rows:,} training questions are too long to stand "
             f"before windows of {max_length} tokens; their ends are not seen (--max-length)"
@@ -179,9 +178,9 @@ def _load_base(
     built.num_labels = len(inputs.labels)
     built.id2label = dict(enumerate(inputs.labels))
     built.label2id = {label: i for i, label in enumerate(inputs.labels)}
-    texts = config.task is Task.TEXT_CLASSIFICATION
+    texts = config.task.labels_are is LabelKind.CLASSES
     built.problem_type = config.problem_type.value if texts else None
-    model, new = checkpoints.load_base(inputs.base, built, checkpoints.AUTO_MODELS[config.task])
+    model, new = checkpoints.load_base(inputs.base, built, checkpoints.auto_model(config.task))
     initialize_bias(model, new, config, train)
     return model
 
@@ -194,37 +193,28 @@ def _judge(
     progress: Progress,
 ) -> Judged:
     """Settle how logits are decided on, and score that; texts are run through the model once."""
-    settled = Settled(decision=config.decision(), calibration=None)
+    rule = config.decision()
     if inputs.dev is None:
-        return Judged(settled=settled, dev=None)
-    labeller = evaluation.Labeller(
-        engine=checkpoints.TorchEngine(model.eval(), device="auto"),
-        tokenizer=tokenizer,
-        task=inputs.train.task,
-        labels=inputs.labels,
-        pad_token_id=int(inputs.tokenizer.pad_token_id),
-        decision=settled.decision,
-    )
+        return Judged(fitted=FittedRule(rule=rule, calibration=None), dev=None)
+    spec = _spec(config, inputs, rule)
+    engine = checkpoints.TorchEngine(model.eval(), device="auto")
     began = time.perf_counter()
-    match config.task:
-        case Task.TEXT_CLASSIFICATION:
-            answers = evaluation.answer_all(labeller, inputs.dev, progress)
-            settled = settle(settled.decision, answers, calibrate=config.calibrate)
-            part, rows = evaluation.judge(answers, settled.decision), len(answers.gold)
-        case Task.QUESTION_ANSWERING:
-            asked = evaluation.ask_all(labeller, inputs.dev, progress)
-            settled = settle_questions(settled.decision, asked)
-            part, rows = evaluation.decide_questions(asked, settled.decision), len(asked.found)
-        case _:
-            return Judged(settled=settled, dev=evaluation.run(labeller, inputs.dev, progress))
-    labeller = replace(labeller, decision=settled.decision)
-    dev = evaluation.summarize(
-        labeller,
-        [part],
-        rows=rows,
-        seconds=time.perf_counter() - began,
+    found = evaluation.TextModel(spec=spec, tokenizer=tokenizer, engine=engine)
+    outputs = evaluation.collect(found, inputs.dev, progress)
+    fitted = fit_rule(config.task, rule, outputs, calibrate=config.calibrate)
+    seconds = time.perf_counter() - began
+    return Judged(fitted=fitted, dev=evaluation.decide(spec, outputs, fitted.rule, seconds))
+
+
+def _spec(config: FinetuneConfig, inputs: Inputs, rule: DecisionRule) -> ModelSpec:
+    return ModelSpec(
+        task=config.task,
+        labels=inputs.labels,
+        pair=inputs.train.pair,
+        max_length=inputs.max_length,
+        pad_token_id=int(inputs.tokenizer.pad_token_id),
+        rule=rule,
     )
-    return Judged(settled=settled, dev=dev)
 
 
 def _record(
@@ -242,14 +232,7 @@ def _record(
     settings["precision"] = trained.precision.value
     settings["teacher"] = inputs.teacher.name if inputs.teacher else None
     return Training(
-        model=ModelSpec(
-            task=config.task,
-            labels=inputs.labels,
-            pair=inputs.train.pair,
-            max_length=inputs.max_length,
-            pad_token_id=int(inputs.tokenizer.pad_token_id),
-            rule=judged.settled.decision,
-        ),
+        model=_spec(config, inputs, judged.fitted.rule),
         base=Path(config.base).resolve().name if Path(config.base).is_dir() else config.base,
         train=_data_file(config.output, inputs.train, material.train),
         dev=_data_file(config.output, inputs.dev, material.dev)
@@ -264,7 +247,7 @@ def _record(
         versions={"bertedge": __version__}
         | {name: version(name) for name in ("torch", "transformers", "datasets", "tokenizers")},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        calibration=judged.settled.calibration,
+        calibration=judged.fitted.calibration,
     )
 
 

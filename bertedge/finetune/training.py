@@ -7,26 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import transformers
-from numpy.typing import NDArray
 
+from bertedge.data import ExampleFile
 from bertedge.errors import StoppedError
-from bertedge.evaluation import score_frames, score_texts, score_words
 from bertedge.finetune.config import FinetuneConfig
-from bertedge.finetune.decisions import choose_threshold
 from bertedge.finetune.embedding_subset import embedding_subset
-from bertedge.finetune.features import IGNORED, Features
+from bertedge.finetune.features import Features
 from bertedge.finetune.losses import loss_terms
 from bertedge.finetune.objectives import OBJECTIVES
 from bertedge.finetune.trainer import FinetuneTrainer
-from bertedge.heads import best_labels, split_heads
-from bertedge.metrics import AnyScores
-from bertedge.metrics.squad import Records, best_threshold, score_answers
 from bertedge.progress import Progress
-from bertedge.runtime.decisions import decide
-from bertedge.runtime.decoding import Floats
-from bertedge.spec import DecisionRule, ProblemType, Task
+from bertedge.runtime.tokenizer import Tokenizer
+from bertedge.spec import DecisionRule, ModelSpec
+from bertedge.tasks import trainable_task
 from bertedge.training.arguments import training_arguments
 from bertedge.training.callbacks import ProgressCallback, interruptible
 from bertedge.training.config import Precision
@@ -44,8 +38,8 @@ class Material:
     train: Features
     dev: Features | None
     teacher: transformers.PreTrainedModel | None
-    grade: Callable[[Floats], Records] | None = None
-    """Grades the logits of the dev data's windows, in turn, where they answer questions."""
+    graded: tuple[Tokenizer, ExampleFile] | None = None
+    """The dev data, and what tokenized it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +65,7 @@ def train(config: FinetuneConfig, material: Material, work: Path, progress: Prog
         train_data.data.num_rows / (config.batch_size * config.gradient_accumulation_steps)
     )
     state = newest_state(work, progress)
-    callback = ProgressCallback(progress, metric_name(config.task, config.problem_type), state)
+    callback = ProgressCallback(progress, _metric(config), state)
     rows = OBJECTIVES[config.task]
     objective = rows.make(config, train_data, material.labels)
     arguments = _arguments(config, work, precision, evaluated=dev is not None, steps=steps)
@@ -113,25 +107,9 @@ def train(config: FinetuneConfig, material: Material, work: Path, progress: Prog
     )
 
 
-def metric_name(task: Task, problem_type: ProblemType) -> str:
-    """The dev metric that chooses the best epoch."""
-    match task:
-        case Task.TEXT_CLASSIFICATION:
-            return {
-                ProblemType.SINGLE_LABEL: "accuracy",
-                ProblemType.MULTI_LABEL: "micro_f1",
-                ProblemType.REGRESSION: "spearman",
-            }[problem_type]
-        case Task.TOKEN_CLASSIFICATION:
-            return "entity_f1"
-        case Task.INTENT_SLOTS:
-            return "frame_accuracy"
-        case Task.FILL_MASK:
-            return "masked_accuracy"
-        case Task.FEATURE_EXTRACTION:
-            return "spearman"
-        case Task.QUESTION_ANSWERING:
-            return "answer_f1"
+def _metric(config: FinetuneConfig) -> str:
+    """Return the dev metric that chooses the best epoch."""
+    return trainable_task(config.task).metric(config.decision())
 
 
 def freeze(model: transformers.PreTrainedModel, what: str | int | None) -> None:
@@ -168,7 +146,7 @@ def _arguments(
         save_strategy="epoch",
         restore_callback_states_from_checkpoint=True,  # how long early stopping has waited
         load_best_model_at_end=evaluated,
-        metric_for_best_model=metric_name(config.task, config.problem_type) if evaluated else None,
+        metric_for_best_model=_metric(config) if evaluated else None,
         greater_is_better=True if evaluated else None,
         logging_steps=max(1, min(25, steps // 10)),
     )
@@ -193,41 +171,20 @@ def _callbacks(config: FinetuneConfig, callback: ProgressCallback, *, evaluated:
 def _metrics(
     config: FinetuneConfig, material: Material
 ) -> Callable[[transformers.EvalPrediction], dict[str, float]]:
-    labels = material.labels
+    task = trainable_task(config.task)
+    spec = ModelSpec(
+        task=config.task,
+        labels=material.labels,
+        pair=False,
+        max_length=0,
+        pad_token_id=0,
+        rule=DecisionRule(problem_type=config.problem_type),
+    )
 
     def compute(prediction: transformers.EvalPrediction) -> dict[str, float]:
-        gold, logits = prediction.label_ids, prediction.predictions
-        scores: AnyScores
-        match config.task:
-            case Task.TEXT_CLASSIFICATION:
-                gold = gold > 0 if config.problem_type is ProblemType.MULTI_LABEL else gold
-                decision = choose_threshold(
-                    DecisionRule(problem_type=config.problem_type), logits, gold
-                )
-                scores = score_texts(gold, decide(logits, decision), labels, decision)
-            case Task.TOKEN_CLASSIFICATION:
-                kept = gold != IGNORED
-                scores = score_words(_each(gold, kept), _each(logits.argmax(axis=-1), kept), labels)
-            case Task.INTENT_SLOTS:
-                whole = gold[:, 0] != IGNORED  # later windows, which have no intent, are left out
-                gold, best = gold[whole], best_labels(logits[whole], split_heads(labels))
-                kept = gold != IGNORED
-                scores = score_frames(_each(gold, kept), _each(best, kept), labels)
-            case Task.QUESTION_ANSWERING:
-                assert material.grade is not None
-                found = material.grade(_in_order(gold, np.stack(logits, axis=-1)))
-                scores = score_answers(found, best_threshold(found))
+        assert material.graded is not None
+        found = (prediction.label_ids, prediction.predictions)
+        scores = task.training_scores(spec, *found, material.graded)
         return {scores.metric: scores.value}
 
     return compute
-
-
-def _each(numbers: NDArray[Any], kept: NDArray[np.bool_]) -> list[NDArray[Any]]:
-    """Give what is kept of each row."""
-    return [row[own] for row, own in zip(numbers, kept, strict=True)]
-
-
-def _in_order(labels: NDArray[np.int64], logits: Floats) -> Floats:
-    """Put the logits of windows in the order of the file; Trainer sorts them by length."""
-    order = np.lexsort((labels[:, 3], labels[:, 2]))
-    return logits[order]

@@ -23,11 +23,10 @@ from bertedge.logs import log
 from bertedge.runtime import forks, machine
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.encoding import Encoded
-from bertedge.runtime.engine import PaddingAwareEngine, PendingBatches, start
+from bertedge.runtime.engine import Keep, PaddingAwareEngine, PendingBatches, start
 from bertedge.runtime.session import Session
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.variants import OpenVariant, open_again
-from bertedge.spec import Task
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -92,8 +91,6 @@ class Scheduler:
         self._bundle = bundle
         self._opened = opened
         self._tokenizer = tokenizer
-        fills = bundle.manifest.model.task is Task.FILL_MASK
-        self._mask = tokenizer.mask if fills else None
         self._device = opened.device
         self.workers = 1 if self._device.one_run_at_a_time else opened.engine.threads
         """How many batches run at a time."""
@@ -108,6 +105,7 @@ class Scheduler:
     def start(
         self,
         encoded: Sequence[Encoded],
+        keep: Keep | None,
         *,
         alone: bool,
         long: bool,
@@ -117,7 +115,7 @@ class Scheduler:
         """Begin to run rows in batches of like length; without a pool, end it too.
 
         The rows of a `long` input keep to one core a batch, as do those of a call that is not
-        `alone`. Of a model that fills masks only the logits at the masks are kept.
+        `alone`.
         """
         long = long and pool is not None and not self._device.one_run_at_a_time
         engine = self._one_core() if long or self._is_busy(alone) else self._opened.engine
@@ -126,7 +124,7 @@ class Scheduler:
             encoded,
             pad_token_id=self._bundle.manifest.model.pad_token_id,
             token_budget=token_budget or self._device.token_budget,
-            keep=None if self._mask is None else lambda i, own: own[encoded[i].ids == self._mask],
+            keep=keep,
             pool=pool,
         )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import bertedge
 from bertedge.predictions import Classification
-from bertedge.runtime.predictor import Predictor
+from bertedge.predictor import Predictor
 
 KEEP, LEAVE = "keep", "leave"
 _QUOTES = "\"'\u2018\u2019\u201c\u201d"

@@ -15,7 +15,7 @@ from bertedge.data import Columns
 from bertedge.errors import DataError
 from bertedge.metrics import FrameScores
 from bertedge.predictions import Entity, IntentSlots
-from bertedge.runtime.predictor import Predictor
+from bertedge.predictor import Predictor
 from bertedge.spec import Task
 
 BUNDLE = Path(__file__).parents[2] / "models" / "tiny" / "intent-slots"

@@ -23,7 +23,7 @@ from bertedge.bench.protocol import (
 )
 from bertedge.bench.worker import settled, take_turn, warm_up
 from bertedge.predictions import Classification, Entities
-from bertedge.runtime.predictor import Predictor
+from bertedge.predictor import Predictor
 from bertedge.spec import Task
 
 COMMAND = (sys.executable, "-m", "bertedge.bench.worker")

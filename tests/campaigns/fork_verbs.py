@@ -19,10 +19,6 @@ import optimum.exporters.onnx  # noqa: F401
 import torch  # noqa: F401
 import transformers
 
-import bertedge.export
-import bertedge.finetune.run
-import bertedge.pretrain.run
-import bertedge.runtime.predictor  # noqa: F401
 from bertedge.cli import main
 
 transformers.Trainer  # noqa: B018 (imported when it is first asked for)

@@ -13,12 +13,12 @@ import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-from bertedge.checkpoint import AUTO_MODELS, TorchEngine, load_model, open_checkpoint
+from bertedge.checkpoint import TorchEngine, auto_model, load_model, open_checkpoint
 from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS, fuse
 from bertedge.export.graph.torch_export import export_graph
 from bertedge.export.parity_inputs import parity_batches
 from bertedge.export.verify import ReferenceLogits, difference, record_logits
-from bertedge.heads import intent_label
+from bertedge.joint_labels import intent_label
 from bertedge.runtime.session import Session, open_native
 from bertedge.spec import SPAN_LABELS, Task
 
@@ -162,7 +162,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: i for i, label in enumerate(labels)}
         torch.manual_seed(1)
-        AUTO_MODELS[task].from_config(config).save_pretrained(folder)
+        auto_model(task).from_config(config).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         return folder
 

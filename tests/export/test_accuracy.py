@@ -11,7 +11,7 @@ from bertedge.bundle import Accuracy, hash_file
 from bertedge.checkpoint import Checkpoint, DataFile, Training, open_checkpoint
 from bertedge.data import Columns, open_examples
 from bertedge.errors import DataError, SettingError, VerificationError
-from bertedge.evaluation import Labelling
+from bertedge.evaluation import Evaluation
 from bertedge.export.accuracy import (
     ReferenceEvaluation,
     check_drop,
@@ -120,11 +120,11 @@ def test_pairs_are_read_where_the_user_says_so(checkpoint: Checkpoint, tmp_path:
     assert data.examples.pair
 
 
-def labelling(predicted: list[int]) -> Labelling:
+def labelling(predicted: list[int]) -> Evaluation:
     gold = np.array([0, 0, 1, 1])
     found = np.array(predicted)
     scores = classification_scores(gold, found, ("a", "b"))
-    return Labelling(scores=scores, predicted=found, rows=4, truncated=0, seconds=0.1)
+    return Evaluation(scores=scores, predicted=found, rows=4, truncated=0, seconds=0.1)
 
 
 def test_metric_and_agreement_are_put_side_by_side(dev: Path) -> None:
@@ -133,7 +133,7 @@ def test_metric_and_agreement_are_put_side_by_side(dev: Path) -> None:
     )
     exact = np.array([[0.0, 4.0], [1.0, 3.0]], np.float32)
     evaluated = ReferenceEvaluation(
-        examples=examples, sha256="0" * 64, labelling=labelling([0, 0, 1, 0]), logits=exact
+        examples=examples, sha256="0" * 64, result=labelling([0, 0, 1, 0]), logits=exact
     )
     assert rms(exact, exact + np.float32(0.4)) == pytest.approx(0.1)
     found = compare(evaluated, labelling([0, 1, 0, 0]))

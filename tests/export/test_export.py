@@ -22,10 +22,10 @@ from bertedge.errors import (
     SettingError,
     VerificationError,
 )
-from bertedge.evaluation import Labeller, agreement
-from bertedge.evaluation import run as evaluate
+from bertedge.evaluation import TextModel, evaluate
 from bertedge.export import ExportConfig, ExportReport, export, run
 from bertedge.export.parity_inputs import SENTENCES
+from bertedge.metrics import agreement
 from bertedge.predictions import Classification, Entities
 from bertedge.spec import Task
 
@@ -104,12 +104,12 @@ def test_token_labels_are_the_checkpoints_in_both_variants(
     data.write_text("\n\n".join("\n".join(f"{word}\tO" for word in s) for s in sentences) + "\n")
     examples = open_examples(data, Task.TOKEN_CLASSIFICATION, Columns(separator="\t"))
     engine = TorchEngine(load_model(opened))
-    gold = evaluate(Labeller.of(opened.model, opened.tokenizer_json, engine), examples)
+    gold = evaluate(TextModel.of(opened.model, opened.tokenizer_json, engine), examples)
     for variant, least in (("cpu-fp32", 1.0), ("cpu-int8", 0.85)):
         predictor = bertedge.load(bundle, device="cpu", variant=variant, threads=1)
         assert isinstance(predictor.predict_one(TEXTS[0]), Entities)
-        labeller = Labeller.of(manifest.model, opened.tokenizer_json, predictor.engine)
-        assert agreement(gold, evaluate(labeller, examples)) >= least
+        labeller = TextModel.of(manifest.model, opened.tokenizer_json, predictor.engine)
+        assert agreement(gold.predicted, evaluate(labeller, examples).predicted) >= least
 
 
 def test_the_manifest_says_what_was_made_and_measured(checkpoints: Any, bundles: Any) -> None:

@@ -20,7 +20,7 @@ from bertedge.cli import main
 from bertedge.errors import CheckpointError, DataError, SettingError, VerificationError
 from bertedge.export import ExportConfig, ExportReport, export
 from bertedge.predictions import Embedding
-from bertedge.runtime.predictor import Predictor
+from bertedge.predictor import Predictor
 from bertedge.spec import Pooling, PoolingMode, Task
 
 TEXTS = [

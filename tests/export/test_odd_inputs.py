@@ -22,7 +22,7 @@ from bertedge.predictions import (
     MultiLabelClassification,
     Regression,
 )
-from bertedge.runtime.predictor import Predictor
+from bertedge.predictor import Predictor
 from bertedge.spec import Text
 
 LONG = "100,000 characters"

@@ -21,7 +21,7 @@ from bertedge.errors import DataError, SettingError
 from bertedge.export import ExportConfig, ExportReport, export
 from bertedge.export.graph.torch_export import as_token_classifier
 from bertedge.predictions import Answers
-from bertedge.runtime.predictor import Predictor
+from bertedge.predictor import Predictor
 from bertedge.spec import Task
 
 ARCHITECTURES = ("bert", "roberta", "distilbert", "electra")
@@ -178,8 +178,8 @@ def test_a_bundle_with_a_threshold_says_where_there_is_no_answer(predictor: Pred
     from dataclasses import replace
 
     from bertedge.runtime.engine import infer
-    from bertedge.runtime.questions import answer_each
     from bertedge.spec import DecisionRule
+    from bertedge.tasks.question_answering import answer_each
 
     context = "anna met the good hotel"
     windows = predictor.tokenizer.encode_questions([("in", context)])

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bertedge.evaluation import Labelling
+from bertedge.evaluation import Evaluation
 from bertedge.export.significance import LEVEL, is_significant
 from bertedge.metrics import ValueScores
 
 Floats = NDArray[np.float64]
 
 
-def labelling(per_text: Floats | None, metric: str = "accuracy") -> Labelling:
-    return Labelling(
+def labelling(per_text: Floats | None, metric: str = "accuracy") -> Evaluation:
+    return Evaluation(
         scores=ValueScores(metric=metric, value=0.5, pearson=0.5, rmse=None),
         predicted=np.zeros(0 if per_text is None else len(per_text)),
         rows=0 if per_text is None else len(per_text),
@@ -24,7 +24,7 @@ def labelling(per_text: Floats | None, metric: str = "accuracy") -> Labelling:
     )
 
 
-def rights(right: list[bool]) -> Labelling:
+def rights(right: list[bool]) -> Evaluation:
     return labelling(np.stack([right, np.ones(len(right))], axis=1).astype(float))
 
 

@@ -26,7 +26,7 @@ from bertedge.finetune.labels import find_labels
 from bertedge.finetune.losses import Batch, Teacher, soft_labels
 from bertedge.finetune.objectives import OBJECTIVES, Objective
 from bertedge.finetune.run import Finetuned, finetune
-from bertedge.heads import split_heads
+from bertedge.joint_labels import split_labels
 from bertedge.metrics import FrameScores
 from bertedge.predictions import IntentSlots
 from bertedge.progress import Silent
@@ -221,17 +221,17 @@ def test_a_checkpoint_that_learned_both_is_left(
     opened = open_checkpoint(str(checkpoint))
     record = opened.training
     assert record is not None and opened.model.task is record.model.task is Task.INTENT_SLOTS
-    heads = split_heads(opened.model.labels)
+    heads = split_labels(opened.model.labels)
     assert heads.intents == ("find", "paint")
     assert heads.tags == ("O", "B-COLOR", "I-COLOR", "B-PLACE", "I-PLACE")
     scores = record.dev_scores
     assert isinstance(scores, FrameScores) and scores.metric == "frame_accuracy"
     assert scores.value >= 0.9 and scores.intents.value >= 0.9 and scores.slots.value >= 0.9
     assert scores.value <= min(scores.intents.accuracy, scores.slots.accuracy)
-    labeller = evaluation.Labeller.of(
+    labeller = evaluation.TextModel.of(
         opened.model, opened.tokenizer_json, TorchEngine(load_model(opened))
     )
-    again = evaluation.run(labeller, open_examples(commands["dev"], opened.model.task))
+    again = evaluation.evaluate(labeller, open_examples(commands["dev"], opened.model.task))
     assert again.scores == scores
 
 
@@ -269,7 +269,7 @@ def test_soft_labels_are_of_each_head_alone(checkpoint: Path, tmp_path: Path) ->
     model = transformers.AutoModelForTokenClassification.from_pretrained(
         checkpoint, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
     )
-    heads = split_heads(open_checkpoint(str(checkpoint)).model.labels)
+    heads = split_labels(open_checkpoint(str(checkpoint)).model.labels)
     batch = {"input_ids": torch.tensor([[2, 9, 10, 3], [2, 11, 12, 3]])}
     batch["attention_mask"] = torch.ones_like(batch["input_ids"])
     batch["labels"] = torch.tensor([[0, 2, 3, IGNORED], [IGNORED, 2, IGNORED, IGNORED]])

@@ -19,13 +19,15 @@ from bertedge.errors import CheckpointError, DataError, SettingError
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import read_config
 from bertedge.finetune.distill import make_student
-from bertedge.finetune.features import build, find_span
+from bertedge.finetune.features import build
 from bertedge.finetune.labels import find_labels
 from bertedge.finetune.objectives import span_loss
 from bertedge.finetune.run import Finetuned, finetune
+from bertedge.metrics import agreement
 from bertedge.progress import Silent
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import Task
+from bertedge.tasks.question_answering import find_span
 from bertedge.training.config import Precision
 
 COLORS = ["red", "blue", "green", "white"]
@@ -198,17 +200,21 @@ def test_the_checkpoint_scores_the_same_again(
 ) -> None:
     checkpoint = open_checkpoint(str(trained.output))
     engine = TorchEngine(load_model(checkpoint))
-    labeller = evaluation.Labeller.of(checkpoint.model, checkpoint.tokenizer_json, engine)
-    labelling = evaluation.run(labeller, open_examples(questions["dev"], checkpoint.model.task))
+    labeller = evaluation.TextModel.of(checkpoint.model, checkpoint.tokenizer_json, engine)
+    examples = open_examples(questions["dev"], checkpoint.model.task)
+    labelling = evaluation.evaluate(labeller, examples)
     assert labelling.scores == trained.training.dev_scores
-    assert evaluation.agreement(labelling, labelling) == 1.0
+    assert agreement(labelling.predicted, labelling.predicted) == 1.0
     none = (labelling.predicted["start"] == -1).mean()
     assert 0.1 < none < 0.4
     never = dataclasses.replace(
-        labeller, decision=dataclasses.replace(labeller.decision, threshold=None)
+        labeller,
+        spec=dataclasses.replace(
+            labeller.spec, rule=dataclasses.replace(labeller.spec.rule, threshold=None)
+        ),
     )
-    other = evaluation.run(never, open_examples(questions["dev"], checkpoint.model.task))
-    assert evaluation.agreement(labelling, other) == pytest.approx(1 - none)
+    other = evaluation.evaluate(never, open_examples(questions["dev"], checkpoint.model.task))
+    assert agreement(labelling.predicted, other.predicted) == pytest.approx(1 - none)
 
 
 def test_a_student_of_one_layer_learns_its_teachers_spans_in_spite_of_wrong_labels(

@@ -79,8 +79,8 @@ def test_the_recorded_dev_score_is_what_an_evaluation_gives(
 ) -> None:
     checkpoint = open_checkpoint(str(colors))
     engine = TorchEngine(load_model(checkpoint))
-    labeller = evaluation.Labeller.of(checkpoint.model, checkpoint.tokenizer_json, engine)
-    labelling = evaluation.run(labeller, open_examples(texts["dev"], checkpoint.model.task))
+    labeller = evaluation.TextModel.of(checkpoint.model, checkpoint.tokenizer_json, engine)
+    labelling = evaluation.evaluate(labeller, open_examples(texts["dev"], checkpoint.model.task))
     assert checkpoint.training is not None
     assert labelling.scores == checkpoint.training.dev_scores
 

@@ -21,8 +21,8 @@ from bertedge.finetune.objectives import OBJECTIVES
 from bertedge.finetune.run import Finetuned, finetune
 from bertedge.metrics import Scores, ValueScores
 from bertedge.predictions import Classification, MultiLabelClassification, Regression
+from bertedge.predictor import Predictor
 from bertedge.progress import Silent
-from bertedge.runtime.predictor import Predictor
 from bertedge.spec import ProblemType, Task
 
 COLORS = ["red", "blue", "green", "white"]
@@ -119,9 +119,9 @@ def assert_recorded_scores_are_those_of_an_evaluation(finished: Finetuned, data:
     checkpoint = open_checkpoint(str(finished.output))
     assert checkpoint.model.rule == finished.training.model.rule
     engine = TorchEngine(load_model(checkpoint))
-    labeller = evaluation.Labeller.of(checkpoint.model, checkpoint.tokenizer_json, engine)
+    labeller = evaluation.TextModel.of(checkpoint.model, checkpoint.tokenizer_json, engine)
     problem_type = checkpoint.model.rule.problem_type
-    labelling = evaluation.run(
+    labelling = evaluation.evaluate(
         labeller, open_examples(data, checkpoint.model.task, problem_type=problem_type)
     )
     assert checkpoint.training is not None

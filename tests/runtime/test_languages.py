@@ -14,10 +14,10 @@ import transformers
 from transformers import BertConfig, BertForTokenClassification, BertTokenizer, BertTokenizerFast
 
 from bertedge.checkpoint import TorchEngine
-from bertedge.runtime.decoding import find_entities, join_windows, split_tags
 from bertedge.runtime.engine import infer
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import Aggregation
+from bertedge.tasks.token_classification import find_entities, join_windows, split_tags
 
 MAX_LENGTH = 64
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")

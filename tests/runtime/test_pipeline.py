@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bertedge.predictor import Predictor
 from bertedge.runtime.batching import Batch
-from bertedge.runtime.decoding import find_entities, join_windows, split_tags
 from bertedge.runtime.engine import infer
-from bertedge.runtime.predictor import Predictor
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import Aggregation, Task
+from bertedge.tasks.token_classification import find_entities, join_windows, split_tags
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

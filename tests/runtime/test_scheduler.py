@@ -14,9 +14,9 @@ import bertedge
 from bertedge.bundle import Bundle, open_bundle
 from bertedge.errors import BundleError, DataError
 from bertedge.predictions import Classification, Prediction
+from bertedge.predictor import Predictor
 from bertedge.runtime import scheduler
 from bertedge.runtime.batching import Batch
-from bertedge.runtime.predictor import Predictor
 from bertedge.runtime.session import Session
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.variants import OpenVariant

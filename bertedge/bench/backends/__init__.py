@@ -118,7 +118,5 @@ BACKENDS = {
         *("optimum-onnx", "onnxruntime", *_TORCH),
     ),
     "onnxruntime": _own("onnxruntime", "load", ("onnxruntime", "tokenizers"), "onnxruntime"),
-    "bundle": _own(
-        "bertedge", "load_bundle", ("onnxruntime", "bertedge.runtime.predictor"), "onnxruntime"
-    ),
+    "bundle": _own("bertedge", "load_bundle", ("onnxruntime", "bertedge.predictor"), "onnxruntime"),
 }

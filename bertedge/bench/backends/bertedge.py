@@ -7,25 +7,21 @@ differ; PyTorch's budget is the one that was measured to suit it.
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertedge.bench.backends import Prepared, as_texts
 from bertedge.bench.protocol import Open, Output, TextWorkload, TokenWorkload
-from bertedge.heads import split_heads
+from bertedge.model import TextModel
 from bertedge.predictions import Embedding, Prediction
-from bertedge.runtime import processing
 from bertedge.runtime.batching import TOKEN_BUDGET, Batch
-from bertedge.runtime.decoding import split_tags
-from bertedge.runtime.engine import Engine, infer
+from bertedge.runtime.engine import Engine
 from bertedge.runtime.providers import CPU
-from bertedge.runtime.tokenizer import Tokenizer
-from bertedge.spec import Aggregation, ModelSpec, Task, Text
+from bertedge.spec import Aggregation, ModelSpec, Text
+from bertedge.tasks.contract import PredictOptions
 
 BUDGETS = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 """Tried in this order, until one is clearly worse than the best."""
@@ -91,7 +87,7 @@ class BertedgeBackend:
 
 def load_bundle(request: Open) -> BertedgeBackend:
     """Open the bundle as a user would: verified, golden inputs and all."""
-    from bertedge.runtime.predictor import Predictor
+    from bertedge.predictor import Predictor
 
     predictor = Predictor.open(
         request.path, device=request.device, threads=request.threads, variant=request.variant
@@ -112,11 +108,11 @@ def load_torch(request: Open, *, compiled: bool = False) -> BertedgeBackend:
     """Load the checkpoint as transformers' users do, straight into its precision."""
     import torch
 
-    from bertedge.checkpoint import AUTO_MODELS, TorchEngine, add_pooling, use_threads
+    from bertedge.checkpoint import TorchEngine, add_pooling, auto_model, use_threads
 
     use_threads(request.threads)
     spec = request.model
-    model = AUTO_MODELS[spec.task].from_pretrained(
+    model = auto_model(spec.task).from_pretrained(
         request.path,
         use_safetensors=True,
         local_files_only=True,
@@ -148,22 +144,11 @@ def load_compiled(request: Open) -> BertedgeBackend:
 
 def predict_with(engine: Engine, spec: ModelSpec, tokenizer_json: str) -> Predict:
     """Put the predictor's tokenizer before an engine and its decoding after it."""
-    tokenizer = Tokenizer(tokenizer_json, max_length=spec.max_length)
-    heads = split_heads(spec.labels) if spec.task is Task.INTENT_SLOTS else None
-    model = processing.Model(
-        manifest=cast(Any, SimpleNamespace(model=spec)),
-        tokenizer=tokenizer,
-        heads=heads,
-        tags=split_tags(heads.tags if heads else spec.labels),
+    model = TextModel.of(spec, tokenizer_json, engine)
+    options = PredictOptions(aggregation=Aggregation.NONE if spec.task.tags_words else None)
+    return lambda texts, token_budget: replace(model, token_budget=token_budget).predict(
+        texts, options
     )
-    asked = processing.Asked(strategy=Aggregation.NONE, top_k=1)
-
-    def predict(texts: Sequence[Text], token_budget: int) -> list[Prediction]:
-        rows = processing.encode(model, texts, 0)
-        logits = infer(engine, rows, pad_token_id=spec.pad_token_id, token_budget=token_budget)
-        return list(processing.decode(model, texts, rows, logits, asked))
-
-    return predict
 
 
 def _make_batch(rows: Sequence[Sequence[int]]) -> Batch:

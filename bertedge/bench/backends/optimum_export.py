@@ -7,7 +7,7 @@ from typing import Any
 from bertedge.bench.protocol import Export, Exported
 from bertedge.errors import first_line
 from bertedge.runtime import machine
-from bertedge.spec import Task
+from bertedge.spec import LabelKind, Task
 
 EXPORTED, INT8, FUSED = "exported", "int8", "fused"
 """Folders, each with a graph, its config and the tokenizer."""
@@ -40,10 +40,10 @@ def optimum_model(task: Task) -> Any:
     )
 
     return {
-        Task.TEXT_CLASSIFICATION: ORTModelForSequenceClassification,
-        Task.TOKEN_CLASSIFICATION: ORTModelForTokenClassification,
-        Task.QUESTION_ANSWERING: ORTModelForQuestionAnswering,
-    }[task]
+        LabelKind.CLASSES: ORTModelForSequenceClassification,
+        LabelKind.TAGS: ORTModelForTokenClassification,
+        LabelKind.SPANS: ORTModelForQuestionAnswering,
+    }[task.labels_are]
 
 
 def _export(request: Export, folder: Path) -> Path:

@@ -16,7 +16,7 @@ from bertedge.bench.protocol import Open, Output, TextWorkload, TokenWorkload
 from bertedge.errors import SettingError
 from bertedge.predictions import Answer, Answers, Classification, Entities, Entity
 from bertedge.runtime.providers import find_devices
-from bertedge.spec import ModelSpec, Task
+from bertedge.spec import LabelKind, ModelSpec, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class PipelineBackend:
         )
 
     def _run(self, texts: Sequence[Any], **options: int) -> Any:
-        if self.model.task is Task.QUESTION_ANSWERING:
+        if self.model.task.labels_are is LabelKind.SPANS:
             questions, contexts = ([pair[side] for pair in texts] for side in (0, 1))
             found = self.pipeline(question=questions, context=contexts, **options)
             return found if isinstance(found, list) else [found]
@@ -123,7 +123,7 @@ def _tokenizer(request: Open) -> Any:
 
 
 def _options(task: Task) -> dict[str, Any]:
-    return {"truncation": True} if task is Task.TEXT_CLASSIFICATION else {}
+    return {"truncation": True} if task.labels_are is LabelKind.CLASSES else {}
 
 
 def _read(rows: Sequence[Any]) -> list[Output]:

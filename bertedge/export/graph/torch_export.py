@@ -12,7 +12,7 @@ from transformers import AutoModelForTokenClassification, PreTrainedModel
 from bertedge.bundle import Source
 from bertedge.errors import CheckpointError
 from bertedge.export.third_party import stage
-from bertedge.spec import Task
+from bertedge.spec import LabelKind, Task
 
 LARGEST_FILE = 2**31
 """Bytes that protobuf, and so one ONNX file, can hold."""
@@ -30,11 +30,11 @@ def check_size(source: Source) -> None:
 
 def export_graph(model: PreTrainedModel, folder: Path, *, task: Task, opset: int) -> Path:
     """Write the graph of `model` (dynamic batch and sequence, one file) to `folder`."""
-    if task is Task.QUESTION_ANSWERING:
-        model, task = as_token_classifier(model), Task.TOKEN_CLASSIFICATION
-    name = Task.TOKEN_CLASSIFICATION if task is Task.INTENT_SLOTS else task
+    if task.labels_are is LabelKind.SPANS:
+        model, task = as_token_classifier(model), Task.of(LabelKind.TAGS)
+    name = Task.of(LabelKind.TAGS) if task.labels_are is LabelKind.INTENT_AND_TAGS else task
     with stage(f"the export to ONNX (opset {opset})", folder.parent):
-        if task is Task.FEATURE_EXTRACTION:
+        if task.labels_are is LabelKind.VECTOR:
             _export_embedder(model, folder / "model.onnx", opset)
             return folder / "model.onnx"
         onnx_export_from_model(
@@ -53,12 +53,12 @@ def _export_embedder(model: PreTrainedModel, path: Path, opset: int) -> None:
     configure = TasksManager.get_exporter_config_constructor(
         "onnx",
         model_type=model.config.model_type,
-        task=Task.TEXT_CLASSIFICATION.value,  # what it has the shape of
+        task=Task.of(LabelKind.CLASSES).value,  # what it has the shape of
         library_name="transformers",
     )
     path.parent.mkdir()
     export_module(
-        model, configure(model.config, task=Task.TEXT_CLASSIFICATION.value), path, opset=opset
+        model, configure(model.config, task=Task.of(LabelKind.CLASSES).value), path, opset=opset
     )
 
 

@@ -22,10 +22,10 @@ from bertedge.export.graph.nodes import count_operators
 from bertedge.export.graph.torch_export import export_graph
 from bertedge.export.parity_inputs import parity_batches
 from bertedge.export.verify import ReferenceLogits, difference, record_logits
+from bertedge.predictor import Predictor
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.buckets import CAPTURE_BYTES, plan_buckets
 from bertedge.runtime.cuda import open_cuda
-from bertedge.runtime.predictor import Predictor
 from bertedge.runtime.providers import CPU
 from bertedge.runtime.session import Session, open_native
 from bertedge.spec import Task

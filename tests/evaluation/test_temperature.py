@@ -3,18 +3,23 @@
 import numpy as np
 import pytest
 
-from bertedge.evaluation import Answers, fit_on_half
-from bertedge.finetune.decisions import settle
-from bertedge.spec import DecisionRule, ProblemType
+from bertedge.evaluation import fit_on_half
+from bertedge.finetune.thresholds import FittedRule, fit_rule
+from bertedge.spec import DecisionRule, ProblemType, Task
+from bertedge.tasks.contract import Outputs
 
 ROWS = 4000
 
 
-def answers_of(logits: np.ndarray, gold: np.ndarray) -> Answers:
-    return Answers(gold=gold, logits=logits.astype(np.float32), truncated=0)
+def settle(rule: DecisionRule, outputs: Outputs, *, calibrate: bool) -> FittedRule:
+    return fit_rule(Task.TEXT_CLASSIFICATION, rule, outputs, calibrate=calibrate)
 
 
-def sure_of_itself(factor: float, labels: int = 3) -> Answers:
+def answers_of(logits: np.ndarray, gold: np.ndarray) -> Outputs:
+    return Outputs(gold=[gold], answers=[logits.astype(np.float32)], rows=len(gold), truncated=0)
+
+
+def sure_of_itself(factor: float, labels: int = 3) -> Outputs:
     """Labels drawn by the scores of logits, which are then multiplied by `factor`."""
     random = np.random.default_rng(0)
     logits = random.normal(scale=2, size=(ROWS, labels))
@@ -23,7 +28,7 @@ def sure_of_itself(factor: float, labels: int = 3) -> Answers:
     return answers_of(logits * factor, gold)
 
 
-def with_a_few_disasters() -> Answers:
+def with_a_few_disasters() -> Outputs:
     """Scores that fit well, but for a few texts of which the model is sure and wrong.
 
     The likelihood is theirs, so that the temperature makes all others worse.
@@ -44,7 +49,7 @@ def test_scores_that_are_too_sure_or_not_sure_enough_get_their_temperature(facto
     assert fitted.error.temperature == pytest.approx(factor, rel=0.1)
     assert fitted.rows == ROWS / 2
     settled = settle(DecisionRule(), sure_of_itself(factor), calibrate=True)
-    assert settled.decision.temperature == fitted.error.temperature
+    assert settled.rule.temperature == fitted.error.temperature
 
 
 def test_a_temperature_that_makes_the_error_larger_is_not_kept() -> None:
@@ -53,7 +58,7 @@ def test_a_temperature_that_makes_the_error_larger_is_not_kept() -> None:
     assert fitted is not None and not fitted.helps
     assert fitted.error.calibrated > fitted.error.raw
     settled = settle(DecisionRule(), answers, calibrate=True)
-    assert settled.decision == DecisionRule()
+    assert settled.rule == DecisionRule()
     assert settled.calibration == fitted.error  # it is told all the same
 
 

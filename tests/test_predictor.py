@@ -22,7 +22,7 @@ from bertedge.errors import (
     VerificationError,
 )
 from bertedge.predictions import Classification, Entities, Prediction
-from bertedge.runtime.predictor import Predictor
+from bertedge.predictor import Predictor
 from bertedge.runtime.providers import CPU, CUDA, Device
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.variants import choose
@@ -376,7 +376,7 @@ def test_a_start_imports_nothing_that_it_does_not_use(text_bundle: Path) -> None
     loaded = subprocess.run(run, capture_output=True, text=True, check=True, env=environment)
     unused = {
         "asyncio",
-        "bertedge.data",
+        "bertedge.data.files",
         "bertedge.metrics.classification",
         "bertedge.doctor",
         "concurrent.futures",

@@ -12,9 +12,9 @@ import pytest
 import bertedge
 from bertedge.bundle import open_bundle, write_bundle
 from bertedge.errors import BundleError, SettingError
-from bertedge.heads import split_heads
+from bertedge.joint_labels import split_labels
 from bertedge.predictions import IntentSlots
-from bertedge.runtime.predictor import Predictor
+from bertedge.predictor import Predictor
 from bertedge.spec import Aggregation, Task
 
 BUNDLE = Path(__file__).parents[2] / "models" / "tiny" / "intent-slots"
@@ -60,7 +60,7 @@ def test_intents_and_slots_are_those_of_transformers(
     checkpoint = make_tiny.make_checkpoint(Task.INTENT_SLOTS, tmp_path / "joint")
     model = transformers.AutoModelForTokenClassification.from_pretrained(checkpoint).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
-    heads = split_heads(tuple(model.config.id2label.values()))
+    heads = split_labels(tuple(model.config.id2label.values()))
     slots = slot_block(transformers, model, heads.intent_columns.stop)
     pipeline = transformers.TokenClassificationPipeline(
         model=slots, tokenizer=tokenizer, aggregation_strategy=strategy.value, device="cpu"

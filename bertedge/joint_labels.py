@@ -1,10 +1,11 @@
-"""Two heads in one layer of logits: a block of intents, then a block of slot tags.
+"""Labels of intents and of slots in one list: a block of intents, then a block of slot tags.
 
 A model that finds intent and slots in one run is a token classifier whose label names say which
 block each is in: `intent:lights_on`, `intent:lights_off`, `O`, `B-room`, `I-room`. Intents are read
 at the first token alone ([CLS]), tags at the words.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ PREFIX = "intent:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heads:
+class JointLabels:
     """The labels of both blocks, in the order of their logits."""
 
     intents: tuple[str, ...]
@@ -36,17 +37,18 @@ class Heads:
 
 
 def intent_label(name: str) -> str:
-    """Name an intent among a model's labels."""
+    """Return the name of an intent among a model's labels."""
     return PREFIX + name
 
 
 def has_intents(labels: Sequence[str]) -> bool:
-    """Tell whether labels are those of both heads."""
+    """Tell whether labels are those of both joint."""
     return any(label.startswith(PREFIX) for label in labels)
 
 
-def split_heads(labels: Sequence[str]) -> Heads:
-    """Part a model's labels; ValueError where they are not intents first and tags after them."""
+@functools.lru_cache(maxsize=64)
+def split_labels(labels: tuple[str, ...]) -> JointLabels:
+    """Split a model's labels; ValueError where they are not intents first and tags after them."""
     count = sum(label.startswith(PREFIX) for label in labels)
     intents = tuple(label.removeprefix(PREFIX) for label in labels[:count])
     tags = tuple(labels[count:])
@@ -59,14 +61,14 @@ def split_heads(labels: Sequence[str]) -> Heads:
     if len(set(labels)) < len(labels):
         twice = next(label for label in labels if labels.count(label) > 1)
         raise ValueError(f"the label {twice!r} is there twice")
-    return Heads(intents=intents, tags=tags)
+    return JointLabels(intents=intents, tags=tags)
 
 
-def best_labels(logits: NDArray[np.float32], heads: Heads) -> NDArray[np.int64]:
-    """Give the best tag at each token `(…, sequence, labels)`, at the first the best intent.
+def best_labels(logits: NDArray[np.float32], joint: JointLabels) -> NDArray[np.int64]:
+    """Return the best tag of each token `(…, sequence)`, at the first the best intent.
 
-    Numbers are those of the model's labels.
+    `logits` are `(…, sequence, labels)`; numbers are those of the model's labels.
     """
-    best: NDArray[Any] = logits[..., heads.tag_columns].argmax(axis=-1) + heads.tag_columns.start
-    best[..., 0] = logits[..., 0, heads.intent_columns].argmax(axis=-1)
+    best: NDArray[Any] = logits[..., joint.tag_columns].argmax(axis=-1) + joint.tag_columns.start
+    best[..., 0] = logits[..., 0, joint.intent_columns].argmax(axis=-1)
     return best

@@ -13,7 +13,7 @@ from bertedge.cli import main
 from bertedge.evaluation import join_words
 from bertedge.predictions import Entities, IntentSlots
 
-TINY = Path(__file__).parents[1] / "models" / "tiny"
+TINY = Path(__file__).parents[2] / "models" / "tiny"
 WORDS = (
     *("turn", "the", "hall", "lights", "off", "don't", "living-room,", "at", "9", "p.m."),
     *("kitchen", "please", "(bed)", "30%", "x/y"),

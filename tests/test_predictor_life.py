@@ -16,7 +16,7 @@ from bertedge.cli import main
 from bertedge.errors import SettingError
 from bertedge.runtime import machine
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 TINY = ROOT / "models" / "tiny"
 TEXTS = ["turn the hall lights off", "play a song", ""]
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -172,7 +172,7 @@ def test_what_happens_is_logged(text_bundle: Path, caplog: pytest.LogCaptureFixt
     assert any("opening a second session" in line for _, line in told)
     assert {name for name, _ in told} <= {
         "bertedge.runtime.variants",
-        "bertedge.runtime.predictor",
+        "bertedge.predictor",
         "bertedge.runtime.scheduler",
     }
 

@@ -10,8 +10,14 @@ import pytest
 from bertedge import serialization
 from bertedge.bundle import Manifest
 from bertedge.predictions import Classification, MultiLabelClassification, Regression
-from bertedge.runtime.decisions import decide, label_names, predict_texts, score, sigmoid
+from bertedge.runtime.logits import sigmoid
 from bertedge.spec import DecisionRule, ProblemType
+from bertedge.tasks.text_classification import (
+    apply_rule,
+    label_names,
+    predict,
+    probabilities,
+)
 
 LABELS = ("a", "b", "c")
 LOGITS = np.array([[2.0, -1.0, 0.1], [-3.0, -2.0, -4.0], [1.0, 3.0, 2.0]], np.float32)
@@ -27,16 +33,16 @@ def test_sigmoid_holds_at_both_ends() -> None:
 
 
 def test_several_labels_are_those_above_the_threshold_best_first() -> None:
-    found = predict_texts(LOGITS, LABELS, SEVERAL)
+    found = predict(LOGITS, LABELS, SEVERAL)
     assert all(isinstance(each, MultiLabelClassification) for each in found)
     assert [each.labels for each in found] == [("a", "c"), (), ("b", "c", "a")]
     high = replace(SEVERAL, threshold=0.8)
-    assert [each.labels for each in predict_texts(LOGITS, LABELS, high)] == [
+    assert [each.labels for each in predict(LOGITS, LABELS, high)] == [
         ("a",),
         (),
         ("b", "c"),
     ]
-    assert decide(LOGITS, high).tolist() == [
+    assert apply_rule(LOGITS, high).tolist() == [
         [True, False, False],
         [False, False, False],
         [False, True, True],
@@ -46,39 +52,39 @@ def test_several_labels_are_those_above_the_threshold_best_first() -> None:
 
 def test_a_text_whose_best_score_is_low_is_out_of_scope() -> None:
     scoped = DecisionRule(threshold=0.7, out_of_scope="oos")
-    plain, found = (predict_texts(LOGITS, LABELS, each) for each in (SINGLE, scoped))
+    plain, found = (predict(LOGITS, LABELS, each) for each in (SINGLE, scoped))
     assert [each.label for each in plain] == ["a", "b", "b"]
     assert [each.label for each in found] == ["a", "oos", "oos"]
     assert [each.score for each in found] == [each.score for each in plain]
     assert found[1].scores == plain[1].scores and "oos" not in found[1].scores
     names = label_names(LABELS, scoped)
-    assert [names[number] for number in decide(LOGITS, scoped)] == ["a", "oos", "oos"]
+    assert [names[number] for number in apply_rule(LOGITS, scoped)] == ["a", "oos", "oos"]
 
 
 @pytest.mark.parametrize("decision", [SINGLE, SEVERAL])
 def test_a_temperature_changes_scores_and_never_their_order(decision: DecisionRule) -> None:
     warm = replace(decision, temperature=2.5)
     np.testing.assert_allclose(
-        score(LOGITS, warm), score(LOGITS / np.float32(2.5), decision), rtol=1e-6
+        probabilities(LOGITS, warm), probabilities(LOGITS / np.float32(2.5), decision), rtol=1e-6
     )
     generator = np.random.default_rng(0)
     logits = generator.normal(0, 4, (500, 7)).astype(np.float32)
-    before, after = score(logits, decision), score(logits, warm)
+    before, after = probabilities(logits, decision), probabilities(logits, warm)
     assert (before.argmax(axis=1) == after.argmax(axis=1)).all()
-    assert (decide(logits, decision) == decide(logits, warm)).all()
+    assert (apply_rule(logits, decision) == apply_rule(logits, warm)).all()
 
 
 def test_a_value_is_given_as_the_model_gives_it() -> None:
-    found = predict_texts(np.array([[7.25], [-3.0]], np.float32), ("value",), VALUE)
+    found = predict(np.array([[7.25], [-3.0]], np.float32), ("value",), VALUE)
     assert found == [Regression(value=7.25), Regression(value=-3.0)]
 
 
 def test_one_label_of_several_and_a_thousand_are_decided_alike() -> None:
-    lone = predict_texts(np.array([[1.0], [-1.0]], np.float32), ("spam",), SEVERAL)
+    lone = predict(np.array([[1.0], [-1.0]], np.float32), ("spam",), SEVERAL)
     assert [each.labels for each in lone] == [("spam",), ()]
     names = tuple(f"L{i}" for i in range(1000))
     logits = np.random.default_rng(1).normal(0, 1, (2, 1000)).astype(np.float32)
-    (first, _) = predict_texts(logits, names, SINGLE)
+    (first, _) = predict(logits, names, SINGLE)
     assert isinstance(first, Classification) and first.label == names[logits[0].argmax()]
 
 
@@ -93,7 +99,7 @@ def test_predictions_are_those_of_transformers_pipeline(
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("optimum")
     from bertedge.export import ExportConfig, export
-    from bertedge.runtime.predictor import Predictor
+    from bertedge.predictor import Predictor
 
     folder = tmp_path / "checkpoint"
     config = transformers.AutoConfig.from_pretrained(base, num_labels=labels, problem_type=problem)

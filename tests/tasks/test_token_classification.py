@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from bertedge.runtime.decoding import Tokens, classify, find_entities, softmax, split_tags
+from bertedge.runtime.logits import softmax
 from bertedge.spec import Aggregation
+from bertedge.tasks.text_classification import classify
+from bertedge.tasks.token_classification import Tokens, find_entities, split_tags
 
 LABELS = ("O", "B-room", "I-room", "B-time", "device")
 

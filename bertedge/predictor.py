@@ -16,14 +16,16 @@ from numpy.typing import NDArray
 from bertedge.bundle import Bundle, Manifest, Variant, open_bundle
 from bertedge.errors import DataError, SettingError
 from bertedge.logs import log
+from bertedge.model import TextModel
 from bertedge.predictions import Embedding, Prediction
 from bertedge.runtime import forks
 from bertedge.runtime.engine import PaddingAwareEngine, PendingBatches
-from bertedge.runtime.processing import Asked, Model, check_asked, decode, encode, read_model
 from bertedge.runtime.scheduler import Scheduler
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.variants import OpenVariant, open_variant
-from bertedge.spec import Aggregation, Task, Text
+from bertedge.spec import Aggregation, LabelKind, Task, Text
+from bertedge.tasks import task_module
+from bertedge.tasks.contract import PredictOptions
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, ThreadPoolExecutor
@@ -52,7 +54,7 @@ class _Live:
 
     bundle: Bundle
     opened: OpenVariant
-    model: Model
+    model: TextModel
     scheduler: Scheduler
     process: int
 
@@ -207,17 +209,18 @@ class Predictor:
             raise DataError("texts is one string; give a list of texts, or use predict_one")
         if chunk < 1 or (token_budget is not None and token_budget < 1):
             raise SettingError(f"chunk is {chunk}, token_budget {token_budget}; give 1 or more")
-        asked = check_asked(self.task, aggregation, top_k)
-        return _stream(self._live, iter(texts), asked, token_budget, chunk)
+        live = self._live
+        options = live.model.task.settle(PredictOptions(aggregation=aggregation, top_k=top_k))
+        return _stream(live, iter(texts), options, token_budget, chunk)
 
     def embed(
         self, texts: Iterable[Text], *, token_budget: int | None = None
     ) -> NDArray[np.float32]:
         """Give the embeddings of texts as one matrix `(texts, hidden)`."""
-        if self.task is not Task.FEATURE_EXTRACTION:
+        if self.task.labels_are is not LabelKind.VECTOR:
             raise SettingError(
                 f"this model is for {self.task}; export its checkpoint with --task "
-                f"{Task.FEATURE_EXTRACTION} for embeddings"
+                f"{Task.of(LabelKind.VECTOR)} for embeddings"
             )
         found = self.predict_iter(texts, token_budget=token_budget)
         rows = [each.values for each in found if isinstance(each, Embedding)]
@@ -230,7 +233,9 @@ class Predictor:
         """
         both = (one, other)
         sides = [each if isinstance(each, np.ndarray) else self.embed(each) for each in both]
-        from bertedge.runtime.similarity import cosine_matrix  # most models have no embeddings
+        from bertedge.tasks.feature_extraction import (
+            cosine_matrix,  # most models have no embeddings
+        )
 
         return cosine_matrix(*sides)
 
@@ -243,7 +248,9 @@ def _open(settings: _Settings) -> _Live:
     began = time.perf_counter()
     bundle = open_bundle(settings.path)
     manifest = bundle.manifest
-    tokenizer = Tokenizer(bundle.tokenizer_json(), max_length=manifest.model.max_length)
+    spec = manifest.model
+    tokenizer = Tokenizer(bundle.tokenizer_json(), max_length=spec.max_length)
+    task_module(spec.task).check(spec, tokenizer)
     opened = open_variant(
         bundle,
         tokenizer,
@@ -255,7 +262,7 @@ def _open(settings: _Settings) -> _Live:
         __name__,
         "opened %s: %s, variant %s on %s, threads %d, %.0f ms",
         settings.path,
-        manifest.model.task,
+        spec.task,
         opened.variant.name,
         opened.engine.providers[0],
         opened.engine.threads,
@@ -264,14 +271,18 @@ def _open(settings: _Settings) -> _Live:
     return _Live(
         bundle=bundle,
         opened=opened,
-        model=read_model(bundle, tokenizer),
+        model=TextModel(spec=spec, tokenizer=tokenizer, engine=opened.engine),
         scheduler=Scheduler(bundle, opened, tokenizer),
         process=os.getpid(),
     )
 
 
 def _stream(
-    live: _Live, texts: Iterator[Text], asked: Asked, token_budget: int | None, chunk: int
+    live: _Live,
+    texts: Iterator[Text],
+    options: PredictOptions,
+    token_budget: int | None,
+    chunk: int,
 ) -> Iterator[Prediction]:
     """Label chunk by chunk; while one runs, another thread tokenizes and queues the next.
 
@@ -292,7 +303,7 @@ def _stream(
             work = work or start(held, done, pool)
             done += len(held)
             waiting = ahead.submit(start, following, done, pool) if following else None
-            yield from decode(live.model, held, work.encoded, work.logits(), asked)
+            yield from live.model.decode(held, work.encoded, work.logits(), options)
             work = waiting.result() if waiting else None
             held = following if chunk > 1 else _take(texts, chunk)
 
@@ -307,9 +318,11 @@ def _start(
     token_budget: int | None,
 ) -> PendingBatches:
     with live.scheduler.call() as alone:
-        encoded = encode(live.model, texts, first)
+        model = live.model
+        encoded = model.encode(texts, first)
+        keep = model.task.keep(model.tokenizer, encoded)
         return live.scheduler.start(
-            encoded, alone=alone, long=long, token_budget=token_budget, pool=pool
+            encoded, keep, alone=alone, long=long, token_budget=token_budget, pool=pool
         )
 
 

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,11 +9,10 @@ import pytest
 from bertedge import evaluation, serialization
 from bertedge.data import open_examples
 from bertedge.errors import DataError
-from bertedge.evaluation import Labeller
-from bertedge.metrics import AnyScores, FrameScores
+from bertedge.evaluation import TextModel
+from bertedge.metrics import AnyScores, FrameScores, agreement
 from bertedge.runtime.batching import Batch
-from bertedge.runtime.tokenizer import Tokenizer
-from bertedge.spec import DecisionRule, ProblemType, Task
+from bertedge.spec import DecisionRule, ModelSpec, ProblemType, Task
 
 
 class FirstToken:
@@ -37,14 +37,14 @@ def vocabulary(base: Path) -> dict[str, int]:
     return json.loads((base / "tokenizer.json").read_text())["model"]["vocab"]
 
 
-def labeller(base: Path, task: Task, labels: tuple[str, ...], max_length: int = 32) -> Labeller:
-    return Labeller(
-        engine=FirstToken(by_token=task is Task.TOKEN_CLASSIFICATION),
-        tokenizer=Tokenizer((base / "tokenizer.json").read_text(), max_length=max_length),
-        task=task,
-        labels=labels,
-        pad_token_id=0,
-    )
+def text_model(base: Path, task: Task, labels: tuple[str, ...], max_length: int = 32) -> TextModel:
+    spec = ModelSpec(task=task, labels=labels, pair=False, max_length=max_length, pad_token_id=0)
+    engine = FirstToken(by_token=task is Task.TOKEN_CLASSIFICATION)
+    return TextModel.of(spec, (base / "tokenizer.json").read_text(), engine)
+
+
+def changed(model: TextModel, **fields: Any) -> TextModel:
+    return replace(model, spec=replace(model.spec, **fields))
 
 
 def write(path: Path, rows: list[dict[str, object]]) -> Path:
@@ -60,9 +60,9 @@ def test_answers_come_in_the_order_of_the_file_whatever_the_batches(
     for i in range(3000):  # more than a chunk, of lengths that the batching reorders
         word = words[i % 5]
         rows.append({"text": f"{word} " + "the " * (i % 20), "label": vocabulary[word] % 2})
-    model = labeller(base, Task.TEXT_CLASSIFICATION, ("0", "1"))
+    model = text_model(base, Task.TEXT_CLASSIFICATION, ("0", "1"))
     examples = open_examples(write(tmp_path / "d.jsonl", rows), Task.TEXT_CLASSIFICATION)
-    labelling = evaluation.run(model, examples)
+    labelling = evaluation.evaluate(model, examples)
     assert labelling.scores.value == 1.0
     assert labelling.rows == 3000
     assert labelling.predicted.tolist() == [row["label"] for row in rows]
@@ -72,9 +72,9 @@ def test_texts_longer_than_the_model_are_counted(base: Path, tmp_path: Path) -> 
     rows: list[dict[str, object]] = [
         {"text": "see " * n, "label": label} for n, label in ((2, 0), (9, 1), (20, 0), (6, 1))
     ]
-    model = labeller(base, Task.TEXT_CLASSIFICATION, ("0", "1"), max_length=8)
+    model = text_model(base, Task.TEXT_CLASSIFICATION, ("0", "1"), max_length=8)
     examples = open_examples(write(tmp_path / "d.jsonl", rows), Task.TEXT_CLASSIFICATION)
-    assert evaluation.run(model, examples).truncated == 2
+    assert evaluation.evaluate(model, examples).truncated == 2
 
 
 def test_every_word_of_a_text_of_many_windows_gets_the_label_of_its_first_piece(
@@ -84,9 +84,9 @@ def test_every_word_of_a_text_of_many_windows_gets_the_label_of_its_first_piece(
     firsts = [vocabulary.get(word, vocabulary[word[0]]) for word in words]
     names = ("O", "B-X")
     rows: list[dict[str, object]] = [{"tokens": words, "tags": [names[i % 2] for i in firsts]}]
-    model = labeller(base, Task.TOKEN_CLASSIFICATION, names, max_length=12)
+    model = text_model(base, Task.TOKEN_CLASSIFICATION, names, max_length=12)
     examples = open_examples(write(tmp_path / "d.jsonl", rows), Task.TOKEN_CLASSIFICATION)
-    labelling = evaluation.run(model, examples)
+    labelling = evaluation.evaluate(model, examples)
     assert labelling.predicted.tolist() == [i % 2 for i in firsts]
     assert labelling.scores.value == 1.0
 
@@ -102,10 +102,10 @@ class Command:
         return np.stack([9 - odd, 8 + odd, 10 - odd, 9 + odd], axis=-1)
 
 
-def command(base: Path, max_length: int = 32) -> Labeller:
+def command(base: Path, max_length: int = 32) -> TextModel:
     labels = ("intent:even", "intent:odd", "O", "B-X")
-    plain = labeller(base, Task.TOKEN_CLASSIFICATION, labels, max_length)
-    return replace(plain, engine=Command(), task=Task.INTENT_SLOTS)
+    plain = text_model(base, Task.TOKEN_CLASSIFICATION, labels, max_length)
+    return replace(changed(plain, task=Task.INTENT_SLOTS), engine=Command())
 
 
 def test_an_intent_is_read_in_the_first_window_and_every_word_has_its_tag(
@@ -118,7 +118,7 @@ def test_an_intent_is_read_in_the_first_window_and_every_word_has_its_tag(
         tags = [("O", "B-X")[i % 2] for i in ids]
         rows.append({"tokens": own, "tags": tags, "intent": ("even", "odd")[ids[0] % 2]})
     examples = open_examples(write(tmp_path / "d.jsonl", rows), Task.INTENT_SLOTS)
-    labelling = evaluation.run(command(base, max_length=12), examples)
+    labelling = evaluation.evaluate(command(base, max_length=12), examples)
     assert labelling.rows == 3 and len(labelling.predicted) == sum(
         1 + len(r["tokens"]) for r in rows
     )  # type: ignore[arg-type]
@@ -136,7 +136,7 @@ def test_a_frame_is_right_where_its_intent_and_all_its_tags_are(
     rows: list[dict[str, object]] = [right | change for change in changes]
     model = command(base)
     examples = open_examples(write(tmp_path / "d.jsonl", rows), Task.INTENT_SLOTS)
-    labelling = evaluation.run(model, examples)
+    labelling = evaluation.evaluate(model, examples)
     scores = labelling.scores
     assert isinstance(scores, FrameScores)
     assert (scores.metric, scores.value) == ("frame_accuracy", 0.5)
@@ -144,7 +144,7 @@ def test_a_frame_is_right_where_its_intent_and_all_its_tags_are(
     assert serialization.from_plain(AnyScores, serialization.to_plain(scores)) == scores  # type: ignore[arg-type]
     other = replace(labelling, predicted=labelling.predicted.copy())
     other.predicted[[0, 1]] = (0, 2)  # the first text's intent, and the tag of its first word
-    assert evaluation.agreement(labelling, other) == 14 / 16
+    assert agreement(labelling.predicted, other.predicted) == 14 / 16
 
 
 def test_an_intent_the_model_does_not_know_is_an_error_with_its_line(
@@ -154,28 +154,28 @@ def test_an_intent_the_model_does_not_know_is_an_error_with_its_line(
     examples = open_examples(write(tmp_path / "d.jsonl", rows), Task.INTENT_SLOTS)
     message = r"d\.jsonl:1: the model does not know the label 'intent:none'; .* or delete the row"
     with pytest.raises(DataError, match=message):
-        evaluation.run(command(base), examples)
+        evaluation.evaluate(command(base), examples)
 
 
 def test_agreement_is_the_share_of_equal_labels(base: Path, tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [{"text": "red", "label": 0}, {"text": "see", "label": 1}]
-    model = labeller(base, Task.TEXT_CLASSIFICATION, ("0", "1"))
+    model = text_model(base, Task.TEXT_CLASSIFICATION, ("0", "1"))
     examples = open_examples(write(tmp_path / "d.jsonl", rows * 5), Task.TEXT_CLASSIFICATION)
-    one = evaluation.run(model, examples)
-    assert evaluation.agreement(one, one) == 1.0
-    other = evaluation.run(model, examples)
+    one = evaluation.evaluate(model, examples)
+    assert agreement(one.predicted, one.predicted) == 1.0
+    other = evaluation.evaluate(model, examples)
     other.predicted[:3] = 1 - other.predicted[:3]
-    assert evaluation.agreement(one, other) == 0.7
+    assert agreement(one.predicted, other.predicted) == 0.7
 
 
 def test_a_label_the_model_does_not_know_is_an_error_with_its_line(
     base: Path, tmp_path: Path
 ) -> None:
     rows: list[dict[str, object]] = [{"text": "red", "label": 0}, {"text": "see", "label": "no"}]
-    model = labeller(base, Task.TEXT_CLASSIFICATION, ("0", "1"))
+    model = text_model(base, Task.TEXT_CLASSIFICATION, ("0", "1"))
     examples = open_examples(write(tmp_path / "d.jsonl", rows), Task.TEXT_CLASSIFICATION)
     with pytest.raises(DataError, match=r"d\.jsonl:2: the model does not know the label 'no'"):
-        evaluation.run(model, examples)
+        evaluation.evaluate(model, examples)
 
 
 def test_rows_out_of_scope_have_a_class_and_no_part_in_the_calibration_error(
@@ -184,17 +184,17 @@ def test_rows_out_of_scope_have_a_class_and_no_part_in_the_calibration_error(
     rows: list[dict[str, object]] = [
         {"text": word, "label": vocabulary[word] % 2} for word in ("red", "blue", "see")
     ]
-    plain = labeller(base, Task.TEXT_CLASSIFICATION, ("0", "1"))
+    plain = text_model(base, Task.TEXT_CLASSIFICATION, ("0", "1"))
     inside = open_examples(write(tmp_path / "in.jsonl", rows), Task.TEXT_CLASSIFICATION)
     rows.append({"text": "old", "label": "oos"})
     every = open_examples(write(tmp_path / "all.jsonl", rows), Task.TEXT_CLASSIFICATION)
     with pytest.raises(DataError, match=r"all.jsonl:4: the model does not know the label 'oos'"):
-        evaluation.run(plain, every)
+        evaluation.evaluate(plain, every)
     decision = DecisionRule(threshold=0.9, out_of_scope="oos")  # softmax gives 0.73 to all
-    labelling = evaluation.run(replace(plain, decision=decision), every)
+    labelling = evaluation.evaluate(changed(plain, rule=decision), every)
     assert labelling.predicted.tolist() == [2, 2, 2, 2]
     assert labelling.scores.value == 0.25
-    assert labelling.calibration == evaluation.run(plain, inside).calibration
+    assert labelling.calibration == evaluation.evaluate(plain, inside).calibration
     assert labelling.calibration is not None
     assert labelling.calibration.raw == pytest.approx(1 - 1 / (1 + np.exp(-1)))
 
@@ -206,17 +206,17 @@ def test_several_labels_and_values_are_scored_as_what_they_are(
     lines: list[dict[str, object]] = [
         {"text": word, "label": ["even", "odd"][vocabulary[word] % 2 :][:1]} for word in words
     ]
-    model = labeller(base, Task.TEXT_CLASSIFICATION, ("even", "odd"))
+    model = text_model(base, Task.TEXT_CLASSIFICATION, ("even", "odd"))
     several = DecisionRule(problem_type=ProblemType.MULTI_LABEL, threshold=0.6)
     path = write(tmp_path / "several.jsonl", lines)
     examples = open_examples(path, Task.TEXT_CLASSIFICATION, problem_type=several.problem_type)
-    found = evaluation.run(replace(model, decision=several), examples)
+    found = evaluation.evaluate(changed(model, rule=several), examples)
     assert (found.scores.metric, found.scores.value) == ("micro_f1", 1.0)
     value = DecisionRule(problem_type=ProblemType.REGRESSION)
     lines = [{"text": word, "label": 10 - vocabulary[word] % 2} for word in words]
     path = write(tmp_path / "values.jsonl", lines)
     examples = open_examples(path, Task.TEXT_CLASSIFICATION, problem_type=value.problem_type)
-    found = evaluation.run(replace(model, decision=value, labels=("value",)), examples)
+    found = evaluation.evaluate(changed(model, rule=value, labels=("value",)), examples)
     assert (found.scores.metric, found.scores.value) == ("spearman", pytest.approx(1.0))
     assert found.calibration is None and found.predicted.dtype.kind == "f"
 
@@ -244,14 +244,14 @@ def test_agreement_of_tags_counts_entities_and_texts_and_words(base: Path, tmp_p
     one = [["O"] * 6 + ["B-A", "I-A"], ["O"] * 4 + ["B-A", "I-A", "O"], ["O"] * 5]
     other = [["O"] * 6 + ["B-A", "O"], ["O"] * 4 + ["B-A", "I-A", "O"], ["O"] * 5]
     examples = open_examples(words_of(tmp_path / "w.jsonl", one), Task.TOKEN_CLASSIFICATION)
-    model = replace(labeller(base, Task.TOKEN_CLASSIFICATION, labels), token_budget=1)
+    model = replace(text_model(base, Task.TOKEN_CLASSIFICATION, labels), token_budget=1)
     found = [
-        evaluation.run(replace(model, engine=Fixed(tags, labels)), examples)
+        evaluation.evaluate(replace(model, engine=Fixed(tags, labels)), examples)
         for tags in (one, other)
     ]
     names = np.array(labels)
     assert [names[row].tolist() for row in found[1].answers] == other
-    agreement = evaluation.compare_answers(*found)
+    agreement = evaluation.compare_predictions(*found)
     assert (agreement.value, agreement.count) == (0.5, 2)
     assert agreement.texts == pytest.approx(2 / 3)
     assert agreement.words == pytest.approx(19 / 20)
@@ -270,7 +270,7 @@ def test_the_parts_of_texts_make_up_the_metric(
         text = {"tokens": chosen, "tags": tags}
         rows.append(text if task.tags_words else {"text": " ".join(chosen), "label": tags[0]})
     examples = open_examples(write(tmp_path / "p.jsonl", rows), task)
-    found = evaluation.run(labeller(base, task, labels), examples)
+    found = evaluation.evaluate(text_model(base, task, labels), examples)
     assert found.per_text is not None and len(found.per_text) == 40
     above, below = found.per_text.sum(axis=0)
     assert 0 < above / below < 1

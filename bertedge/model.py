@@ -1,0 +1,97 @@
+"""A model that reads texts: what it is, its tokenizer, and the engine that runs it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertedge.errors import DataError
+from bertedge.predictions import Prediction
+from bertedge.runtime.batching import TOKEN_BUDGET
+from bertedge.runtime.encoding import Encoded
+from bertedge.runtime.engine import Engine, Keep, infer
+from bertedge.runtime.logits import Floats
+from bertedge.runtime.tokenizer import Tokenizer
+from bertedge.spec import ModelSpec, Text
+from bertedge.tasks import task_module
+from bertedge.tasks.contract import PredictOptions, TaskModule
+
+DEFAULT_OPTIONS = PredictOptions()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextModel:
+    """Texts in, predictions out, over any engine: onnxruntime, PyTorch, a recorder."""
+
+    spec: ModelSpec
+    tokenizer: Tokenizer
+    engine: Engine
+    token_budget: int = TOKEN_BUDGET
+    """Padded tokens in a batch; with 1 every text goes alone."""
+
+    @classmethod
+    def of(cls, spec: ModelSpec, tokenizer_json: str, engine: Engine) -> "TextModel":
+        """Return the model of a checkpoint or a bundle, run by `engine`."""
+        tokenizer = Tokenizer(tokenizer_json, max_length=spec.max_length)
+        return cls(spec=spec, tokenizer=tokenizer, engine=engine)
+
+    @property
+    def task(self) -> TaskModule:
+        """The module of its task."""
+        return task_module(self.spec.task)
+
+    def encode(self, inputs: Sequence[Text], first: int = 0) -> list[Encoded]:
+        """Tokenize inputs to rows; DataError names the one at fault, counted from `first`."""
+        check_inputs(inputs, first, pair=self.spec.pair)
+        return self.task.encode(self.tokenizer, inputs, first)
+
+    def infer(
+        self, rows: Sequence[Encoded], *, keep: Keep | None = None
+    ) -> list[NDArray[np.float32]]:
+        """Run the engine in batches of `token_budget`; see `runtime.engine.infer`."""
+        return infer(
+            self.engine,
+            rows,
+            pad_token_id=self.spec.pad_token_id,
+            token_budget=self.token_budget,
+            keep=keep,
+        )
+
+    def decode(
+        self,
+        inputs: Sequence[Text],
+        rows: Sequence[Encoded],
+        logits: Sequence[Floats],
+        options: PredictOptions,
+    ) -> Iterator[Prediction]:
+        """Yield a prediction for each input from what the engine gave for its rows."""
+        return self.task.decode(self.spec, self.tokenizer, inputs, rows, logits, options)
+
+    def predict(
+        self, inputs: Sequence[Text], options: PredictOptions = DEFAULT_OPTIONS
+    ) -> list[Prediction]:
+        """Return a prediction for each text, or pair of texts, in order.
+
+        Raises DataError for an input that is none, SettingError for an option of another task.
+        """
+        task = self.task
+        settled = task.settle(options)
+        rows = self.encode(inputs)
+        if not rows:
+            return []
+        logits = self.infer(rows, keep=task.keep(self.tokenizer, rows))
+        return list(self.decode(inputs, rows, logits, settled))
+
+
+def check_inputs(inputs: Sequence[object], first: int, *, pair: bool) -> None:
+    """Raise DataError for the first input that is no text, or no pair where pairs are wanted."""
+    for index, text in enumerate(inputs, first):
+        is_pair = (
+            isinstance(text, tuple) and len(text) == 2 and all(isinstance(t, str) for t in text)
+        )
+        if is_pair if pair else isinstance(text, str):
+            continue
+        takes = "pairs: give a tuple of two strings" if pair else "single texts: give a string"
+        found = "a pair" if is_pair else f"of type {type(text).__name__}"
+        raise DataError(f"text {index} is {found}; this model takes {takes}")
