@@ -11,16 +11,17 @@ export, or all that is measured. Writes benchmarks/distill.json.
 import argparse
 import dataclasses
 import json
-import statistics
 import subprocess
 import sys
 from pathlib import Path
 
 from data_sets import HERE, SETS, Set, find_files
+from engines import engine, ratios_to, take_turns
 from steps import BERTEDGE, bundle_of, export, read_rows, value_of, write_rows
 
+from bertedge.bench.protocol import TextWorkload
+from bertedge.bundle import open_bundle
 from bertedge.data import Columns, open_examples
-from bertedge.runtime import machine
 from bertedge.spec import Task
 
 RESULT = HERE / "distill.json"
@@ -92,7 +93,7 @@ def measure(data: Set, files: dict[str, Path], teacher: Path) -> dict[str, objec
     return {
         **found,
         "points_lost": round(100 * (found["teacher_fp32"] - found["student_int8"]), 2),
-        **time_by_turns(bundles, some_texts(files["test"], data.columns), teacher.parent),
+        **time_by_turns(bundles, some_texts(files["test"], data.columns)),
     }
 
 
@@ -101,31 +102,28 @@ def some_texts(path: Path, columns: dict[str, str]) -> list[str]:
     return [example.text for example, _ in zip(file, range(TEXTS), strict=False)]
 
 
-def time_by_turns(bundles: dict[str, Path], texts: list[str], work: Path) -> dict[str, float]:
+def time_by_turns(bundles: dict[str, Path], texts: list[str]) -> dict[str, float]:
     """Time teacher and student alternately; the ratios are medians over the rounds."""
-    path = work / "distill-texts.json"
-    path.write_text(json.dumps(texts))
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in bundles}
-    for _ in range(ROUNDS):
-        for name, bundle in bundles.items():
-            found[name].append(time_once(bundle, path, len(texts)))
+    given = tuple((text,) for text in texts)
+    workloads = [
+        TextWorkload(name="one_ms", texts=given, at_once=False),
+        TextWorkload(name="all_s", texts=given, at_once=True),
+    ]
+    specs = [
+        engine(name, "bundle", folder, bundle, variant=bundle.manifest.variants[0].name)
+        for name, folder in bundles.items()
+        for bundle in [open_bundle(folder)]
+    ]
+    # A turn at single texts has them all; a turn at all of them has two runs.
+    runners = take_turns(specs, workloads, rounds=ROUNDS, repeats=len(texts), turn_s=5.0)
     rows: dict[str, float] = {}
-    for kind in ("one_ms", "all_s"):
-        for name, rounds in found.items():
-            rows[f"{name}_{kind}"] = round(statistics.median(row[kind] for row in rounds), 4)
-        pairs = zip(found["teacher"], found["student"], strict=True)
-        ratios = [teacher[kind] / student[kind] for teacher, student in pairs]
-        rows[f"speedup_{kind.partition('_')[0]}"] = round(statistics.median(ratios), 2)
+    for workload, unit in (("one_ms", 1.0), ("all_s", 1000.0)):
+        found = ratios_to(runners, "student", workload)
+        for name, row in found.items():
+            rows[f"{name}_{workload}"] = round(row["ms"] / unit, 4)
+        speedup = found["teacher"]["times_of_ours"]
+        rows[f"speedup_{workload.partition('_')[0]}"] = round(speedup, 2)
     return rows
-
-
-def time_once(bundle: Path, texts: Path, count: int) -> dict[str, float]:
-    worker = HERE / "peers" / "text_worker.py"
-    command = [sys.executable, worker, "bertedge", bundle, texts, str(machine.cores())]
-    orders = f"one 0 {count}\none 0 {count}\nall\nall\n"
-    done = subprocess.run(command, input=orders, stdout=subprocess.PIPE, text=True, check=True)
-    _, _, one, _, every = (json.loads(line) for line in done.stdout.split("\n") if line)
-    return {"one_ms": statistics.median(one["ms"]), "all_s": every["seconds"]}
 
 
 if __name__ == "__main__":

@@ -1,67 +1,33 @@
 """What changes to an int8 graph are worth, each against the graph as the quantizer leaves it.
 
-usage: python benchmarks/graph_variants.py NAME CHECKPOINT WORK
+usage: python benchmarks/graph_variants.py NAME CHECKPOINT WORK BUNDLE
 
 Variants: optimized ahead by onnxruntime and loaded as it is; what a bundle ships, with weights in a
 file of their own, for padded batches and for others; both in one graph, as branches of an If;
 the attention as one product and MultiHeadAttention instead of QAttention; the bias of the first
-feed-forward added by the product instead of by the activation. Each in a process of its own, taking
+feed-forward added by the product instead of by the activation. BUNDLE, of the same checkpoint,
+gives the tokens. Each in a process of its own, taking
 turns in rounds, on batches without padding. Adds NAME to benchmarks/graph_variants.json: load time,
-anonymous memory after it, and at each size the median of the rounds' ratios to the graph as it is
+resident memory after it, and at each size the median of the rounds' ratios to the graph as it is
 (below 1 is faster).
 """
 
 import json
-import statistics
-import subprocess
 import sys
-import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
+from engines import GRAPH, HERE, engine, grid, ratios_to, take_turns
+from provenance import provenance
+
+from bertedge.bench.runner import EngineRunner
+from bertedge.bundle import open_bundle
+
 RESULT = HERE / "graph_variants.json"
-GRID = ("1 16", "1 128", "8 128")
+GRID = ((1, 16), (1, 128), (8, 128))
 ROUNDS = 5
 TURN_S = 0.4
 DOMAIN = "com.microsoft"
-
-
-def child(path: str, optimized: bool, threads: int) -> None:
-    import numpy as np
-
-    from bertedge.runtime.session import open_native
-
-    before = anonymous_mib()
-    began = time.perf_counter()
-    session = open_native(
-        path,
-        device="cpu",
-        threads=threads,
-        disabled_optimizers=["SkipLayerNormFusion"],
-        optimized=optimized,
-    )
-    load_ms = (time.perf_counter() - began) * 1000
-    memory = anonymous_mib() - before
-    print(json.dumps({"load_ms": round(load_ms, 1), "memory_mib": round(memory, 1)}), flush=True)
-    names = [each.name for each in session.get_inputs()]
-    for line in sys.stdin:
-        batch, length = map(int, line.split())
-        ids = np.random.default_rng(0).integers(1000, 20000, (batch, length))
-        values = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
-        feed = {name: values.get(name, np.zeros_like(ids)) for name in names}
-        (logits,) = session.run(None, feed)
-        samples = []
-        end = time.perf_counter() + TURN_S
-        while len(samples) < 3 or time.perf_counter() < end:
-            began = time.perf_counter()
-            session.run(None, feed)
-            samples.append(time.perf_counter() - began)
-        print(json.dumps([statistics.median(samples), logits.tolist()]), flush=True)
-
-
-def anonymous_mib() -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon"))
+AS_IS = "as-is"
 
 
 def make(checkpoint: str, folder: Path) -> dict[str, Path]:
@@ -160,35 +126,31 @@ def split_attention(model) -> None:
     graph.node.extend(nodes)
 
 
-def main(name: str, checkpoint: str, folder: str) -> None:
-    from provenance import provenance
-
-    from bertedge.runtime import machine
-
+def main(name: str, checkpoint: str, folder: str, given: str) -> None:
+    bundle = open_bundle(Path(given))
     work = Path(folder)
     work.mkdir(parents=True)
-    workers, rows, answers = {}, {}, {}
-    for variant, path in make(checkpoint, work).items():
-        optimized = str(int(variant != "as-is"))
-        command = [sys.executable, __file__, "child", str(path), optimized, str(machine.cores())]
-        workers[variant] = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    specs = [
+        engine(
+            variant, "graph", path, bundle,
+            command=GRAPH, takes=("tokens",), variant="" if variant == AS_IS else "optimized",
         )
-        rows[variant] = json.loads(workers[variant].stdout.readline())
-    for cell in GRID:
-        rounds = {variant: [] for variant in workers}
-        for _ in range(ROUNDS):
-            for variant, worker in workers.items():
-                worker.stdin.write(cell + "\n")
-                worker.stdin.flush()
-                seconds, answers[variant] = json.loads(worker.stdout.readline())
-                rounds[variant].append(seconds)
-        for variant, values in rounds.items():
-            ratios = [v / base for v, base in zip(values, rounds["as-is"], strict=True)]
-            rows[variant][cell.replace(" ", "x")] = round(statistics.median(ratios), 3)
-    for variant, worker in workers.items():
-        worker.communicate()
-        rows[variant]["same_answers"] = answers[variant] == answers["as-is"]
+        for variant, path in make(checkpoint, work).items()
+    ]  # fmt: skip
+    workloads = grid(GRID, bundle)
+    runners = take_turns(specs, workloads, rounds=ROUNDS, turn_s=TURN_S)
+    rows = {}
+    for variant, runner in runners.items():
+        assert runner.opened is not None
+        rows[variant] = {
+            "load_ms": round(runner.opened.load_s * 1000, 1),
+            "memory_mib": round(runner.memory[0].resident_bytes / 2**20, 1),
+        }
+    for workload in workloads:
+        for variant, row in ratios_to(runners, AS_IS, workload.name).items():
+            rows[variant][workload.name] = row["times_of_ours"]
+    for variant, runner in runners.items():
+        rows[variant]["same_answers"] = logits_of(runner) == logits_of(runners[AS_IS])
     record = json.loads(RESULT.read_text()) if RESULT.exists() else {"models": {}}
     record |= provenance(__file__, "onnxruntime")
     record["models"][name] = rows
@@ -196,8 +158,9 @@ def main(name: str, checkpoint: str, folder: str) -> None:
     print(json.dumps(rows, indent=2))
 
 
+def logits_of(runner: EngineRunner) -> list[list[float]]:
+    return [each.values.tolist() for ready in runner.ready.values() for each in ready.outputs]
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "child":
-        child(sys.argv[2], sys.argv[3] == "1", int(sys.argv[4]))
-    else:
-        main(*sys.argv[1:])
+    main(*sys.argv[1:])

@@ -3,7 +3,7 @@
 usage: python benchmarks/int8_frontier.py label CHECKPOINTS SHARED_DATA WORK [SET …]
        python benchmarks/int8_frontier.py batches CHECKPOINTS SHARED_DATA WORK [SET …]
        python benchmarks/int8_frontier.py choose
-       python benchmarks/int8_frontier.py time WORK [SET]
+       python benchmarks/int8_frontier.py time WORK BUNDLE [SET]
 
 CHECKPOINTS holds the folders that benchmarks/finetune_bars.py leaves, one a set, and those trained
 with `--quantization-aware` as SET-aware. `label` needs no quiet machine: it leaves the graphs in
@@ -12,22 +12,22 @@ every recipe on the test file. `batches` counts the test texts whose answer chan
 one and batches of several token budgets, with the recipe that is taken by default, with the one
 that `--batch-effects allow` takes and with plain `dynamic`; it needs no quiet machine either.
 `choose` repeats the choice on the recorded figures. `time` compares the graphs that `label` left of
-one set (the recipes are alike in all of them): one process an engine, taking turns, medians of
-rounds, ratios to plain dynamic int8. All write benchmarks/int8.json.
+one set (the recipes are alike in all of them), ratios to plain dynamic int8; BUNDLE, of the same
+checkpoint, gives the tokens. All write benchmarks/int8.json.
 """
 
 import dataclasses
 import itertools
 import json
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from engines import GRAPH, engine, grid, ratios_to, take_turns
 
+from bertedge.bundle import open_bundle
 from bertedge.export import BatchEffects
 from bertedge.export.config import INDEPENDENT_RECIPES, RECIPES
 
@@ -247,61 +247,23 @@ def choose_from(row: dict, effects: BatchEffects) -> str:
     return taken or sys.exit("no recipe passes")
 
 
-def measure_times(work: Path) -> dict[str, dict[str, float]]:
-    """Give the time of each graph as a multiple of plain dynamic's, for each shape."""
-    files = sorted(work.glob("*/shipped/cpu-*-unpadded.onnx"))
-    graphs = {path.parents[1].name: path for path in files}
-    workers = {name: start(path) for name, path in graphs.items()}
-    times: dict[str, dict[str, float]] = {name: {} for name in graphs}
-    order = list(graphs)
-    for shape in GRID:
-        rounds: dict[str, list[float]] = {name: [] for name in graphs}
-        for _ in range(ROUNDS):
-            for name in order:
-                rounds[name].append(ask_worker(workers[name], shape))
-            order.append(order.pop(0))
-        for name, taken in rounds.items():
-            ratios = [t / base for t, base in zip(taken, rounds["dynamic"], strict=True)]
-            times[name]["{}x{}".format(*shape)] = round(statistics.median(ratios), 3)
-    for worker in workers.values():
-        worker.communicate()
-    return times
-
-
-def start(path: Path) -> subprocess.Popen:
-    command = [sys.executable, str(Path(__file__)), "child", str(path)]
-    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    if worker.stdout.readline() != "ready\n":
-        sys.exit(f"{path} did not open")
-    return worker
-
-
-def ask_worker(worker: subprocess.Popen, shape: tuple[int, int]) -> float:
-    worker.stdin.write("{} {}\n".format(*shape))
-    worker.stdin.flush()
-    return float(worker.stdout.readline())
-
-
-def child(path: str) -> None:
-    """Answer each line "BATCH LENGTH" with the median milliseconds of the runs of a turn."""
-    from bertedge.runtime.batching import Batch
-    from bertedge.runtime.session import Session
-
-    engine = Session.open(Path(path), optimized=True)
-    print("ready", flush=True)
-    for line in sys.stdin:
-        ids = np.random.default_rng(0).integers(1000, 20000, tuple(map(int, line.split())))
-        batch = Batch(
-            input_ids=ids, attention_mask=np.ones_like(ids), token_type_ids=np.zeros_like(ids)
+def measure_times(work: Path, bundle: Path) -> dict[str, dict[str, float]]:
+    """Return the time of each graph as a multiple of plain dynamic's, for each shape."""
+    opened = open_bundle(bundle)
+    specs = [
+        engine(
+            path.parents[1].name, "graph", path, opened,
+            command=GRAPH, takes=("tokens",), variant="optimized",
         )
-        engine.logits(batch)
-        samples = []
-        end = time.perf_counter() + TURN_S
-        while len(samples) < 3 or time.perf_counter() < end:
-            began = time.perf_counter()
-            engine.logits(batch)
-            samples.append((time.perf_counter() - began) * 1000)
-        print(statistics.median(samples), flush=True)
+        for path in sorted(work.glob("*/shipped/cpu-*-unpadded.onnx"))
+    ]  # fmt: skip
+    workloads = grid(GRID, opened)
+    runners = take_turns(specs, workloads, rounds=ROUNDS, turn_s=TURN_S)
+    times: dict[str, dict[str, float]] = {name: {} for name in runners}
+    for workload in workloads:
+        for name, row in ratios_to(runners, DYNAMIC, workload.name).items():
+            times[name][workload.name] = row["times_of_ours"]
+    return times
 
 
 def summarize(sets: dict[str, dict]) -> dict[str, dict]:
@@ -331,8 +293,8 @@ def main(what: str, *arguments: str) -> None:
     from provenance import provenance
 
     if what == "time":
-        work, name = Path(arguments[0]), (*arguments[1:], "banking77")[0]
-        times = {"set": name, "ratios": measure_times(work / name)}
+        work, bundle, name = *map(Path, arguments[:2]), (*arguments[2:], "banking77")[0]
+        times = {"set": name, "ratios": measure_times(work / name, bundle)}
         write(read() | {"times": times} | provenance(__file__, "onnxruntime", "optimum-onnx"))
         return
     if what == "choose":
@@ -368,4 +330,4 @@ def write(record: dict) -> None:
 
 
 if __name__ == "__main__":
-    child(sys.argv[2]) if sys.argv[1] == "child" else main(*sys.argv[1:])
+    main(*sys.argv[1:])

@@ -3,130 +3,89 @@
 usage: python benchmarks/predictor_bars.py NAME CHECKPOINT BUNDLE DATA [ROWS]
 
 Engines: transformers' pipeline (torch fp32), Optimum's ORTModel int8 in transformers' pipeline,
-bertedge. Each in a process of its own, taking turns in rounds, one at a time: some texts one by
-one, then all texts at once. Adds the set NAME to benchmarks/predictor.json: cold start, p50 of one
-text, texts/s, agreement, memory, and bertedge's ratios to the others.
+bertedge. Some texts one by one, then all texts at once. Adds the set NAME to
+benchmarks/predictor.json: cold start, p50 of one text, texts/s, agreement, memory, and bertedge's
+ratios to the others.
 """
 
 import itertools
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from engines import HERE, engine, export_by_optimum, take_turns
 from provenance import provenance
 
+from bertedge.bench.protocol import TextWorkload
+from bertedge.bench.runner import EngineRunner
+from bertedge.bench.scoring import compare
+from bertedge.bundle import open_bundle
 from bertedge.data import Columns, open_examples
-from bertedge.runtime import machine
 from bertedge.spec import Task
 
-HERE = Path(__file__).parent
 RESULT = HERE / "predictor.json"
 ROUNDS = 2
 ONES = 100
 """Texts labelled one at a time in a round."""
 STARTS = 3
+BASELINE, OURS = "transformers", "bertedge"
 
 
-class Engine:
-    """A worker process."""
-
-    def __init__(self, kind: str, path: str, texts: Path) -> None:
-        script = HERE / "peers" / "text_worker.py"
-        command = [sys.executable, str(script), kind, path, str(texts), str(machine.cores())]
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        self.start_s = self.read()["start_s"]
-
-    def ask(self, line: str) -> dict:
-        assert self.process.stdin
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        return self.read()
-
-    def read(self) -> dict:
-        assert self.process.stdout
-        for line in self.process.stdout:
-            if line.startswith("{"):
-                return json.loads(line)
-        sys.exit(f"{self.process.args} ended")
-
-    def end(self) -> None:
-        self.process.communicate()
-
-
-def main(name: str, checkpoint: str, bundle: str, data: str, rows: str = "1000000") -> None:
-    columns = Columns()
-    examples = open_examples(Path(data), Task.TEXT_CLASSIFICATION, columns)
-    texts = [example.text for example in itertools.islice(examples, int(rows))]
-    ones_each = min(ONES, len(texts) // ROUNDS // 3)
-    kinds = {"transformers": checkpoint, "optimum": checkpoint, "bertedge": bundle}
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "texts.json"
-        file.write_text(json.dumps(texts), encoding="utf-8")
-        Engine("optimum", checkpoint, file).end()  # exports on its first use
-        starts = {kind: [] for kind in kinds}
-        for _, (kind, path) in itertools.product(range(STARTS), kinds.items()):
-            engine = Engine(kind, path, file)
-            starts[kind].append(engine.start_s)
-            engine.end()
-        engines = {kind: Engine(kind, path, file) for kind, path in kinds.items()}
-        ones = {kind: [] for kind in kinds}
-        whole = {kind: [] for kind in kinds}
-        for number in range(ROUNDS):
-            for kind, engine in engines.items():
-                engine.ask(f"one {number * ones_each} {ones_each // 5}")  # warm after the others
-                found = engine.ask(f"one {number * ones_each} {ones_each}")["ms"]
-                ones[kind].append(statistics.median(found))
-            for kind, engine in engines.items():
-                whole[kind].append(engine.ask("all"))
-        memory = {kind: engine.ask("memory")["peak_mib"] for kind, engine in engines.items()}
-        for engine in engines.values():
-            engine.end()
-    seconds = {kind: [each["seconds"] for each in whole[kind]] for kind in kinds}
-    labels = {kind: whole[kind][-1]["labels"] for kind in kinds}
-    table = {
-        kind: {
-            "cold_start_s": round(statistics.median(starts[kind]), 3),
-            "p50_ms": round(statistics.median(ones[kind]), 3),
-            "texts_per_second": round(len(texts) / statistics.median(seconds[kind]), 1),
-            "agreement": round(agree(labels[kind], labels["transformers"]), 4),
-            "peak_mib": round(memory[kind]),
-        }
-        for kind in kinds
-    }
-    ours = table["bertedge"]
+def main(name: str, checkpoint: str, folder: str, data: str, rows: str = "1000000") -> None:
+    bundle = open_bundle(Path(folder))
+    examples = open_examples(Path(data), Task.TEXT_CLASSIFICATION, Columns())
+    texts = [(example.text,) for example in itertools.islice(examples, int(rows))]
+    ones = TextWorkload(name="ones", texts=tuple(texts[: ROUNDS * ONES]), at_once=False)
+    whole = TextWorkload(name="all", texts=tuple(texts), at_once=True)
+    with tempfile.TemporaryDirectory() as work:
+        graph = Path(export_by_optimum(checkpoint, bundle, Path(work)).int8)
+        pipeline = {"takes": ("texts",), "precision": "int8", "variant": graph.name}
+        specs = [
+            engine(BASELINE, "pipeline", checkpoint, bundle, takes=("texts",)),
+            engine("optimum", "optimum", graph.parent, bundle, **pipeline),
+            engine(OURS, "bundle", folder, bundle, variant=bundle.manifest.variants[0].name),
+        ]
+        settings = {"rounds": ROUNDS, "starts": STARTS, "repeats": ONES, "turn_s": 60.0}
+        runners = take_turns(specs, [ones], **settings)
+        wholes = take_turns(specs, [whole], **settings | {"starts": 1, "repeats": 1})
+    theirs = wholes[BASELINE].ready["all"].outputs
+    table = {each: row(runners[each], wholes[each], theirs, len(texts)) for each in runners}
+    ours = table[OURS]
     ratios = {
-        kind: {
-            "cold_start": round(ours["cold_start_s"] / row["cold_start_s"], 4),
-            "p50": round(ours["p50_ms"] / row["p50_ms"], 3),
-            "texts_per_second": round(ours["texts_per_second"] / row["texts_per_second"], 2),
+        each: {
+            "cold_start": round(ours["cold_start_s"] / found["cold_start_s"], 4),
+            "p50": round(ours["p50_ms"] / found["p50_ms"], 3),
+            "texts_per_second": round(ours["texts_per_second"] / found["texts_per_second"], 2),
             "rounds": [
-                round(theirs / own, 2)
-                for theirs, own in zip(seconds[kind], seconds["bertedge"], strict=True)
+                round(other / own, 2)
+                for other, own in zip(
+                    *(wholes[one].samples_of("all") for one in (each, OURS)), strict=True
+                )
             ],
         }
-        for kind, row in table.items()
-        if kind != "bertedge"
+        for each, found in table.items()
+        if each != OURS
     }
     record = json.loads(RESULT.read_text()) if RESULT.exists() else {"sets": {}}
-    record |= {
-        **provenance(__file__, "torch", "transformers", "onnxruntime", "optimum-onnx"),
-    }
+    record |= provenance(__file__, "torch", "transformers", "onnxruntime", "optimum-onnx")
     record["sets"][name] = {"texts": len(texts), "engines": table, "ours_to": ratios}
     RESULT.write_text(json.dumps(record, indent=2) + "\n")
     print(json.dumps({"engines": table, "ours_to": ratios}, indent=2))
 
 
-def agree(one: list[str], other: list[str]) -> float:
-    return sum(a == b for a, b in zip(one, other, strict=True)) / len(one)
+def row(ones: EngineRunner, whole: EngineRunner, theirs, count: int) -> dict[str, float]:
+    """Return the figures of one engine, beside the predictions of the baseline."""
+    same = compare(whole.ready["all"].outputs, theirs).agreement()
+    seconds = statistics.median(whole.samples_of("all")) / 1000
+    return {
+        "cold_start_s": round(statistics.median(each.total_s for each in ones.cold_starts), 3),
+        "p50_ms": round(statistics.median(ones.samples_of("ones")), 3),
+        "texts_per_second": round(count / seconds, 1),
+        "agreement": round(same.share, 4) if same else 0.0,
+        "peak_mib": round((whole.peak_memory_bytes or 0) / 2**20),
+    }
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ Needs bertedge itself without its dependencies, and requirements-openvino.txt. T
 engineer with tokenizers alone would: 32 a batch, in their order, padded.
 """
 
+from pathlib import Path
+
 from bertedge.bench.backends import Backend, BackendSpec
 from bertedge.bench.protocol import Open
 from bertedge.bench.worker import main
@@ -14,8 +16,11 @@ def load(request: Open) -> Backend:
 
     from bertedge.bench.backends.onnxruntime import backend_of
 
+    graph = Path(request.path)
+    if graph.is_dir():
+        graph /= "model.xml"
     settings = {"INFERENCE_NUM_THREADS": request.threads, "PERFORMANCE_HINT": "LATENCY"}
-    compiled = openvino.Core().compile_model(f"{request.path}/model.xml", "CPU", settings)
+    compiled = openvino.Core().compile_model(str(graph), "CPU", settings)
     names = [next(iter(port.get_names())) for port in compiled.inputs]
     native = compiled.create_infer_request()
 

@@ -163,7 +163,7 @@ def test_flags_that_cannot_work_are_one_line(checkpoints: Path, tmp_path: Path):
     assert "1x16,8x128" in refusal(bench(*pair, "--grid", "lots"))
     assert "choose one of auto, cpu, cuda" in refusal(bench(*pair, "--device", "tpu"))
     assert "nothing.csv" in refusal(bench(*pair, "--data", str(tmp_path / "nothing.csv")))
-    assert "timeout is 0 s" in refusal(bench(*pair, "--timeout", "0"))
+    assert "timeout_s is 0" in refusal(bench(*pair, "--timeout", "0"))
     there = tmp_path / "there.json"
     there.write_text("old")
     assert "exists already" in refusal(bench(*pair, "--output", str(there)))
