@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bertedge.bundle import Golden, Parity
 from bertedge.errors import VerificationError
 from bertedge.export.third_party import libraries
-from bertedge.runtime.batching import Batch
+from bertedge.runtime.batching import Batch, split_rows
 from bertedge.runtime.engine import Engine
 from bertedge.runtime.logits import logit_range, subsample_logits
 
@@ -76,7 +76,7 @@ def record_logits(engine: Engine, batches: Sequence[Batch]) -> ReferenceLogits:
 
 def alone(probe: ReferenceLogits) -> ReferenceLogits:
     """Ask the same of each text in a batch of its own, without padding."""
-    rows = (_row(batch, i) for batch in probe.batches for i in range(len(batch.input_ids)))
+    rows = (row for batch in probe.batches for row in split_rows(batch))
     return ReferenceLogits(batches=tuple(rows), logits=probe.logits)
 
 
@@ -152,16 +152,6 @@ def golden(probe: ReferenceLogits, texts: tuple[tuple[str, ...], ...]) -> Golden
     """Turn the probe of the golden texts into what the manifest records: the shortest decimals."""
     rows = (tuple(float(str(value)) for value in row) for row in probe.logits)
     return Golden(texts=texts, logits=tuple(rows))
-
-
-def _row(batch: Batch, row: int) -> Batch:
-    """Take one text out of a batch, without its padding."""
-    part = (slice(row, row + 1), slice(0, int(batch.attention_mask[row].sum())))
-    return Batch(
-        input_ids=batch.input_ids[part],
-        attention_mask=batch.attention_mask[part],
-        token_type_ids=batch.token_type_ids[part],
-    )
 
 
 def _answers(engine: Engine, batches: Sequence[Batch]) -> NDArray[np.float32]:

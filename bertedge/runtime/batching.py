@@ -1,6 +1,6 @@
 """Rows of unequal length to padded batches of bounded size."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,8 +40,19 @@ def plan(lengths: ArrayLike, token_budget: int = TOKEN_BUDGET) -> list[NDArray[n
     return batches
 
 
+def split_rows(batch: Batch) -> Iterator[Batch]:
+    """Yield each row of a batch alone, `(1, length)`, without its padding."""
+    for row, mask in enumerate(batch.attention_mask):
+        part = np.s_[row : row + 1, : int(mask.sum())]
+        yield Batch(
+            input_ids=batch.input_ids[part],
+            attention_mask=batch.attention_mask[part],
+            token_type_ids=batch.token_type_ids[part],
+        )
+
+
 def pad(encoded: Sequence[Encoded], pad_token_id: int) -> Batch:
-    """Stack rows into one batch, as long as its longest row."""
+    """Stack rows into one batch `(rows, longest row)`, padded with `pad_token_id`."""
     shape = (len(encoded), max((len(row.ids) for row in encoded), default=0))
     input_ids = np.full(shape, pad_token_id, np.int64)
     attention_mask = np.zeros(shape, np.int64)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertedge.errors import BundleError
-from bertedge.runtime.batching import TOKEN_BUDGET, Batch, pad, plan
+from bertedge.runtime.batching import TOKEN_BUDGET, Batch, pad, plan, split_rows
 from bertedge.runtime.encoding import Encoded
 from bertedge.runtime.session import Session
 
@@ -138,19 +138,10 @@ class PaddingAwareEngine:
 
 def _row_by_row(session: Session, batch: Batch) -> NDArray[np.float32]:
     """Run every row without its padding; positions of padding get zeros for logits."""
-    rows, length = batch.input_ids.shape
-    answers = []
-    for row in range(rows):
-        inside = np.s_[row : row + 1, : int(batch.attention_mask[row].sum())]
-        alone = Batch(
-            input_ids=batch.input_ids[inside],
-            attention_mask=batch.attention_mask[inside],
-            token_type_ids=batch.token_type_ids[inside],
-        )
-        answers.append(session.logits(alone)[0])
+    answers = [session.logits(alone)[0] for alone in split_rows(batch)]
     if answers[0].ndim == 1:
         return np.stack(answers)
-    logits = np.zeros((rows, length, answers[0].shape[-1]), np.float32)
+    logits = np.zeros((*batch.input_ids.shape, answers[0].shape[-1]), np.float32)
     for row, answer in enumerate(answers):
         logits[row, : len(answer)] = answer
     return logits

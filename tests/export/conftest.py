@@ -19,6 +19,7 @@ from bertedge.export.graph.torch_export import export_graph
 from bertedge.export.parity_inputs import parity_batches
 from bertedge.export.verify import ReferenceLogits, difference, record_logits
 from bertedge.joint_labels import intent_label
+from bertedge.runtime.providers import CPU
 from bertedge.runtime.session import Session, open_native
 from bertedge.spec import SPAN_LABELS, Task
 
@@ -59,7 +60,7 @@ class Fused:
 def open_session(model: onnx.ModelProto) -> Session:
     native = open_native(
         model.SerializeToString(),
-        device="cpu",
+        device=CPU,
         threads=1,
         disabled_optimizers=CPU_DISABLED_OPTIMIZERS,
     )

@@ -3,7 +3,7 @@ import random
 import numpy as np
 import pytest
 
-from bertedge.runtime.batching import pad, plan
+from bertedge.runtime.batching import pad, plan, split_rows
 from bertedge.runtime.encoding import Encoded
 
 
@@ -43,3 +43,11 @@ def test_rows_are_padded_on_the_right() -> None:
     assert batch.attention_mask.tolist() == [[1, 1, 1], [1, 0, 0]]
     assert batch.token_type_ids.tolist() == [[0, 1, 1], [0, 0, 0]]
     assert batch.input_ids.dtype == np.int64
+
+
+def test_rows_of_a_batch_alone_have_no_padding() -> None:
+    batch = pad([row([5, 6, 7], [0, 1, 1]), row([8], [0])], pad_token_id=9)
+    first, second = split_rows(batch)
+    assert (first.input_ids.tolist(), second.input_ids.tolist()) == ([[5, 6, 7]], [[8]])
+    assert first.token_type_ids.tolist() == [[0, 1, 1]]
+    assert first.attention_mask.all() and second.attention_mask.all()
