@@ -5,11 +5,13 @@ Standard library alone: the command line makes its options of these fields, and 
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, get_type_hints
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar, get_type_hints
 
 from bertedge.errors import SettingError, shorten
 from bertedge.serialization import RecordError, from_plain, to_plain
+
+T = TypeVar("T")
 
 _KEY = "bertedge"
 
@@ -39,6 +41,11 @@ class FieldInfo:
 def about(text: str, **more: Any) -> Mapping[str, FieldInfo]:
     """Return the metadata of a field: its help, and what else `FieldInfo` holds."""
     return {_KEY: FieldInfo(help=text, **more)}
+
+
+def setting(default: T, text: str, **more: Any) -> T:
+    """Return a dataclass field with a default and the metadata of `about`."""
+    return field(default=default, metadata=about(text, **more))
 
 
 def info_of(kind: type) -> dict[str, FieldInfo]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from bertedge.columns import Columns
-from bertedge.fields import about, validate
+from bertedge.fields import about, setting, validate
 
 
 def _threads() -> int:
@@ -23,40 +23,34 @@ class ScenarioConfig:
         metadata=about("An engine's.", ge=1, metavar="N", unset="the cores of this process"),
     )
     """Of every engine."""
-    rounds: int = field(
-        default=8, metadata=about("Turns at each workload.", ge=1, unset="8 and more")
-    )
+    rounds: int = setting(8, "Turns at each workload.", ge=1, unset="8 and more")
     """In each, every engine takes one turn at every workload."""
-    extra_rounds: int = field(default=60, metadata=about("At most.", ge=0))
+    extra_rounds: int = setting(60, "At most.", ge=0)
     """At most, of those workloads at which a ratio is not yet known well enough."""
-    extra_s: float = field(default=15.0, metadata=about("For extra rounds.", ge=0))
+    extra_s: float = setting(15.0, "For extra rounds.", ge=0)
     """For all extra rounds together, shared evenly by the workloads; one begun is ended."""
-    within: float = field(default=0.05, metadata=about("Width of an interval.", ge=0))
+    within: float = setting(0.05, "Width of an interval.", ge=0)
     """Half the width of a ratio's interval, as a share of the ratio, that is narrow enough, unless
     the interval leaves open whether there is a difference."""
-    repeats: int = field(default=20, metadata=about("Timed runs a turn, at most.", ge=1))
+    repeats: int = setting(20, "Timed runs a turn, at most.", ge=1)
     """Timed runs of a turn, at most."""
-    turn_s: float = field(default=0.4, metadata=about("Of a turn.", gt=0))
+    turn_s: float = setting(0.4, "Of a turn.", gt=0)
     """Every engine makes fewer runs where the baseline's would take longer."""
-    starts: int = field(default=2, metadata=about("Cold starts.", ge=1))
+    starts: int = setting(2, "Cold starts.", ge=1)
     """Cold starts of each engine."""
-    texts: int = field(default=128, metadata=about("Texts drawn from --data.", ge=1))
+    texts: int = setting(128, "Texts drawn from --data.", ge=1)
     """Real texts drawn from the data, to be timed."""
-    labelled: int = field(default=500, metadata=about("Texts that are scored.", ge=1))
+    labelled: int = setting(500, "Texts that are scored.", ge=1)
     """Texts drawn from the data to be scored, where it has labels."""
-    load_s: float = field(default=0.8, metadata=about("Of open load.", ge=0))
+    load_s: float = setting(0.8, "Of open load.", ge=0)
     """Of open load at each rate; 0: none."""
-    profile_runs: int = field(default=20, metadata=about("Under the profiler.", ge=0))
+    profile_runs: int = setting(20, "Under the profiler.", ge=0)
     """Of each graph under the profiler; 0: none."""
-    quick: bool = field(
-        default=False, metadata=about("Fewer engines, rounds and texts: under a minute.")
-    )
+    quick: bool = setting(False, "Fewer engines, rounds and texts: under a minute.")
     """True where engines that take long to start, and half of the open load, are left out."""
-    timeout_s: float = field(
-        default=120.0, metadata=about("Seconds for one answer.", gt=0, le=86_400)
-    )
+    timeout_s: float = setting(120.0, "Seconds for one answer.", gt=0, le=86_400)
     """How long an engine may take for one answer."""
-    seed: int = field(default=0, metadata=about("Of texts and random tokens.", ge=0))
+    seed: int = setting(0, "Of texts and random tokens.", ge=0)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be measured."""
@@ -77,25 +71,18 @@ class BenchConfig(ScenarioConfig):
     bundle: Path
     baseline: str = field(metadata=about("Checkpoint for PyTorch.", metavar="DIR|HUB-ID"))
     """The checkpoint's directory or hub id."""
-    grid: str | None = field(
-        default=None,
-        metadata=about("Batch x length.", metavar="BxL,…", unset="1x16,1x128,8x128"),
-    )
+    grid: str | None = setting(None, "Batch x length.", metavar="BxL,…", unset="1x16,1x128,8x128")
     """Such as "1x16,8x128"; None for the usual cells."""
-    data: Path | None = field(
-        default=None, metadata=about("Label this file's texts too, tokenizer included.")
-    )
+    data: Path | None = setting(None, "Label this file's texts too, tokenizer included.")
     """A file of real texts."""
     columns: Columns = Columns()  # noqa: RUF009 (frozen)
     label_map: dict[str, str] = field(default_factory=dict)
     """What labels of `data` are called in the model."""
-    device: str = field(default="auto", metadata=about("cpu, cuda or auto (both).", unset="auto"))
+    device: str = setting("auto", "cpu, cuda or auto (both).", unset="auto")
     """"cpu", "cuda" or "auto": all that are there and that a variant is for."""
     peers: tuple[Path, ...] = ()
     """Files of other people's engines, or folders of such; see `bertedge.bench.external`."""
-    wait_idle_s: float | None = field(
-        default=None, metadata=about("First wait for a quiet machine.", ge=0)
-    )
+    wait_idle_s: float | None = setting(None, "First wait for a quiet machine.", ge=0)
     """How long to wait for a quiet machine, at most; None: not at all."""
     command: str = "bertedge.bench.bench"
     """What was typed."""

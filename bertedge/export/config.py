@@ -8,7 +8,7 @@ from pathlib import Path
 from bertedge.columns import Columns
 from bertedge.errors import SettingError
 from bertedge.export.quantization.target import Target
-from bertedge.fields import about, validate
+from bertedge.fields import setting, validate
 from bertedge.spec import PoolingMode, Task
 
 OPSETS = (17, 18)
@@ -50,77 +50,57 @@ class ExportConfig:
     """Directory or hub id."""
     output: Path
     """The bundle to make."""
-    quantize: bool = field(default=False, metadata=about("int8 instead of fp32."))
-    keep_fp32: bool = field(default=False, metadata=about("With --quantize: both variants."))
+    quantize: bool = setting(False, "int8 instead of fp32.")
+    keep_fp32: bool = setting(False, "With --quantize: both variants.")
     """Whether the bundle holds the fp32 variant beside the int8 one."""
-    gpu: bool = field(
-        default=False, metadata=about("An fp16 variant for CUDA beside those for the CPU.")
-    )
-    eval_data: Path | None = field(
-        default=None, metadata=about("Labelled file.", unset="the training's dev file")
-    )
+    gpu: bool = setting(False, "An fp16 variant for CUDA beside those for the CPU.")
+    eval_data: Path | None = setting(None, "Labelled file.", unset="the training's dev file")
     """None: the dev file that `training.json` records."""
     columns: Columns = Columns()  # noqa: RUF009 (frozen)
     """How `eval_data` is read."""
     label_map: Mapping[str, str] = field(default_factory=dict)
     """What labels of `eval_data` are called in the model."""
-    max_drop: float = field(default=1.0, metadata=about("Points of the metric."))
+    max_drop: float = setting(1.0, "Points of the metric.")
     """What a variant may lose against the checkpoint."""
-    min_agreement: float | None = field(
-        default=None,
-        metadata=about("Share of labels kept.", unset="the nearest fast recipe", ge=0, le=1),
+    min_agreement: float | None = setting(
+        None, "Share of labels kept.", unset="the nearest fast recipe", ge=0, le=1
     )
     """On how many labels an int8 variant must agree with the checkpoint; None: the nearest of the
     fastest recipes is taken."""
-    recipe: str | None = field(
-        default=None,
-        metadata=about(
-            "One recipe alone: static, outliers-static, dynamic, …",
-            flag="recipe_int8",
-            metavar="NAME",
-            choices=RECIPES,
-        ),
+    recipe: str | None = setting(
+        None,
+        "One recipe alone: static, outliers-static, dynamic, …",
+        flag="recipe_int8",
+        metavar="NAME",
+        choices=RECIPES,
     )
     """One way to make int8, in RECIPES; None: all of them, in order."""
-    batch_effects: BatchEffects = field(
-        default=BatchEffects.AVOID,
-        metadata=about("May answers depend on the batch?", choices=tuple(BatchEffects)),
+    batch_effects: BatchEffects = setting(
+        BatchEffects.AVOID, "May answers depend on the batch?", choices=tuple(BatchEffects)
     )
-    target: Target | None = field(
-        default=None,
-        metadata=about("x86-vnni, x86-avx2 or arm64; auto: as here.", metavar="NAME", unset="auto"),
+    target: Target | None = setting(
+        None, "x86-vnni, x86-avx2 or arm64; auto: as here.", metavar="NAME", unset="auto"
     )
     """Processors that int8 weights are made for; None: this machine's kind."""
-    tolerance: float = field(
-        default=1e-4,
-        metadata=about("Largest fp32 difference, as a share of the logits' spread.", gt=0),
+    tolerance: float = setting(
+        1e-4, "Largest fp32 difference, as a share of the logits' spread.", gt=0
     )
-    calibrate: bool = field(
-        default=False, metadata=about("A temperature for scores, where it helps.")
-    )
+    calibrate: bool = setting(False, "A temperature for scores, where it helps.")
     """Whether a temperature is looked for that makes the checkpoint's scores fit the data."""
-    trim_vocab: Path | None = field(
-        default=None, metadata=about("Corpus whose word pieces alone are kept.")
-    )
+    trim_vocab: Path | None = setting(None, "Corpus whose word pieces alone are kept.")
     """None keeps the vocabulary."""
-    task: Task | None = field(
-        default=None,
-        metadata=about("What it does.", metavar="NAME", unset="as the checkpoint says"),
+    task: Task | None = setting(
+        None, "What it does.", metavar="NAME", unset="as the checkpoint says"
     )
-    pooling: PoolingMode | None = field(
-        default=None, metadata=about("Of embeddings: mean or cls.", metavar="MODE", unset="its own")
+    pooling: PoolingMode | None = setting(
+        None, "Of embeddings: mean or cls.", metavar="MODE", unset="its own"
     )
     """None: as sentence-transformers' files say, else the mean."""
-    normalize: bool = field(
-        default=True,
-        metadata=about("Divide embeddings by their length.", negative="no-normalize"),
-    )
+    normalize: bool = setting(True, "Divide embeddings by their length.", negative="no-normalize")
     """False: embeddings keep their length, whatever sentence-transformers' files say."""
-    pair: bool = field(
-        default=False, metadata=about("The checkpoint reads pairs of texts (ours say so).")
-    )
+    pair: bool = setting(False, "The checkpoint reads pairs of texts (ours say so).")
     """True where a foreign checkpoint reads pairs; our own say it themselves."""
-    opset: int = field(default=OPSETS[0], metadata=about("17 or 18.", metavar="N", choices=OPSETS))
+    opset: int = setting(OPSETS[0], "17 or 18.", metavar="N", choices=OPSETS)
     overwrite: bool = False
 
     def __post_init__(self) -> None:

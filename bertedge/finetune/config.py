@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bertedge.columns import BadRows, Columns
 from bertedge.errors import SettingError
-from bertedge.fields import about
+from bertedge.fields import about, setting
 from bertedge.spec import DecisionRule, LabelKind, ProblemType, Task
 from bertedge.training.config import TrainingConfig
 
@@ -46,127 +46,76 @@ class FinetuneConfig(TrainingConfig):
             unset="as the file shows",
         )
     )
-    problem_type: ProblemType = field(
-        default=ProblemType.SINGLE_LABEL,
-        metadata=about("multi_label_classification, regression.", metavar="NAME"),
+    problem_type: ProblemType = setting(
+        ProblemType.SINGLE_LABEL, "multi_label_classification, regression.", metavar="NAME"
     )
     """Of text classification: one label a text, several, or a value."""
     train: Path = field(metadata=about("Labelled file: CSV, TSV, JSON lines, CoNLL; also .gz."))
-    dev: Path | None = field(
-        default=None, metadata=about("Labelled file that chooses the best epoch.")
-    )
+    dev: Path | None = setting(None, "Labelled file that chooses the best epoch.")
     output: Path = field(metadata=about("Directory for the checkpoint."))
-    model: str | None = field(
-        default=None, metadata=about("Base model to start from.", metavar="DIR|HUB-ID")
-    )
-    teacher: str | None = field(
-        default=None, metadata=about("Instead: checkpoint to distill.", metavar="DIR|HUB-ID")
-    )
+    model: str | None = setting(None, "Base model to start from.", metavar="DIR|HUB-ID")
+    teacher: str | None = setting(None, "Instead: checkpoint to distill.", metavar="DIR|HUB-ID")
     """A checkpoint of this very task; the student starts as a copy with fewer layers."""
-    layers: int | None = field(
-        default=None,
-        metadata=about("Of the teacher's, that the student keeps.", unset="all", ge=1, le=1000),
+    layers: int | None = setting(
+        None, "Of the teacher's, that the student keeps.", unset="all", ge=1, le=1000
     )
     """Spread evenly over the teacher's."""
 
-    text_column: str | None = field(
-        default=None, metadata=about("Text, or tokens; name or number.", metavar="NAME")
+    text_column: str | None = setting(None, "Text, or tokens; name or number.", metavar="NAME")
+    pair_column: str | None = setting(None, "Second text of a pair.", metavar="NAME")
+    label_column: str | None = setting(None, "Label, labels, value, or tags.", metavar="NAME")
+    intent_column: str | None = setting(None, "Intent, beside the tags.", metavar="NAME")
+    label_separator: str | None = setting(None, "Between several labels of a text.", unset="comma")
+    separator: str | None = setting(None, "tab, comma, space … or itself.")
+    header: bool | None = setting(None, "First line names columns?", negative="no-header")
+    format: str | None = setting(None, "If the extension misleads.", choices=FORMATS)
+    encoding: str | None = setting(
+        None, "Of a text file: cp1252, gb18030 …", metavar="NAME", unset="utf-8"
     )
-    pair_column: str | None = field(
-        default=None, metadata=about("Second text of a pair.", metavar="NAME")
-    )
-    label_column: str | None = field(
-        default=None, metadata=about("Label, labels, value, or tags.", metavar="NAME")
-    )
-    intent_column: str | None = field(
-        default=None, metadata=about("Intent, beside the tags.", metavar="NAME")
-    )
-    label_separator: str | None = field(
-        default=None, metadata=about("Between several labels of a text.", unset="comma")
-    )
-    separator: str | None = field(default=None, metadata=about("tab, comma, space … or itself."))
-    header: bool | None = field(
-        default=None, metadata=about("First line names columns?", negative="no-header")
-    )
-    format: str | None = field(
-        default=None, metadata=about("If the extension misleads.", choices=FORMATS)
-    )
-    encoding: str | None = field(
-        default=None,
-        metadata=about("Of a text file: cp1252, gb18030 …", metavar="NAME", unset="utf-8"),
-    )
-    sheet: str | None = field(
-        default=None, metadata=about("Of an Excel workbook.", metavar="NAME", unset="the first")
-    )
-    label_map: Path | None = field(
-        default=None, metadata=about("JSON or two columns: the file's label, the model's.")
-    )
-    bad_rows: BadRows = field(
-        default=BadRows.ERROR,
-        metadata=about("skip: leave them out and count them.", choices=tuple(BadRows)),
+    sheet: str | None = setting(None, "Of an Excel workbook.", metavar="NAME", unset="the first")
+    label_map: Path | None = setting(None, "JSON or two columns: the file's label, the model's.")
+    bad_rows: BadRows = setting(
+        BadRows.ERROR, "skip: leave them out and count them.", choices=tuple(BadRows)
     )
     """Whether rows that cannot be read are an error, or are left out and counted."""
-    out_of_scope: str | None = field(
-        default=None, metadata=about("Label of texts that none of ours fits.", metavar="LABEL")
+    out_of_scope: str | None = setting(
+        None, "Label of texts that none of ours fits.", metavar="LABEL"
     )
     """No row with it is trained on; a threshold chosen on the dev data gives it to texts of low
     scores."""
 
-    max_length: int | None = field(
-        default=None,
-        metadata=about("Tokens.", unset="all that it reads; questions 384", ge=3, le=1_000_000),
+    max_length: int | None = setting(
+        None, "Tokens.", unset="all that it reads; questions 384", ge=3, le=1_000_000
     )
-    epochs: float = field(
-        default=3.0, metadata=about("Passes over the training file.", gt=0, le=10_000)
-    )
-    learning_rate: float = field(
-        default=5e-5, metadata=about("Peak of AdamW's learning rate.", gt=0, le=1)
-    )
-    warmup_ratio: float = field(
-        default=0.1,
-        metadata=about("Share of steps with a rising rate.", ge=0, le=1, formerly="warmup"),
+    epochs: float = setting(3.0, "Passes over the training file.", gt=0, le=10_000)
+    learning_rate: float = setting(5e-5, "Peak of AdamW's learning rate.", gt=0, le=1)
+    warmup_ratio: float = setting(
+        0.1, "Share of steps with a rising rate.", ge=0, le=1, formerly="warmup"
     )
     """Of the steps; the learning rate falls linearly after."""
-    early_stopping_patience: int | None = field(
-        default=3,
-        metadata=about(
-            "Epochs without a better dev metric.",
-            metavar="N",
-            ge=1,
-            le=10_000,
-            formerly="patience",
-        ),
+    early_stopping_patience: int | None = setting(
+        3, "Epochs without a better dev metric.", metavar="N", ge=1, le=10_000, formerly="patience"
     )
     """Evaluations without a better dev metric before training stops; None never stops early."""
-    freeze: str | int | None = field(
-        default=None,
-        metadata=about("Not to train: embeddings, N layers.", metavar="embeddings|N"),
+    freeze: str | int | None = setting(
+        None, "Not to train: embeddings, N layers.", metavar="embeddings|N"
     )
     """"embeddings", or the number of lowest layers frozen along with the embeddings."""
-    class_weights: ClassWeights = field(
-        default=ClassWeights.NONE, metadata=about("For rare classes.", metavar="none|balanced")
+    class_weights: ClassWeights = setting(
+        ClassWeights.NONE, "For rare classes.", metavar="none|balanced"
     )
-    distillation_alpha: float = field(
-        default=0.5,
-        metadata=about(
-            "Share of the teacher's labels in the loss.", metavar="X", ge=0, le=1, formerly="soft"
-        ),
+    distillation_alpha: float = setting(
+        0.5, "Share of the teacher's labels in the loss.", metavar="X", ge=0, le=1, formerly="soft"
     )
     """The labels of the file have the rest."""
-    distillation_temperature: float = field(
-        default=2.0,
-        metadata=about(
-            "Softens the teacher's labels.", metavar="T", gt=0, le=1000, formerly="temperature"
-        ),
+    distillation_temperature: float = setting(
+        2.0, "Softens the teacher's labels.", metavar="T", gt=0, le=1000, formerly="temperature"
     )
-    distillation_hidden_weight: float = field(
-        default=1.0,
-        metadata=about(
-            "Of the hidden states' distance.", metavar="X", ge=0, le=1_000_000, formerly="hidden"
-        ),
+    distillation_hidden_weight: float = setting(
+        1.0, "Of the hidden states' distance.", metavar="X", ge=0, le=1_000_000, formerly="hidden"
     )
     """Weight in the loss of the distance between the teacher's hidden states and the student's."""
-    calibrate: bool = field(default=False, metadata=about("Scores that fit the dev data."))
+    calibrate: bool = setting(False, "Scores that fit the dev data.")
     """Whether scores take the temperature that fits the dev data best; labels never change."""
 
     def __post_init__(self) -> None:

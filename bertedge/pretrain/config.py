@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bertedge.columns import BadRows
 from bertedge.errors import SettingError
-from bertedge.fields import about
+from bertedge.fields import about, setting
 from bertedge.training.config import TrainingConfig
 
 
@@ -48,77 +48,53 @@ class PretrainConfig(TrainingConfig):
     text: tuple[Path, ...] = field(metadata=about("Plain text, also .gz; may be repeated."))
     """A sentence or paragraph a line; a blank line ends a document."""
     output: Path = field(metadata=about("Directory for the base model."))
-    bad_rows: BadRows = field(
-        default=BadRows.ERROR,
-        metadata=about("skip: leave them out and count them.", choices=tuple(BadRows)),
+    bad_rows: BadRows = setting(
+        BadRows.ERROR, "skip: leave them out and count them.", choices=tuple(BadRows)
     )
     """Whether lines that are no text are an error, or are left out and counted."""
-    model: str | None = field(
-        default=None, metadata=about("Base model to continue.", metavar="DIR|HUB-ID")
-    )
-    size: str | None = field(
-        default=None,
-        metadata=about(
-            "New model: tiny, mini, small … or 3x192x3.", metavar="NAME", formerly="config"
-        ),
+    model: str | None = setting(None, "Base model to continue.", metavar="DIR|HUB-ID")
+    size: str | None = setting(
+        None, "New model: tiny, mini, small … or 3x192x3.", metavar="NAME", formerly="config"
     )
     """A name in SIZES, or layers, hidden size and heads."""
-    vocab_size: int = field(
-        default=8000,
-        metadata=about(
-            "Word pieces of a new model.", ge=100, le=1_000_000, formerly="vocabulary_size"
-        ),
+    vocab_size: int = setting(
+        8000, "Word pieces of a new model.", ge=100, le=1_000_000, formerly="vocabulary_size"
     )
     """Of the WordPiece vocabulary that is trained on the text for a new model."""
-    cased: bool = field(
-        default=False, metadata=about("Of a new vocabulary.", unset="uncased", negative="uncased")
-    )
+    cased: bool = setting(False, "Of a new vocabulary.", unset="uncased", negative="uncased")
     """Whether the new vocabulary tells A from a, and accents apart."""
-    next_sentence: bool = field(default=False, metadata=about("Learn to tell what follows."))
+    next_sentence: bool = setting(False, "Learn to tell what follows.")
     """Also learn to tell the text that follows from another (Devlin et al., 2019)."""
 
-    max_length: int = field(default=128, metadata=about("Tokens of a row.", ge=8, le=1_000_000))
+    max_length: int = setting(128, "Tokens of a row.", ge=8, le=1_000_000)
     """Special tokens included; for a new model, all that it ever reads."""
-    mlm_probability: float = field(
-        default=0.15,
-        metadata=about("Share of the tokens to predict.", gt=0, le=0.9, formerly="mask"),
+    mlm_probability: float = setting(
+        0.15, "Share of the tokens to predict.", gt=0, le=0.9, formerly="mask"
     )
     """Of each row, whole words together."""
-    epochs: float | None = field(
-        default=None,
-        metadata=about(
-            "Passes over the text.", unset="1, if nothing else ends it", gt=0, le=10_000
-        ),
+    epochs: float | None = setting(
+        None, "Passes over the text.", unset="1, if nothing else ends it", gt=0, le=10_000
     )
-    max_steps: int | None = field(
-        default=None,
-        metadata=about("Steps of the optimizer.", ge=1, le=1_000_000_000, formerly="steps"),
+    max_steps: int | None = setting(
+        None, "Steps of the optimizer.", ge=1, le=1_000_000_000, formerly="steps"
     )
-    minutes: float | None = field(
-        default=None, metadata=about("Time to train for.", gt=0, le=1_000_000)
-    )
+    minutes: float | None = setting(None, "Time to train for.", gt=0, le=1_000_000)
     """Of these three the first that is reached ends the run; with none of them, 1 epoch."""
-    batch_size: int = field(default=32, metadata=about("Rows a batch.", ge=1, le=65_536))
-    learning_rate: float | None = field(
-        default=None, metadata=about("Peak.", unset="1e-4; 1e-3 for a new model", gt=0, le=1)
+    batch_size: int = setting(32, "Rows a batch.", ge=1, le=65_536)
+    learning_rate: float | None = setting(
+        None, "Peak.", unset="1e-4; 1e-3 for a new model", gt=0, le=1
     )
-    warmup_ratio: float = field(
-        default=0.06,
-        metadata=about("Share of the run with a rising rate.", ge=0, le=1, formerly="warmup"),
+    warmup_ratio: float = setting(
+        0.06, "Share of the run with a rising rate.", ge=0, le=1, formerly="warmup"
     )
     """The learning rate falls linearly after."""
-    dropout: float | None = field(
-        default=None,
-        metadata=about("While pretraining.", unset="as the model's config says", ge=0, le=0.9),
+    dropout: float | None = setting(
+        None, "While pretraining.", unset="as the model's config says", ge=0, le=0.9
     )
     """Short runs want 0."""
-    held_out: float = field(
-        default=0.02, metadata=about("Share of rows to measure perplexity on.", gt=0, le=0.5)
-    )
+    held_out: float = setting(0.02, "Share of rows to measure perplexity on.", gt=0, le=0.5)
     """At most 500 rows, which are not trained on."""
-    checks: int = field(
-        default=10, metadata=about("Times to measure and save along the run.", ge=1, le=100_000)
-    )
+    checks: int = setting(10, "Times to measure and save along the run.", ge=1, le=100_000)
 
     def __post_init__(self) -> None:
         """Check every field, and that there is a text and one thing to start from."""

@@ -1,9 +1,9 @@
 """The settings that every training run has."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
-from bertedge.fields import about, validate
+from bertedge.fields import setting, validate
 
 
 class Precision(StrEnum):
@@ -18,25 +18,15 @@ class Precision(StrEnum):
 class TrainingConfig:
     """What Hugging Face's TrainingArguments call by the same names; SettingError where wrong."""
 
-    batch_size: int = field(default=32, metadata=about("Texts a batch.", ge=1, le=65_536))
-    gradient_accumulation_steps: int = field(
-        default=1,
-        metadata=about(
-            "Batches an optimizer step.", metavar="N", ge=1, le=65_536, formerly="accumulate"
-        ),
+    batch_size: int = setting(32, "Texts a batch.", ge=1, le=65_536)
+    gradient_accumulation_steps: int = setting(
+        1, "Batches an optimizer step.", metavar="N", ge=1, le=65_536, formerly="accumulate"
     )
     """Batches whose gradients are summed for one step of the optimizer."""
-    weight_decay: float = field(default=0.01, metadata=about("AdamW's weight decay.", ge=0, le=10))
-    max_grad_norm: float = field(
-        default=1.0, metadata=about("Largest norm of the gradient.", gt=0, formerly="clip")
-    )
-    precision: Precision = field(
-        default=Precision.AUTO,
-        metadata=about("Of the forward pass.", metavar="auto|fp32|bf16"),
-    )
-    seed: int = field(
-        default=42, metadata=about("Two runs with one seed agree.", ge=0, le=2**32 - 1)
-    )
+    weight_decay: float = setting(0.01, "AdamW's weight decay.", ge=0, le=10)
+    max_grad_norm: float = setting(1.0, "Largest norm of the gradient.", gt=0, formerly="clip")
+    precision: Precision = setting(Precision.AUTO, "Of the forward pass.", metavar="auto|fp32|bf16")
+    seed: int = setting(42, "Two runs with one seed agree.", ge=0, le=2**32 - 1)
 
     def __post_init__(self) -> None:
         """Check the types and bounds of all fields."""
