@@ -115,6 +115,10 @@ class FinetuneConfig(TrainingConfig):
         1.0, "Of the hidden states' distance.", metavar="X", ge=0, le=1_000_000, formerly="hidden"
     )
     """Weight in the loss of the distance between the teacher's hidden states and the student's."""
+    rdrop_alpha: float = setting(
+        0.0, "R-Drop: weight of the distance of two passes.", metavar="X", ge=0, le=1000
+    )
+    """0: none. Every batch is run twice, so training takes nearly twice as long."""
     calibrate: bool = setting(False, "Scores that fit the dev data.")
     """Whether scores take the temperature that fits the dev data best; labels never change."""
 

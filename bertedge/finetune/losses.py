@@ -48,6 +48,8 @@ def loss_terms(
         taught = Teacher(teacher)
         terms.append(soft_labels(taught, objective, config))
         terms.append(hidden_states(taught, weight=config.distillation_hidden_weight))
+    if config.rdrop_alpha:
+        terms.append(r_drop(terms[0], objective, config))
     return terms
 
 
@@ -108,6 +110,30 @@ def hidden_states(teacher: Teacher, *, weight: float) -> LossTerm:
         wanted = teacher(batch).hidden_states
         found = hidden_loss(outputs["hidden_states"], wanted, batch.inputs["attention_mask"])
         return weight * found / batch.step_batches
+
+    return term
+
+
+def r_drop(labels: LossTerm, objective: Objective, config: FinetuneConfig) -> LossTerm:
+    """Return the term of R-Drop (Liang et al. 2021, arXiv:2106.14448, equation 4).
+
+    The model runs the batch a second time, and dropout leaves out other units. The loss of the
+    labels becomes the mean of both passes; added to it is `rdrop_alpha` times the distance of
+    their predictions, the mean of the Kullback-Leibler divergences in both directions. (Squared
+    distance for values, which have no distribution.)
+    """
+
+    def term(model: torch.nn.Module, batch: Batch, outputs: Any) -> torch.Tensor:
+        again = model(**batch.inputs)
+        mask = batch.inputs["attention_mask"]
+        passes = [objective.labelled_logits(x, batch.labels, mask) for x in (outputs, again)]
+        distance = passes[0][0].new_zeros(())
+        for first, second in zip(*passes, strict=True):
+            for one, other in ((first, second), (second, first)) if len(first) else ():
+                apart = soft_loss(one, other, temperature=1.0, problem_type=config.problem_type)
+                distance = distance + apart / 2
+        more = labels(model, batch, again) - labels(model, batch, outputs)
+        return more / 2 + config.rdrop_alpha * distance / batch.step_batches
 
     return term
 

@@ -66,6 +66,7 @@ def model_of(kind: str, seed: int = 0, dropout: float = 0.0) -> transformers.Pre
         num_attention_heads=2,
         intermediate_size=32,
         num_labels=classes(kind),
+        initializer_range=0.5,  # so that logits differ
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
         problem_type=None if kind == "tags" else config_of(kind).problem_type.value,
@@ -164,3 +165,77 @@ def test_a_teacher_is_run_once_a_batch_and_learns_nothing(tmp_path: Path) -> Non
     assert calls == [False]
     assert all(each.grad is None for each in teacher.parameters())
     assert any(each.grad is not None for each in model.parameters())
+
+
+def by_hand(kind: str, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """The distance of two passes' logits, written out."""
+    if kind == "value":
+        return ((first - second) ** 2).mean()
+    if kind == "several":
+        p, q = first.sigmoid(), second.sigmoid()
+        both = (p - q) * ((p / q).log() - ((1 - p) / (1 - q)).log())
+        return both.mean() / 2
+    if kind == "tags":
+        labelled = torch.tensor(GOLD[kind]) != IGNORED
+        first, second = first[labelled], second[labelled]
+    p, q = first.softmax(-1), second.softmax(-1)
+    return ((p * (p / q).log()).sum(-1) + (q * (q / p).log()).sum(-1)).mean() / 2
+
+
+@KINDS
+def test_r_drop_adds_the_distance_of_two_passes_to_the_mean_of_their_losses(
+    kind: str, tmp_path: Path
+) -> None:
+    model, labels, objective = (
+        model_of(kind, dropout=0.3),
+        torch.tensor(GOLD[kind]),
+        objective_of(kind),
+    )
+    terms = loss_terms(config_of(kind, rdrop_alpha=0.7), objective, None)
+    trainer = trainer_of(model, objective, terms, tmp_path)
+    trainer.current_gradient_accumulation_steps = 1
+    torch.manual_seed(5)
+    found = trainer.compute_loss(model, {**inputs_of(), "labels": labels})
+    torch.manual_seed(5)
+    passes = [model(**inputs_of(), labels=labels) for _ in range(2)]
+    distance = by_hand(kind, *(each.logits for each in passes))
+    assert distance > 0.01
+    assert torch.isclose(found, (passes[0].loss + passes[1].loss) / 2 + 0.7 * distance)
+
+
+def test_r_drop_changes_the_gradient_and_without_dropout_it_is_nothing(tmp_path: Path) -> None:
+    objective, labels = objective_of("single"), torch.tensor(GOLD["single"])
+
+    def gradient(dropout: float, alpha: float) -> torch.Tensor:
+        model = model_of("single", dropout=dropout)
+        terms = loss_terms(config_of("single", rdrop_alpha=alpha), objective, None)
+        trainer = trainer_of(model, objective, terms, tmp_path)
+        trainer.current_gradient_accumulation_steps = 1
+        torch.manual_seed(5)
+        trainer.compute_loss(model, {**inputs_of(), "labels": labels}).backward()
+        return model.classifier.weight.grad
+
+    assert torch.allclose(gradient(0.0, 0.0), gradient(0.0, 4.0), atol=1e-6)
+    assert (gradient(0.3, 4.0) - gradient(0.3, 0.5)).abs().max() > 0.01
+
+
+def test_r_drop_goes_with_a_teacher(tmp_path: Path) -> None:
+    model, teacher = model_of("single", dropout=0.3), model_of("single", seed=1)
+    objective, labels = objective_of("single"), torch.tensor(GOLD["single"])
+
+    def loss(alpha: float) -> float:
+        config = config_of("single", rdrop_alpha=alpha)
+        trainer = trainer_of(model, objective, loss_terms(config, objective, teacher), tmp_path)
+        trainer.current_gradient_accumulation_steps = 1
+        torch.manual_seed(5)
+        given = {**inputs_of(), "labels": labels}
+        return float(trainer.compute_loss(model, given).detach())
+
+    torch.manual_seed(5)
+    passes = [model(**inputs_of(), labels=labels) for _ in range(2)]
+    distance = by_hand("single", *(each.logits for each in passes))
+    halfway = float((passes[1].loss - passes[0].loss).detach()) / 2
+    # The labels have half of the loss beside a teacher (distillation_alpha).
+    assert loss(2.0) == pytest.approx(
+        loss(0.0) + halfway / 2 + 2.0 * float(distance.detach()), abs=1e-5
+    )
