@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +23,14 @@ from bertedge.runtime.engine import PaddingAwareEngine, PendingBatches
 from bertedge.runtime.scheduler import Scheduler
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.variants import OpenVariant, open_variant
-from bertedge.spec import Aggregation, LabelKind, Task, Text
+from bertedge.spec import Aggregation, LabelKind, ModelSpec, ProblemType, Task, Text
 from bertedge.tasks import task_module
 from bertedge.tasks.contract import PredictOptions
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, ThreadPoolExecutor
 
+P_co = TypeVar("P_co", bound=Prediction, covariant=True)
 Texts = Iterable[Text] | NDArray[np.float32]
 CHUNK = 1024
 """Texts that are tokenized, sorted by length and held at a time."""
@@ -59,7 +60,7 @@ class _Live:
     process: int
 
 
-class Predictor:
+class Predictor(Generic[P_co]):
     """Labels texts with one variant of a bundle. Safe to share by threads.
 
     Processes share no session: a forked child, and whoever unpickles one, opens the bundle again
@@ -76,20 +77,24 @@ class Predictor:
         cls,
         path: str | os.PathLike[str],
         *,
+        task: Task | str | None = None,
+        problem_type: ProblemType | str | None = None,
         device: str = "auto",
         threads: int | None = None,
         variant: str | None = None,
-    ) -> "Predictor":
+    ) -> "Predictor[Any]":
         """Open the bundle at `path`, verified; see `bertedge.load`."""
         # A program may change its directory before the bundle is needed again.
         folder = Path(path).absolute()
-        return cls(_Settings(path=folder, device=device, threads=threads, variant=variant))
+        found = cls(_Settings(path=folder, device=device, threads=threads, variant=variant))
+        _check_wanted(found.manifest.model, folder, task, problem_type)
+        return found
 
     def close(self) -> None:
         """Let go of the sessions and their memory; what is under way still ends."""
         self._open = None
 
-    def __enter__(self) -> "Predictor":
+    def __enter__(self) -> "Predictor[P_co]":
         """Return itself, to be closed where the block ends."""
         return self
 
@@ -102,7 +107,7 @@ class Predictor:
         state = self.variant.name if self._open else "closed"
         return f"Predictor({str(self._settings.path)!r}, {self.task.value}, {state})"
 
-    def __reduce__(self) -> tuple[type["Predictor"], tuple[_Settings]]:
+    def __reduce__(self) -> tuple[type["Predictor[P_co]"], tuple[_Settings]]:
         """Pickle it as its path and settings."""
         return type(self), (self._settings,)
 
@@ -166,7 +171,7 @@ class Predictor:
         aggregation: Aggregation | str | None = None,
         top_k: int | None = None,
         token_budget: int | None = None,
-    ) -> list[Prediction]:
+    ) -> list[P_co]:
         """Label texts (or tuples of two, for a pair model), in the order given.
 
         A model that answers questions takes tuples of a question and its context.
@@ -187,7 +192,7 @@ class Predictor:
         *,
         aggregation: Aggregation | str | None = None,
         top_k: int | None = None,
-    ) -> Prediction:
+    ) -> P_co:
         """Label one text (or one tuple of two)."""
         return self.predict([text], aggregation=aggregation, top_k=top_k)[0]
 
@@ -199,7 +204,7 @@ class Predictor:
         top_k: int | None = None,
         token_budget: int | None = None,
         chunk: int = CHUNK,
-    ) -> Iterator[Prediction]:
+    ) -> Iterator[P_co]:
         """Label a stream: predictions come in order, and no more than two chunks are held.
 
         Texts are sorted by length within a chunk, so larger chunks run faster, and a slow stream
@@ -211,7 +216,8 @@ class Predictor:
             raise SettingError(f"chunk is {chunk}, token_budget {token_budget}; give 1 or more")
         live = self._live
         options = live.model.task.settle(PredictOptions(aggregation=aggregation, top_k=top_k))
-        return _stream(live, iter(texts), options, token_budget, chunk)
+        found = _stream(live, iter(texts), options, token_budget, chunk)
+        return cast("Iterator[P_co]", found)
 
     def embed(
         self, texts: Iterable[Text], *, token_budget: int | None = None
@@ -242,6 +248,26 @@ class Predictor:
     @property
     def _hidden(self) -> int:
         return len(self.manifest.golden.logits[0])
+
+
+def _check_wanted(
+    spec: ModelSpec, folder: Path, task: Task | str | None, problem_type: ProblemType | str | None
+) -> None:
+    """Raise SettingError where a bundle is not for the task that the caller needs."""
+    if task is not None and task not in Task.__members__.values():
+        raise SettingError(f"task is {task!r}; choose one of {', '.join(Task)}")
+    if task is not None and task != spec.task:
+        raise SettingError(f"{folder} is for {spec.task}, not for {task}")
+    if task is None and problem_type is None:
+        return
+    wanted = ProblemType.SINGLE_LABEL if problem_type is None else problem_type
+    if wanted not in ProblemType.__members__.values():
+        raise SettingError(f"problem_type is {wanted!r}; choose one of {', '.join(ProblemType)}")
+    if wanted != spec.rule.problem_type:
+        raise SettingError(
+            f"{folder} is for {spec.rule.problem_type}, not for {wanted}; load it with "
+            f'problem_type="{spec.rule.problem_type}"'
+        )
 
 
 def _open(settings: _Settings) -> _Live:

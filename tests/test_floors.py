@@ -229,12 +229,16 @@ SWITCH = "ORT_DISABLE_TELEMETRY"
 
 
 def test_onnxruntimes_telemetry_is_turned_off_before_any_other_module_can_import_it() -> None:
-    """Python runs the root before its modules, and at its top it imports the version alone."""
-    assert not list(imported(PACKAGE / "version.py"))
+    """Python runs the root before its modules, and at its top it imports what imports nothing."""
+    light = {"version", "lazy", "errors"}
+    for name in light:
+        assert imported_rooms(PACKAGE / f"{name}.py") <= light
+        libraries = {found[0] for found in imported(PACKAGE / f"{name}.py")} - {"bertedge"}
+        assert libraries <= sys.stdlib_module_names
     top = ast.parse(DOOR.read_text(encoding="utf-8")).body
     at_top = [node for node in top if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {getattr(node, "module", None) or node.names[0].name for node in at_top}
-    assert names <= {*sys.stdlib_module_names, "bertedge.version"}
+    assert names <= sys.stdlib_module_names | {f"bertedge.{name}" for name in light}
     assert any(SWITCH in ast.unparse(node) for node in top if isinstance(node, ast.Expr))
     for path in MODULES:
         assert SWITCH not in path.read_text(encoding="utf-8"), f"{short(path)} may turn it on"

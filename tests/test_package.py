@@ -1,9 +1,12 @@
 """What an installation brings."""
 
+import importlib
 import re
 import tomllib
 from importlib.metadata import requires
 from pathlib import Path
+
+import pytest
 
 import bertedge
 
@@ -54,14 +57,31 @@ def test_the_package_itself_is_small() -> None:
     assert (PACKAGE / "py.typed").exists()
 
 
-def test_the_public_names_are_two() -> None:
-    assert sorted(bertedge.__all__) == ["__version__", "load"]
+PUBLIC = {
+    "bertedge": """
+        Aggregation Answer Answers BertedgeError BundleError CheckpointError Classification
+        DataError DeviceError Embedding Entities Entity FaultsError Fill FilledMasks IntentSlots
+        MissingExtraError MultiLabelClassification OutputError Prediction Predictor ProblemType
+        Regression SettingError StoppedError Task VerificationError __version__ load
+    """,
+    "bertedge.evaluation": """
+        Agreement Evaluation FittedTemperature TextEvaluation TextModel collect
+        compare_predictions count_answers decide evaluate evaluate_as_text fit_on_half join_words
+        predict_each summarize
+    """,
+}
 
 
-def test_every_file_that_is_no_module_is_declared_as_package_data() -> None:
-    """Else it is in a checkout, and missing in a wheel."""
-    project = tomllib.loads(PROJECT.read_text())
-    patterns = project["tool"]["setuptools"]["package-data"]["bertedge"]
-    declared = {path for pattern in patterns for path in PACKAGE.glob(pattern)}
-    files = {path for path in PACKAGE.rglob("*") if path.is_file()}
-    assert files - declared == {path for path in files if path.suffix in (".py", ".pyc")}
+@pytest.mark.parametrize("package", PUBLIC)
+def test_the_public_names_are_these_and_all_can_be_had(package: str) -> None:
+    module = importlib.import_module(package)
+    assert sorted(module.__all__) == PUBLIC[package].split()
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        module.nothing  # noqa: B018
+
+
+def test_what_the_root_gives_is_listed_with_it() -> None:
+    assert set(dir(bertedge)) >= set(bertedge.__all__)
+    assert not hasattr(bertedge, "SPAN_LABELS")

@@ -27,6 +27,7 @@ from bertedge.runtime.providers import CPU, CUDA, Device
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.variants import choose
 from bertedge.runtime.verification import check_golden
+from bertedge.spec import Task
 
 WORDS = ["turn", "the", "kitchen", "lights", "off", "kälter", "🙂", "日本語", "unbelievable", "x"]
 Altered = Callable[..., Path]
@@ -391,3 +392,28 @@ def test_a_start_imports_nothing_that_it_does_not_use(text_bundle: Path) -> None
         "unittest",
     }
     assert unused & set(loaded.stdout.split()) == set()
+
+
+@pytest.mark.parametrize("task", ["text-classification", Task.TEXT_CLASSIFICATION])
+def test_a_bundle_is_for_the_task_that_is_asked_for(text_bundle: Path, task: Task | str) -> None:
+    with bertedge.load(text_bundle, task=task, threads=1) as model:  # type: ignore[call-overload]
+        assert isinstance(model.predict_one("turn it on"), Classification)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"task": "token-classification"}, "is for text-classification, not for token-class"),
+        ({"task": "text"}, "task is 'text'; choose one of text-classification, "),
+        (
+            {"task": "text-classification", "problem_type": "regression"},
+            "is for single_label_classification, not for regression; load it with problem_type=",
+        ),
+        ({"problem_type": "none"}, "problem_type is 'none'; choose one of single_label"),
+    ],
+)
+def test_another_task_than_the_bundles_is_refused(
+    text_bundle: Path, wanted: dict[str, str], message: str
+) -> None:
+    with pytest.raises(SettingError, match=message):
+        bertedge.load(text_bundle, **wanted)

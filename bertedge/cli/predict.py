@@ -153,7 +153,10 @@ class _Ranking(Result):
 
 
 def _rank(
-    predictor: "Predictor", embeddings: Iterator[Prediction], against: Path, top_k: int | None
+    predictor: "Predictor[Prediction]",
+    embeddings: Iterator[Prediction],
+    against: Path,
+    top_k: int | None,
 ) -> Iterator[_Ranking]:
     """Give the texts of the file `against` that are most similar to each embedding, best first."""
     from bertedge.cli.texts import read_texts
