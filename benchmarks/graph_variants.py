@@ -38,6 +38,7 @@ def make(checkpoint: str, folder: Path) -> dict[str, Path]:
     from bertedge.export.graph.passes import add_bias_in_products, drop_mask, run_passes
     from bertedge.export.graph.serialize import SavedGraph, finish, optimize
     from bertedge.export.graph.torch_export import export_graph
+    from bertedge.export.graph.values import save, to_proto
     from bertedge.export.quantization.dynamic import quantize_dynamic
 
     opened = open_checkpoint(checkpoint)
@@ -46,9 +47,9 @@ def make(checkpoint: str, folder: Path) -> dict[str, Path]:
     fused = fuse(exported, model.config, folder / "fused").model
     run_passes(fused, pair=False)
     floats = folder / "float.onnx"
-    onnx.save(infer_shapes(fused, folder), floats)
+    save(infer_shapes(fused, folder), floats)
     plain = folder / "model.onnx"
-    onnx.save(quantize_dynamic(floats, model.config, folder / "quantized").model, plain)
+    save(quantize_dynamic(floats, model.config, folder / "quantized").model, plain)
     shipped = finish(SavedGraph(path=plain, precision="int8", passes=()), folder / "shipped")
     paths = {
         "as-is": plain,
@@ -56,31 +57,36 @@ def make(checkpoint: str, folder: Path) -> dict[str, Path]:
         "shipped-unpadded": shipped.folder / shipped.unpadded.file,
     }
     changes = {
-        "optimized-ahead": (),
-        "both-in-one-if": (branch_on_padding,),
-        "no-mask-split-attention": (drop_mask, split_attention),
-        "no-mask-bias-in-product": (drop_mask, add_bias_in_products),
+        "optimized-ahead": ((), None),
+        "both-in-one-if": ((), branch_on_padding),
+        "no-mask-split-attention": ((drop_mask,), split_attention),
+        "no-mask-bias-in-product": ((drop_mask, add_bias_in_products), None),
     }
-    for name, steps in changes.items():
+    for name, (passes, rewrite) in changes.items():
         changed = optimize(plain, folder)
-        for step in steps:
-            step(changed)
+        for each in passes:
+            each(changed)
+        proto = to_proto(changed)
+        if rewrite is not None:
+            rewrite(proto)
         paths[name] = folder / f"{name}.onnx"
-        onnx.save(changed, paths[name])
+        onnx.save(proto, paths[name])
     return paths
 
 
 def branch_on_padding(model) -> None:
     """Put the graph with the mask and the one without into the branches of an If."""
     import numpy as np
-    from onnx import ModelProto, TensorProto, helper, numpy_helper
+    import onnx_ir
+    from onnx import TensorProto, helper, numpy_helper
 
     from bertedge.export.graph.passes import drop_mask
+    from bertedge.export.graph.values import to_proto
 
     graph = model.graph
-    plain = ModelProto()
-    plain.CopyFrom(model)
-    drop_mask(plain)
+    unmasked = onnx_ir.from_proto(model)
+    drop_mask(unmasked)
+    plain = to_proto(unmasked)
     result = graph.output[0]
     branches = {}
     for name, nodes in (("then", plain.graph.node), ("else", graph.node)):

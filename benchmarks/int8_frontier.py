@@ -148,14 +148,13 @@ def differ(one: list[np.ndarray], other: list[np.ndarray]) -> np.ndarray:
 
 def make_graphs(checkpoint, examples, work: Path, recipes: Sequence[str]):
     """Make what recipes ship in `work`, the float graph first."""
-    import onnx
-
     from bertedge.checkpoint import load_model
     from bertedge.export.config import OPSETS
     from bertedge.export.graph.fusion import fuse, infer_shapes
     from bertedge.export.graph.passes import run_passes
     from bertedge.export.graph.serialize import SavedGraph, finish
     from bertedge.export.graph.torch_export import export_graph
+    from bertedge.export.graph.values import save
     from bertedge.export.quantization.calibration import gather
     from bertedge.export.quantization.recipes import QuantizationContext
     from bertedge.export.quantization.target import this_machine
@@ -167,7 +166,7 @@ def make_graphs(checkpoint, examples, work: Path, recipes: Sequence[str]):
     graph = fuse(exported, model.config, work / "fused")
     run_passes(graph.model, pair=checkpoint.model.pair)
     path = fused / "cpu-fp32.onnx"
-    onnx.save(infer_shapes(graph.model, work), path)
+    save(infer_shapes(graph.model, work), path)
     floats = finish(SavedGraph(path=path, precision="fp32", passes=()), fused / "shipped")
     context = QuantizationContext(
         floats,

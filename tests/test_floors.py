@@ -46,7 +46,7 @@ FLOORS = [
     {"__main__"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
-HEAVY = {"torch", "transformers", "optimum", "onnx", "datasets", "accelerate", "sklearn"}
+HEAVY = {"torch", "transformers", "optimum", "onnx", "onnx_ir", "datasets", "accelerate", "sklearn"}
 RUNTIME = {"numpy", "tokenizers", "onnxruntime"}
 ALLOWED = [
     {"numpy"},

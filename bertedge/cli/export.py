@@ -37,7 +37,17 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
     \b
     bertedge export runs/mine --output bundles/mine --quantize
     """
-    need("export", "torch", "transformers", "optimum", "onnx", "scipy", "sympy", "safetensors")
+    need(
+        "export",
+        "torch",
+        "transformers",
+        "optimum",
+        "onnx",
+        "onnx_ir",
+        "scipy",
+        "sympy",
+        "safetensors",
+    )
     from bertedge import serialization
     from bertedge.checkpoint.folder import fetch
     from bertedge.cli.console import say_next, show, show_json

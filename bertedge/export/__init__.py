@@ -20,6 +20,7 @@ _LIBRARIES = (
     "safetensors",
     "optimum",
     "onnx",
+    "onnx_ir",
     "onnxruntime",
     "scipy",
     "sympy",

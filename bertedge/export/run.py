@@ -5,7 +5,6 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import onnx
 from transformers import PretrainedConfig
 
 from bertedge import bundle
@@ -21,6 +20,7 @@ from bertedge.export.graph.fusion import fuse, infer_shapes
 from bertedge.export.graph.passes import run_passes
 from bertedge.export.graph.serialize import GraphFiles, SavedGraph, finish
 from bertedge.export.graph.torch_export import check_size, export_graph
+from bertedge.export.graph.values import save
 from bertedge.export.quantization.calibration import gather
 from bertedge.export.quantization.recipes import QuantizationContext
 from bertedge.export.quantization.target import this_machine
@@ -158,7 +158,7 @@ def _make_float(exported: Exported, work: Path, progress: Progress) -> GraphFile
     graph = fuse(exported.path, exported.architecture, work / "fused")
     passes = graph.passes + run_passes(graph.model, pair=exported.reference.pair)
     path = work / "fused" / "cpu-fp32.onnx"
-    onnx.save(infer_shapes(graph.model, work), path)
+    save(infer_shapes(graph.model, work), path)
     shipped = finish(SavedGraph(path=path, precision="fp32", passes=passes), work)
     progress.say(f"optimized for the CPU: {_list(shipped.passes)}{_since(began)}")
     return shipped

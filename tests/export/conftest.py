@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import onnx
+import onnx_ir as ir
 import pytest
 import torch
 import transformers
@@ -16,6 +16,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 from bertedge.checkpoint import TorchEngine, auto_model, load_model, open_checkpoint
 from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS, fuse
 from bertedge.export.graph.torch_export import export_graph
+from bertedge.export.graph.values import to_proto
 from bertedge.export.parity_inputs import parity_batches
 from bertedge.export.verify import ReferenceLogits, difference, record_logits
 from bertedge.joint_labels import intent_label
@@ -43,23 +44,21 @@ Checkpoints = Callable[..., Path]
 class Fused:
     """A fused graph, and what it has to answer."""
 
-    model: onnx.ModelProto
+    model: ir.Model
     architecture: PretrainedConfig
     attention: str
     probe: ReferenceLogits
 
-    def copy(self) -> onnx.ModelProto:
-        copy = onnx.ModelProto()
-        copy.CopyFrom(self.model)
-        return copy
+    def copy(self) -> ir.Model:
+        return self.model.clone()
 
-    def off_by(self, model: onnx.ModelProto) -> float:
+    def off_by(self, model: ir.Model) -> float:
         return difference(self.probe, open_session(model))
 
 
-def open_session(model: onnx.ModelProto) -> Session:
+def open_session(model: ir.Model) -> Session:
     native = open_native(
-        model.SerializeToString(),
+        to_proto(model, shapes=False).SerializeToString(),
         device=CPU,
         threads=1,
         disabled_optimizers=CPU_DISABLED_OPTIMIZERS,
@@ -68,7 +67,7 @@ def open_session(model: onnx.ModelProto) -> Session:
 
 
 @pytest.fixture(scope="session")
-def open_graph() -> Callable[[onnx.ModelProto], Session]:
+def open_graph() -> Callable[[ir.Model], Session]:
     """Give what opens a graph in memory (a test cannot import this file)."""
     return open_session
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 import bertedge
@@ -249,9 +250,9 @@ def test_an_existing_output_is_refused_before_any_work(checkpoints: Any, output:
 def test_a_pass_that_is_not_exact_stops_the_export(
     checkpoints: Any, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def spoil(model: onnx.ModelProto, *, pair: bool) -> tuple[()]:
-        norm = [node for node in model.graph.node if node.op_type == "LayerNormalization"][-1]
-        norm.input[2] = norm.input[1]
+    def spoil(model: ir.Model, *, pair: bool) -> tuple[()]:
+        norm = [node for node in model.graph if node.op_type == "LayerNormalization"][-1]
+        norm.replace_input_with(2, norm.inputs[1])
         return ()
 
     monkeypatch.setattr(run, "run_passes", spoil)

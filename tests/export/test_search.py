@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 import pytest
 
 from bertedge.bundle import Quantization, Trial, Variant, open_bundle
@@ -10,7 +10,7 @@ from bertedge.errors import SettingError, VerificationError
 from bertedge.export import BatchEffects, ExportConfig, Target, export
 from bertedge.export.bounds import agrees, at_least
 from bertedge.export.config import DEPENDENT_RECIPES, RECIPES
-from bertedge.export.graph.nodes import count_operators
+from bertedge.export.graph.values import count_operators
 from bertedge.export.search import Order, choose_recipe, recipe_order
 
 WORDS = ("the", "in", "not", "good", "bad", "very", "berlin", "paris", "anna", "met", "hotel", "no")
@@ -247,7 +247,7 @@ def test_a_recipe_can_be_forced_without_data(recipe: str, make: Any, tmp_path: P
     assert found.calibration is not None
     assert (found.calibration.data, found.calibration.sha256) == ("built-in", None)
     assert (found.calibration.method is not None) == ("static" in recipe)
-    counts = count_operators(onnx.load(tmp_path / "bundle" / "cpu-int8.onnx"))
+    counts = count_operators(ir.load(tmp_path / "bundle" / "cpu-int8.onnx"))
     assert (counts["DynamicQuantizeLinear"] == 0) == ("static" in recipe)
     kinds = ("QAttention", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul")
     products = sum(counts[kind] for kind in kinds)

@@ -106,17 +106,17 @@ def test_a_checkpoint_without_usable_logits_is_refused(logits: list[list[float]]
 def test_a_pass_that_breaks_the_graph_is_found(fused: Fuse) -> None:
     graph = fused("bert")
     model = graph.copy()
-    norm = [node for node in model.graph.node if node.op_type == "LayerNormalization"][-2]
-    norm.input[0] = next(n for n in model.graph.node if n.op_type == "LayerNormalization").output[0]
+    norms = [node for node in model.graph if node.op_type == "LayerNormalization"]
+    norms[-2].replace_input_with(0, norms[0].outputs[0])
     assert graph.off_by(model) > 0.01
 
 
 def test_a_lost_mask_is_found(fused: Fuse) -> None:
     graph = fused("bert")
     model = graph.copy()
-    for node in model.graph.node:
+    for node in model.graph:
         if node.op_type == "Attention":
-            node.input[3] = ""
+            node.replace_input_with(3, None)
     assert graph.off_by(model) > 0.01
 
 

@@ -37,6 +37,7 @@ EXTRAS = (
     "safetensors",
     "optimum",
     "onnx",
+    "onnx_ir",
     "scipy",
     "sympy",
     "jinja2",

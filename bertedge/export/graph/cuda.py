@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
+import onnx_ir as ir
 from optimum.onnxruntime import ORTOptimizer
 from optimum.onnxruntime.configuration import OptimizationConfig
 from transformers import PretrainedConfig
@@ -18,8 +18,8 @@ from bertedge.export.config import ExportConfig
 from bertedge.export.graph.embeddings import fuse_embeddings, take_int32
 from bertedge.export.graph.fp16 import count_half, rounded_twin, to_half
 from bertedge.export.graph.fusion import Graph, check_attention, infer_shapes
-from bertedge.export.graph.nodes import count_operators
 from bertedge.export.graph.passes import fold_token_types, narrow_last_layer
+from bertedge.export.graph.values import count_operators, save, to_proto
 from bertedge.export.reference import Reference, measure_accuracy
 from bertedge.export.third_party import libraries, stage
 from bertedge.export.verify import ReferenceLogits
@@ -113,7 +113,7 @@ def fuse_for_cuda(path: Path, config: PretrainedConfig, folder: Path, *, pair: b
     )
     with stage("the fusion of the graph for CUDA", folder.parent):
         ORTOptimizer([path], config).optimize(settings, save_dir=folder, file_suffix="")
-        model = onnx.load(folder / path.name)
+        model = ir.load(folder / path.name)
     counts = count_operators(model)
     check_attention(counts["Attention"], config)
     passes = [
@@ -132,31 +132,29 @@ def keep_parity(graph: Graph, probe: ReferenceLogits, work: Path) -> Fp16Graph:
     path = work / f"{NAME}.onnx"
     for floats in FLOATS:
         model = to_half(graph.model, floats, work)
-        onnx.save(model, path)
+        save(model, path)
         engine, device = _open(path, model)
         if verify.difference(probe, engine) <= verify.FP16_TOLERANCE:
             break
-    kept = sum(node.op_type in floats for node in model.graph.node)
+    kept = sum(node.op_type in floats for node in model.graph)
     passes = [*graph.passes, GraphPass(name="fp16", nodes=count_half(model))]
     if kept:
         passes.append(GraphPass(name=f"fp32 for {', '.join(floats)}", nodes=kept))
     return Fp16Graph(path=path, passes=tuple(passes), engine=engine, device=device)
 
 
-def _open(path: Path, model: onnx.ModelProto) -> tuple[Engine, Device]:
+def _open(path: Path, model: ir.Model) -> tuple[Engine, Device]:
     """Open the graph on CUDA, or its twin on the CPU where CUDA does not load."""
     try:
         return open_cuda(path), CUDA
     except DeviceError:
-        twin = rounded_twin(model).SerializeToString()
+        twin = to_proto(rounded_twin(model), shapes=False).SerializeToString()
         return Session(open_native(twin, device=CPU), path.name), CPU
 
 
-def _passes(
-    model: onnx.ModelProto, *, pair: bool
-) -> tuple[tuple[str, Callable[[onnx.ModelProto], int]], ...]:
+def _passes(model: ir.Model, *, pair: bool) -> tuple[tuple[str, Callable[[ir.Model], int]], ...]:
     """List the passes: token types are folded where they are constant."""
-    varying = pair and any(value.name == "token_type_ids" for value in model.graph.input)
+    varying = pair and any(value.name == "token_type_ids" for value in model.graph.inputs)
     return (
         ("cls-only-last-layer", narrow_last_layer),
         *(() if varying else (("token-types-folded", fold_token_types),)),
@@ -165,7 +163,7 @@ def _passes(
     )
 
 
-def _check_capturable(model: onnx.ModelProto, config: PretrainedConfig) -> None:
+def _check_capturable(model: ir.Model, config: PretrainedConfig) -> None:
     """Raise VerificationError for a node that would run on the CPU between nodes on CUDA."""
     found = sorted(set(count_operators(model)) & set(HOST_OPERATORS))
     if found:

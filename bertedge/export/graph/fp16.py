@@ -3,100 +3,74 @@
 from pathlib import Path
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+import onnx_ir as ir
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from bertedge.export.graph.fusion import infer_shapes
+from bertedge.export.graph.values import add_constant, array_of, to_proto
 from bertedge.export.third_party import stage
 
+_HALF, _FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
 
-def to_half(model: onnx.ModelProto, floats: tuple[str, ...], folder: Path) -> onnx.ModelProto:
-    """Give a copy in fp16, but for the operators in `floats`; what it takes and gives stays."""
-    half = onnx.ModelProto()
-    half.CopyFrom(model)
+
+def to_half(model: ir.Model, floats: tuple[str, ...], folder: Path) -> ir.Model:
+    """Return a copy in fp16, but for the operators in `floats`; what it takes and gives stays."""
+    half = model.clone()
     _unshare(half.graph)
     with stage("the conversion of the graph to fp16", folder):
-        wrapped = OnnxModel(half)
+        wrapped = OnnxModel(to_proto(half))
         wrapped.convert_float_to_float16(
             keep_io_types=True, op_block_list=[*DEFAULT_OP_BLOCK_LIST, *floats]
         )
-        return infer_shapes(wrapped.model, folder)
+        half = infer_shapes(ir.from_proto(wrapped.model), folder)
+    half.graph.sort()  # the conversion puts its casts behind all other nodes
+    return half
 
 
-def rounded_twin(half: onnx.ModelProto) -> onnx.ModelProto:
-    """Give a float graph that rounds to fp16 wherever `half` stores fp16: weights and results.
+def rounded_twin(half: ir.Model) -> ir.Model:
+    """Return a float graph that rounds to fp16 wherever `half` stores fp16: weights and results.
 
     What CUDA's kernels do, up to the order of sums: they multiply fp16 values, add in fp32 and
     round what they store. A value beyond fp16's 65504 becomes infinite here as it does there.
     onnxruntime's CPU provider would not show this: it runs `half` in fp32 and leaves out the
     roundings between two operators that it has no fp16 kernel for.
     """
-    types = _types(half)
-    twin = onnx.ModelProto()
-    twin.CopyFrom(half)
-    graph = twin.graph
-    del graph.value_info[:]
-    for tensor in graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT16:
-            exact = numpy_helper.to_array(tensor).astype(np.float32)
-            tensor.CopyFrom(numpy_helper.from_array(exact, tensor.name))
-    nodes = []
-    for node in graph.node:
-        if node.op_type == "Cast" and types.get(node.output[0]) == TensorProto.FLOAT16:
-            nodes += _round(node.input[0], node.output[0])
-            continue
-        results = [name for name in node.output if types.get(name) == TensorProto.FLOAT16]
-        for place, name in enumerate(node.output):
-            if name in results:
-                node.output[place] = f"{name}_exact"
-        nodes.append(node)
-        for name in results:
-            nodes += _round(f"{name}_exact", name)
-    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(kept)
+    twin = half.clone()
+    for value in twin.graph.initializers.values():
+        if value.dtype == _HALF:
+            value.const_value = ir.tensor(array_of(value).astype(np.float32), name=value.name)
+            value.dtype = _FLOAT
+    for node in list(twin.graph):
+        for value in node.outputs:
+            if value.dtype == _HALF:
+                _round(twin.graph, node, value)
     return twin
 
 
-def count_half(half: onnx.ModelProto) -> int:
+def count_half(half: ir.Model) -> int:
     """Count the nodes that give fp16."""
-    types = _types(half)
-    return sum(
-        node.op_type != "Cast" and types.get(node.output[0]) == TensorProto.FLOAT16
-        for node in half.graph.node
-    )
+    return sum(node.op_type != "Cast" and node.outputs[0].dtype == _HALF for node in half.graph)
 
 
-def _unshare(graph: onnx.GraphProto) -> None:
+def _unshare(graph: ir.Graph) -> None:
     """Give every node constants of its own: what two share cannot be in two precisions.
 
     An exporter writes equal constants once, such as the zeros of layer norms not yet trained.
     """
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    seen: set[str] = set()
-    for number, node in enumerate(graph.node):
-        for place, name in enumerate(node.input):
-            if name in seen:
-                copied = graph.initializer.add()
-                copied.CopyFrom(constants[name])
-                copied.name = f"{name}_{number}_{place}"
-                node.input[place] = copied.name
-            elif name in constants:
-                seen.add(name)
+    for value in list(graph.initializers.values()):
+        for number, (node, place) in enumerate(list(value.uses())[1:]):
+            own = add_constant(graph, f"{value.name}_{number}", array_of(value))
+            node.replace_input_with(place, own)
 
 
-def _round(name: str, result: str) -> list[onnx.NodeProto]:
-    half = f"{result}_half"
-    return [
-        helper.make_node("Cast", [name], [half], name=half, to=TensorProto.FLOAT16),
-        helper.make_node("Cast", [half], [result], name=f"{half}_back", to=TensorProto.FLOAT),
-    ]
-
-
-def _types(model: onnx.ModelProto) -> dict[str, int]:
-    """Give the element type of each value, after shape inference."""
-    graph = model.graph
-    values = (*graph.value_info, *graph.input, *graph.output)
-    return {value.name: value.type.tensor_type.elem_type for value in values}
+def _round(graph: ir.Graph, node: ir.Node, value: ir.Value) -> None:
+    """Round the result `value` of `node` to fp16 and back; a Cast to fp16 is replaced."""
+    exact = node.inputs[0] if node.op_type == "Cast" else value
+    down = ir.node("Cast", [exact], {"to": _HALF.value})
+    back = ir.node("Cast", down.outputs, {"to": _FLOAT.value})
+    value.replace_all_uses_with(back.outputs[0])
+    down.replace_input_with(0, exact)
+    graph.insert_after(node, [down, back])
+    if exact is not value:
+        graph.remove(node, safe=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
+import onnx_ir as ir
 from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
 from optimum.onnxruntime import ORTOptimizer
 from optimum.onnxruntime.configuration import OptimizationConfig
@@ -11,7 +11,7 @@ from transformers import PretrainedConfig
 
 from bertedge.bundle import GraphPass
 from bertedge.errors import VerificationError
-from bertedge.export.graph.nodes import count_operators
+from bertedge.export.graph.values import count_operators, to_proto
 from bertedge.export.third_party import libraries, stage
 
 CPU_DISABLED_OPTIMIZERS = ("SkipLayerNormFusion",)
@@ -29,7 +29,7 @@ _FUSED = {
 class Graph:
     """A graph in memory, and what was done to it so far."""
 
-    model: onnx.ModelProto
+    model: ir.Model
     passes: tuple[GraphPass, ...]
 
 
@@ -48,7 +48,7 @@ def fuse(path: Path, config: PretrainedConfig, folder: Path) -> Graph:
     )
     with stage("the fusion of the graph", folder.parent):
         ORTOptimizer([path], config).optimize(settings, save_dir=folder, file_suffix="")
-        model = onnx.load(folder / path.name)
+        model = ir.load(folder / path.name)
     counts = count_operators(model)
     check_attention(counts["Attention"], config)
     passes = tuple(
@@ -58,13 +58,14 @@ def fuse(path: Path, config: PretrainedConfig, folder: Path) -> Graph:
     return Graph(model=infer_shapes(model, folder), passes=passes)
 
 
-def infer_shapes(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+def infer_shapes(model: ir.Model, folder: Path) -> ir.Model:
     """Give every value its type and shape, through onnxruntime's own operators too.
 
     The quantizer needs them; plain ONNX inference stops at the first fused node.
     """
+    proto = to_proto(model, shapes=False)  # those of before a pass are out of date
     with stage("the shape inference of the graph", folder):
-        return SymbolicShapeInference.infer_shapes(model, auto_merge=True)
+        return ir.from_proto(SymbolicShapeInference.infer_shapes(proto, auto_merge=True))
 
 
 def check_attention(found: int, config: PretrainedConfig) -> None:

@@ -1,52 +1,45 @@
 """The mean of a text's tokens inside the graph, where nothing is padded."""
 
-import onnx
-from onnx import helper, numpy_helper
+import onnx_ir as ir
+
+from bertedge.export.graph.values import array_of
 
 AXES_AS_INPUT = 18
 """The opset from which ReduceMean reads its axes as a value."""
 
 
-def pool_plainly(model: onnx.ModelProto) -> int:
+def pool_plainly(model: ir.Model) -> int:
     """Take the plain mean where a graph divides a masked sum by the mask's; count the means.
 
     The nodes that are then unread stay; exact for batches without padding alone.
     """
-    graph = model.graph
-    made = {name: node for node in graph.node for name in node.output}
     count = 0
-    for node in graph.node:
-        hidden = _masked_mean(node, made)
+    for node in model.graph:
+        hidden = _masked_mean(node)
         if hidden is not None:
-            total = made[node.input[0]]
-            node.CopyFrom(_mean(model, hidden, total, node))
+            axes = node.inputs[0].producer().inputs[1]
+            node.op_type = "ReduceMean"
+            node.attributes["keepdims"] = ir.AttrInt64("keepdims", 0)
+            node.replace_input_with(0, hidden)
+            if model.opset_imports[""] >= AXES_AS_INPUT:
+                node.replace_input_with(1, axes)
+            else:
+                node.resize_inputs(1)
+                node.attributes["axes"] = ir.AttrInt64s("axes", array_of(axes).tolist())
             count += 1
     return count
 
 
-def _masked_mean(node: onnx.NodeProto, made: dict[str, onnx.NodeProto]) -> str | None:
+def _masked_mean(node: ir.Node) -> ir.Value | None:
     """Find what `node` is the mean of: x in sum(x * weights) / sum(weights); else None."""
     if node.op_type != "Div":
         return None
-    sums = [made.get(name) for name in node.input]
-    total, weights = (each if each and each.op_type == "ReduceSum" else None for each in sums)
-    if total is None or weights is None or total.input[1] != weights.input[1]:
+    total, weights = (value.producer() for value in node.inputs)
+    if not all(each is not None and each.op_type == "ReduceSum" for each in (total, weights)):
         return None
-    product = made.get(total.input[0])
-    if product is None or product.op_type != "Mul" or weights.input[0] not in product.input:
+    product = total.inputs[0].producer()
+    if product is None or product.op_type != "Mul" or total.inputs[1] is not weights.inputs[1]:
         return None
-    return next((str(name) for name in product.input if name != weights.input[0]), None)
-
-
-def _mean(
-    model: onnx.ModelProto, hidden: str, total: onnx.NodeProto, node: onnx.NodeProto
-) -> onnx.NodeProto:
-    opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
-    axes = total.input[1]
-    if opset >= AXES_AS_INPUT:
-        return helper.make_node("ReduceMean", [hidden, axes], node.output, node.name, keepdims=0)
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    numbers = numpy_helper.to_array(constants[axes]).tolist()
-    return helper.make_node(
-        "ReduceMean", [hidden], node.output, node.name, axes=numbers, keepdims=0
-    )
+    if weights.inputs[0] not in product.inputs:
+        return None
+    return next((value for value in product.inputs if value is not weights.inputs[0]), None)

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+import onnx_ir as ir
 import onnxruntime
 
 from bertedge.bundle import File, GraphPass, describe_file
 from bertedge.errors import VerificationError
 from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS
-from bertedge.export.graph.nodes import count_operators
 from bertedge.export.graph.passes import MASK_PLACE, add_bias_in_products, drop_mask
 from bertedge.export.graph.pooling import pool_plainly
+from bertedge.export.graph.values import count_operators, save, to_proto
 from bertedge.export.third_party import libraries, stage
 from bertedge.runtime.engine import PaddingAwareEngine
 from bertedge.runtime.providers import CPU
@@ -83,11 +84,11 @@ def finish(candidate: SavedGraph, folder: Path) -> GraphFiles:
     """
     folder.mkdir(exist_ok=True)
     name = candidate.path.stem
-    before = onnx.load(candidate.path)
+    before = ir.load(candidate.path)
     after = optimize(candidate.path, folder)
     check_kept(before, after)
     name_nodes(after)
-    gone = len(before.graph.node) - len(after.graph.node)
+    gone = len(before.graph) - len(after.graph)
     passes = [GraphPass(name="optimized-ahead", nodes=gone)]
     if candidate.precision == "int8":
         passes.append(GraphPass(name="int8-products-fused", nodes=count_products(after)))
@@ -95,17 +96,17 @@ def finish(candidate: SavedGraph, folder: Path) -> GraphFiles:
     weights = folder / f"{name}.weights"
     path = folder / f"{name}.onnx"
     onnx.save(
-        after,
+        to_proto(after),
         path,
         save_as_external_data=True,
         location=weights.name,
         size_threshold=WEIGHTS_FROM,
     )
-    plain = onnx.load(path, load_external_data=False)
+    plain = ir.load(path)
     pool_plainly(plain)
     dropped = drop_mask(plain)
     if dropped:
-        onnx.save(plain, folder / f"{name}-unpadded.onnx")
+        save(plain, folder / f"{name}-unpadded.onnx")
         passes.append(GraphPass(name="no-mask-without-padding", nodes=dropped))
     return GraphFiles(
         candidate=candidate,
@@ -117,7 +118,7 @@ def finish(candidate: SavedGraph, folder: Path) -> GraphFiles:
     )
 
 
-def optimize(path: Path, folder: Path) -> onnx.ModelProto:
+def optimize(path: Path, folder: Path) -> ir.Model:
     """Run onnxruntime's optimizations that suit every processor, and give the graph."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -132,12 +133,12 @@ def optimize(path: Path, folder: Path) -> onnx.ModelProto:
             providers=[CPU.provider],
             disabled_optimizers=list(CPU_DISABLED_OPTIMIZERS),
         )
-        model = onnx.load(optimized)
+        model = ir.from_proto(onnx.load(optimized))
     optimized.unlink()
     return model
 
 
-def check_kept(before: onnx.ModelProto, after: onnx.ModelProto) -> None:
+def check_kept(before: ir.Model, after: ir.Model) -> None:
     """Raise VerificationError where the optimization undid a fusion, or left a product unfused."""
     counts = [count_operators(model) for model in (before, after)]
     wrong = [
@@ -155,15 +156,15 @@ def check_kept(before: onnx.ModelProto, after: onnx.ModelProto) -> None:
         )
 
 
-def count_products(model: onnx.ModelProto) -> int:
+def count_products(model: ir.Model) -> int:
     """Count the int8 products that are one node with their scales."""
     counts = count_operators(model)
     return sum(counts[kind] for kind in PRODUCTS[1:])
 
 
-def name_nodes(model: onnx.ModelProto) -> None:
+def name_nodes(model: ir.Model) -> None:
     """Give every node a name of its own, so that profiles and errors tell which one they mean."""
-    names = collections.Counter(node.name for node in model.graph.node)
-    for node in model.graph.node:
+    names = collections.Counter(node.name for node in model.graph)
+    for node in model.graph:
         if not node.name or names[node.name] > 1:
-            node.name = f"{node.op_type}:{next(filter(None, node.output))}"
+            node.name = f"{node.op_type}:{next(value.name for value in node.outputs if value.name)}"

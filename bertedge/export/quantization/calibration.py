@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 from onnxruntime.quantization.calibrate import HistogramCollector
 
@@ -12,7 +12,7 @@ from bertedge.checkpoint import Checkpoint
 from bertedge.data import Example, ExampleFile, TokenExample, open_examples
 from bertedge.errors import BertedgeError
 from bertedge.export.parity_inputs import sentences, texts_of
-from bertedge.export.quantization.matmuls import find_matmuls, watch
+from bertedge.export.quantization.matmuls import watch_inputs
 from bertedge.export.third_party import quietly
 from bertedge.runtime.batching import Batch, pad, plan
 from bertedge.runtime.encoding import Encoded
@@ -66,21 +66,17 @@ def gather(checkpoint: Checkpoint, data: ExampleFile | None, *, pair: bool) -> C
     )
 
 
-def channel_maxima(
-    model: onnx.ModelProto, texts: CalibrationTexts
-) -> dict[str, NDArray[np.float32]]:
+def channel_maxima(model: ir.Model, texts: CalibrationTexts) -> dict[str, NDArray[np.float32]]:
     """Find the largest magnitude of each channel that a product reads."""
     maxima: dict[str, NDArray[np.float32]] = {}
-    for values in watch(model, _sources(model), texts.batches()):
+    for values in watch_inputs(model, texts.batches()):
         for name, value in values.items():
             found = np.abs(value).max(axis=0)
             maxima[name] = np.maximum(maxima.get(name, found), found)
     return maxima
 
 
-def activation_ranges(
-    model: onnx.ModelProto, texts: CalibrationTexts
-) -> dict[str, dict[str, Range]]:
+def activation_ranges(model: ir.Model, texts: CalibrationTexts) -> dict[str, dict[str, Range]]:
     """Find what each product reads at least and at most, by each of METHODS.
 
     The largest and smallest value; both ends without 0.005 % of the values; the range that loses
@@ -89,7 +85,7 @@ def activation_ranges(
     collector = HistogramCollector("entropy", False, BINS, LEVELS, PERCENTILE, "same")
     extremes: dict[str, Range] = {}
     with quietly():
-        for values in watch(model, _sources(model), texts.batches()):
+        for values in watch_inputs(model, texts.batches()):
             collector.collect(values)
             for name, value in values.items():
                 low, high = extremes.get(name, (0.0, 0.0))
@@ -106,10 +102,6 @@ def _clip(found: tuple[float, ...], extremes: Range) -> Range:
     """Keep a range within what occurs, and around 0."""
     low = min(max(float(found[0]), extremes[0]), 0.0)
     return low, max(min(float(found[1]), extremes[1]), 0.0)
-
-
-def _sources(model: onnx.ModelProto) -> list[str]:
-    return [site.source for site in find_matmuls(model)]
 
 
 def _training_file(checkpoint: Checkpoint) -> ExampleFile | None:

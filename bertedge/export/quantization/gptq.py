@@ -9,14 +9,13 @@ same.
 from collections.abc import Mapping
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
 from bertedge.bundle import GraphPass
-from bertedge.export.graph.nodes import integer
+from bertedge.export.graph.values import array_of
 from bertedge.export.quantization.calibration import CalibrationTexts
-from bertedge.export.quantization.matmuls import find_matmuls, watch
+from bertedge.export.quantization.matmuls import find_matmuls, watch_inputs
 
 DAMPING = 0.01
 """Share of the mean second moment that is added to each: the texts are a sample."""
@@ -26,33 +25,31 @@ BLOCK = 64
 Moments = Mapping[str, NDArray[np.float32]]
 
 
-def second_moments(model: onnx.ModelProto, texts: CalibrationTexts) -> Moments:
+def second_moments(model: ir.Model, texts: CalibrationTexts) -> Moments:
     """Sum the products of the channels, `(channels, channels)`, that each product reads."""
     moments: dict[str, NDArray[np.float32]] = {}
-    for values in watch(model, [site.source for site in find_matmuls(model)], texts.batches()):
+    for values in watch_inputs(model, texts.batches()):
         for name, value in values.items():
             moments[name] = moments.get(name, np.float32(0)) + value.T @ value
     return moments
 
 
-def round_weights(model: onnx.ModelProto, floats: onnx.ModelProto, moments: Moments) -> GraphPass:
+def round_weights(model: ir.Model, floats: ir.Model, moments: Moments) -> GraphPass:
     """Round the int8 weights of `model` anew, in place, from those of the graph it was made of."""
-    exact = {tensor.name: tensor for tensor in floats.graph.initializer}
-    made = {tensor.name: tensor for tensor in model.graph.initializer}
-    nodes = {node.name: node for node in floats.graph.node}
+    made = model.graph.initializers
     count = 0
-    for site in find_matmuls(floats):
-        levels = made.get(f"{site.weight}_quantized")
+    for node in find_matmuls(floats):
+        source, kernel, *_ = node.inputs
+        levels = made.get(f"{kernel.name}_quantized")
         if levels is None:  # the product stayed in float
             continue
-        weight = numpy_helper.to_array(exact[site.weight])
-        node = nodes[site.node]
-        if node.op_type == "Gemm" and integer(node, "transB", 0):
+        weight = array_of(kernel)
+        if node.op_type == "Gemm" and node.attributes.get_int("transB", 0):
             weight = weight.T
-        scales = numpy_helper.to_array(made[f"{site.weight}_scale"])
-        limit = int(np.abs(numpy_helper.to_array(levels).astype(np.int32)).max())
-        rounded = round_together(weight, scales, moments[site.source], limit)
-        levels.CopyFrom(numpy_helper.from_array(rounded, levels.name))
+        scales = array_of(made[f"{kernel.name}_scale"])
+        limit = int(np.abs(array_of(levels).astype(np.int32)).max())
+        rounded = round_together(weight, scales, moments[source.name], limit)
+        levels.const_value = ir.tensor(rounded, name=levels.name)
         count += 1
     return GraphPass(name="weights-rounded-together", nodes=count)
 

@@ -1,14 +1,14 @@
-"""The matrix products of a float graph that int8 is about, and how to watch what they read."""
+"""The matrix products of a float graph that int8 is about, and what they read when it runs."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS
+from bertedge.export.graph.values import is_constant, to_proto
 from bertedge.runtime.batching import Batch
 from bertedge.runtime.providers import CPU
 from bertedge.runtime.session import open_native
@@ -18,64 +18,38 @@ FLOAT_BRANCH = "/outliers/"
 _PRODUCTS = ("Attention", "MatMul", "Gemm")
 
 Activations = dict[str, NDArray[np.float32]]
+"""Of each value `(tokens, channels)`, without padding."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MatMul:
-    """A product of activations with constant weights."""
+def find_matmuls(model: ir.Model) -> tuple[ir.Node, ...]:
+    """Return the products that become int8, in the order in which they run.
 
-    node: str
-    """The node's name."""
-    source: str
-    """The value that would be rounded to int8."""
-    weight: str
+    Each reads activations (its first input), and weights that are constant (its second).
+    """
+    products = (node for node in _products(model) if is_constant(node.inputs[1]))
+    return tuple(node for node in products if FLOAT_BRANCH not in node.name)
 
 
-def find_matmuls(model: onnx.ModelProto) -> tuple[MatMul, ...]:
-    """List the products that become int8, in the order in which they run."""
-    constants = {tensor.name for tensor in model.graph.initializer}
-    return tuple(
-        MatMul(node=node.name, source=node.input[0], weight=node.input[1])
-        for node in model.graph.node
-        if node.op_type in _PRODUCTS
-        and node.input[1] in constants
-        and FLOAT_BRANCH not in node.name
-    )
+def float_branches(model: ir.Model) -> tuple[str, ...]:
+    """Return the names of the products that must stay in float."""
+    return tuple(node.name for node in _products(model) if FLOAT_BRANCH in node.name)
 
 
-def float_branches(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Name the products that must stay in float."""
-    nodes = (node for node in model.graph.node if node.op_type in _PRODUCTS)
-    return tuple(node.name for node in nodes if FLOAT_BRANCH in node.name)
-
-
-def open_float(model: onnx.ModelProto) -> Any:
+def open_float(model: ir.Model) -> Any:
     """Open a graph in memory as an onnxruntime session."""
-    return open_native(
-        model.SerializeToString(), device=CPU, disabled_optimizers=CPU_DISABLED_OPTIMIZERS
-    )
+    graph = to_proto(model, shapes=False).SerializeToString()
+    return open_native(graph, device=CPU, disabled_optimizers=CPU_DISABLED_OPTIMIZERS)
 
 
-def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Copy a graph, without the shapes that were inferred for it."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    del copy.graph.value_info[:]
-    return copy
-
-
-def watch(
-    model: onnx.ModelProto, sources: Iterable[str], batches: Sequence[Batch]
-) -> Iterator[Activations]:
-    """Run the graph and give what the products read, `(tokens, channels)` without padding."""
-    names = list(dict.fromkeys(sources))
-    watched = copy_of(model)
-    results = {value.name for value in watched.graph.output}
-    watched.graph.output.extend(
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-        for name in names
-        if name not in results
-    )
+def watch_inputs(model: ir.Model, batches: Sequence[Batch]) -> Iterator[Activations]:
+    """Run the graph on each batch and yield what its products read, by the values' names."""
+    watched = model.clone()
+    sources = list(dict.fromkeys(node.inputs[0] for node in find_matmuls(watched)))
+    for value in sources:
+        if not value.is_graph_output():
+            value.type, value.shape = ir.TensorType(ir.DataType.FLOAT), None
+            watched.graph.outputs.append(value)
+    names = [value.name for value in sources]
     session = open_float(watched)
     for batch in batches:
         values = session.run(names, feed(session, batch))
@@ -86,10 +60,14 @@ def watch(
 
 
 def feed(session: Any, batch: Batch) -> dict[str, NDArray[np.int64]]:
-    """Give a session the inputs of a batch that its graph has."""
+    """Return the inputs `(texts, tokens)` of a batch that a session's graph has, by name."""
     fields = Batch.__dataclass_fields__
     names = [each.name for each in session.get_inputs() if each.name in fields]
     return {name: getattr(batch, name) for name in names}
+
+
+def _products(model: ir.Model) -> Iterator[ir.Node]:
+    return (node for node in model.graph if node.op_type in _PRODUCTS)
 
 
 def _tokens(value: NDArray[np.float32], mask: NDArray[np.int64]) -> NDArray[np.float32]:

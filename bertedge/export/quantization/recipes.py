@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 from transformers import PretrainedConfig
 
@@ -25,6 +25,7 @@ from bertedge.bundle import Calibration, GraphPass
 from bertedge.errors import VerificationError
 from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS, infer_shapes
 from bertedge.export.graph.serialize import GraphFiles, SavedGraph, finish
+from bertedge.export.graph.values import save
 from bertedge.export.quantization.calibration import (
     METHODS,
     CalibrationTexts,
@@ -33,7 +34,7 @@ from bertedge.export.quantization.calibration import (
 )
 from bertedge.export.quantization.dynamic import quantize_dynamic
 from bertedge.export.quantization.gptq import Moments, round_weights, second_moments
-from bertedge.export.quantization.matmuls import copy_of, float_branches
+from bertedge.export.quantization.matmuls import float_branches
 from bertedge.export.quantization.outlier_channels import fold_outliers
 from bertedge.export.quantization.sensitivity import measure_sensitivities, most_sensitive
 from bertedge.export.quantization.static import freeze_scales
@@ -114,7 +115,7 @@ class QuantizationContext:
         source = self.folded if recipe.outliers else self.floats.candidate
         folder = self._folder / name
         folder.mkdir()
-        floats = onnx.load(source.path)
+        floats = ir.load(source.path)
         branches = float_branches(floats)
         worst = most_sensitive(self._effects_of(source)) if recipe.float_nodes else ()
         graph = quantize_dynamic(
@@ -135,7 +136,7 @@ class QuantizationContext:
         if worst:
             passes += (GraphPass(name="products-left-in-float", nodes=len(worst)),)
         path = folder / "cpu-int8.onnx"
-        onnx.save(graph.model, path)
+        save(graph.model, path)
         candidate = SavedGraph(path=path, precision="int8", passes=passes)
         return QuantizedGraph(
             recipe=name,
@@ -152,13 +153,13 @@ class QuantizationContext:
     def folded(self) -> SavedGraph:
         """The float graph without outliers."""
         floats = self.floats.candidate
-        model = onnx.load(floats.path)
+        model = ir.load(floats.path)
         effects = self._effects_of(floats)
         total = sum(effect**2 for effect in effects.values())
         worth = {name for name, effect in effects.items() if effect**2 > WORTH * total}
         passes = fold_outliers(model, channel_maxima(model, self.texts), worth)
         path = self._folder / "folded.onnx"
-        onnx.save(infer_shapes(copy_of(model), self._folder), path)
+        save(infer_shapes(model, self._folder), path)
         before, after = self._logits(floats.path), self._logits(path)
         moved = float(np.abs(after - before).max() / max(np.ptp(before), 1e-9))
         if not moved <= FOLDING:
@@ -169,23 +170,23 @@ class QuantizationContext:
         return SavedGraph(path=path, precision="fp32", passes=floats.passes + passes)
 
     def _effects_of(self, source: SavedGraph) -> dict[str, float]:
-        return measure_sensitivities(onnx.load(source.path), self.texts.singles(EFFECT_TEXTS))
+        return measure_sensitivities(ir.load(source.path), self.texts.singles(EFFECT_TEXTS))
 
     def _moments_of(self, source: SavedGraph) -> Moments:
         if source.path not in self._moments:
-            self._moments[source.path] = second_moments(onnx.load(source.path), self.texts)
+            self._moments[source.path] = second_moments(ir.load(source.path), self.texts)
         return self._moments[source.path]
 
-    def _freeze(self, model: onnx.ModelProto, source: SavedGraph) -> tuple[str, GraphPass]:
+    def _freeze(self, model: ir.Model, source: SavedGraph) -> tuple[str, GraphPass]:
         """Freeze the scales, in place, by the method whose logits are nearest to the float ones."""
-        ranges = activation_ranges(onnx.load(source.path), self.texts)
+        ranges = activation_ranges(ir.load(source.path), self.texts)
         exact = self._logits(source.path)
         path = self._folder / "frozen.onnx"
         errors = {}
         for method in METHODS:
-            frozen = copy_of(model)
+            frozen = model.clone()
             freeze_scales(frozen, ranges[method])
-            onnx.save(frozen, path)
+            save(frozen, path)
             errors[method] = float(np.mean((self._logits(path) - exact) ** 2))
         best = min(METHODS, key=lambda method: errors[method])
         nodes = freeze_scales(model, ranges[best])

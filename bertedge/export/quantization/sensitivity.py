@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
 
-from bertedge.export.quantization.matmuls import MatMul, copy_of, feed, find_matmuls, open_float
+from bertedge.export.graph.values import add_constant
+from bertedge.export.quantization.matmuls import feed, find_matmuls, open_float
 from bertedge.runtime.batching import Batch
 
 SWITCHES = "round_site"
@@ -18,22 +18,22 @@ ENOUGH = 0.5
 """Share of the damage (squared) that the products left in float must have done."""
 
 
-def measure_sensitivities(model: onnx.ModelProto, batches: Sequence[Batch]) -> dict[str, float]:
+def measure_sensitivities(model: ir.Model, batches: Sequence[Batch]) -> dict[str, float]:
     """Give each product the root mean square of the logits' change when only it is rounded.
 
     One graph with a switch a product, so that one session measures them all. The weights stay
     in float: rounded a channel, they do a sixth of what the activations do (MiniLM, SST-2).
     """
-    sites = find_matmuls(model)
-    session = open_float(_switched(model, sites))
-    squares = np.zeros(len(sites))
+    names = [node.name for node in find_matmuls(model)]
+    session = open_float(_switched(model))
+    squares = np.zeros(len(names))
     for batch in batches:
-        exact = _logits(session, batch, np.zeros(len(sites), np.bool_))
-        for i in range(len(sites)):
-            found = _logits(session, batch, np.arange(len(sites)) == i)
+        exact = _logits(session, batch, np.zeros(len(names), np.bool_))
+        for i in range(len(names)):
+            found = _logits(session, batch, np.arange(len(names)) == i)
             squares[i] += float(np.mean((found - exact) ** 2))
     means = np.sqrt(squares / len(batches))
-    return {site.node: float(mean) for site, mean in zip(sites, means, strict=True)}
+    return {name: float(mean) for name, mean in zip(names, means, strict=True)}
 
 
 def most_sensitive(effects: Mapping[str, float]) -> tuple[str, ...]:
@@ -44,34 +44,23 @@ def most_sensitive(effects: Mapping[str, float]) -> tuple[str, ...]:
     return tuple(worst[: int(np.searchsorted(done, ENOUGH * total)) + 1])
 
 
-def _switched(model: onnx.ModelProto, sites: Sequence[MatMul]) -> onnx.ModelProto:
-    copy = copy_of(model)
-    graph = copy.graph
-    graph.input.append(helper.make_tensor_value_info(SWITCHES, onnx.TensorProto.BOOL, [len(sites)]))
-    numbers = {site.node: i for i, site in enumerate(sites)}
-    nodes: list[onnx.NodeProto] = []
-    for node in graph.node:
-        if node.name in numbers:
-            number = numbers[node.name]
-            place = numpy_helper.from_array(np.array(number, np.int64), f"{SWITCHES}_{number}")
-            graph.initializer.append(place)
-            nodes += _switch(node, place.name)
-        nodes.append(node)
-    del graph.node[:]
-    graph.node.extend(nodes)
-    return copy
-
-
-def _switch(node: onnx.NodeProto, place: str) -> list[onnx.NodeProto]:
-    """Let `node` read its input rounded where the switch at `place` is on."""
-    exact, made = node.input[0], [f"{place}_{part}" for part in ("q", "scale", "zero", "rounded")]
-    node.input[0] = f"{place}_read"
-    return [
-        helper.make_node("DynamicQuantizeLinear", [exact], made[:3]),
-        helper.make_node("DequantizeLinear", made[:3], made[3:]),
-        helper.make_node("Gather", [SWITCHES, place], [f"{place}_on"]),
-        helper.make_node("Where", [f"{place}_on", made[3], exact], [f"{place}_read"]),
-    ]
+def _switched(model: ir.Model) -> ir.Model:
+    """Return a copy whose products read their input rounded where their switch is on."""
+    switched = model.clone()
+    graph = switched.graph
+    products = find_matmuls(switched)
+    switches = ir.val(SWITCHES, ir.DataType.BOOL, [len(products)])
+    graph.inputs.append(switches)
+    for number, node in enumerate(products):
+        place = add_constant(graph, f"{SWITCHES}_{number}", np.array(number, np.int64))
+        exact = node.inputs[0]
+        quantize = ir.node("DynamicQuantizeLinear", [exact], num_outputs=3)
+        rounded = ir.node("DequantizeLinear", quantize.outputs)
+        on = ir.node("Gather", [switches, place])
+        read = ir.node("Where", [on.outputs[0], rounded.outputs[0], exact])
+        graph.insert_before(node, [quantize, rounded, on, read])
+        node.replace_input_with(0, read.outputs[0])
+    return switched
 
 
 def _logits(session: Any, batch: Batch, switches: NDArray[np.bool_]) -> NDArray[np.float32]:

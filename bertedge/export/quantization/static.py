@@ -1,16 +1,16 @@
 """int8 with scales that were chosen at export: a text's answer is the same in every batch."""
 
 import numpy as np
-import onnx
-from onnx import helper, numpy_helper
+import onnx_ir as ir
 
 from bertedge.errors import VerificationError
+from bertedge.export.graph.values import add_constant, is_constant
 from bertedge.export.quantization.calibration import Range
 
 LEVELS = 255
 
 
-def freeze_scales(model: onnx.ModelProto, ranges: dict[str, Range]) -> int:
+def freeze_scales(model: ir.Model, ranges: dict[str, Range]) -> int:
     """Replace the scales found at run time by those of `ranges`, in place; count the values.
 
     Each product, with its bias, becomes one MatMulIntegerToFloat: onnxruntime fuses only products
@@ -18,23 +18,27 @@ def freeze_scales(model: onnx.ModelProto, ranges: dict[str, Range]) -> int:
     """
     graph = model.graph
     count = 0
-    for node in graph.node:
+    for node in graph:
         if node.op_type != "DynamicQuantizeLinear":
             continue
-        (source,), (_, scale, zero) = node.input, node.output
-        if source not in ranges:
+        name = node.inputs[0].name
+        if name not in ranges:
             raise VerificationError(
-                f"no range was measured for {source}: the quantizer reads other values than "
+                f"no range was measured for {name}: the quantizer reads other values than "
                 "calibration watched; install the versions in constraints.txt"
             )
-        step, offset = scale_of(*ranges[source])
-        graph.initializer.append(numpy_helper.from_array(step, scale))
-        graph.initializer.append(numpy_helper.from_array(offset, zero))
+        found = node.outputs[1:]
         node.op_type = "QuantizeLinear"
-        node.input.extend([scale, zero])
-        del node.output[1:]
+        node.resize_inputs(3)
+        for place, (value, array) in enumerate(zip(found, scale_of(*ranges[name]), strict=True), 1):
+            fixed = add_constant(graph, value.name, array)
+            value.replace_all_uses_with(fixed)
+            node.replace_input_with(place, fixed)
+        node.resize_outputs(1)
         count += 1
-    _join_products(graph)
+    for node in graph:
+        if node.op_type == "MatMulInteger":
+            _join_product(graph, node)
     return count
 
 
@@ -45,48 +49,32 @@ def scale_of(low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
     return np.array(step, np.float32), np.array(offset, np.uint8)
 
 
-def _join_products(graph: onnx.GraphProto) -> None:
+def _join_product(graph: ir.Graph, product: ir.Node) -> None:
     """Make MatMulInteger, Cast, the products of scales and the bias one node."""
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    gone: set[str] = set()
-    joined: dict[str, onnx.NodeProto] = {}
-    for product in graph.node:
-        if product.op_type != "MatMulInteger":
-            continue
-        (cast,) = readers[product.output[0]]
-        (scaled,) = readers[cast.output[0]]
-        scales = next(
-            node for node in graph.node if node.output[0] in set(scaled.input) - set(cast.output)
-        )
-        nodes = [product, cast, scales, scaled]
-        bias = _bias(readers.get(scaled.output[0], []), scaled.output[0], constants)
-        last = bias[0] if bias else scaled
-        a, b, a_zero, b_zero = product.input
-        inputs = [a, b, *scales.input, a_zero, b_zero, *([bias[1]] if bias else [])]
-        gone |= {node.output[0] for node in nodes if node is not last}
-        joined[last.output[0]] = helper.make_node(
-            "MatMulIntegerToFloat",
-            inputs,
-            [last.output[0]],
-            name=product.name,
-            domain="com.microsoft",
-        )
-    nodes = [joined.get(node.output[0], node) for node in graph.node if node.output[0] not in gone]
-    del graph.node[:]
-    graph.node.extend(nodes)
+    a, b, a_zero, b_zero = product.inputs
+    (cast,) = product.outputs[0].consumers()
+    (scaled,) = cast.outputs[0].consumers()
+    scales = next(value for value in scaled.inputs if value is not cast.outputs[0]).producer()
+    added = _bias_added_to(scaled.outputs[0])
+    last, bias = added or (scaled, None)
+    joined = ir.node(
+        "MatMulIntegerToFloat",
+        [a, b, *scales.inputs, a_zero, b_zero, *([bias] if bias else [])],
+        domain="com.microsoft",
+        name=product.name,
+    )
+    old = [product, cast, scales, scaled, *([last] if bias else [])]
+    ir.convenience.replace_nodes_and_values(
+        graph, last, old, [joined], last.outputs, joined.outputs
+    )
 
 
-def _bias(
-    readers: list[onnx.NodeProto], value: str, constants: dict[str, onnx.TensorProto]
-) -> tuple[onnx.NodeProto, str] | None:
+def _bias_added_to(value: ir.Value) -> tuple[ir.Node, ir.Value] | None:
     """Find the one reader of a product that adds a vector to it."""
+    readers = value.consumers()
     if len(readers) != 1 or readers[0].op_type != "Add":
         return None
-    others = [name for name in readers[0].input if name != value]
-    if len(others) == 1 and others[0] in constants and len(constants[others[0]].dims) == 1:
+    others = [other for other in readers[0].inputs if other is not value]
+    if len(others) == 1 and is_constant(others[0]) and len(others[0].shape) == 1:
         return readers[0], others[0]
     return None

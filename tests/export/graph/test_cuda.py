@@ -5,10 +5,9 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 import pytest
 import torch
-from onnx import numpy_helper
 from transformers import PretrainedConfig
 
 from bertedge.bundle import open_bundle
@@ -18,8 +17,8 @@ from bertedge.export import ExportConfig, export, verify
 from bertedge.export.graph import cuda
 from bertedge.export.graph.fp16 import count_half, rounded_twin, to_half
 from bertedge.export.graph.fusion import Graph
-from bertedge.export.graph.nodes import count_operators
 from bertedge.export.graph.torch_export import export_graph
+from bertedge.export.graph.values import add_constant, array_of, count_operators, to_proto
 from bertedge.export.parity_inputs import parity_batches
 from bertedge.export.verify import ReferenceLogits, difference, record_logits
 from bertedge.predictor import Predictor
@@ -45,8 +44,9 @@ class CudaGraph:
     probe: ReferenceLogits
     work: Path
 
-    def off_by(self, model: onnx.ModelProto) -> float:
-        native = open_native(model.SerializeToString(), device=CPU, threads=1)
+    def off_by(self, model: ir.Model) -> float:
+        graph = to_proto(model, shapes=False).SerializeToString()
+        native = open_native(graph, device=CPU, threads=1)
         return difference(self.probe, Session(native, "test.onnx"))
 
 
@@ -83,8 +83,7 @@ def test_the_graph_for_cuda_is_exact_and_computes_no_shapes(
     assert not set(counts) & {*cuda.HOST_OPERATORS, "Slice", "Unsqueeze"} - {
         own.get(task, "")  # that of position 0, that of the mask in the mean
     }
-    kinds = {value.type.tensor_type.elem_type for value in one.graph.model.graph.input}
-    assert kinds == {onnx.TensorProto.INT32}
+    assert {value.dtype for value in one.graph.model.graph.inputs} == {ir.DataType.INT32}
 
 
 def test_the_last_layer_is_narrowed_through_its_fused_layer_norms(made: Make) -> None:
@@ -97,16 +96,15 @@ def test_the_last_layer_is_narrowed_through_its_fused_layer_norms(made: Make) ->
 @pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
 def test_pairs_keep_their_token_types(kind: str, made: Make) -> None:
     one = made(kind, pair=True)
-    names = {value.name for value in one.graph.model.graph.input}
+    names = {value.name for value in one.graph.model.graph.inputs}
     assert ("token_type_ids" in names) == (kind == "bert")
     assert one.off_by(one.graph.model) < 1e-5
 
 
 def test_embeddings_of_another_form_are_an_error_that_says_so(made: Make) -> None:
     one = made("bert")
-    strange = onnx.ModelProto()
-    strange.CopyFrom(one.graph.model)
-    strange.graph.node.append(onnx.helper.make_node("Shape", ["input_ids"], ["more"]))
+    strange = one.graph.model.clone()
+    strange.graph.append(ir.node("Shape", [strange.graph.inputs[0]]))
     with pytest.raises(VerificationError, match="still has Shape, so it cannot be captured"):
         cuda._check_capturable(strange, one.architecture)
 
@@ -116,7 +114,7 @@ def test_fp16_halves_the_weights_and_stays_within_its_tolerance(kind: str, made:
     one = made(kind)
     half = to_half(one.graph.model, (), one.work)
     twin = rounded_twin(half)
-    assert half.ByteSize() < 0.65 * one.graph.model.ByteSize()
+    assert to_proto(half).ByteSize() < 0.65 * to_proto(one.graph.model).ByteSize()
     assert count_half(half) >= 6 * LAYERS
     # The rounding is there (an exact graph is off by 1e-6), and no larger than fp16's.
     assert 1e-4 < one.off_by(twin) < verify.FP16_TOLERANCE
@@ -126,32 +124,31 @@ def test_fp16_halves_the_weights_and_stays_within_its_tolerance(kind: str, made:
 def test_the_twin_stores_nothing_that_fp16_cannot(made: Make) -> None:
     one = made("bert")
     twin = rounded_twin(to_half(one.graph.model, (), one.work))
-    for tensor in twin.graph.initializer:
-        values = numpy_helper.to_array(tensor)
+    for values in map(array_of, twin.graph.initializers.values()):
         if values.dtype == np.float32:
             np.testing.assert_array_equal(values.astype(np.float16).astype(np.float32), values)
-    attention = next(node for node in twin.graph.node if node.op_type == "Attention")
-    rounded = attention.output[0].removesuffix("_exact")
-    assert rounded != attention.output[0]
-    for name in (rounded, attention.output[0]):
-        twin.graph.output.append(
-            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-        )
-    native = open_native(twin.SerializeToString(), device=CPU, threads=1)
+    attention = next(node for node in twin.graph if node.op_type == "Attention")
+    (down,) = attention.outputs[0].consumers()
+    (back,) = down.outputs[0].consumers()
+    watched = [back.outputs[0], attention.outputs[0]]
+    for value in watched:
+        value.type = ir.TensorType(ir.DataType.FLOAT)
+        twin.graph.outputs.append(value)
+    graph = to_proto(twin, shapes=False).SerializeToString()
+    native = open_native(graph, device=CPU, threads=1)
     batch = one.probe.batches[0]
     feed = {i.name: getattr(batch, i.name).astype(np.int32) for i in native.get_inputs()}
-    after, before = native.run([rounded, attention.output[0]], feed)
+    after, before = native.run([value.name for value in watched], feed)
     np.testing.assert_array_equal(after, before.astype(np.float16).astype(np.float32))
     assert (after != before).any()
 
 
 def test_a_value_beyond_fp16_is_found_out(made: Make) -> None:
     one = made("bert")
-    loud = onnx.ModelProto()
-    loud.CopyFrom(one.graph.model)
-    inner = next(node for node in loud.graph.node if node.op_type == "BiasGelu")
-    bias = next(t for t in loud.graph.initializer if t.name == inner.input[1])
-    bias.CopyFrom(numpy_helper.from_array(np.full(tuple(bias.dims), 7e4, np.float32), bias.name))
+    loud = one.graph.model.clone()
+    inner = next(node for node in loud.graph if node.op_type == "BiasGelu")
+    bias = np.full_like(array_of(inner.inputs[1]), 7e4)
+    inner.replace_input_with(1, add_constant(loud.graph, "loud", bias))
     twin = rounded_twin(to_half(loud, (), one.work))
     assert not one.off_by(twin) <= verify.FP16_TOLERANCE
 

@@ -5,8 +5,7 @@ import pytest
 
 from bertedge.errors import VerificationError
 from bertedge.export.graph.fusion import check_attention
-from bertedge.export.graph.nodes import count_operators
-from bertedge.export.graph.passes import remove_unread
+from bertedge.export.graph.values import count_operators, remove_unread
 from bertedge.spec import Task
 
 KINDS = ("bert", "roberta", "distilbert", "electra")
@@ -52,10 +51,8 @@ def test_attention_that_onnxruntime_does_not_know_fails_loudly(fused: Fuse) -> N
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_query_key_and_value_are_one_product(kind: str, fused: Fuse) -> None:
-    graph = fused(kind).model.graph
-    shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
-    merged = [shapes[node.input[1]] for node in graph.node if node.op_type == "Attention"]
-    assert merged == [[32, 3 * 32]] * 3
+    merged = [node.inputs[1] for node in fused(kind).model.graph if node.op_type == "Attention"]
+    assert [list(value.shape) for value in merged] == [[32, 3 * 32]] * 3
 
 
 @pytest.mark.parametrize("task", HEADS)
@@ -64,7 +61,7 @@ def test_nothing_is_computed_that_the_head_does_not_read(
     kind: str, task: Task, fused: Fuse
 ) -> None:
     model = fused(kind, task).copy()
-    assert [each.name for each in model.graph.output] == ["logits"]
+    assert [each.name for each in model.graph.outputs] == ["logits"]
     assert remove_unread(model) == 0
     # A pooler is a Tanh here: BERT's and RoBERTa's text heads read it, no token head does.
     pooled = kind in ("bert", "roberta") and task is Task.TEXT_CLASSIFICATION
@@ -73,8 +70,7 @@ def test_nothing_is_computed_that_the_head_does_not_read(
 
 def test_every_value_has_a_type_for_the_quantizer(fused: Fuse) -> None:
     graph = fused("bert").model.graph
-    typed = {value.name for value in (*graph.value_info, *graph.output)}
-    assert {name for node in graph.node for name in node.output} <= typed
+    assert all(value.dtype and value.shape for node in graph for value in node.outputs)
 
 
 def test_an_attention_of_another_form_is_refused_with_the_counts(fused: Fuse) -> None:

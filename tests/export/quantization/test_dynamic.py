@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
-from onnx import numpy_helper
 
 from bertedge.errors import VerificationError
-from bertedge.export.graph.nodes import count_operators
+from bertedge.export.graph.values import array_of, count_operators, save, to_proto
 from bertedge.export.quantization.dynamic import (
     quantize_dynamic,
     quantize_embeddings,
@@ -40,24 +40,24 @@ def test_embedding_rows_stay_close_and_small(kind: str, fused: Fuse) -> None:
     graph = fused(kind)
     model = graph.copy()
     assert quantize_embeddings(model) == 2  # words and positions; token types are too small
-    onnx.checker.check_model(model)
+    onnx.checker.check_model(to_proto(model))
     assert graph.off_by(model) < 0.02
     assert graph.off_by(model) > 0
-    kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
-    assert sum(kind == onnx.TensorProto.INT8 for kind in kinds.values()) == 2
-    assert len(model.SerializeToString()) < len(graph.model.SerializeToString())
+    kinds = [value.dtype for value in model.graph.initializers.values()]
+    assert kinds.count(ir.DataType.INT8) == 2
+    assert to_proto(model).ByteSize() < to_proto(graph.model).ByteSize()
 
 
 def test_a_table_that_is_also_multiplied_stays_in_float(fused: Fuse) -> None:
     model = fused("bert").copy()
     words = next(
-        n.input[0]
-        for n in model.graph.node
-        if n.output[0].endswith("word_embeddings/Gather_output_0")
+        node.inputs[0]
+        for node in model.graph
+        if node.outputs[0].name.endswith("word_embeddings/Gather_output_0")
     )
-    model.graph.node.append(onnx.helper.make_node("Transpose", [words], ["tied"]))
+    model.graph.append(ir.node("Transpose", [words]))
     assert quantize_embeddings(model) == 1
-    assert words in {tensor.name for tensor in model.graph.initializer}
+    assert words.name in model.graph.initializers
 
 
 @pytest.mark.parametrize("task", HEADS)
@@ -65,22 +65,23 @@ def test_a_table_that_is_also_multiplied_stays_in_float(fused: Fuse) -> None:
 def test_every_product_becomes_int8(kind: str, task: Task, fused: Fuse, tmp_path: Path) -> None:
     graph = fused(kind, task)
     path = tmp_path / "model.onnx"
-    onnx.save(graph.model, path)
+    save(graph.model, path)
     quantized = quantize_dynamic(path, graph.architecture, tmp_path / "quantized")
     counts = count_operators(quantized.model)
     assert counts["QAttention"] == 3
     assert counts["MatMul"] == counts["Gemm"] == counts["Attention"] == 0
+    constants = quantized.model.graph.initializers
     floats = sum(
-        numpy_helper.to_array(tensor).size
-        for tensor in quantized.model.graph.initializer
-        if tensor.data_type == onnx.TensorProto.FLOAT
-        and len(tensor.dims) == 2
-        and tensor.dims[1] > 1
+        array_of(value).size
+        for value in constants.values()
+        if value.dtype == ir.DataType.FLOAT and len(value.shape) == 2 and value.shape[1] > 1
     )
     assert floats <= 2 * 32  # the token types
-    sizes = {tensor.name: tuple(tensor.dims) for tensor in quantized.model.graph.initializer}
-    weights = [node.input[1] for node in quantized.model.graph.node if node.op_type == "QAttention"]
-    assert all(sizes[name.replace("_quantized", "_scale")] == (96,) for name in weights)
+    weights = [
+        node.inputs[1].name for node in quantized.model.graph if node.op_type == "QAttention"
+    ]
+    scales = [constants[name.replace("_quantized", "_scale")] for name in weights]
+    assert all(tuple(value.shape) == (96,) for value in scales)
     passes = {each.name: each.nodes for each in quantized.passes}
     assert passes == {
         "int8-matrix-products": counts["QAttention"] + counts["MatMulInteger"],
@@ -92,7 +93,7 @@ def test_every_product_becomes_int8(kind: str, task: Task, fused: Fuse, tmp_path
 def test_an_attention_left_in_float_is_refused(fused: Fuse, tmp_path: Path) -> None:
     graph = fused("bert")
     path = tmp_path / "model.onnx"
-    onnx.save(graph.model, path)
+    save(graph.model, path)
     architecture = type(graph.architecture)(num_hidden_layers=4)
     with pytest.raises(VerificationError, match="3 of 4 Attention nodes"):
         quantize_dynamic(path, architecture, tmp_path / "quantized")

@@ -4,15 +4,15 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
-from onnx import numpy_helper
 
 from bertedge.checkpoint import open_checkpoint
-from bertedge.export.graph.nodes import integer
+from bertedge.export.graph.values import array_of, save, to_proto
 from bertedge.export.quantization.calibration import gather
 from bertedge.export.quantization.dynamic import quantize_dynamic
 from bertedge.export.quantization.gptq import BLOCK, round_together, round_weights, second_moments
-from bertedge.export.quantization.matmuls import find_matmuls, watch
+from bertedge.export.quantization.matmuls import find_matmuls, watch_inputs
 
 Fuse = Callable[..., Any]
 
@@ -52,34 +52,37 @@ def test_levels_stay_within_the_limit() -> None:
     assert np.abs(levels.astype(int)).max() == 20
 
 
+def constants_of(model: ir.Model) -> dict[str, np.ndarray]:
+    return {name: array_of(value) for name, value in model.graph.initializers.items()}
+
+
 @pytest.mark.parametrize("reduced", [False, True])
 def test_every_product_errs_less_on_the_texts_and_keeps_its_scales(
     reduced: bool, checkpoints: Any, fused: Fuse, tmp_path: Path
 ) -> None:
     graph = fused("bert")
     path = tmp_path / "model.onnx"
-    onnx.save(graph.model, path)
+    save(graph.model, path)
     quantized = quantize_dynamic(
         path, graph.architecture, tmp_path / "quantized", reduced_range=reduced
     ).model
     texts = gather(open_checkpoint(str(checkpoints("bert"))), None, pair=False)
-    before = {each.name: numpy_helper.to_array(each) for each in quantized.graph.initializer}
+    before = constants_of(quantized)
     done = round_weights(quantized, graph.model, second_moments(graph.copy(), texts))
-    onnx.checker.check_model(quantized)
-    after = {each.name: numpy_helper.to_array(each) for each in quantized.graph.initializer}
-    exact = {each.name: numpy_helper.to_array(each) for each in graph.model.graph.initializer}
-    nodes = {node.name: node for node in graph.model.graph.node}
-    sites = find_matmuls(graph.model)
-    assert (done.name, done.nodes) == ("weights-rounded-together", len(sites))
-    read = list(watch(graph.model, [site.source for site in sites], texts.batches()))
-    for site in sites:
-        inputs = np.concatenate([values[site.source] for values in read])
-        transposed = nodes[site.node].op_type == "Gemm" and integer(nodes[site.node], "transB", 0)
-        weight = exact[site.weight].T if transposed else exact[site.weight]
-        scales = after[f"{site.weight}_scale"]
-        np.testing.assert_array_equal(scales, before[f"{site.weight}_scale"])
-        nearest, together = (each[f"{site.weight}_quantized"] * scales for each in (before, after))
-        assert error(inputs, weight, together) < 0.7 * error(inputs, weight, nearest), site
-        assert np.abs(after[f"{site.weight}_quantized"].astype(int)).max() <= (
+    onnx.checker.check_model(to_proto(quantized))
+    after = constants_of(quantized)
+    products = find_matmuls(graph.model)
+    assert (done.name, done.nodes) == ("weights-rounded-together", len(products))
+    read = list(watch_inputs(graph.model, texts.batches()))
+    for node in products:
+        source, kernel, *_ = node.inputs
+        inputs = np.concatenate([values[source.name] for values in read])
+        transposed = node.op_type == "Gemm" and node.attributes.get_int("transB", 0)
+        weight = array_of(kernel).T if transposed else array_of(kernel)
+        scales = after[f"{kernel.name}_scale"]
+        np.testing.assert_array_equal(scales, before[f"{kernel.name}_scale"])
+        nearest, together = (each[f"{kernel.name}_quantized"] * scales for each in (before, after))
+        assert error(inputs, weight, together) < 0.7 * error(inputs, weight, nearest), node.name
+        assert np.abs(after[f"{kernel.name}_quantized"].astype(int)).max() <= (
             64 if reduced else 127
         )

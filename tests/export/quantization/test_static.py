@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
-from onnx import numpy_helper
 
 from bertedge.checkpoint import open_checkpoint
 from bertedge.errors import VerificationError
-from bertedge.export.graph.nodes import count_operators
+from bertedge.export.graph.values import array_of, count_operators, save, to_proto
 from bertedge.export.quantization.calibration import METHODS, activation_ranges, gather
 from bertedge.export.quantization.dynamic import quantize_dynamic
 from bertedge.export.quantization.matmuls import find_matmuls
@@ -24,9 +24,9 @@ HEADS = (Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION, Task.QUESTION_ANSW
 Fuse = Callable[..., Any]
 
 
-def quantized(graph: Any, folder: Path, **settings: Any) -> onnx.ModelProto:
+def quantized(graph: Any, folder: Path, **settings: Any) -> ir.Model:
     path = folder / "model.onnx"
-    onnx.save(graph.model, path)
+    save(graph.model, path)
     return quantize_dynamic(path, graph.architecture, folder / "quantized", **settings).model
 
 
@@ -50,7 +50,7 @@ def test_static_scales_answer_alike_in_every_batch(
     texts = gather(open_checkpoint(str(checkpoints("bert", task))), None, pair=False)
     products = count_operators(model)["MatMulInteger"]
     frozen = freeze_scales(model, activation_ranges(graph.copy(), texts)[method])
-    onnx.checker.check_model(model)
+    onnx.checker.check_model(to_proto(model))
     counts = count_operators(model)
     assert frozen == counts["QuantizeLinear"] == len(find_matmuls(graph.model))
     assert counts["MatMulIntegerToFloat"] == products
@@ -72,9 +72,9 @@ def test_weights_have_seven_bits_where_products_saturate(fused: Fuse, tmp_path: 
         folder.mkdir()
         model = quantized(fused("bert"), folder, reduced_range=target.reduced_range)
         weights = [
-            numpy_helper.to_array(tensor).astype(int)
-            for tensor in model.graph.initializer
-            if tensor.name.endswith("_quantized")
+            array_of(value).astype(int)
+            for name, value in model.graph.initializers.items()
+            if name.endswith("_quantized")
         ]
         assert len(weights) == 14
         largest[target] = max(np.abs(weight).max() for weight in weights)
