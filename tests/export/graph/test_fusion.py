@@ -70,7 +70,7 @@ def test_nothing_is_computed_that_the_head_does_not_read(
 
 def test_every_value_has_a_type_for_the_quantizer(fused: Fuse) -> None:
     graph = fused("bert").model.graph
-    assert all(value.dtype and value.shape for node in graph for value in node.outputs)
+    assert all(value.dtype is not None for node in graph for value in node.outputs)
 
 
 def test_an_attention_of_another_form_is_refused_with_the_counts(fused: Fuse) -> None:
