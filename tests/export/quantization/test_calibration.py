@@ -82,7 +82,11 @@ def test_ranges_hold_zero_and_what_occurs(checkpoint: Checkpoint, fused: Any) ->
     texts = gather(checkpoint, None, pair=False)
     ranges = activation_ranges(model, texts)
     largest = channel_maxima(model, texts)
-    assert set(ranges["min-max"]) == {node.inputs[0].name for node in find_matmuls(model)} == set(largest)
+    assert (
+        set(ranges["min-max"])
+        == {node.inputs[0].name for node in find_matmuls(model)}
+        == set(largest)
+    )
     for name, (low, high) in ranges["min-max"].items():
         assert low <= 0 <= high
         assert max(-low, high) == pytest.approx(float(largest[name].max()))
