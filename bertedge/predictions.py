@@ -19,7 +19,13 @@ class Result:
     __slots__ = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Give what `bertedge predict` prints of it: lists, numbers and strings alone."""
+        """Return what `bertedge predict` prints of it: lists, numbers and strings alone.
+
+        Examples:
+            >>> import bertedge
+            >>> bertedge.load("bundles/values").predict_one("play some jazz").to_dict()
+            {'value': 0.5, 'truncated': False}
+        """
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
 
 
@@ -35,7 +41,13 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classification(Result):
-    """The label of one text (or pair)."""
+    """The label of one text (or pair).
+
+    Examples:
+        >>> import bertedge
+        >>> bertedge.load("bundles/mine").predict_one("play some jazz")
+        Classification(label='music_play', score=0.98, scores={...}, truncated=False)
+    """
 
     label: str
     """The best of the model's labels; the bundle's out-of-scope label where its score is below
@@ -50,7 +62,15 @@ class Classification(Result):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MultiLabelClassification(Result):
-    """The labels of one text (or pair), none, one or more."""
+    """The labels of one text (or pair), none, one or more.
+
+    Examples:
+        >>> import bertedge
+        >>> model = bertedge.load("bundles/several")
+        >>> found = model.predict_one("turn the hall lights off and play some jazz")
+        >>> sorted(found.labels), len(found.scores)
+        (['lights_off', 'music_play'], 3)
+    """
 
     labels: tuple[str, ...]
     """Those whose score reaches the bundle's threshold, best first."""
@@ -62,7 +82,13 @@ class MultiLabelClassification(Result):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Regression(Result):
-    """The value of one text (or pair)."""
+    """The value of one text (or pair).
+
+    Examples:
+        >>> import bertedge
+        >>> bertedge.load("bundles/values").predict_one("play some jazz")
+        Regression(value=0.5, truncated=False)
+    """
 
     value: float
     """As the model gives it: neither clipped nor scaled."""
@@ -75,7 +101,15 @@ TextPrediction = Classification | MultiLabelClassification | Regression
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entity(Result):
-    """One labelled span of a text."""
+    """One labelled span of a text.
+
+    Examples:
+        >>> import bertedge
+        >>> text = "turn the hall lights off"
+        >>> room, _ = bertedge.load("bundles/tags").predict_one(text).entities
+        >>> room.label, room.text, text[room.start : room.end]
+        ('room', 'hall', 'hall')
+    """
 
     label: str
     score: float
@@ -89,7 +123,14 @@ class Entity(Result):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entities(Result):
-    """The labelled spans of one text, from left to right."""
+    """The labelled spans of one text, from left to right.
+
+    Examples:
+        >>> import bertedge
+        >>> found = bertedge.load("bundles/tags").predict_one("turn the hall lights off")
+        >>> [entity.label for entity in found.entities]
+        ['room', 'device']
+    """
 
     entities: tuple[Entity, ...]
     windows: int = 1
@@ -98,7 +139,14 @@ class Entities(Result):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntentSlots(Result):
-    """What one text asks for, and the details it gives, from left to right."""
+    """What one text asks for, and the details it gives, from left to right.
+
+    Examples:
+        >>> import bertedge
+        >>> found = bertedge.load("bundles/joint").predict_one("turn the hall lights off")
+        >>> found.intent, [slot.text for slot in found.slots]
+        ('lights_off', ['hall', 'lights'])
+    """
 
     intent: str
     score: float
@@ -127,7 +175,14 @@ class Fill(Result):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilledMasks(Result):
-    """What may stand at each mask of one text, from left to right."""
+    """What may stand at each mask of one text, from left to right.
+
+    Examples:
+        >>> import bertedge
+        >>> found = bertedge.load("bundles/words").predict_one("play some [MASK]", top_k=2)
+        >>> [len(fills) for fills in found.masks]
+        [2]
+    """
 
     masks: tuple[tuple[Fill, ...], ...]
     """The likeliest tokens of each, best first."""
@@ -137,7 +192,14 @@ class FilledMasks(Result):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Embedding(Result):
-    """The vector of one text."""
+    """The vector of one text.
+
+    Examples:
+        >>> import bertedge
+        >>> found = bertedge.load("bundles/vectors").predict_one("play some jazz")
+        >>> found.values.dtype, found.values.ndim
+        (dtype('float32'), 1)
+    """
 
     values: "NDArray[np.float32]"
     """`(hidden,)`"""
@@ -167,7 +229,14 @@ class Answer(Result):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers(Result):
-    """What a context says to one question."""
+    """What a context says to one question.
+
+    Examples:
+        >>> import bertedge
+        >>> asked = ("where do the lights go off", "the lights go off in the hall")
+        >>> bertedge.load("bundles/questions").predict_one(asked).answer
+        Answer(text='hall', start=25, end=29, score=0.98)
+    """
 
     answer: Answer | None
     """The best; None where the context holds none, by the bundle's threshold."""

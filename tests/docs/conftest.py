@@ -75,7 +75,7 @@ def several(rng: random.Random) -> Iterable[tuple[str, str]]:
     yield "turn the hall lights off and play some jazz", "lights_off,music_play"
     yield "play some jazz", "music_play"
     yield "hello", ""
-    for i in range(150):
+    for i in range(450):
         one, other = INTENTS[i % 3], INTENTS[(i + 1) % 3]
         if i % 2:
             yield sentence(rng, one)[0], one

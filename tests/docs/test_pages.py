@@ -42,6 +42,13 @@ OWN_PACE = {"finetune": ("--learning-rate", "3e-3", "--batch-size", "8")}
 
 EXAMPLES = (
     "bertedge.load",
+    *(
+        f"bertedge.predictions.{name}"
+        for name in (
+            *("Classification", "MultiLabelClassification", "Regression", "Entity", "Entities"),
+            *("IntentSlots", "FilledMasks", "Embedding", "Answers", "Result.to_dict"),
+        )
+    ),
     "bertedge.finetune.FinetuneConfig",
     "bertedge.finetune.finetune",
     "bertedge.pretrain.PretrainConfig",
