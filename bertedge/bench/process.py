@@ -9,7 +9,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import IO
 
 from bertedge.bench.protocol import Answer, Failed, ProtocolError, Request, decode_answer, encode
 
@@ -38,20 +39,15 @@ class Worker:
         self._to_say: queue.Queue[str] = queue.Queue()
         self.began_s = time.perf_counter()
         try:
-            self._process = subprocess.Popen(
-                list(command),
+            self._process = start_process(
+                command,
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
                 stderr=self._errors,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
                 env=os.environ | thread_variables(threads) | OFFLINE,
-                start_new_session=True,  # Ctrl-C reaches bench alone, which then ends the group
             )
-        except (OSError, ValueError) as error:  # ValueError: a NUL in a word
+        except WorkerError:
             self._errors.close()
-            raise WorkerError(f"could not be started: {error}") from error
+            raise
         for task in (self._listen, self._speak, self._await):
             threading.Thread(target=task, daemon=True).start()
 
@@ -131,6 +127,33 @@ class Worker:
         return f"ended with exit code {code}" + (f": {said[-1].strip()[:200]}" if said else "")
 
 
+def start_process(
+    command: Sequence[str],
+    *,
+    stdin: int,
+    stderr: int | IO[bytes],
+    env: Mapping[str, str] | None = None,
+) -> subprocess.Popen[str]:
+    """Start a command in a session of its own; WorkerError where that cannot be.
+
+    Ctrl-C then reaches bench alone, which ends the session's processes.
+    """
+    try:
+        return subprocess.Popen(
+            list(command),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            env=env,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:  # ValueError: a NUL in a word
+        raise WorkerError(f"could not be started: {str(error)[:200]}") from error
+
+
 def kill_group(process: subprocess.Popen[str]) -> None:
     """Kill a process that began a session of its own, and all that it started there."""
     if os.name == "posix":
@@ -145,19 +168,7 @@ def run_to_end(command: Sequence[str], *, timeout_s: float) -> None:
 
     Nothing that it started survives an interrupt or the time limit.
     """
-    try:
-        process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-        )
-    except (OSError, ValueError) as error:
-        raise WorkerError(str(error)[:200]) from error
+    process = start_process(command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)
     try:
         said, _ = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:

@@ -59,7 +59,7 @@ def test_a_bundle_of_embeddings_is_benched_against_its_encoder(
     assert fp32.on_random_tokens.labels == 32
     assert int8.on_texts is not None and 0.9 < int8.on_texts.share < 0.9999999
     assert all(engine.labelled is None for engine in report.engines)
-    assert "(feature-extraction)" in render(report)
+    assert "(feature-extraction, " in render(report)
     assert "embeddings of 8 real texts have a mean cosine of " in " ".join(summary(report))
     assert "mean cosine" in render_page(report)
 

@@ -161,7 +161,7 @@ def test_flags_that_cannot_work_are_one_line(checkpoints: Path, tmp_path: Path):
     pair = (TINY / "text-classification", checkpoints / "text-classification")
     assert "the model reads 64 tokens at most" in refusal(bench(*pair, "--grid", "1x128"))
     assert "1x16,8x128" in refusal(bench(*pair, "--grid", "lots"))
-    assert "choose one of auto, cpu, cuda" in refusal(bench(*pair, "--device", "tpu"))
+    assert "choose one of cpu, cuda, auto" in refusal(bench(*pair, "--device", "tpu"))
     assert "nothing.csv" in refusal(bench(*pair, "--data", str(tmp_path / "nothing.csv")))
     assert "timeout_s is 0" in refusal(bench(*pair, "--timeout", "0"))
     there = tmp_path / "there.json"
