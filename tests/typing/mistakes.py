@@ -2,9 +2,8 @@
 
 import bertedge
 
-label = (
-    bertedge.load("x", task="token-classification").predict_one("a").label
-)  # error: attr-defined
+tagger = bertedge.load("x", task="token-classification")
+label = tagger.predict_one("a").label  # error: attr-defined
 bertedge.load("x", task="fill-mask", problem_type="regression")  # error: call-overload
 bertedge.load("x", task="text-clasification")  # error: call-overload
 entities = bertedge.load("x").predict_one("a").entities  # error: union-attr
