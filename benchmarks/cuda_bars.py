@@ -21,50 +21,56 @@ second run starts from them. Without CUDA it says so in one line and exits with 
 """
 
 import json
-import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
+from engines import HERE, engine, grid, ratios_to, take_turns
+
+from bertedge.bench.backends import BackendSpec, Prepared
+from bertedge.bench.protocol import TokenWorkload
+from bertedge.bench.worker import main as serve
+from bertedge.bundle import open_bundle
+
 RESULT = HERE / "cuda.json"
 GRID = ((1, 32), (1, 128), (8, 128), (32, 128))
 ENGINES = ("torch-fp16", "torch-fp16-compiled", "onnxruntime-o4", "bertedge-cuda-fp16")
-OURS = ENGINES[-1]
+OURS, EXACT = ENGINES[-1], "torch-fp32"
 ROUNDS = 7
 TURN_S = 1.0
-WARMUP_RUNS = 20
 SHUFFLED_MASK = 3
 """Rows of a batch end in up to this many padding tokens, as in batches of like length."""
 
 
-def child(engine: str, work: str) -> None:
-    """Answer each line "BATCH LENGTH" with the milliseconds of a turn, and the first logits."""
-    run = OPEN[engine](Path(work))
-    print(json.dumps("ready"), flush=True)
-    warm = set()
-    for line in sys.stdin:
-        shape = tuple(map(int, line.split()))
-        feed = inputs(*shape)
-        logits = run(*feed)
-        for _ in range(0 if shape in warm else WARMUP_RUNS):
-            run(*feed)
-        warm.add(shape)
-        samples = []
-        end = time.perf_counter() + TURN_S
-        while len(samples) < 10 or time.perf_counter() < end:
-            began = time.perf_counter()
-            run(*feed)
-            samples.append((time.perf_counter() - began) * 1000)
-        print(json.dumps({"ms": statistics.median(samples), "logits": logits.tolist()}), flush=True)
+class Gpu:
+    """A backend of token ids; rows of a batch end in a few padding tokens."""
+
+    runs_on = "CUDA"
+
+    def __init__(self, request) -> None:
+        self._run = OPEN[request.engine](Path(request.path))
+
+    def tokens(self, workload) -> Prepared:
+        from bertedge.predictions import Embedding
+
+        feeds = [padded(number, rows) for number, rows in enumerate(workload.batches)]
+        return Prepared(
+            inputs=len(feeds),
+            run=lambda i: self._run(*feeds[i]),
+            read=lambda logits: [Embedding(values=row) for row in logits],
+        )
+
+    def texts(self, workload) -> Prepared:
+        """Nothing is timed on texts; the first text of `open` is one batch of tokens."""
+        return self.tokens(TokenWorkload(name="", batches=(((0, 1, 2),),)))
 
 
-def inputs(batch: int, length: int):
+def padded(seed: int, rows):
     import numpy as np
 
-    rng = np.random.default_rng(batch * length)
-    ids = rng.integers(1000, 20000, (batch, length))
+    ids = np.array(rows, np.int64)
+    batch, length = ids.shape
+    rng = np.random.default_rng(seed)
     missing = rng.integers(0, SHUFFLED_MASK + 1, (batch, 1)) * (np.arange(batch)[:, None] > 0)
     mask = (np.arange(length) < length - missing).astype(np.int64)
     return ids * mask, mask
@@ -198,60 +204,30 @@ def make_checkpoint(folder: Path) -> None:
 
 
 def measure(work: Path) -> dict[str, object]:
-    """Let the engines take turns at each shape."""
-    workers = {engine: start(engine, work) for engine in ENGINES}
-    reference = start("torch-fp32", work)
+    """Let the engines take turns at each shape, PyTorch in fp32 too."""
+    import numpy as np
+
+    bundle = open_bundle(work / "bundle")
+    command = (sys.executable, str(Path(__file__)), "child")
+    specs = [
+        engine(name, name, work, bundle, command=command, takes=("tokens",))
+        for name in (*ENGINES, EXACT)
+    ]
+    workloads = grid(GRID, bundle)
+    runners = take_turns(specs, workloads, rounds=ROUNDS, turn_s=TURN_S)
     shapes = {}
-    for shape in GRID:
-        line = " ".join(map(str, shape))
-        exact = ask(reference, line)["logits"]
-        answers = {engine: [ask(workers[engine], line)] for engine in ENGINES}  # warms up
-        order = list(ENGINES)
-        for _ in range(ROUNDS):
-            for engine in order:
-                answers[engine].append(ask(workers[engine], line))
-            order.append(order.pop(0))
-        times = {engine: [each["ms"] for each in answers[engine][1:]] for engine in ENGINES}
-        shapes["x".join(map(str, shape))] = {
-            engine: {
-                "ms": round(statistics.median(times[engine]), 4),
-                "times_of_ours": round(
-                    statistics.median(
-                        theirs / ours
-                        for theirs, ours in zip(times[engine], times[OURS], strict=True)
-                    ),
-                    3,
-                ),
-                "logits_off_by": largest_difference(answers[engine][0]["logits"], exact),
-            }
-            for engine in ENGINES
+    for workload in workloads:
+        rows = ratios_to(runners, OURS, workload.name)
+        logits = {
+            name: np.stack([each.values for each in runner.ready[workload.name].outputs])
+            for name, runner in runners.items()
         }
-        print("x".join(map(str, shape)), json.dumps(shapes["x".join(map(str, shape))]), flush=True)
-    for worker in (*workers.values(), reference):
-        worker.communicate()
+        shapes[workload.name] = {
+            name: rows[name]
+            | {"logits_off_by": round(float(abs(logits[name] - logits[EXACT]).max()), 6)}
+            for name in ENGINES
+        }
     return shapes
-
-
-def largest_difference(found: list[list[float]], exact: list[list[float]]) -> float:
-    pairs = zip(sum(found, []), sum(exact, []), strict=True)  # noqa: RUF017 (short lists)
-    return round(max(abs(a - b) for a, b in pairs), 6)
-
-
-def start(engine: str, work: Path) -> subprocess.Popen:
-    command = [sys.executable, str(Path(__file__)), "child", engine, str(work)]
-    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    if worker.stdout.readline().strip() != '"ready"':
-        sys.exit(f"{engine} did not start; its own message is above")
-    return worker
-
-
-def ask(worker: subprocess.Popen, line: str):
-    worker.stdin.write(line + "\n")
-    worker.stdin.flush()
-    answer = worker.stdout.readline()
-    if not answer:
-        sys.exit(f"{worker.args[3]} failed at {line}; its own message is above")
-    return json.loads(answer)
 
 
 def check_cuda() -> str:
@@ -284,6 +260,6 @@ def main(folder: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["child"]:
-        child(sys.argv[2], sys.argv[3])
+        serve({name: BackendSpec(imports=("torch",), libraries=(), load=Gpu) for name in OPEN})
     else:
         main(*sys.argv[1:])
