@@ -65,6 +65,14 @@ class Predictor(Generic[P_co]):
 
     Processes share no session: a forked child, and whoever unpickles one, opens the bundle again
     at its path with the settings that it was opened with here.
+
+    Examples:
+        >>> import bertedge
+        >>> model = bertedge.load("bundles/mine")
+        >>> model.labels
+        ('device_status', 'lights_off', 'music_play')
+        >>> model.task.value, model.variant.name
+        ('text-classification', 'cpu-int8')
     """
 
     def __init__(self, settings: _Settings) -> None:
@@ -91,7 +99,16 @@ class Predictor(Generic[P_co]):
         return found
 
     def close(self) -> None:
-        """Let go of the sessions and their memory; what is under way still ends."""
+        """Close the sessions and free their memory; calls under way still end.
+
+        Examples:
+            >>> import bertedge
+            >>> model = bertedge.load("bundles/mine")
+            >>> model.close()
+            >>> model.predict(["play some jazz"])
+            Traceback (most recent call last):
+            bertedge.errors.SettingError: the predictor of ... is closed; load the bundle again
+        """
         self._open = None
 
     def __enter__(self) -> "Predictor[P_co]":
@@ -179,6 +196,13 @@ class Predictor(Generic[P_co]):
         takes the label of its first token), average or max. `top_k` is how many tokens a mask
         gets (5), or answers a question (1). `token_budget` bounds a batch, in tokens with
         padding; by default it is the device's. DataError names a text that is none.
+
+        Examples:
+            >>> import bertedge
+            >>> model = bertedge.load("bundles/mine")
+            >>> texts = ["play some jazz", "turn the hall lights off"]
+            >>> [found.label for found in model.predict(texts)]
+            ['music_play', 'lights_off']
         """
         return list(
             self.predict_iter(
@@ -193,7 +217,13 @@ class Predictor(Generic[P_co]):
         aggregation: Aggregation | str | None = None,
         top_k: int | None = None,
     ) -> P_co:
-        """Label one text (or one tuple of two)."""
+        """Label one text (or one tuple of two).
+
+        Examples:
+            >>> import bertedge
+            >>> bertedge.load("bundles/mine").predict_one("play some jazz").score
+            0.98
+        """
         return self.predict([text], aggregation=aggregation, top_k=top_k)[0]
 
     def predict_iter(
@@ -209,6 +239,13 @@ class Predictor(Generic[P_co]):
 
         Texts are sorted by length within a chunk, so larger chunks run faster, and a slow stream
         wants a smaller one.
+
+        Examples:
+            >>> import bertedge
+            >>> model = bertedge.load("bundles/mine")
+            >>> with open("lines.txt") as lines:
+            ...     [each.label for each in model.predict_iter(line.strip() for line in lines)]
+            ['lights_off', 'music_play', 'device_status']
         """
         if isinstance(texts, str):
             raise DataError("texts is one string; give a list of texts, or use predict_one")
@@ -222,7 +259,13 @@ class Predictor(Generic[P_co]):
     def embed(
         self, texts: Iterable[Text], *, token_budget: int | None = None
     ) -> NDArray[np.float32]:
-        """Give the embeddings of texts as one matrix `(texts, hidden)`."""
+        """Return the embeddings of texts as one matrix `(texts, hidden)`.
+
+        Examples:
+            >>> import bertedge
+            >>> bertedge.load("bundles/vectors").embed(["play some jazz", "lights off"]).shape
+            (2, 32)
+        """
         if self.task.labels_are is not LabelKind.VECTOR:
             raise SettingError(
                 f"this model is for {self.task}; export its checkpoint with --task "
@@ -233,9 +276,16 @@ class Predictor(Generic[P_co]):
         return np.stack(rows) if rows else np.empty((0, self._hidden), np.float32)
 
     def similarity(self, one: Texts, other: Texts) -> NDArray[np.float32]:
-        """Give the cosine of each of `one` with each of `other` `(one, other)`.
+        """Compute the cosine of each of `one` with each of `other` `(one, other)`.
 
-        Either are texts, or embeddings `(texts, hidden)` that `embed` gave before.
+        Either are texts, or embeddings `(texts, hidden)` that `embed` returned before.
+
+        Examples:
+            >>> import bertedge
+            >>> model = bertedge.load("bundles/vectors")
+            >>> answers = model.embed(["play some jazz", "turn the hall lights off"])
+            >>> int(model.similarity(["play some jazz"], answers).argmax())
+            0
         """
         both = (one, other)
         sides = [each if isinstance(each, np.ndarray) else self.embed(each) for each in both]

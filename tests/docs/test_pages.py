@@ -42,11 +42,16 @@ OWN_PACE = {"finetune": ("--learning-rate", "3e-3", "--batch-size", "8")}
 
 EXAMPLES = (
     "bertedge.load",
+    "bertedge.Predictor",
     *(
-        f"bertedge.predictions.{name}"
+        f"bertedge.Predictor.{name}"
+        for name in ("close", "predict", "predict_one", "predict_iter", "embed", "similarity")
+    ),
+    *(
+        f"bertedge.{name}"
         for name in (
             *("Classification", "MultiLabelClassification", "Regression", "Entity", "Entities"),
-            *("IntentSlots", "FilledMasks", "Embedding", "Answers", "Result.to_dict"),
+            *("IntentSlots", "FilledMasks", "Embedding", "Answers", "Answers.to_dict"),
         )
     ),
     "bertedge.finetune.FinetuneConfig",
