@@ -67,6 +67,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if needs_gpu and "CUDAExecutionProvider" not in _providers():
         for item in needs_gpu:
             item.add_marker(pytest.mark.skip(reason="onnxruntime has no CUDAExecutionProvider"))
+    if os.environ.get("BERTEDGE_CAMPAIGN") != "full":
+        for item in items:
+            if item.get_closest_marker("full"):
+                item.add_marker(pytest.mark.skip(reason="runs with BERTEDGE_CAMPAIGN=full"))
 
 
 @pytest.fixture(scope="session")

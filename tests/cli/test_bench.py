@@ -47,7 +47,14 @@ def refusal(result: Result) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("task", ["text-classification", "token-classification", "intent-slots"])
+@pytest.mark.parametrize(
+    "task",
+    [
+        "text-classification",
+        pytest.param("token-classification", marks=pytest.mark.full),
+        "intent-slots",
+    ],
+)
 def test_a_whole_bench(
     checkpoints: Path, tmp_path: Path, task: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -105,7 +112,9 @@ def test_a_whole_bench(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to send")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.full), signal.SIGTERM]
+)
 def test_a_stopped_bench_prints_what_is_finished_and_leaves_no_process(
     checkpoints: Path, number: signal.Signals
 ):

@@ -24,7 +24,9 @@ def without_name() -> list[str]:
     return [setpriv, *user, f"--inh-caps={lent}", f"--ambient-caps={lent}"]
 
 
-@pytest.mark.parametrize("home", [None, "/nonexistent/home", "/proc"])
+@pytest.mark.parametrize(
+    "home", [None, "/nonexistent/home", pytest.param("/proc", marks=pytest.mark.full)]
+)
 def test_the_heavy_verbs_run_without_a_home_and_a_name(
     anyones_folder: Path, base: Path, texts: dict[str, Path], home: str | None
 ) -> None:
