@@ -247,7 +247,12 @@ def test_other_answers_than_recorded_are_refused(text_bundle: Path, altered: Alt
     message = rf"variant cpu-fp32 .* differ by {0.5 / spread:.2g} of .*, 0.0001 is tolerated"
     with pytest.raises(VerificationError, match=message):
         bertedge.load(altered(text_bundle, golden=wrong))
-    bertedge.load(altered(text_bundle, golden=wrong, variant={"golden_tolerance": 0.3}))
+    share = 0.5 / spread
+    with pytest.raises(VerificationError):
+        bertedge.load(
+            altered(text_bundle, golden=wrong, variant={"golden_tolerance": 0.99 * share})
+        )
+    bertedge.load(altered(text_bundle, golden=wrong, variant={"golden_tolerance": 1.01 * share}))
     short = replace(golden, logits=golden.logits[:-1])
     with pytest.raises(BundleError, match="3 rows of golden logits for 4 texts"):
         bertedge.load(altered(text_bundle, golden=short))

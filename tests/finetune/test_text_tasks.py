@@ -2,11 +2,13 @@
 
 import json
 import random
+import shutil
 from pathlib import Path
 
 import datasets
 import pytest
 import torch
+from transformers import BertConfig, BertModel
 
 from bertedge import evaluation
 from bertedge.bundle import open_bundle
@@ -40,6 +42,20 @@ def mix(rng: random.Random, words: list[str]) -> str:
 def write(path: Path, rows: list[dict[str, object]]) -> Path:
     path.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
     return path
+
+
+@pytest.fixture(scope="module")
+def wide(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The base with weights as wide as its few columns need: it learns from any seed.
+
+    With the usual spread, that of 768 columns, one seed in five tells no color from a fruit.
+    """
+    folder = tmp_path_factory.mktemp("wide") / "base"
+    shutil.copytree(base, folder)
+    torch.manual_seed(0)
+    config = BertConfig.from_pretrained(base, initializer_range=0.15)
+    BertModel(config).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -127,39 +143,39 @@ def assert_recorded_scores_are_those_of_an_evaluation(finished: Finetuned, data:
     assert checkpoint.training is not None
     found, recorded = labelling.scores, checkpoint.training.dev_scores
     if isinstance(recorded, ValueScores) and isinstance(found, ValueScores):
-        # Texts of nearly one value may change ranks by the last digit of a sum.
-        values = [found.value, found.pearson, found.rmse]
-        assert values == pytest.approx([recorded.value, recorded.pearson, recorded.rmse], rel=1e-4)
+        values = (found.pearson, found.rmse)
+        assert values == pytest.approx((recorded.pearson, recorded.rmse), rel=1e-5)
+        # The last digit of a sum may change the ranks of two neighbours of nearly one value.
+        rows = len(data.read_text().splitlines()) - 1
+        assert found.value == pytest.approx(recorded.value, abs=12.1 / (rows * (rows**2 - 1)))
     else:
         assert found == recorded
 
 
 def test_several_labels_from_file_to_bundle(
-    base: Path, several: dict[str, Path], tmp_path: Path
+    wide: Path, several: dict[str, Path], tmp_path: Path
 ) -> None:
-    changes = {"epochs": 16.0, "learning_rate": 3e-3}
     problem = ProblemType.MULTI_LABEL
-    finished = train(several, base, tmp_path / "run", problem_type=problem, **changes)
+    finished = train(several, wide, tmp_path / "run", problem_type=problem, epochs=12.0)
     assert finished.dev is not None
     scores, decision = finished.dev.scores, finished.training.model.rule
-    # Every label given to every text would be 0.67; how much more is learnt hangs on the seed.
-    assert scores.metric == "micro_f1" and scores.value >= 0.75
+    assert scores.metric == "micro_f1" and scores.value >= 0.95
     assert finished.training.model.labels == ("color", "fruit")
     assert decision.threshold is not None and 0 < decision.threshold < 1
     assert_recorded_scores_are_those_of_an_evaluation(finished, several["dev"])
     predictor = bundle_of(tmp_path / "run", tmp_path / "bundle")
     assert predictor.manifest.model.rule == decision
     accuracy = predictor.variant.accuracy
-    assert accuracy is not None and accuracy.metric == "micro_f1" and accuracy.agreement >= 0.9
+    assert accuracy is not None and accuracy.metric == "micro_f1" and accuracy.agreement >= 0.98
     assert accuracy.calibration is not None
     found = predictor.predict(["see the red", "take one old plum", "here there", "red the plum"])
     assert all(isinstance(each, MultiLabelClassification) for each in found)
+    given = [set(each.labels) for each in found if isinstance(each, MultiLabelClassification)]
+    assert given == [{"color"}, {"fruit"}, set(), {"color", "fruit"}]
     for each in found:
         assert isinstance(each, MultiLabelClassification)
         reach = {name for name, score in each.scores.items() if score >= decision.threshold}
         assert set(each.labels) == reach
-    one, other = ({*found[place].labels} for place in (2, 3))  # neither; both
-    assert one <= other and other
 
 
 def test_values_from_file_to_bundle(base: Path, values: dict[str, Path], tmp_path: Path) -> None:
@@ -216,7 +232,7 @@ def test_a_temperature_is_reported_always_and_taken_on_demand_where_it_helps(
     assert plain.dev.calibration is not None and warm.dev.calibration is not None
     assert plain.dev.calibration.calibrated == plain.dev.calibration.raw
     assert warm.dev.calibration.raw == plain.dev.calibration.raw
-    # A text whose score is the threshold itself may fall to either side of it.
+    # Scores that are equal before the temperature and not after it may move the threshold.
     kept = (plain.dev.predicted < 2) & (warm.dev.predicted < 2)
     assert kept.any() and (plain.dev.predicted == warm.dev.predicted)[kept].all()
     for name in ("plain", "warm"):
