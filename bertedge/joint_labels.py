@@ -42,7 +42,7 @@ def intent_label(name: str) -> str:
 
 
 def has_intents(labels: Sequence[str]) -> bool:
-    """Tell whether labels are those of both joint."""
+    """Return whether labels are of both kinds."""
     return any(label.startswith(PREFIX) for label in labels)
 
 

@@ -324,7 +324,7 @@ def _existing(path: Path) -> Path:
 
 
 def _alive(leftover: Path) -> bool:
-    """Tell whether the process that a sibling is named after still runs."""
+    """Return whether the process that a sibling is named after still runs."""
     number = leftover.name.rpartition("-")[2]
     try:
         os.kill(int(number), 0)

@@ -93,12 +93,12 @@ def write_list(folder: Path) -> None:
 
 
 def holds_only_ours(folder: Path) -> bool:
-    """Tell whether a directory, by its own list, holds nothing but what we wrote."""
+    """Return whether a directory, by its own list, holds nothing but what we wrote."""
     return _foreign(folder) is None
 
 
 def is_stream(output: Path) -> bool:
-    """Tell what is written into: a pipe, a terminal, the null device, what /dev/stdout leads to."""
+    """Return whether a path is written into: a pipe, a terminal, a device, /dev/stdout's target."""
     parts = output.absolute().parts
     number = parts[:3] == ("/", "dev", "fd") or (parts[:2] == ("/", "proc") and "fd" in parts)
     standard = parts[1:] in (("dev", "stdout"), ("dev", "stderr"))
@@ -150,7 +150,7 @@ def _kind(path: Path, *, follow: bool) -> str:
 
 
 def _lies_in(path: Path | str, folder: Path | str) -> bool:
-    """Tell whether `path` is `folder` or below it, whatever links lead there."""
+    """Return whether `path` is `folder` or below it, whatever links lead there."""
     real = Path(os.path.realpath(path))
     return any(_same(each, folder) for each in (real, *real.parents))
 

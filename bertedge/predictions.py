@@ -169,7 +169,7 @@ class Fill(Result):
     """Softmax probability over the vocabulary."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the token and its score."""
+        """Return the token and its score."""
         return {"token": self.token, "score": round(self.score, DIGITS)}
 
 
@@ -207,7 +207,7 @@ class Embedding(Result):
     """True where the text was longer than the model reads, so that its end was not seen."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the vector as a list of numbers."""
+        """Return the vector as a list of numbers."""
         values = [round(value, DIGITS) for value in self.values.tolist()]
         return {"values": values, "truncated": self.truncated}
 

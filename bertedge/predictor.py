@@ -120,7 +120,7 @@ class Predictor(Generic[P_co]):
         self.close()
 
     def __repr__(self) -> str:
-        """Say what it is in one line."""
+        """Return what it is in one line."""
         state = self.variant.name if self._open else "closed"
         return f"Predictor({str(self._settings.path)!r}, {self.task.value}, {state})"
 

@@ -16,14 +16,14 @@ UNSPACED = re.compile(f"[{_RANGES}]")
 
 @functools.lru_cache(maxsize=65_536)
 def is_punctuation(character: str) -> bool:
-    """Tell punctuation of any script, and all signs of ASCII, from what words are made of."""
+    """Return whether a character is punctuation of any script, or a sign of ASCII."""
     if character.isascii():
         return not character.isalnum() and character.isprintable() and character != " "
     return unicodedata.category(character).startswith("P")
 
 
 def split_words(text: str) -> Iterator[tuple[int, int]]:
-    """Give start and end of each word as BERT's tokenizer parts a text, before word pieces.
+    """Return start and end of each word as BERT's tokenizer parts a text, before word pieces.
 
     A sign of punctuation is a word, and so is each character of a script without spaces.
     """

@@ -170,7 +170,7 @@ def _check_file(file: File, most: int) -> None:
 
 
 def is_plain_name(name: str) -> bool:
-    """Tell whether a file of this name can lie in a bundle: no path, nothing to be quoted."""
+    """Return whether a file of this name can lie in a bundle: no path, nothing to be quoted."""
     rest = name.translate(_NOT_LETTERS)
     return (
         0 < len(name) <= _LONGEST_NAME

@@ -255,7 +255,7 @@ def _varints(data: Bytes, place: int, end: int) -> list[int]:
 
 
 def _text(data: Bytes, begin: int, end: int, wanted: int) -> bytes:
-    """Give the last field `wanted` of a message, as protobuf does where there are several."""
+    """Return the last field `wanted` of a message, as protobuf does where there are several."""
     found = [
         data[first:last]
         for number, first, last in _fields(data, begin, end)

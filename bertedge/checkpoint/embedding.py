@@ -40,7 +40,7 @@ class Embedder(transformers.PreTrainedModel):
         attention_mask: torch.Tensor,
         token_type_ids: torch.Tensor | None = None,
     ) -> SequenceClassifierOutput:
-        """Give the embeddings `(batch, hidden)` as the logits."""
+        """Return the embeddings `(batch, hidden)` as the logits."""
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         found = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **types)
         pooled = _pool(found.last_hidden_state, attention_mask, self._pooling.mode)

@@ -72,7 +72,7 @@ class Training:
 
 
 def path_from(folder: Path, file: Path) -> str:
-    """Give the way from a checkpoint's directory to a file, or its name; see `DataFile.path`."""
+    """Return the way from a checkpoint's directory to a file, or its name; see `DataFile.path`."""
     file, folder = Path(os.path.abspath(file)), Path(os.path.abspath(folder))  # noqa: PTH100
     home = Path.home() if "HOME" in os.environ else Path("/nonexistent")
     if file.anchor != folder.anchor or (

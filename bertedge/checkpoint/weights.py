@@ -138,7 +138,7 @@ def _tensor(path: Path, name: str, part: Any) -> Tensor:
 def _wanted_shapes(
     config: transformers.PretrainedConfig, kind: Any
 ) -> tuple[dict[str, tuple[int, ...]], str]:
-    """Give the shape of every tensor of the model by name, and the start of the encoder's."""
+    """Return the shape of every tensor of the model by name, and the start of the encoder's."""
     with torch.device("meta"):  # shapes alone: nothing is allocated
         model = kind.from_config(config, trust_remote_code=False)
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}

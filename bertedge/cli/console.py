@@ -102,7 +102,7 @@ def say_next(command: str) -> None:
 
 
 def at_terminal() -> bool:
-    """Tell whether a person sees both streams, one after the other, on one screen."""
+    """Return whether a person sees both streams, one after the other, on one screen."""
     return sys.stdout.isatty() and sys.stderr.isatty()
 
 

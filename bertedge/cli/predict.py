@@ -158,7 +158,7 @@ def _rank(
     against: Path,
     top_k: int | None,
 ) -> Iterator[_Ranking]:
-    """Give the texts of the file `against` that are most similar to each embedding, best first."""
+    """Yield the texts of the file `against` most similar to each embedding, best first."""
     from bertedge.cli.texts import read_texts
     from bertedge.data import Columns
     from bertedge.progress import Silent

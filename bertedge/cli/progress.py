@@ -115,7 +115,7 @@ class _Stream(Protocol):
 
 
 def can_redraw(stream: _Stream | None) -> bool:
-    """Tell whether a stream is a terminal that understands more than text."""
+    """Return whether a stream is a terminal that understands more than text."""
     return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 

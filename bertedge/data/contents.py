@@ -24,7 +24,7 @@ def text_column(rows: Sequence[Row]) -> int | None:
 
 
 def has_header(rows: Sequence[Row], label: int) -> bool | None:
-    """Tell whether the first row names the columns; None where that does not show.
+    """Return whether the first row names the columns; None where that does not show.
 
     Its cell in the label's column is then none of the labels, which return again and again.
     """

@@ -117,7 +117,7 @@ def settle_label_separator(columns: Columns, request: Request) -> Columns:
 
 
 def is_plain(path: Path, columns: Columns) -> bool:
-    """Tell whether a file is one of plain text."""
+    """Return whether a file is one of plain text."""
     return columns.format in (None, plain.FORMAT) and _extension(path) == ".txt"
 
 

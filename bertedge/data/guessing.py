@@ -87,7 +87,7 @@ class Header:
 
 
 def is_number(name: str) -> bool:
-    """Tell whether `name` can count columns."""
+    """Return whether `name` can count columns."""
     return name.isascii() and name.isdigit()
 
 
@@ -108,7 +108,7 @@ def find(names: Sequence[str], name: str | None) -> str | None:
 
 
 def label_names(request: Request) -> Tiers:
-    """Give the names that a column of labels (or tags, or values) may have."""
+    """Return the names that a column of labels (or tags, or values) may have."""
     if request.task.tags_words:
         return TAGS
     if request.task.labels_are is LabelKind.SPANS:

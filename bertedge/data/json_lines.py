@@ -53,7 +53,7 @@ def resolve(path: Path, columns: Columns, request: Request) -> Columns:
 
 
 def names(path: Path, columns: Columns) -> tuple[str, ...]:
-    """Give the keys of the first object."""
+    """Return the keys of the first object."""
     rows = read_rows(path, columns.encoding, RowReport(policy=columns.bad_rows))
     first = next((value for _, value in rows if isinstance(value, dict)), {})
     return tuple(str(key) for key in first)
@@ -198,7 +198,7 @@ def _question_example(
 
 
 def _ids(value: object) -> tuple[str, ...]:
-    """Give tags that are all ids of names that the file does not hold, as the hub has them."""
+    """Return tags that are all ids of names that the file does not hold, as the hub has them."""
     ids = value if isinstance(value, list) else []
     sound = all(isinstance(each, int) and not isinstance(each, bool) for each in ids)
     return tuple(map(str, ids)) if sound and all(0 <= each < MOST_TAGS for each in ids) else ()

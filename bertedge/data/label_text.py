@@ -21,7 +21,7 @@ _ROWS_A_LABEL = 10
 
 
 def looks_like(path: Path, encoding: str | None) -> bool:
-    """Tell whether the first word of each line is a label: fastText's, a number, one of few."""
+    """Return whether the first word of each line is a label: fastText's, a number, one of few."""
     lines = (text.strip() for _, text in read_lines(path, encoding, RowReport(policy=BadRows.SKIP)))
     head = take_head(filter(None, lines), _HEAD, len)
     firsts = Counter(line.split(maxsplit=1)[0] for line in head)

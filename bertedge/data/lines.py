@@ -121,7 +121,7 @@ def take_head(items: Iterable[T], count: int, size: Callable[[T], int]) -> list[
 
 
 def read_document(path: Path, encoding: str | None = None) -> str:
-    """Give all text of a file; DataError where it has more than LONGEST_DOCUMENT characters."""
+    """Return all text of a file; DataError where it has more than LONGEST_DOCUMENT characters."""
     parts, size = [], 0
     for _, text in read_lines(path, encoding, longest=LONGEST_DOCUMENT):
         parts.append(text)

@@ -31,7 +31,7 @@ _SHAPE = "data[].paragraphs[].{context, qas[].{id, question, answers[].{text, an
 
 
 def looks_like_document(path: Path, encoding: str | None = None) -> bool:
-    """Tell SQuAD's one JSON document from JSON lines with a question each."""
+    """Return whether a file is SQuAD's one JSON document, not JSON lines with a question each."""
     lines = read_lines(path, encoding, longest=LONGEST_DOCUMENT)
     first = next((line for _, line in lines if line.strip()), "")
     try:
@@ -111,7 +111,7 @@ def _leaves(
     report: RowReport,
     levels: tuple[str, ...] = (*LEVELS,),
 ) -> Iterator[tuple[str, object, dict[str, Any]]]:
-    """Give the place, the context and the fields of each question."""
+    """Return the place, the context and the fields of each question."""
     if not isinstance(item, dict):
         report.skip(
             DataError(f"{where.rstrip(':')}: {_found(item)} is no JSON object; SQuAD has {_SHAPE}")
@@ -151,7 +151,7 @@ def _parse(path: Path, encoding: str | None) -> object:
 
 
 def _first(item: dict[str, Any], names: tuple[str, ...]) -> object:
-    """Give what stands under the first of `names` that there is."""
+    """Return what stands under the first of `names` that there is."""
     return next((item[name] for name in names if item.get(name) is not None), None)
 
 
@@ -178,7 +178,7 @@ def _answers(given: object, context: str, where: str, report: RowReport) -> Iter
 
 
 def _listed(given: object, where: str) -> list[tuple[object, object]]:
-    """Give text and answer_start (None where it is left out) of each answer."""
+    """Return text and answer_start (None where it is left out) of each answer."""
     if isinstance(given, dict):
         texts, starts = given.get("text"), given.get("answer_start")
         if not isinstance(texts, list):

@@ -57,7 +57,7 @@ class RowReport:
         self.notes[what] += 1
 
     def summary(self) -> str:
-        """Give one line of what was found; empty where all was well."""
+        """Return one line of what was found; empty where all was well."""
         parts = [f"{count:,} {what}" for what, count in self.notes.items()]
         if self.skipped:
             rows = "row" if self.skipped == 1 else "rows"

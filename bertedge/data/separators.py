@@ -68,7 +68,7 @@ def _is_unicode_text(path: Path) -> bool:
 
 
 def _fits(lines: list[str], columns: Columns, *, whole: bool) -> bool:
-    """Tell whether the rows have equally many columns, two or more."""
+    """Return whether the rows have equally many columns, two or more."""
     widths = set()
     separator = columns.separator or ""
     marks = 0

@@ -37,7 +37,7 @@ class Span:
 
 
 def unwrap(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the text and the spans of a task of Label Studio; of Prodigy, without its tokens."""
+    """Return the text and the spans of a task of Label Studio; of Prodigy, without its tokens."""
     plain = dict(item)
     tasks = next((item[k] for k in ("annotations", "completions") if k in item), None)
     if isinstance(item.get("data"), dict) and isinstance(tasks, list):
@@ -52,12 +52,12 @@ def unwrap(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_accepted(item: Mapping[str, Any]) -> bool:
-    """Tell whether an annotator has said yes to a row, or nothing (Prodigy, Label Studio)."""
+    """Return whether an annotator has said yes to a row, or nothing (Prodigy, Label Studio)."""
     return item.get("answer", "accept") == "accept" and item.get("annotated", True) is True
 
 
 def is_words(value: object) -> bool:
-    """Tell whether a value is a list of strings, with one at least."""
+    """Return whether a value is a list of strings, with one at least."""
     return isinstance(value, list) and bool(value) and all(isinstance(x, str) for x in value)
 
 

@@ -92,7 +92,7 @@ class _Recoded(io.RawIOBase):
 
 
 def _unmark(file: IO[bytes], encoding: str | None) -> tuple[IO[bytes], str]:
-    """Give the stream from behind its byte order mark, and the encoding that its lines have."""
+    """Return the stream from behind its byte order mark, and the encoding that its lines have."""
     head = file.read(4)
     mark, name = next(
         ((mark, name) for mark, name in _MARKS if head.startswith(mark)),

@@ -51,7 +51,7 @@ def resolve(path: Path, columns: Columns, request: Request) -> Columns:
 
 
 def names(path: Path, columns: Columns) -> tuple[str, ...]:
-    """Give the names in the header; none where there is no header."""
+    """Return the names in the header; none where there is no header."""
     first = next(_rows(path, columns, RowReport(policy=columns.bad_rows)), None)
     return _header(path, first).names if first is not None and columns.header else ()
 
@@ -115,7 +115,7 @@ def _quoted_rows(path: Path, columns: Columns, separator: str) -> Iterator[Row]:
     start, size = 1, 0
 
     def lines() -> Iterator[str]:
-        """Give the lines, of one row no more than is held in memory."""
+        """Return the lines, of one row no more than is held in memory."""
         nonlocal size
         for number, text in read_lines(path, columns.encoding):
             size += len(text)
@@ -159,7 +159,7 @@ def _explain(error: csv.Error) -> str:
 
 
 def _has_header(path: Path, first: Row, columns: Columns, request: Request) -> bool | None:
-    """Tell whether the first row names columns: as told, by known names; None: it may or may not.
+    """Return whether the first row names columns: as told, by known names; None: it may or may not.
 
     Known are also the names of the file that the model was trained on.
     """

@@ -42,7 +42,7 @@ def to_iob2(tags: Iterable[str]) -> tuple[str, ...]:
 
 
 def looks_like_tag(text: str) -> bool:
-    """Tell whether `text` is a tag of one of the schemes."""
+    """Return whether `text` is a tag of one of the schemes."""
     try:
         split_tag(text)
     except TagError:

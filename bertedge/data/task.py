@@ -22,7 +22,7 @@ _SPANS = ("entities", "spans", "annotations")
 
 
 def guess_task(path: Path, told: str | None = None, encoding: str | None = None) -> Task:
-    """Tell the task by a file's format (`told`, else by its extension) and its first rows.
+    """Return the task, by a file's format (`told`, else by its extension) and its first rows.
 
     Tables hold texts with labels, CoNLL columns words with tags; JSON shows it by its keys.
     SettingError where that is not clear.
@@ -52,7 +52,7 @@ def guess_task(path: Path, told: str | None = None, encoding: str | None = None)
 
 
 def _of_lines(path: Path, encoding: str | None) -> Task | None:
-    """Tell words with tags, an empty line between sentences, from a text and a label a line."""
+    """Return the task of lines: words with tags, an empty line between sentences, or a label."""
     lines = [text.rstrip("\r\n") for _, text in itertools.islice(read_lines(path, encoding), _HEAD)]
     words = [line.split() for line in lines if line.strip() and not _is_mark(line)]
     edges = (0, -1)
@@ -96,7 +96,7 @@ def _of_json(path: Path, encoding: str | None) -> Task | None:
 
 
 def _first_object(path: Path, encoding: str | None) -> dict[str, object] | None:
-    """Give the first object of JSON lines, or of a list; None where the head has no whole one."""
+    """Return the first object of JSON lines, or of a list; None where the head has no whole one."""
     begun = _head(path, encoding).removeprefix("[").lstrip()
     for end in itertools.islice(re.finditer("}", begun), _HEAD):
         try:
@@ -117,7 +117,7 @@ def _head(path: Path, encoding: str | None) -> str:
 
 
 def _has_spans(item: dict[str, object]) -> bool:
-    """Tell labels that are places in the text, as annotation tools export them."""
+    """Return whether labels are places in the text, as annotation tools export them."""
     found = item.get("label", item.get("labels"))
     first = found[0] if isinstance(found, list) and found else found
     return isinstance(first, list | dict) and bool(first)

@@ -67,7 +67,7 @@ def fit_temperature(loss: Callable[[float], float]) -> float:
 
 
 def label_loss(logits: Floats, gold: NDArray[np.integer]) -> Callable[[float], float]:
-    """Give the cross entropy of label numbers `(texts,)` as a function of the temperature."""
+    """Return the cross entropy of label numbers `(texts,)` as a function of the temperature."""
     above = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     own = above[np.arange(len(gold)), gold]
 
@@ -79,7 +79,7 @@ def label_loss(logits: Floats, gold: NDArray[np.integer]) -> Callable[[float], f
 
 
 def multi_label_loss(logits: Floats, gold: Bools) -> Callable[[float], float]:
-    """Give the binary cross entropy of labels `(texts, labels)` as a function of temperature."""
+    """Return the binary cross entropy of labels `(texts, labels)` as a function of temperature."""
     wrong = np.where(gold, -logits, logits).astype(np.float64)
 
     def loss(temperature: float) -> float:

@@ -41,7 +41,7 @@ def similarity_scores(gold: Floats, vectors: Floats) -> ValueScores:
 
 
 def cosines(one: Floats, other: Floats) -> Floats:
-    """Give the cosine of each vector with its counterpart; 0 where one of them is 0."""
+    """Return the cosine of each vector with its counterpart; 0 where one of them is 0."""
     return np.asarray((unit(one) * unit(other)).sum(axis=-1))
 
 

@@ -47,17 +47,17 @@ class AnswerScores:
 
 
 def exact_match(text: str, gold: Sequence[str]) -> float:
-    """Tell whether `text` is one of the right answers (none: ""), normalised: 1.0 or 0.0."""
+    """Return 1.0 where `text` is one of the right answers (none: ""), normalised, else 0.0."""
     return float(any(_tokens(text) == _tokens(each) for each in gold or ("",)))
 
 
 def f1(text: str, gold: Sequence[str]) -> float:
-    """Give the F1 of the words (or characters) of `text` against the right answer nearest to it."""
+    """Return the F1 of the words (or characters) of `text` with the right answer nearest to it."""
     return max(_f1(_tokens(text), _tokens(each)) for each in gold or ("",))
 
 
 def decide(found: Records, threshold: float | None) -> Records:
-    """Give the span that answers each question, of `FOUND`; none where it is impossible."""
+    """Return the span that answers each question, of `FOUND`; none where it is impossible."""
     spans = np.empty(len(found), SPAN)
     spans["start"], spans["end"] = found["start"], found["end"]
     spans[_given_none(found, threshold)] = NO_SPAN
