@@ -175,7 +175,7 @@ def make_graphs(checkpoint, examples, work: Path, recipes: Sequence[str]):
         this_machine(),
         work,
     )
-    return {name: context.make(name).shipped for name in (FP32, *recipes)}
+    return {name: context.make(name) for name in (FP32, *recipes)}
 
 
 def move(engine, batches) -> float:

@@ -66,7 +66,7 @@ class Recorder:
         return logits
 
     def all(self) -> NDArray[np.float32] | None:
-        """Give all logits so far; None where none were kept."""
+        """Return all logits so far, `(rows, labels)`; None where none were kept."""
         return np.concatenate(self._kept) if self._kept else None
 
 
@@ -105,7 +105,7 @@ def find_eval_data(config: ExportConfig, checkpoint: Checkpoint) -> EvalData:
 
 
 def own_texts(folder: Path) -> EvalData:
-    """Put bertedge's own sentences into `folder`, to compare embeddings on."""
+    """Write bertedge's own sentences to `folder`, to compare embeddings on."""
     path = folder / "built-in.txt"
     path.write_text("\n".join(SENTENCES), encoding="utf-8")
     return EvalData(
@@ -116,7 +116,7 @@ def own_texts(folder: Path) -> EvalData:
 
 
 def compare(evaluated: ReferenceEvaluation, variant: Evaluation) -> Accuracy:
-    """Put a variant's labels, or embeddings, beside the checkpoint's."""
+    """Compare a variant's labels, or embeddings, with the checkpoint's."""
     before, after = evaluated.result.scores, variant.scores
     same = evaluation.compare_predictions(evaluated.result, variant)
     return Accuracy(
@@ -151,7 +151,7 @@ def drop(accuracy: Accuracy) -> float:
 
 
 def exceeds(accuracy: Accuracy, max_drop: float) -> bool:
-    """Tell whether the variant lost more than `max_drop` points, and more than by chance.
+    """Return whether the variant lost more than `max_drop` points, and more than by chance.
 
     Chance excuses no missing gain, which a `max_drop` below 0 asks for.
     """

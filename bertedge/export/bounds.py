@@ -20,19 +20,22 @@ Z_95 = 1.645
 def agrees(
     config: ExportConfig, share: float, rows: int, bounds: AgreementBounds = LABEL_BOUNDS
 ) -> bool:
-    """Tell whether agreement is enough: the user's bound, or not surely too little."""
+    """Return whether agreement is enough: the user's bound, or not beyond doubt too little."""
     if config.min_agreement is not None:
         return share >= config.min_agreement
-    return 1 - surely(1 - share, rows, bounds) >= bounds.least
+    return 1 - beyond_chance(1 - share, rows, bounds) >= bounds.least
 
 
-def surely(share: float, rows: int, bounds: AgreementBounds) -> float:
+def beyond_chance(share: float, rows: int, bounds: AgreementBounds) -> float:
     """Return the agreement that is there beyond what chance may do on so many rows."""
     return at_least(share, rows) if bounds.counted else share
 
 
 def at_least(share: float, rows: int) -> float:
-    """Return the lower bound of a share that was found on so many rows (Wilson 1927)."""
+    """Return the lower bound of a share that was found on so many rows (Wilson 1927).
+
+    An F1 of entities is no count of rows, which is what scipy's interval takes.
+    """
     if rows == 0:
         return 0.0
     weight = Z_95**2 / rows
@@ -43,7 +46,7 @@ def at_least(share: float, rows: int) -> float:
 def faults_of(
     config: ExportConfig, accuracy: Accuracy | None, bounds: AgreementBounds
 ) -> list[str]:
-    """List the bounds that a model breaks on the labelled data, each with its figure."""
+    """Return the bounds that a model breaks on the labelled data, each with its figure."""
     if accuracy is None:
         return []
     found = []
@@ -65,7 +68,7 @@ def faults_of(
 def broken(
     config: ExportConfig, variant: Variant, trial: Trial, bounds: AgreementBounds
 ) -> list[str]:
-    """List the bounds that a quantized variant breaks, each with its figure."""
+    """Return the bounds that a quantized variant breaks, each with its figure."""
     found = faults_of(config, variant.accuracy, bounds)
     moved = trial.batch_difference
     if moved is not None and _is_bound(config, trial) and not moved <= BATCH_TOLERANCE:
@@ -82,7 +85,7 @@ def refusal(
     variants: Sequence[Variant],
     bounds: AgreementBounds,
 ) -> str:
-    """Say what the best recipe still breaks, and what to do."""
+    """Return the message that names what the best recipe still breaks, and what to do."""
     best = max(
         range(len(trials)), key=lambda i: (trials[i].agreement or 0, -trials[i].rms_difference)
     )
@@ -98,7 +101,7 @@ def refusal(
 
 
 def _is_bound(config: ExportConfig, trial: Trial) -> bool:
-    """Tell whether a recipe may not let answers depend on the batch."""
+    """Return whether a recipe may not let answers depend on the batch."""
     match config.batch_effects:
         case BatchEffects.REFUSE:
             return True

@@ -36,17 +36,17 @@ ROWS = 8
 
 
 def sentences(*, pair: bool) -> list[Text]:
-    """Give bertedge's own sentences, or pairs of them."""
+    """Return bertedge's own sentences, or pairs of them."""
     return [_as_text(parts) for parts in _sentences(pair=pair)]
 
 
 def golden_texts(*, pair: bool) -> tuple[tuple[str, ...], ...]:
-    """Give the texts (or pairs) that every bundle answers when it is opened."""
+    """Return the texts (or pairs) that every bundle answers when it is opened."""
     return _sentences(pair=pair)[:GOLDEN]
 
 
 def golden_batch(checkpoint: Checkpoint, *, pair: bool) -> Batch:
-    """Give the golden texts as the one padded batch that a bundle runs when it is opened."""
+    """Return the golden texts as the one padded batch that a bundle runs when it is opened."""
     texts = [_as_text(parts) for parts in golden_texts(pair=pair)]
     return pad(
         _encode(checkpoint, texts, checkpoint.model.max_length), checkpoint.model.pad_token_id
@@ -54,7 +54,7 @@ def golden_batch(checkpoint: Checkpoint, *, pair: bool) -> Batch:
 
 
 def parity_batches(checkpoint: Checkpoint, data: ExampleFile | None, *, pair: bool) -> list[Batch]:
-    """Give padded batches, each with long and short rows, of the first texts of `data`.
+    """Return padded batches, each with long and short rows, of the first texts of `data`.
 
     Without data the sentences above serve. Up to the longest input every length class occurs.
     """
@@ -74,7 +74,7 @@ def parity_batches(checkpoint: Checkpoint, data: ExampleFile | None, *, pair: bo
 
 
 def texts_of(example: Example, *, pair: bool) -> list[Text]:
-    """Give what a model reads of an example: two texts where it compares them, one by one."""
+    """Return what a model reads of an example: two texts where it compares them, one by one."""
     if isinstance(example, TokenExample):
         return [" ".join(example.tokens)]
     if pair or isinstance(example, QuestionExample) or example.pair is None:

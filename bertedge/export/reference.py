@@ -1,4 +1,4 @@
-"""A candidate graph is asked what the checkpoint was asked, and becomes a variant or an error."""
+"""The checkpoint's own logits and evaluation, and graphs that are measured against them."""
 
 import math
 import time
@@ -51,7 +51,7 @@ def record_reference(
     data: EvalData,
     progress: Progress,
 ) -> Reference:
-    """Ask the checkpoint itself, before its graph is made.
+    """Record the checkpoint's own logits and evaluation, before its graph is made.
 
     A vocabulary that is to be trimmed is trimmed, in `model` too, once the labelled data is
     labelled. What that costs is held against the checkpoint as it came, and what variants cost
@@ -92,7 +92,8 @@ def record_reference(
         engine, parity_inputs.parity_batches(checkpoint, examples, pair=pair)
     )
     golden = verify.record_logits(engine, [parity_inputs.golden_batch(checkpoint, pair=pair)])
-    progress.say(f"asked the checkpoint {parity.texts} texts  {time.perf_counter() - began:.1f} s")
+    took = time.perf_counter() - began
+    progress.say(f"recorded the checkpoint's logits on {parity.texts} texts  {took:.1f} s")
     return Reference(
         checkpoint=checkpoint,
         pair=pair,
@@ -126,7 +127,7 @@ def _fit_temperature(
 
 
 def _at(decision: DecisionRule, fitted: FittedTemperature) -> DecisionRule:
-    """Give a decision another temperature; its threshold moves along, so that no label changes."""
+    """Return a rule with another temperature; its threshold moves along: no label changes."""
     temperature = fitted.error.temperature
     if decision.threshold is not None:
         least = min(max(decision.threshold, 1e-9), 1 - 1e-9)
@@ -166,14 +167,14 @@ def _label(
 def verify_float(
     config: ExportConfig,
     reference: Reference,
-    shipped: GraphFiles,
+    graph: GraphFiles,
     progress: Progress,
     *,
     with_data: bool,
 ) -> Variant:
     """Measure the fp32 candidate; VerificationError for the first promise it breaks."""
-    engine = shipped.open()
-    variant = measure(config, reference, shipped, engine, progress)
+    engine = graph.open()
+    variant = measure(config, reference, graph, engine, progress)
     accuracy = measure_accuracy(reference, variant.name, engine, progress) if with_data else None
     if accuracy is not None:
         check_drop(variant.name, accuracy, config.max_drop)
@@ -183,15 +184,15 @@ def verify_float(
 def measure(
     config: ExportConfig,
     reference: Reference,
-    shipped: GraphFiles,
+    graph: GraphFiles,
     engine: Engine,
     progress: Progress,
 ) -> Variant:
-    """Ask what is shipped, opened as `engine`, the parity texts; its accuracy is left open.
+    """Measure the parity of a graph, opened as `engine`; its accuracy is left open.
 
     Only parity is enforced: tightly for fp32, widely for int8 where there is no labelled data.
     """
-    name, precision = shipped.name, shipped.candidate.precision
+    name, precision = graph.name, graph.candidate.precision
     int8 = precision == "int8"
     began = time.perf_counter()
     labelled = reference.evaluation is not None
@@ -204,22 +205,22 @@ def measure(
     )
     return Variant(
         name=name,
-        model=shipped.model,
+        model=graph.model,
         precision=precision,
         providers=(CPU.provider,),
         disabled_optimizers=CPU_DISABLED_OPTIMIZERS,
-        passes=shipped.passes,
+        passes=graph.passes,
         parity=parity,
         accuracy=None,
         golden_tolerance=verify.golden_tolerance(golden, int8=int8),
         optimized=True,
-        unpadded=shipped.unpadded,
-        weights=shipped.weights,
+        unpadded=graph.unpadded,
+        weights=graph.weights,
     )
 
 
 def _check_graphs(name: str, probe: ReferenceLogits, engine: Engine, bound: Bound) -> Parity:
-    """Check padded batches and each text alone, for which another graph may run; give the worse."""
+    """Return the worse parity of padded batches and of each text alone: two graphs may run."""
     probes = (probe, verify.alone(probe))
     found = [verify.check_parity(name, each, engine, bound) for each in probes]
     return max(found, key=lambda parity: parity.max_difference)
@@ -228,7 +229,7 @@ def _check_graphs(name: str, probe: ReferenceLogits, engine: Engine, bound: Boun
 def measure_accuracy(
     reference: Reference, name: str, engine: Engine, progress: Progress
 ) -> Accuracy | None:
-    """Put a variant's labels on the labelled data beside the checkpoint's; None without data."""
+    """Compare a variant with the checkpoint on the labelled data; None where there is none."""
     if reference.evaluation is None:
         return None
     text_model = TextModel.of(

@@ -10,10 +10,10 @@ from bertedge.evaluation import count_answers
 from bertedge.export import verify
 from bertedge.export.accuracy import Recorder, rms
 from bertedge.export.batch_effect import measure_batch_effect
-from bertedge.export.bounds import broken, refusal, surely
+from bertedge.export.bounds import beyond_chance, broken, refusal
 from bertedge.export.config import BatchEffects, ExportConfig
 from bertedge.export.latency import relative_time
-from bertedge.export.quantization.recipes import QuantizationContext, QuantizedGraph
+from bertedge.export.quantization.recipes import QuantizationContext
 from bertedge.export.reference import Reference, measure, measure_accuracy
 from bertedge.progress import Progress, Silent
 from bertedge.tasks import task_module
@@ -44,7 +44,7 @@ HEAD = (
 
 
 def recipe_order(config: ExportConfig, *, labelled: bool) -> Order:
-    """List the groups of recipes to try, in order.
+    """Return the groups of recipes to try, in order.
 
     Without labelled data nothing tells whether a group is good enough: the first one is all.
     """
@@ -86,7 +86,7 @@ def search_recipe(
     count = count_answers(evaluated.result) if evaluated else 0
     taken = choose_recipe(config, order, attempt, rows=count, bounds=bounds)
     if taken is not None:
-        return _take(reference, context, variants[taken], context.make(taken), tuple(trials))
+        return _take(reference, context, variants[taken], tuple(trials), taken)
     if not trials:
         raise errors[-1]
     raise VerificationError(refusal(config, trials, list(variants.values()), bounds))
@@ -107,7 +107,7 @@ def choose_recipe(
     its group were tried, the one whose logits are nearest to the checkpoint's: a few labels that
     differ tell recipes apart by chance, where the logits of all texts do not.
     """
-    told = config.min_agreement is not None or config.recipe is not None
+    bounded = config.min_agreement is not None or config.recipe is not None
     for group in order:
         passed: list[Trial] = []
         for recipe in group:
@@ -115,7 +115,7 @@ def choose_recipe(
             if trial is None or not trial.passed:
                 continue
             agreement = trial.agreement
-            if told or (agreement and surely(agreement, rows, bounds) >= bounds.good):
+            if bounded or (agreement and beyond_chance(agreement, rows, bounds) >= bounds.good):
                 return recipe
             passed.append(trial)
         if passed:
@@ -127,13 +127,14 @@ def _take(
     reference: Reference,
     context: QuantizationContext,
     variant: Variant,
-    made: QuantizedGraph,
     trials: tuple[Trial, ...],
+    recipe: str,
 ) -> Variant:
-    effect = measure_batch_effect(reference, made.shipped.open())
-    made.shipped.move(context.floats.folder)
+    files = context.make(recipe)
+    effect = measure_batch_effect(reference, files.open())
+    files.move(context.floats.folder)
     quantization = Quantization(
-        recipe=made.recipe, target=context.target.value, calibration=made.calibration, trials=trials
+        recipe=recipe, target=context.target.value, calibration=files.calibration, trials=trials
     )
     return replace(variant, quantization=quantization, batch_effect=effect)
 
@@ -174,9 +175,9 @@ def _summarize(trial: Trial, faults: list[str]) -> str:
 def _try(
     config: ExportConfig, reference: Reference, recipe: str, context: QuantizationContext
 ) -> tuple[Variant, Trial]:
-    shipped = context.make(recipe).shipped
-    engine = shipped.open()
-    variant = measure(config, reference, shipped, engine, Silent())
+    graph = context.make(recipe)
+    engine = graph.open()
+    variant = measure(config, reference, graph, engine, Silent())
     evaluated = reference.evaluation
     exact = evaluated.logits if evaluated else None
     recorder = Recorder(engine, kept=exact is not None)
@@ -186,7 +187,7 @@ def _try(
     difference = verify.compare(reference.parity, engine)
     trial = Trial(
         recipe=recipe,
-        relative_time=relative_time(shipped, context.floats, reference.checkpoint),
+        relative_time=relative_time(graph, context.floats, reference.checkpoint),
         max_difference=difference.largest,
         rms_difference=(difference.rms if exact is None or logits is None else rms(exact, logits)),
         metric=accuracy.variant if accuracy else None,

@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 
 def is_significant(before: Evaluation, after: Evaluation) -> bool | None:
-    """Tell whether two models' scores on the same texts differ by more than chance.
+    """Return whether two models' scores on the same texts differ by more than chance.
 
     Where a text is right or wrong, by McNemar's exact test: a binomial test of the texts that only
     one of them has right. Elsewhere by the paired bootstrap over texts (Efron & Tibshirani 1993):

@@ -1,4 +1,4 @@
-"""Other people's code, kept from talking, littering and ending in tracebacks."""
+"""Calls into other libraries: their output is hidden, their failures become one error."""
 
 import contextlib
 import io
@@ -50,10 +50,10 @@ def stage(what: str, temporary: Path) -> Iterator[None]:
 
 
 def libraries() -> tuple[str, ...]:
-    """Name the libraries that make a bundle, with their versions."""
+    """Return names and versions of the libraries that make a bundle, one string each."""
     return tuple(f"{name} {version}" for name, version in library_versions().items())
 
 
 def library_versions() -> dict[str, str]:
-    """Give the version of each library that makes a bundle, where it is installed."""
+    """Return the version of each library that makes a bundle, where it is installed."""
     return installed_versions(_LIBRARIES)

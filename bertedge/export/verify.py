@@ -75,7 +75,7 @@ def record_logits(engine: Engine, batches: Sequence[Batch]) -> ReferenceLogits:
 
 
 def alone(probe: ReferenceLogits) -> ReferenceLogits:
-    """Ask the same of each text in a batch of its own, without padding."""
+    """Return the same texts, each in a batch of its own, without padding."""
     rows = (row for batch in probe.batches for row in split_rows(batch))
     return ReferenceLogits(batches=tuple(rows), logits=probe.logits)
 
@@ -86,7 +86,7 @@ def difference(probe: ReferenceLogits, engine: Engine) -> float:
 
 
 def compare(probe: ReferenceLogits, engine: Engine) -> Difference:
-    """Put the logits of `engine` beside the checkpoint's."""
+    """Compare the logits of `engine` with the checkpoint's."""
     off = (_answers(engine, probe.batches) - probe.logits) / probe.spread
     return Difference(largest=float(np.abs(off).max()), rms=float(np.sqrt(np.mean(off**2))))
 
@@ -137,7 +137,7 @@ def int8_bound(*, labelled: bool) -> Bound:
 
 
 def golden_tolerance(measured: Parity, *, int8: bool) -> float:
-    """Say how far the golden answers may be off when a bundle is opened elsewhere.
+    """Return how far golden logits may be off, as a share of the spread, on another machine.
 
     int8 rounds at run time: a sum that another processor adds in another order can fall on the
     next step and move a logit a little. So what was measured here, half as much again and 2 % of

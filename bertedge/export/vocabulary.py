@@ -75,7 +75,7 @@ def trim(checkpoint: Checkpoint, model: PreTrainedModel, corpus: Path) -> Trimme
 
 
 def _kept(data: dict[str, Any], native: tokenizers.Tokenizer, corpus: Path) -> list[int]:
-    """List the ids to keep, in order."""
+    """Return the ids to keep, in order."""
     prefix = data["model"]["continuing_subword_prefix"]
     pieces: dict[str, int] = data["model"]["vocab"]
     kept = {each["id"] for each in data["added_tokens"]}
@@ -87,7 +87,7 @@ def _kept(data: dict[str, Any], native: tokenizers.Tokenizer, corpus: Path) -> l
 
 
 def _renumber(data: dict[str, Any], number: dict[int, int]) -> dict[str, Any]:
-    """Give a tokenizer's JSON with the ids `number` says, and without other pieces."""
+    """Return a tokenizer's JSON with the ids `number` says, and without other pieces."""
     pieces = data["model"]["vocab"].items()
     vocabulary = {piece: number[token] for piece, token in pieces if token in number}
     added = [token | {"id": number[token["id"]]} for token in data["added_tokens"]]

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
+from scipy.stats import binomtest
 
 from bertedge.bundle import Quantization, Trial, Variant, open_bundle
 from bertedge.errors import SettingError, VerificationError
@@ -139,7 +140,9 @@ def test_allowed_batch_effects_take_a_dynamic_recipe_that_is_nearest() -> None:
 def test_a_share_of_few_rows_may_be_chance() -> None:
     assert at_least(0.99, 0) == 0
     assert at_least(1.0, 400) == pytest.approx(400 / (400 + 1.645**2))
-    assert at_least(0.5, 100) == pytest.approx(0.4189, abs=1e-3)  # by Wilson's formula
+    for right, rows in ((50, 100), (397, 400), (0, 30)):
+        interval = binomtest(right, rows).proportion_ci(0.9, "wilson")
+        assert at_least(right / rows, rows) == pytest.approx(interval.low, abs=1e-4)
     assert agrees(settings(), 0.975, 400)
     assert not agrees(settings(), 0.965, 400)
     assert not agrees(settings(), 0.975, 10_000)

@@ -128,7 +128,7 @@ def fuse_for_cuda(path: Path, config: PretrainedConfig, folder: Path, *, pair: b
 
 
 def keep_parity(graph: Graph, probe: ReferenceLogits, work: Path) -> Fp16Graph:
-    """Put as much of the graph into fp16 as parity allows; the last of FLOATS is not checked."""
+    """Convert as much of the graph to fp16 as parity allows; the last of FLOATS is not checked."""
     path = work / f"{NAME}.onnx"
     for floats in FLOATS:
         model = to_half(graph.model, floats, work)
@@ -153,7 +153,7 @@ def _open(path: Path, model: ir.Model) -> tuple[Engine, Device]:
 
 
 def _passes(model: ir.Model, *, pair: bool) -> tuple[tuple[str, Callable[[ir.Model], int]], ...]:
-    """List the passes: token types are folded where they are constant."""
+    """Return the passes in order: token types are folded where they are constant."""
     varying = pair and any(value.name == "token_type_ids" for value in model.graph.inputs)
     return (
         ("cls-only-last-layer", narrow_last_layer),

@@ -54,7 +54,7 @@ def count_half(half: ir.Model) -> int:
 
 
 def _unshare(graph: ir.Graph) -> None:
-    """Give every node constants of its own: what two share cannot be in two precisions.
+    """Copy constants that nodes share: one constant cannot be in two precisions.
 
     An exporter writes equal constants once, such as the zeros of layer norms not yet trained.
     """

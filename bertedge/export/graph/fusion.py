@@ -59,7 +59,7 @@ def fuse(path: Path, config: PretrainedConfig, folder: Path) -> Graph:
 
 
 def infer_shapes(model: ir.Model, folder: Path) -> ir.Model:
-    """Give every value its type and shape, through onnxruntime's own operators too.
+    """Infer the type and shape of every value, through onnxruntime's own operators too.
 
     The quantizer needs them; plain ONNX inference stops at the first fused node.
     """

@@ -155,7 +155,7 @@ def _is_positionwise(node: ir.Node) -> bool:
 
 
 def _insert_first(graph: ir.Graph, value: ir.Value, readers: list[ir.Node]) -> None:
-    """Put a Slice of the first position between `value` and `readers`."""
+    """Insert a Slice of the first position between `value` and `readers`."""
     name = f"{value.name}_first"
     parts = zip(("starts", "ends", "axes"), (0, 1, SEQUENCE_AXIS), strict=True)
     bounds = [add_constant(graph, f"{name}_{part}", np.array([at], np.int64)) for part, at in parts]

@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 import onnxruntime
 
-from bertedge.bundle import File, GraphPass, describe_file
+from bertedge.bundle import Calibration, File, GraphPass, describe_file
 from bertedge.errors import VerificationError
 from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS
 from bertedge.export.graph.passes import MASK_PLACE, add_bias_in_products, drop_mask
@@ -39,7 +39,7 @@ class SavedGraph:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphFiles:
-    """A candidate's files as a bundle holds them."""
+    """A variant's files as a bundle holds them."""
 
     candidate: SavedGraph
     folder: Path
@@ -48,6 +48,8 @@ class GraphFiles:
     unpadded: File | None
     weights: File | None
     """None where all constants are small."""
+    calibration: Calibration | None = None
+    """None where no texts were needed to make it."""
 
     @property
     def name(self) -> str:
@@ -163,7 +165,7 @@ def count_products(model: ir.Model) -> int:
 
 
 def name_nodes(model: ir.Model) -> None:
-    """Give every node a name of its own, so that profiles and errors tell which one they mean."""
+    """Give every node a name of its own, for profiles and errors."""
     names = collections.Counter(node.name for node in model.graph)
     for node in model.graph:
         if not node.name or names[node.name] > 1:

@@ -40,12 +40,12 @@ class CalibrationTexts:
     sha256: str | None
 
     def batches(self) -> list[Batch]:
-        """Give all texts, padded."""
+        """Return all texts in padded batches."""
         groups = plan([len(row.ids) for row in self.rows])
         return [pad([self.rows[i] for i in group], self.pad_token_id) for group in groups]
 
     def singles(self, count: int) -> list[Batch]:
-        """Give the first texts one by one."""
+        """Return the first texts, one a batch."""
         return [pad([row], self.pad_token_id) for row in self.rows[:count]]
 
 

@@ -83,7 +83,7 @@ def round_together(
 
 
 def _compensation(moments: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Give the upper triangle whose rows say how an error is spread over the later channels."""
+    """Return the upper triangle `(channels, channels)` that spreads errors to later channels."""
     damped = moments.astype(np.float64)
     diagonal = np.diag(damped)
     damped[np.diag_indices_from(damped)] += DAMPING * diagonal.mean() + (diagonal == 0)

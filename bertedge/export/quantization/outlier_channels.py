@@ -164,7 +164,7 @@ def _feed_forwards(model: ir.Model) -> list[FeedForward]:
 
 
 def _replace_weight(graph: ir.Graph, node: ir.Node, array: NDArray[np.float32], name: str) -> None:
-    """Give `node` a weight of its own: exporters let nodes share equal ones."""
+    """Replace the weight of `node` alone: exporters let nodes share equal ones."""
     shared = node.inputs[1]
     node.replace_input_with(1, add_constant(graph, name, array))
     if not shared.uses():

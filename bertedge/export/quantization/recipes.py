@@ -12,7 +12,7 @@ All but the first are calibrated, and round the weights together, too.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -72,15 +72,6 @@ RECIPES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuantizedGraph:
-    """A candidate, and which calibration it needed."""
-
-    recipe: str
-    shipped: GraphFiles
-    calibration: Calibration | None
-
-
 class QuantizationContext:
     """A float graph and what was measured on it, each thing when it is first needed."""
 
@@ -97,23 +88,18 @@ class QuantizationContext:
         self._architecture = architecture
         self._gather = gather
         self._folder = folder
-        self._made: dict[str, QuantizedGraph] = {}
+        self._made: dict[str, GraphFiles] = {}
         self._moments: dict[Path, Moments] = {}
 
-    def make(self, name: str) -> QuantizedGraph:
-        """Make (once) what a recipe ships; "fp32" is the float graph itself."""
+    def make(self, name: str) -> GraphFiles:
+        """Return the graph of a recipe, made once; "fp32" is the float graph itself."""
         if name not in self._made:
-            self._made[name] = (
-                self._make(RECIPES[name])
-                if name in RECIPES
-                else QuantizedGraph(recipe=name, shipped=self.floats, calibration=None)
-            )
+            self._made[name] = self._make(RECIPES[name]) if name in RECIPES else self.floats
         return self._made[name]
 
-    def _make(self, recipe: Recipe) -> QuantizedGraph:
-        name = recipe.name
+    def _make(self, recipe: Recipe) -> GraphFiles:
         source = self.folded if recipe.outliers else self.floats.candidate
-        folder = self._folder / name
+        folder = self._folder / recipe.name
         folder.mkdir()
         floats = ir.load(source.path)
         branches = float_branches(floats)
@@ -138,11 +124,8 @@ class QuantizationContext:
         path = folder / "cpu-int8.onnx"
         save(graph.model, path)
         candidate = SavedGraph(path=path, precision="int8", passes=passes)
-        return QuantizedGraph(
-            recipe=name,
-            shipped=finish(candidate, folder / "shipped"),
-            calibration=self._describe(method) if calibrated else None,
-        )
+        files = finish(candidate, folder / "shipped")
+        return replace(files, calibration=self._describe(method) if calibrated else None)
 
     @cached_property
     def texts(self) -> CalibrationTexts:

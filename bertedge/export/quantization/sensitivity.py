@@ -19,7 +19,7 @@ ENOUGH = 0.5
 
 
 def measure_sensitivities(model: ir.Model, batches: Sequence[Batch]) -> dict[str, float]:
-    """Give each product the root mean square of the logits' change when only it is rounded.
+    """Return for each product the root mean square of the logits' change when only it is rounded.
 
     One graph with a switch a product, so that one session measures them all. The weights stay
     in float: rounded a channel, they do a sixth of what the activations do (MiniLM, SST-2).
@@ -37,7 +37,7 @@ def measure_sensitivities(model: ir.Model, batches: Sequence[Batch]) -> dict[str
 
 
 def most_sensitive(effects: Mapping[str, float]) -> tuple[str, ...]:
-    """Name the few products that do most of the damage, the worst first."""
+    """Return the names of the few products that move the logits most, the worst first."""
     worst = sorted(effects, key=lambda name: -effects[name])[: max(len(effects) // FEW, 1)]
     total = sum(effect**2 for effect in effects.values())
     done = np.cumsum([effects[name] ** 2 for name in worst])

@@ -43,7 +43,7 @@ def freeze_scales(model: ir.Model, ranges: dict[str, Range]) -> int:
 
 
 def scale_of(low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
-    """Give the float32 scale and uint8 zero point that spread 0 to 255 over a range around 0."""
+    """Return the float32 scale and uint8 zero point, both scalars, that map a range to 0..255."""
     step = max((high - low) / LEVELS, float(np.finfo(np.float32).tiny))
     offset = np.clip(np.rint(-low / step), 0, LEVELS)
     return np.array(step, np.float32), np.array(offset, np.uint8)

@@ -23,7 +23,7 @@ class Target(StrEnum):
 
 
 def this_machine() -> Target:
-    """Tell this machine's kind; an x86 that does not say it has VNNI is taken to have none."""
+    """Return this machine's kind; an x86 without a VNNI flag is taken to have none."""
     if platform.machine().lower() in ("arm64", "aarch64"):
         return Target.ARM64
     return Target.X86_AVX2 if _VNNI.isdisjoint(cpu_flags()) else Target.X86_VNNI
