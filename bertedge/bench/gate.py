@@ -33,6 +33,7 @@ OF_AN_ENGINE: dict[str, Callable[[Report, EngineReport], float | None]] = {
     "accuracy": lambda _, engine: _metric(engine, "accuracy"),
     "entity_f1": lambda _, engine: _metric(engine, "entity_f1"),
     "frame_accuracy": lambda _, engine: _metric(engine, "frame_accuracy"),
+    "answer_f1": lambda _, engine: _metric(engine, "answer_f1"),
     "cold_start_s": lambda _, engine: engine.cold_start.total_s if engine.cold_start else None,
     "peak_memory_mib": lambda _, engine: _mib(engine.peak_memory_bytes),
     "disk_mib": lambda _, engine: _mib(engine.bytes_on_disk),

@@ -218,7 +218,7 @@ class Labelled:
     data: str
     """Name of the file."""
     metric: str
-    """"accuracy", "entity_f1" or "frame_accuracy"."""
+    """"accuracy", "entity_f1", "frame_accuracy" or "answer_f1"."""
     value: float
     rows: int
     """Of the file, drawn as the workloads' texts are."""

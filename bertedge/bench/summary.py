@@ -232,7 +232,7 @@ def _agreeing(ours: Labelled) -> str:
 
 def metric_name(metric: str) -> str:
     """Return the name of a metric for people."""
-    return {"entity_f1": "entity F1"}.get(metric, metric.replace("_", " "))
+    return metric.replace("_", " ").replace(" f1", " F1")
 
 
 def not_significant(ours: Labelled, theirs: Labelled) -> bool:
