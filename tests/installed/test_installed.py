@@ -51,7 +51,7 @@ def name_of(bundle: Path) -> str:
 
 
 def task_of(bundle: Path) -> str:
-    return json.loads((bundle / "bertedge.json").read_text())["task"]
+    return json.loads((bundle / "bertedge.json").read_text())["model"]["task"]
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
