@@ -31,7 +31,7 @@ _SECTIONS = {
 @from_fields.options(ExportConfig)
 @options.overwrite_option
 @options.json_option
-def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
+def command(checkpoint: str, output: Path, overwrite: bool, as_json: bool, **flags: Any) -> None:
     """Make a verified ONNX bundle of CHECKPOINT, a directory or hub id (BERT family).
 
     \b
@@ -62,10 +62,15 @@ def command(checkpoint: str, output: Path, as_json: bool, **flags: Any) -> None:
     given = from_fields.given(ExportConfig, flags)
     columns, label_map = options.columns_of(flags), options.label_map_of(flags)
     config = ExportConfig(
-        checkpoint=checkpoint, output=output, columns=columns, label_map=label_map, **given
+        checkpoint=checkpoint,
+        output=output,
+        columns=columns,
+        label_map=label_map,
+        overwrite=overwrite,
+        **given,
     )
     inputs = (checkpoint, config.eval_data, config.trim_vocab, flags["label_map"])
-    check_folder(output, overwrite=config.overwrite, inputs=inputs)
+    check_folder(output, overwrite=overwrite, inputs=inputs)
     if config.eval_data is not None:
         check_labelled(config.eval_data, config.columns, checkpoint, config.task, config.label_map)
     if config.trim_vocab is not None:

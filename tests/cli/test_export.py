@@ -79,7 +79,15 @@ def test_a_summary_is_printed_and_nothing_else_is_on_stdout(
         "cpu-int8",
         "cpu-fp32",
     ]
-    ours = ("tiny: ", str(data), "asked", "evaluating", "the checkpoint's", "exported", "optimized")
+    ours = (
+        "tiny: ",
+        str(data),
+        "recorded",
+        "evaluating",
+        "the checkpoint's",
+        "exported",
+        "optimized",
+    )
     ours += ("int8", "static passes", "cpu-")
     assert [line for line in done.stderr.splitlines() if not line.startswith(ours)] == []
 
@@ -105,7 +113,7 @@ def test_a_cuda_variant_says_what_it_was_measured_on(checkpoint: Path, tmp_path:
     checked_on = open_bundle(output).manifest.variants[1].checked_on
     said = f"cuda-fp16: measured on {checked_on}, for lack of CUDA"
     assert (said in lines) == (checked_on != "CUDAExecutionProvider")
-    ours = ("tiny: ", "this checkpoint", "asked", "exported", "optimized", "cpu-", "cuda-")
+    ours = ("tiny: ", "this checkpoint", "recorded", "exported", "optimized", "cpu-", "cuda-")
     assert [line for line in done.stderr.splitlines() if not line.startswith(ours)] == []
     shown = CliRunner().invoke(main, ["inspect", str(output)]).stdout
     assert f"checked on {checked_on}" in shown

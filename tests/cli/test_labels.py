@@ -94,7 +94,7 @@ def test_finetune_points_out_labels_and_trains_on_their_new_names(
     flags = ["--model", base, "--train", train, "--dev", train, "--epochs", "1"]
     result = run("finetune", *flags, "--output", tmp_path / "plain", "--json")
     assert result.exit_code == 0, result.stderr
-    assert len(json.loads(result.stdout)["labels"]) == 4
+    assert len(json.loads(result.stdout)["model"]["labels"]) == 4
     assert "nearly equal: 'Lob' and 'lob', 'Frage' and 'Fragee'" in result.stderr
     flags += ["--label-map", str(names)]
     result = run("finetune", *flags, "--output", tmp_path / "mapped", "--json")

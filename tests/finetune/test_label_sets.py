@@ -49,7 +49,7 @@ def test_a_thousand_labels_keep_their_order_to_the_prediction(base: Path, tmp_pa
             output=tmp_path / "bundle",
             quantize=True,
             keep_fp32=True,
-            config="dynamic",
+            recipe="dynamic",
         )
     )
     assert report.manifest.model.labels == tuple(names)
