@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,10 @@ from bertedge.runtime.logits import Floats
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import ModelSpec, Text
 from bertedge.tasks import task_module
-from bertedge.tasks.contract import PredictOptions, TaskModule
+from bertedge.tasks.contract import PredictOptions
+
+if TYPE_CHECKING:
+    from bertedge.tasks.contract import TaskModule
 
 DEFAULT_OPTIONS = PredictOptions()
 
@@ -37,7 +41,7 @@ class TextModel:
         return cls(spec=spec, tokenizer=tokenizer, engine=engine)
 
     @property
-    def task(self) -> TaskModule:
+    def task(self) -> "TaskModule":
         """The module of its task."""
         return task_module(self.spec.task)
 

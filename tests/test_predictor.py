@@ -382,7 +382,7 @@ def test_a_start_imports_nothing_that_it_does_not_use(text_bundle: Path) -> None
     loaded = subprocess.run(run, capture_output=True, text=True, check=True, env=environment)
     unused = {
         "asyncio",
-        "bertedge.data.files",
+        "bertedge.data",
         "bertedge.metrics.classification",
         "bertedge.doctor",
         "concurrent.futures",

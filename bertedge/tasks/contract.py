@@ -102,101 +102,107 @@ class TrainingRows:
     """What the loss compares with, one a row."""
 
 
-class TaskModule(Protocol):
-    """The contract; each member is a constant or a function of the module."""
+if TYPE_CHECKING:  # nothing else reads the contract itself, and a start need not wait for it
 
-    AUTO_MODEL: str
-    """The class of transformers that loads a model with its head."""
-    HEADS: tuple[str, ...]
-    """How the architecture of such a model's config ends."""
-    ONNX_TASK: str
-    """The task of Optimum's export whose graph has the same inputs and outputs."""
-    BOUNDS: AgreementBounds
+    class TaskModule(Protocol):
+        """The contract; each member is a constant or a function of the module."""
 
-    def metric(self, rule: DecisionRule) -> str:
-        """Return the name of what `score` calls its value."""
+        AUTO_MODEL: str
+        """The class of transformers that loads a model with its head."""
+        HEADS: tuple[str, ...]
+        """How the architecture of such a model's config ends."""
+        ONNX_TASK: str
+        """The task of Optimum's export whose graph has the same inputs and outputs."""
+        BOUNDS: AgreementBounds
 
-    def check(self, spec: ModelSpec, tokenizer: Tokenizer) -> None:
-        """Raise BundleError where the labels or the tokenizer cannot serve the task."""
+        def metric(self, rule: DecisionRule) -> str:
+            """Return the name of what `score` calls its value."""
 
-    def settle(self, options: PredictOptions) -> PredictOptions:
-        """Fill in what is left open; SettingError for what the task does not take."""
+        def check(self, spec: ModelSpec, tokenizer: Tokenizer) -> None:
+            """Raise BundleError where the labels or the tokenizer cannot serve the task."""
 
-    def encode(self, tokenizer: Tokenizer, inputs: Sequence[Text], first: int) -> list[Encoded]:
-        """Tokenize inputs; DataError names the one at fault, counted from `first`."""
+        def settle(self, options: PredictOptions) -> PredictOptions:
+            """Fill in what is left open; SettingError for what the task does not take."""
 
-    def keep(self, tokenizer: Tokenizer, rows: Sequence[Encoded]) -> Keep | None:
-        """Return what of each row's logits `decode` needs; None: all."""
+        def encode(self, tokenizer: Tokenizer, inputs: Sequence[Text], first: int) -> list[Encoded]:
+            """Tokenize inputs; DataError names the one at fault, counted from `first`."""
 
-    def decode(
-        self,
-        spec: ModelSpec,
-        tokenizer: Tokenizer,
-        inputs: Sequence[Text],
-        rows: Sequence[Encoded],
-        logits: Sequence[Floats],
-        options: PredictOptions,
-    ) -> Iterator[Prediction]:
-        """Yield a prediction for each input from the logits of its rows."""
+        def keep(self, tokenizer: Tokenizer, rows: Sequence[Encoded]) -> Keep | None:
+            """Return what of each row's logits `decode` needs; None: all."""
 
-    def encode_labelled(
-        self, spec: ModelSpec, tokenizer: Tokenizer, examples: Sequence["Example"], path: Path
-    ) -> LabelledRows:
-        """Tokenize labelled examples of the file `path`; DataError for an unknown label."""
+        def decode(
+            self,
+            spec: ModelSpec,
+            tokenizer: Tokenizer,
+            inputs: Sequence[Text],
+            rows: Sequence[Encoded],
+            logits: Sequence[Floats],
+            options: PredictOptions,
+        ) -> Iterator[Prediction]:
+            """Yield a prediction for each input from the logits of its rows."""
 
-    def outputs(
-        self,
-        spec: ModelSpec,
-        tokenizer: Tokenizer,
-        examples: Sequence["Example"],
-        labelled: LabelledRows,
-        logits: Sequence[NDArray[Any]],
-    ) -> Outputs:
-        """Put what an engine gave for the rows of examples beside what is right."""
+        def encode_labelled(
+            self, spec: ModelSpec, tokenizer: Tokenizer, examples: Sequence["Example"], path: Path
+        ) -> LabelledRows:
+            """Tokenize labelled examples of the file `path`; DataError for an unknown label."""
 
-    def decide(self, spec: ModelSpec, outputs: Outputs) -> PartialEvaluation:
-        """Apply the rule."""
+        def outputs(
+            self,
+            spec: ModelSpec,
+            tokenizer: Tokenizer,
+            examples: Sequence["Example"],
+            labelled: LabelledRows,
+            logits: Sequence[NDArray[Any]],
+        ) -> Outputs:
+            """Put what an engine gave for the rows of examples beside what is right."""
 
-    def score(
-        self, spec: ModelSpec, gold: Sequence[NDArray[Any]], predicted: Sequence[NDArray[Any]]
-    ) -> "AnyScores | None":
-        """Score what was decided; None where nothing is known to be right."""
+        def decide(self, spec: ModelSpec, outputs: Outputs) -> PartialEvaluation:
+            """Apply the rule."""
 
-    def contributions(
-        self, spec: ModelSpec, gold: Sequence[NDArray[Any]], predicted: Sequence[NDArray[Any]]
-    ) -> NDArray[np.float64] | None:
-        """Return each example's part of the metric; see `Evaluation.per_text`."""
+        def score(
+            self, spec: ModelSpec, gold: Sequence[NDArray[Any]], predicted: Sequence[NDArray[Any]]
+        ) -> "AnyScores | None":
+            """Score what was decided; None where nothing is known to be right."""
 
-    def choose_threshold(self, rule: DecisionRule, outputs: Outputs) -> DecisionRule:
-        """Choose the threshold on labelled data, where the rule takes one."""
+        def contributions(
+            self, spec: ModelSpec, gold: Sequence[NDArray[Any]], predicted: Sequence[NDArray[Any]]
+        ) -> NDArray[np.float64] | None:
+            """Return each example's part of the metric; see `Evaluation.per_text`."""
 
+        def choose_threshold(self, rule: DecisionRule, outputs: Outputs) -> DecisionRule:
+            """Choose the threshold on labelled data, where the rule takes one."""
 
-class TrainableTask(TaskModule, Protocol):
-    """The contract of a task that `finetune` trains."""
+    class TrainableTask(TaskModule, Protocol):
+        """The contract of a task that `finetune` trains."""
 
-    def labels_of(
-        self, examples: "ExampleFile", survey: "Survey", rule: DecisionRule
-    ) -> tuple[str, ...]:
-        """Return the labels of a training file, as the model numbers them; DataError if too few."""
+        def labels_of(
+            self, examples: "ExampleFile", survey: "Survey", rule: DecisionRule
+        ) -> tuple[str, ...]:
+            """Return the labels of a training file in the model's order; DataError if too few."""
 
-    def training_row(
-        self, example: "Example", number: dict[str, int], problem_type: ProblemType, *, scored: bool
-    ) -> dict[str, Any] | None:
-        """Return an example as columns; None where it is not trained on (nor `scored`)."""
+        def training_row(
+            self,
+            example: "Example",
+            number: dict[str, int],
+            problem_type: ProblemType,
+            *,
+            scored: bool,
+        ) -> dict[str, Any] | None:
+            """Return an example as columns; None where it is not trained on (nor `scored`)."""
 
-    def encode_training(
-        self, tokenizer: Tokenizer, batch: dict[str, list[Any]], numbers: Sequence[int]
-    ) -> TrainingRows:
-        """Tokenize columns of `training_row`, the rows `numbers` of the file."""
+        def encode_training(
+            self, tokenizer: Tokenizer, batch: dict[str, list[Any]], numbers: Sequence[int]
+        ) -> TrainingRows:
+            """Tokenize columns of `training_row`, the rows `numbers` of the file."""
 
-    def training_scores(
-        self,
-        spec: ModelSpec,
-        gold: NDArray[Any],
-        logits: Any,
-        dev: "tuple[Tokenizer, ExampleFile]",
-    ) -> "AnyScores":
-        """Score what Trainer gathered on the dev data."""
+        def training_scores(
+            self,
+            spec: ModelSpec,
+            gold: NDArray[Any],
+            logits: Any,
+            dev: "tuple[Tokenizer, ExampleFile]",
+        ) -> "AnyScores":
+            """Score what Trainer gathered on the dev data."""
 
 
 def no_aggregation(options: PredictOptions) -> None:

@@ -1,5 +1,7 @@
 """Texts as vectors, compared by their cosines."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bertedge.data.example import Example, TextExample
 from bertedge.errors import DataError
 from bertedge.metrics.regression import cosines, unit
 from bertedge.predictions import Embedding
@@ -24,6 +25,7 @@ from bertedge.tasks.contract import (
 )
 
 if TYPE_CHECKING:
+    from bertedge.data.example import Example
     from bertedge.metrics import ValueScores
 
 AUTO_MODEL = "AutoModel"
@@ -83,6 +85,8 @@ def encode_labelled(
     spec: ModelSpec, tokenizer: Tokenizer, examples: Sequence[Example], path: Path
 ) -> LabelledRows:
     """Tokenize both texts of each pair, or the one there is; gold is one array `(pairs,)`."""
+    from bertedge.data.example import TextExample  # predicting needs none
+
     texts = [example for example in examples if isinstance(example, TextExample)]
     parts = [part for each in texts for part in (each.text, each.pair) if part is not None]
     values = [each.value for each in texts if each.value is not None]
@@ -110,7 +114,7 @@ def outputs(
 
 def score(
     spec: ModelSpec, gold: Sequence[NDArray[Any]], predicted: Sequence[NDArray[Any]]
-) -> "ValueScores | None":
+) -> ValueScores | None:
     """Score the cosines of pairs; None where nothing is known of the texts."""
     from bertedge.metrics import similarity_scores
 

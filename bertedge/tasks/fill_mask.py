@@ -1,5 +1,7 @@
 """Texts with masks, each filled with the likeliest tokens."""
 
+from __future__ import annotations
+
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertedge.data.example import Example, TextExample
 from bertedge.errors import DataError
 from bertedge.predictions import Fill, FilledMasks
 from bertedge.runtime.encoding import Encoded
@@ -27,6 +28,7 @@ from bertedge.tasks.contract import (
 )
 
 if TYPE_CHECKING:
+    from bertedge.data.example import Example
     from bertedge.metrics import Scores
 
 Ints = NDArray[np.int64]
@@ -113,6 +115,8 @@ def encode_labelled(
     spec: ModelSpec, tokenizer: Tokenizer, examples: Sequence[Example], path: Path
 ) -> LabelledRows:
     """Tokenize texts and mask some of their tokens, whose ids are an array a text."""
+    from bertedge.data.example import TextExample  # predicting needs none
+
     rows = tokenizer.encode([each.text for each in examples if isinstance(each, TextExample)])
     gold, places = [], []
     for row in rows:
@@ -169,7 +173,7 @@ def outputs(
 
 def score(
     spec: ModelSpec, gold: Sequence[NDArray[Any]], predicted: Sequence[NDArray[Any]]
-) -> "Scores":
+) -> Scores:
     """Score the tokens found for masked ones."""
     from bertedge.metrics import mask_scores
 

@@ -3,6 +3,8 @@
 The labels are `bertedge.joint_labels`; logits of intents are read at the first token ([CLS]).
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertedge.data.example import Example
 from bertedge.errors import BundleError, DataError
 from bertedge.joint_labels import PREFIX, best_labels, has_intents, intent_label, split_labels
 from bertedge.predictions import IntentSlots
@@ -40,6 +41,7 @@ from bertedge.tasks.text_classification import classify
 
 if TYPE_CHECKING:
     from bertedge.data import ExampleFile
+    from bertedge.data.example import Example
     from bertedge.data.labels import Survey
     from bertedge.metrics import FrameScores
 
@@ -134,7 +136,7 @@ def outputs(
 
 def score(
     spec: ModelSpec, gold: Sequence[NDArray[Any]], predicted: Sequence[NDArray[Any]]
-) -> "FrameScores":
+) -> FrameScores:
     """Score whole frames: the intent and the tag of every word."""
     from bertedge.metrics import FrameScores, classification_scores
 
@@ -159,7 +161,7 @@ def contributions(
 # Training.
 
 
-def labels_of(examples: "ExampleFile", survey: "Survey", rule: DecisionRule) -> tuple[str, ...]:
+def labels_of(examples: ExampleFile, survey: Survey, rule: DecisionRule) -> tuple[str, ...]:
     """Return the intents, then the tags; DataError where either has nothing to tell apart."""
     from bertedge.data.labels import by_value
 
@@ -198,8 +200,8 @@ def encode_training(
 
 
 def training_scores(
-    spec: ModelSpec, gold: NDArray[Any], logits: Any, dev: "tuple[Tokenizer, ExampleFile]"
-) -> "FrameScores":
+    spec: ModelSpec, gold: NDArray[Any], logits: Any, dev: tuple[Tokenizer, ExampleFile]
+) -> FrameScores:
     """Score texts by their first windows: later ones have no intent."""
     whole = gold[:, 0] != tagging.IGNORED
     gold, best = gold[whole], best_labels(logits[whole], split_labels(spec.labels))

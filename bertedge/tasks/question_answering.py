@@ -4,6 +4,8 @@ Candidates, scores and their order are those of `QuestionAnsweringPipeline` of t
 but for candidates of score 0, which it lists where it has no others.
 """
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +16,6 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from bertedge.data.example import Example, QuestionExample
 from bertedge.errors import DataError
 from bertedge.predictions import Answer, Answers
 from bertedge.runtime.encoding import Encoded
@@ -35,6 +36,7 @@ from bertedge.tasks.contract import (
 
 if TYPE_CHECKING:
     from bertedge.data import ExampleFile
+    from bertedge.data.example import Example, QuestionExample
     from bertedge.data.labels import Survey
     from bertedge.metrics import AnswerScores
 
@@ -243,7 +245,7 @@ def decide(spec: ModelSpec, outputs: Outputs) -> PartialEvaluation:
 
 def score(
     spec: ModelSpec, gold: Sequence[NDArray[Any]], predicted: Sequence[NDArray[Any]]
-) -> "AnswerScores":
+) -> AnswerScores:
     """Score graded answers at the rule's threshold."""
     from bertedge.metrics.squad import score_answers
 
@@ -268,15 +270,18 @@ def choose_threshold(rule: DecisionRule, outputs: Outputs) -> DecisionRule:
 
 
 def _questions(examples: Sequence[Example]) -> list[QuestionExample]:
+    from bertedge.data.example import QuestionExample  # predicting needs none
+
     return [each for each in examples if isinstance(each, QuestionExample)]
 
 
 # Training.
 
 
-def labels_of(examples: "ExampleFile", survey: "Survey", rule: DecisionRule) -> tuple[str, ...]:
+def labels_of(examples: ExampleFile, survey: Survey, rule: DecisionRule) -> tuple[str, ...]:
     """Check that answers stand in their contexts; some may not, which are not trained on."""
     from bertedge.data import BadRows
+    from bertedge.data.example import QuestionExample  # predicting needs none
 
     rows = placed = lost = 0
     first = ""
@@ -306,6 +311,8 @@ def training_row(
 
     A question whose answers do not is left out, unless it is to be scored.
     """
+    from bertedge.data.example import QuestionExample  # predicting needs none
+
     assert isinstance(example, QuestionExample)
     row = {"question": example.question, "context": example.context}
     answer = example.placed  # a model is trained on one answer a question
@@ -343,8 +350,8 @@ def find_span(row: Encoded, start: int, end: int) -> tuple[int, int]:
 
 
 def training_scores(
-    spec: ModelSpec, gold: NDArray[Any], logits: Any, dev: "tuple[Tokenizer, ExampleFile]"
-) -> "AnswerScores":
+    spec: ModelSpec, gold: NDArray[Any], logits: Any, dev: tuple[Tokenizer, ExampleFile]
+) -> AnswerScores:
     """Grade the windows in the order of the file, with the threshold that they choose."""
     from bertedge.metrics.squad import best_threshold, score_answers
 
@@ -354,7 +361,7 @@ def training_scores(
 
 
 def grade_file(
-    tokenizer: Tokenizer, examples: "ExampleFile", logits: "Sequence[Floats] | NDArray[Any]"
+    tokenizer: Tokenizer, examples: ExampleFile, logits: Sequence[Floats] | NDArray[Any]
 ) -> NDArray[Any]:
     """Grade the logits of all windows of a file in turn, which may be padded."""
     parts = []

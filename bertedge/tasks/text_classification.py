@@ -1,5 +1,7 @@
 """Texts, or pairs of texts, with one label, several labels or a value each."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertedge.data.example import Example, TextExample
 from bertedge.errors import DataError
 from bertedge.metrics.calibration import (
     DEFAULT_THRESHOLD,
@@ -39,6 +40,7 @@ from bertedge.tasks.contract import (
 
 if TYPE_CHECKING:
     from bertedge.data import ExampleFile
+    from bertedge.data.example import Example, TextExample
     from bertedge.data.labels import Survey
     from bertedge.metrics import AnyScores
 
@@ -174,6 +176,8 @@ def encode_labelled(
     spec: ModelSpec, tokenizer: Tokenizer, examples: Sequence[Example], path: Path
 ) -> LabelledRows:
     """Tokenize texts; gold is one array, as `apply_rule` gives it."""
+    from bertedge.data.example import TextExample  # predicting needs none
+
     texts = [example for example in examples if isinstance(example, TextExample)]
     gold = _gold(spec, texts, path)
     return LabelledRows(rows=tokenizer.encode([text.input for text in texts]), gold=[gold])
@@ -209,7 +213,7 @@ def decide(spec: ModelSpec, outputs: Outputs) -> PartialEvaluation:
 
 def score(
     spec: ModelSpec, gold: Sequence[NDArray[Any]], predicted: Sequence[NDArray[Any]]
-) -> "AnyScores":
+) -> AnyScores:
     """Score what was decided; arrays as `apply_rule` gives them."""
     from bertedge import metrics
 
@@ -294,7 +298,7 @@ def _gold(spec: ModelSpec, texts: Sequence[TextExample], path: Path) -> NDArray[
 # Training.
 
 
-def labels_of(examples: "ExampleFile", survey: "Survey", rule: DecisionRule) -> tuple[str, ...]:
+def labels_of(examples: ExampleFile, survey: Survey, rule: DecisionRule) -> tuple[str, ...]:
     """Return the labels, numbers sorted by value; DataError where there is nothing to tell apart.
 
     Of regression it is the one name VALUE.
@@ -320,6 +324,8 @@ def training_row(
 
     A text without any of the labels, where each must have one, is left out: it is out of scope.
     """
+    from bertedge.data.example import TextExample  # predicting needs none
+
     assert isinstance(example, TextExample)
     label: int | float | list[float]
     match problem_type:
@@ -345,8 +351,8 @@ def encode_training(
 
 
 def training_scores(
-    spec: ModelSpec, gold: NDArray[Any], logits: Any, dev: "tuple[Tokenizer, ExampleFile]"
-) -> "AnyScores":
+    spec: ModelSpec, gold: NDArray[Any], logits: Any, dev: tuple[Tokenizer, ExampleFile]
+) -> AnyScores:
     """Score with the threshold that these very texts choose."""
     rule = DecisionRule(problem_type=spec.rule.problem_type)
     if rule.problem_type is ProblemType.MULTI_LABEL:

@@ -4,6 +4,8 @@ How tokens become entities follows `TokenClassificationPipeline` of transformers
 it equals for every text that fits the model.
 """
 
+from __future__ import annotations
+
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
@@ -14,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertedge.data.example import Example, TokenExample
 from bertedge.errors import DataError, SettingError
 from bertedge.predictions import Entities, Entity
 from bertedge.runtime.encoding import Encoded, best_context
@@ -35,6 +36,7 @@ from bertedge.tasks.contract import (
 
 if TYPE_CHECKING:
     from bertedge.data import ExampleFile
+    from bertedge.data.example import Example
     from bertedge.data.labels import Survey
     from bertedge.metrics import Scores
 
@@ -101,7 +103,7 @@ def entities_of(
     texts: Sequence[str],
     windows: Sequence[Encoded],
     logits: Sequence[Floats],
-    tags: "Tags",
+    tags: Tags,
     aggregation: Aggregation,
 ) -> Iterator[Entities]:
     """Yield the entities of each text from the logits `(sequence, tags)` of its windows."""
@@ -288,11 +290,15 @@ def encode_labelled(
 
 def words_of(examples: Sequence[Example]) -> list[tuple[str, ...]]:
     """Return the words of each example."""
+    from bertedge.data.example import TokenExample  # predicting needs none
+
     return [example.tokens for example in examples if isinstance(example, TokenExample)]
 
 
 def gold_labels(labels: Sequence[str], examples: Sequence[Example], path: Path) -> list[Ints]:
     """Return the label numbers of each example; DataError for one that is none of the model's."""
+    from bertedge.data.example import TokenExample  # predicting needs none
+
     numbers = {name: number for number, name in enumerate(labels)}
     gold = []
     for example in examples:
@@ -342,7 +348,7 @@ def word_labels(
 
 def score(
     spec: ModelSpec, gold: Sequence[NDArray[Any]], predicted: Sequence[NDArray[Any]]
-) -> "Scores":
+) -> Scores:
     """Score label numbers, an array a text."""
     from bertedge.metrics import entity_scores
 
@@ -368,14 +374,14 @@ def tags_of(labels: Sequence[str], numbers: Sequence[NDArray[Any]]) -> list[list
 # Training.
 
 
-def labels_of(examples: "ExampleFile", survey: "Survey", rule: DecisionRule) -> tuple[str, ...]:
+def labels_of(examples: ExampleFile, survey: Survey, rule: DecisionRule) -> tuple[str, ...]:
     """Return O, then B- and I- of each entity type in the file; DataError where there is none."""
     from bertedge.data.labels import check_several
 
     return check_several(examples, iob2_labels(examples, set(survey.counts)), 2)
 
 
-def iob2_labels(examples: "ExampleFile", found: set[str]) -> list[str]:
+def iob2_labels(examples: ExampleFile, found: set[str]) -> list[str]:
     """Return the labels of a tagger in the model's order; DataError where tags are mere numbers."""
     if ids := [tag for tag in found if tag.isdigit()]:
         raise DataError(
@@ -390,6 +396,8 @@ def training_row(
     example: Example, number: dict[str, int], problem_type: ProblemType, *, scored: bool
 ) -> dict[str, Any]:
     """Return the words and their label numbers."""
+    from bertedge.data.example import TokenExample  # predicting needs none
+
     assert isinstance(example, TokenExample)
     return {"tokens": list(example.tokens), "names": [number[name] for name in example.names]}
 
@@ -417,8 +425,8 @@ def piece_labels(row: Encoded, tags: Ints) -> Ints:
 
 
 def training_scores(
-    spec: ModelSpec, gold: NDArray[Any], logits: Any, dev: "tuple[Tokenizer, ExampleFile]"
-) -> "Scores":
+    spec: ModelSpec, gold: NDArray[Any], logits: Any, dev: tuple[Tokenizer, ExampleFile]
+) -> Scores:
     """Score the first pieces of words."""
     kept = gold != IGNORED
     best = logits.argmax(axis=-1)
