@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from bertedge.bench.workloads import LabelledTexts
 from bertedge.data import QuestionExample, TokenExample
 from bertedge.joint_labels import intent_label
 from bertedge.metrics import AnyScores, cosines, entity_counts
-from bertedge.metrics.squad import FOUND, NO_SPAN, exact_match, f1, score_answers
+from bertedge.metrics.squad import FOUND
 from bertedge.predictions import (
     Answers,
     Classification,
@@ -24,6 +25,7 @@ from bertedge.predictions import (
 )
 from bertedge.spec import OUTSIDE, ModelSpec
 from bertedge.tasks import task_module
+from bertedge.tasks.question_answering import grade
 
 Words = Sequence[int]
 """Where the words of a text begin, in characters."""
@@ -96,44 +98,33 @@ def score(
     if len(outputs) != len(labelled.examples):
         return None
     first, examples = outputs[0], labelled.examples
+    rows: list[NDArray[Any]]
+    gold: list[NDArray[Any]]
     if isinstance(first, Answers):
-        found = np.array(
-            [
-                _graded(each, example)
-                for each, example in zip(outputs, examples, strict=True)
-                if isinstance(each, Answers) and isinstance(example, QuestionExample)
-            ],
-            FOUND,
-        )
-        parts = np.stack([found["f1"], np.ones(len(found))], axis=1).astype(float)
-        return Scored(scores=score_answers(found, None), parts=parts)
-    ids = {name: number for number, name in enumerate(labels)}
-    try:
-        rows = [
-            np.array([ids[name] for name in _names(each, example)])
+        graded = [
+            grade(each, example.gold)
             for each, example in zip(outputs, examples, strict=True)
+            if isinstance(each, Answers) and isinstance(example, QuestionExample)
         ]
-    except KeyError:
-        return None
-    gold = [np.array([ids.get(name, -1) for name in example.names]) for example in examples]
-    if isinstance(first, Entities):
-        known = (*labels, *{name for each in examples for name in each.names if name not in ids})
-        ids, labels = {name: number for number, name in enumerate(known)}, known
-        gold = [np.array([ids[name] for name in example.names]) for example in examples]
+        rows = gold = [np.array(graded, FOUND)]
+    else:
+        ids = {name: number for number, name in enumerate(labels)}
+        try:
+            rows = [
+                np.array([ids[name] for name in _names(each, example)])
+                for each, example in zip(outputs, examples, strict=True)
+            ]
+        except KeyError:
+            return None
+        if isinstance(first, Entities):  # a type of entity that the model has not is just missed
+            labels += tuple({name for each in examples for name in each.names if name not in ids})
+            ids = {name: number for number, name in enumerate(labels)}
+        gold = [np.array([ids.get(name, -1) for name in example.names]) for example in examples]
     spec = ModelSpec(task=labelled.task, labels=labels, pair=False, max_length=0, pad_token_id=0)
     task = task_module(spec.task)
     scores, per_text = task.score(spec, gold, rows), task.contributions(spec, gold, rows)
     assert scores is not None and per_text is not None
     return Scored(scores=scores, parts=per_text)
-
-
-def _graded(prediction: Answers, example: QuestionExample) -> tuple[object, ...]:
-    """Return the record of the best answer, whatever is decided on it, as FOUND has it."""
-    best = next(iter(prediction.answers), None)
-    text = best.text if best else ""
-    gold = example.gold
-    place = (best.start, best.end) if best else NO_SPAN
-    return (*place, exact_match(text, gold), f1(text, gold), 0.0, not gold)
 
 
 def _names(output: Output, example: object) -> list[str]:

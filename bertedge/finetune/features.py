@@ -16,7 +16,7 @@ from bertedge.runtime.encoding import Encoded
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import ProblemType
 from bertedge.tasks import trainable_task
-from bertedge.tasks.token_classification import IGNORED as IGNORED  # noqa: PLC0414 (given on)
+from bertedge.tasks.token_classification import IGNORED
 
 TRUNCATED, WINDOWED = 1, 2
 """Flags of a text's first row."""

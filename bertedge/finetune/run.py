@@ -2,7 +2,7 @@
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +25,7 @@ from bertedge.finetune.inputs import Inputs, open_inputs
 from bertedge.finetune.thresholds import FittedRule, fit_rule
 from bertedge.progress import SILENT, Progress
 from bertedge.runtime.tokenizer import Tokenizer
-from bertedge.spec import DecisionRule, LabelKind, ModelSpec, Task
+from bertedge.spec import LabelKind, ModelSpec, Task
 from bertedge.training.place import check_output
 from bertedge.training.run_directory import RunDirectory, open_run_directory, publish_output
 from bertedge.training.third_party import quiet_libraries
@@ -120,7 +120,7 @@ def _run(
     material = training.Material(
         model=_load_base(config, inputs, teacher, train),
         tokenizer=inputs.tokenizer,
-        labels=inputs.labels,
+        spec=_spec(config, inputs),
         train=train,
         dev=dev,
         teacher=teacher,
@@ -130,7 +130,7 @@ def _run(
     accelerate.PartialState().wait_for_everyone()  # all have read the best weights from there
     if not work.first:
         return None
-    judged = _judge(config, material.model, inputs, tokenizer, progress)
+    judged = _judge(config, material, inputs, tokenizer, progress)
     record = _record(config, inputs, material, trained, judged)
     _write(material.model, inputs, record, work)
     return Finetuned(output=config.output, training=record, dev=judged.dev)
@@ -187,33 +187,32 @@ def _load_base(
 
 def _judge(
     config: FinetuneConfig,
-    model: transformers.PreTrainedModel,
+    material: training.Material,
     inputs: Inputs,
     tokenizer: Tokenizer,
     progress: Progress,
 ) -> Judged:
     """Settle how logits are decided on, and score that; texts are run through the model once."""
-    rule = config.decision()
+    spec = material.spec
     if inputs.dev is None:
-        return Judged(fitted=FittedRule(rule=rule, calibration=None), dev=None)
-    spec = _spec(config, inputs, rule)
-    engine = checkpoints.TorchEngine(model.eval(), device="auto")
+        return Judged(fitted=FittedRule(rule=spec.rule, calibration=None), dev=None)
+    engine = checkpoints.TorchEngine(material.model.eval(), device="auto")
     began = time.perf_counter()
     found = evaluation.TextModel(spec=spec, tokenizer=tokenizer, engine=engine)
     outputs = evaluation.collect(found, inputs.dev, progress)
-    fitted = fit_rule(config.task, rule, outputs, calibrate=config.calibrate)
+    fitted = fit_rule(spec.task, spec.rule, outputs, calibrate=config.calibrate)
     seconds = time.perf_counter() - began
     return Judged(fitted=fitted, dev=evaluation.decide(spec, outputs, fitted.rule, seconds))
 
 
-def _spec(config: FinetuneConfig, inputs: Inputs, rule: DecisionRule) -> ModelSpec:
+def _spec(config: FinetuneConfig, inputs: Inputs) -> ModelSpec:
     return ModelSpec(
         task=config.task,
         labels=inputs.labels,
         pair=inputs.train.pair,
         max_length=inputs.max_length,
         pad_token_id=int(inputs.tokenizer.pad_token_id),
-        rule=rule,
+        rule=config.decision(),
     )
 
 
@@ -232,7 +231,7 @@ def _record(
     settings["precision"] = trained.precision.value
     settings["teacher"] = inputs.teacher.name if inputs.teacher else None
     return Training(
-        model=_spec(config, inputs, judged.fitted.rule),
+        model=replace(material.spec, rule=judged.fitted.rule),
         base=Path(config.base).resolve().name if Path(config.base).is_dir() else config.base,
         train=_data_file(config.output, inputs.train, material.train),
         dev=_data_file(config.output, inputs.dev, material.dev)

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 import transformers
 
-from bertedge.finetune.features import IGNORED
 from bertedge.finetune.losses import Batch, LossTerm
 from bertedge.finetune.objectives import LabelLoss
+from bertedge.tasks.token_classification import IGNORED
 
 
 class FinetuneTrainer(transformers.Trainer):

@@ -19,7 +19,7 @@ from bertedge.finetune.objectives import OBJECTIVES
 from bertedge.finetune.trainer import FinetuneTrainer
 from bertedge.progress import Progress
 from bertedge.runtime.tokenizer import Tokenizer
-from bertedge.spec import DecisionRule, ModelSpec
+from bertedge.spec import ModelSpec
 from bertedge.tasks import trainable_task
 from bertedge.training.arguments import training_arguments
 from bertedge.training.callbacks import ProgressCallback, interruptible
@@ -34,7 +34,7 @@ class Material:
 
     model: transformers.PreTrainedModel
     tokenizer: transformers.PreTrainedTokenizerFast
-    labels: tuple[str, ...]
+    spec: ModelSpec
     train: Features
     dev: Features | None
     teacher: transformers.PreTrainedModel | None
@@ -67,7 +67,7 @@ def train(config: FinetuneConfig, material: Material, work: Path, progress: Prog
     state = newest_state(work, progress)
     callback = ProgressCallback(progress, _metric(config), state)
     rows = OBJECTIVES[config.task]
-    objective = rows.make(config, train_data, material.labels)
+    objective = rows.make(config, train_data, material.spec.labels)
     arguments = _arguments(config, work, precision, evaluated=dev is not None, steps=steps)
     if state is not None:
         arguments.num_train_epochs = _epochs(state, config)
@@ -172,19 +172,11 @@ def _metrics(
     config: FinetuneConfig, material: Material
 ) -> Callable[[transformers.EvalPrediction], dict[str, float]]:
     task = trainable_task(config.task)
-    spec = ModelSpec(
-        task=config.task,
-        labels=material.labels,
-        pair=False,
-        max_length=0,
-        pad_token_id=0,
-        rule=DecisionRule(problem_type=config.problem_type),
-    )
 
     def compute(prediction: transformers.EvalPrediction) -> dict[str, float]:
         assert material.graded is not None
         found = (prediction.label_ids, prediction.predictions)
-        scores = task.training_scores(spec, *found, material.graded)
+        scores = task.training_scores(material.spec, *found, material.graded)
         return {scores.metric: scores.value}
 
     return compute

@@ -1,5 +1,6 @@
 """One module a task, imported when it is needed; `bertedge.tasks.contract` says what it holds."""
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["find_task", "task_module", "trainable_task"]
 
 
+@functools.cache
 def task_module(task: Task) -> "TaskModule":
     """Return the module that does all of a task: the one place that turns its name into code."""
     match task:

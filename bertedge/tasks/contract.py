@@ -257,6 +257,11 @@ def no_options(options: PredictOptions) -> PredictOptions:
     return options
 
 
+def encode_texts(tokenizer: Tokenizer, inputs: Sequence[Text], first: int) -> list[Encoded]:
+    """Return one row a text or pair, cut at its end: `encode` where any input will do."""
+    return tokenizer.encode(inputs)
+
+
 def keep_all(tokenizer: Tokenizer, rows: Sequence[Encoded]) -> Keep | None:
     """Keep all logits: `keep` where they are few."""
     return None

@@ -47,9 +47,7 @@ def metric(rule: DecisionRule) -> str:
 # Predicting.
 
 
-def encode(tokenizer: Tokenizer, inputs: Sequence[Text], first: int) -> list[Encoded]:
-    """Return one row a text."""
-    return tokenizer.encode(inputs)
+encode = contract.encode_texts
 
 
 def decode(

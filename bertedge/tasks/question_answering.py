@@ -209,7 +209,7 @@ def outputs(
     logits: Sequence[NDArray[Any]],
 ) -> Outputs:
     """Grade the best answers: both arrays are one of `metrics.squad.FOUND`, a row a question."""
-    from bertedge.metrics.squad import FOUND, NO_SPAN, exact_match, f1
+    from bertedge.metrics.squad import FOUND
 
     questions = _questions(examples)
     found = np.zeros(len(questions), FOUND)
@@ -217,17 +217,20 @@ def outputs(
     contexts = [each.context for each in questions]
     answered = answer_each(contexts, labelled.rows, logits, DecisionRule())
     for number, (question, answers) in enumerate(zip(questions, answered, strict=True)):
-        best = answers.answer
-        text = best.text if best else ""
-        found[number] = (
-            *((best.start, best.end) if best else NO_SPAN),
-            exact_match(text, question.gold),
-            f1(text, question.gold),
-            answers.no_answer - (best.score if best else 0.0),
-            not question.gold,
-        )
+        found[number] = grade(answers, question.gold)
         truncated += answers.truncated
     return Outputs(gold=[found], answers=[found], rows=len(questions), truncated=truncated)
+
+
+def grade(answers: Answers, gold: Sequence[str]) -> tuple[Any, ...]:
+    """Return the record of the best answer, whatever is decided on it, as `metrics.squad.FOUND`."""
+    from bertedge.metrics.squad import NO_SPAN, exact_match, f1
+
+    best = next(iter(answers.answers), None)
+    text = best.text if best else ""
+    place = (best.start, best.end) if best else NO_SPAN
+    margin = answers.no_answer - (best.score if best else 0.0)
+    return (*place, exact_match(text, gold), f1(text, gold), margin, not gold)
 
 
 def decide(spec: ModelSpec, outputs: Outputs) -> PartialEvaluation:
@@ -356,20 +359,20 @@ def training_scores(
     from bertedge.metrics.squad import best_threshold, score_answers
 
     order = np.lexsort((gold[:, 3], gold[:, 2]))  # Trainer sorts windows by length
-    found = grade_file(*dev, np.stack(logits, axis=-1)[order])
+    found = grade_file(spec, *dev, np.stack(logits, axis=-1)[order])
     return score_answers(found, best_threshold(found))
 
 
 def grade_file(
-    tokenizer: Tokenizer, examples: ExampleFile, logits: Sequence[Floats] | NDArray[Any]
+    spec: ModelSpec,
+    tokenizer: Tokenizer,
+    examples: ExampleFile,
+    logits: Sequence[Floats] | NDArray[Any],
 ) -> NDArray[Any]:
     """Grade the logits of all windows of a file in turn, which may be padded."""
     parts = []
     place = 0
     iterator = iter(examples)
-    spec = ModelSpec(  # whose threshold is not asked for
-        task=examples.task, labels=SPAN_LABELS, pair=True, max_length=0, pad_token_id=0
-    )
     while chunk := list(itertools.islice(iterator, CHUNK)):
         labelled = encode_labelled(spec, tokenizer, chunk, examples.path)
         own = list(logits[place : place + len(labelled.rows)])

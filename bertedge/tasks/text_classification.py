@@ -67,9 +67,7 @@ def metric(rule: DecisionRule) -> str:
 # Predicting.
 
 
-def encode(tokenizer: Tokenizer, inputs: Sequence[Text], first: int) -> list[Encoded]:
-    """Return one row a text or pair."""
-    return tokenizer.encode(inputs)
+encode = contract.encode_texts
 
 
 def decode(

@@ -10,11 +10,12 @@ import torch
 import transformers
 
 from bertedge.finetune.config import FinetuneConfig
-from bertedge.finetune.features import IGNORED, Features
+from bertedge.finetune.features import Features
 from bertedge.finetune.losses import Batch, LossTerm, loss_terms
 from bertedge.finetune.objectives import OBJECTIVES, Objective
 from bertedge.finetune.trainer import FinetuneTrainer
 from bertedge.spec import ProblemType, Task
+from bertedge.tasks.token_classification import IGNORED
 
 CLASSES = {
     "text-classification": transformers.BertForSequenceClassification,
