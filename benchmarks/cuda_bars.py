@@ -133,7 +133,7 @@ def open_ours(work: Path):
     import numpy as np
 
     import bertedge
-    from bertedge.runtime.batching import Batch
+    from bertedge.runtime.encoding import Batch
 
     predictor = bertedge.load(work / "bundle", device="cuda")
     if predictor.variant.name != "cuda-fp16":

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from bertedge.errors import DataError
 from bertedge.predictions import Prediction
-from bertedge.runtime.batching import TOKEN_BUDGET
-from bertedge.runtime.encoding import Encoded
+from bertedge.runtime.encoding import TOKEN_BUDGET, Encoded
 from bertedge.runtime.engine import Engine, Keep, infer
 from bertedge.runtime.logits import Floats
 from bertedge.runtime.tokenizer import Tokenizer
@@ -50,6 +49,11 @@ class TextModel:
         check_inputs(inputs, first, pair=self.spec.pair)
         return self.task.encode(self.tokenizer, inputs, first)
 
+    def keep(self, rows: Sequence[Encoded]) -> Keep | None:
+        """Return what of the logits of `rows` its predictions need; None: all."""
+        choose = self.task.keep
+        return choose and choose(self.tokenizer, rows)
+
     def infer(
         self, rows: Sequence[Encoded], *, keep: Keep | None = None
     ) -> list[NDArray[np.float32]]:
@@ -79,12 +83,11 @@ class TextModel:
 
         Raises DataError for an input that is none, SettingError for an option of another task.
         """
-        task = self.task
-        settled = task.settle(options)
+        settled = self.task.settle(options)
         rows = self.encode(inputs)
         if not rows:
             return []
-        logits = self.infer(rows, keep=task.keep(self.tokenizer, rows))
+        logits = self.infer(rows, keep=self.keep(rows))
         return list(self.decode(inputs, rows, logits, settled))
 
 

@@ -18,8 +18,8 @@ from bertedge.errors import DataError, SettingError
 from bertedge.logs import log
 from bertedge.model import TextModel
 from bertedge.predictions import Embedding, Prediction
-from bertedge.runtime import forks
 from bertedge.runtime.engine import PaddingAwareEngine, PendingBatches
+from bertedge.runtime.process import LOCKS
 from bertedge.runtime.scheduler import Scheduler
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.variants import OpenVariant, open_variant
@@ -56,6 +56,8 @@ class _Live:
     bundle: Bundle
     opened: OpenVariant
     model: TextModel
+    options: PredictOptions
+    """Of a call that names none."""
     scheduler: Scheduler
     process: int
 
@@ -139,7 +141,7 @@ class Predictor(Generic[P_co]):
 
     def _follow(self, parents: _Live) -> _Live:
         """Open the bundle in a forked child: the threads of the parent's session are not here."""
-        with forks.LOCKS.opening:
+        with LOCKS.opening:
             live = self._open
             if live is None or live is parents:
                 live = _open(self._settings)
@@ -252,7 +254,9 @@ class Predictor(Generic[P_co]):
         if chunk < 1 or (token_budget is not None and token_budget < 1):
             raise SettingError(f"chunk is {chunk}, token_budget {token_budget}; give 1 or more")
         live = self._live
-        options = live.model.task.settle(PredictOptions(aggregation=aggregation, top_k=top_k))
+        options = live.options
+        if aggregation is not None or top_k is not None:
+            options = live.model.task.settle(PredictOptions(aggregation=aggregation, top_k=top_k))
         found = _stream(live, iter(texts), options, token_budget, chunk)
         return cast("Iterator[P_co]", found)
 
@@ -326,7 +330,8 @@ def _open(settings: _Settings) -> _Live:
     manifest = bundle.manifest
     spec = manifest.model
     tokenizer = Tokenizer(bundle.tokenizer_json(), max_length=spec.max_length)
-    task_module(spec.task).check(spec, tokenizer)
+    task = task_module(spec.task)
+    task.check(spec, tokenizer)
     opened = open_variant(
         bundle,
         tokenizer,
@@ -348,6 +353,7 @@ def _open(settings: _Settings) -> _Live:
         bundle=bundle,
         opened=opened,
         model=TextModel(spec=spec, tokenizer=tokenizer, engine=opened.engine),
+        options=task.settle(PredictOptions()),
         scheduler=Scheduler(bundle, opened, tokenizer),
         process=os.getpid(),
     )
@@ -394,11 +400,14 @@ def _start(
     token_budget: int | None,
 ) -> PendingBatches:
     with live.scheduler.call() as alone:
-        model = live.model
-        encoded = model.encode(texts, first)
-        keep = model.task.keep(model.tokenizer, encoded)
+        encoded = live.model.encode(texts, first)
         return live.scheduler.start(
-            encoded, keep, alone=alone, long=long, token_budget=token_budget, pool=pool
+            encoded,
+            live.model.keep(encoded),
+            alone=alone,
+            long=long,
+            token_budget=token_budget,
+            pool=pool,
         )
 
 

@@ -9,7 +9,7 @@ import transformers
 
 from bertedge.checkpoint import TorchEngine, fetch, load_model, open_checkpoint
 from bertedge.errors import CheckpointError, DeviceError
-from bertedge.runtime.batching import pad
+from bertedge.runtime.encoding import pad
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import DecisionRule, ProblemType, Task
 

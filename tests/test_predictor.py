@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -67,6 +68,39 @@ def test_load_opens_a_bundle_by_its_path(text_bundle: Path) -> None:
     assert isinstance(prediction, Classification)
     assert prediction.label in predictor.labels
     assert sum(prediction.scores.values()) == pytest.approx(1)
+
+
+MOST_FILES = 10
+PACKAGE = Path(bertedge.__file__).parent
+
+
+def files_entered(call: Callable[[], object]) -> list[str]:
+    """The files of the package whose code runs in a call, in the order in which they are entered.
+
+    What a dataclass generates lies in no file.
+    """
+    found: dict[str, None] = {}
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and path.is_relative_to(PACKAGE):
+            found.setdefault(path.relative_to(PACKAGE).as_posix())
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        call()
+    finally:
+        sys.setprofile(before)
+    return list(found)
+
+
+def test_from_a_text_to_its_prediction_few_files_are_entered(predictor: Predictor) -> None:
+    """Whoever reads, or steps through, what a prediction does has that many files to open."""
+    text = ["turn the hall lights off"]
+    predictor.predict(text)
+    found = files_entered(lambda: predictor.predict(text))
+    assert len(found) <= MOST_FILES, f"{len(found)} files: {', '.join(found)}"
 
 
 def test_results_come_in_the_callers_order(predictor: Predictor) -> None:

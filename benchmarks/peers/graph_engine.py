@@ -29,7 +29,7 @@ class Graph:
         import numpy as np
 
         from bertedge.predictions import Embedding
-        from bertedge.runtime.batching import Batch
+        from bertedge.runtime.encoding import Batch
 
         batches = []
         for rows in workload.batches:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bertedge.errors import CheckpointError, DeviceError
 from bertedge.runtime import machine
-from bertedge.runtime.batching import Batch
+from bertedge.runtime.encoding import Batch
 from bertedge.runtime.providers import CPU, find_devices
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

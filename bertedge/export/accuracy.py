@@ -17,7 +17,7 @@ from bertedge.export.config import ExportConfig
 from bertedge.export.parity_inputs import SENTENCES
 from bertedge.export.significance import is_significant
 from bertedge.metrics import FrameScores
-from bertedge.runtime.batching import Batch
+from bertedge.runtime.encoding import Batch
 from bertedge.runtime.engine import Engine
 from bertedge.spec import LabelKind, Task
 

@@ -15,7 +15,7 @@ from bertedge.export import verify
 from bertedge.export.config import BATCH_TOLERANCE
 from bertedge.export.parity_inputs import texts_of
 from bertedge.export.reference import Reference
-from bertedge.runtime.batching import Batch
+from bertedge.runtime.encoding import Batch
 from bertedge.runtime.engine import Engine
 from bertedge.runtime.logits import subsample_logits
 from bertedge.spec import LabelKind, ProblemType

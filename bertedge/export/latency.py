@@ -8,7 +8,7 @@ import numpy as np
 
 from bertedge.checkpoint import Checkpoint
 from bertedge.export.graph.serialize import GraphFiles
-from bertedge.runtime.batching import Batch
+from bertedge.runtime.encoding import Batch
 from bertedge.runtime.engine import Engine
 
 SHAPES = ((1, 16), (1, 128), (8, 128))

@@ -4,8 +4,7 @@ import itertools
 
 from bertedge.checkpoint import Checkpoint
 from bertedge.data import Example, ExampleFile, QuestionExample, TokenExample
-from bertedge.runtime.batching import Batch, pad
-from bertedge.runtime.encoding import Encoded
+from bertedge.runtime.encoding import Batch, Encoded, pad
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import Text
 

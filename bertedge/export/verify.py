@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bertedge.bundle import Golden, Parity
 from bertedge.errors import VerificationError
 from bertedge.export.third_party import libraries
-from bertedge.runtime.batching import Batch, split_rows
+from bertedge.runtime.encoding import Batch, split_rows
 from bertedge.runtime.engine import Engine
 from bertedge.runtime.logits import logit_range, subsample_logits
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bertedge.runtime.batching import Batch
+from bertedge.runtime.encoding import Batch
 
 ROWS = (1, 4, 8, 32)
 LENGTHS = (16, 32, 64, 128, 256, 512)

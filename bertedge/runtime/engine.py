@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertedge.errors import BundleError
-from bertedge.runtime.batching import TOKEN_BUDGET, Batch, pad, plan, split_rows
-from bertedge.runtime.encoding import Encoded
+from bertedge.runtime.encoding import TOKEN_BUDGET, Batch, Encoded, pad, plan, split_rows
 from bertedge.runtime.session import Session
 
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from bertedge.bundle import Bundle
 from bertedge.logs import log
-from bertedge.runtime import forks, machine
-from bertedge.runtime.batching import Batch
-from bertedge.runtime.encoding import Encoded
+from bertedge.runtime import machine
+from bertedge.runtime.encoding import Batch, Encoded
 from bertedge.runtime.engine import Keep, PaddingAwareEngine, PendingBatches, start
+from bertedge.runtime.process import in_children
 from bertedge.runtime.session import Session
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.variants import OpenVariant, open_again
@@ -68,8 +68,8 @@ def _cores() -> threading.BoundedSemaphore:
     return threading.BoundedSemaphore(machine.threads())
 
 
-forks.in_children(_IN_FLIGHT.renew)
-forks.in_children(_cores.cache_clear)
+in_children(_IN_FLIGHT.renew)
+in_children(_cores.cache_clear)
 
 
 @dataclass(frozen=True, slots=True)

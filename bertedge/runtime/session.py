@@ -19,9 +19,9 @@ from bertedge.errors import (
     first_line,
     shorten,
 )
-from bertedge.runtime import forks, machine
-from bertedge.runtime.batching import Batch
-from bertedge.runtime.exits import NATIVE
+from bertedge.runtime import machine
+from bertedge.runtime.encoding import Batch
+from bertedge.runtime.process import LOCKS, NATIVE, keep
 from bertedge.runtime.providers import CPU, Device
 
 _FATAL_ONLY = 4
@@ -99,7 +99,7 @@ class Session:
             for name, kind in self._inputs.items()
         }
         try:
-            with forks.LOCKS.all_cores if self._alone else contextlib.nullcontext(), NATIVE:
+            with LOCKS.all_cores if self._alone else contextlib.nullcontext(), NATIVE:
                 logits = self._run(feed)
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
             raise _run_error(self._name, batch, error) from error
@@ -187,7 +187,7 @@ def open_native(
             onnxruntime.set_default_logger_severity(_WARNINGS)
     if device.provider not in native.get_providers():
         raise DeviceError(_not_loaded(device, why))
-    forks.keep(native)
+    keep(native)
     return native
 
 
@@ -197,7 +197,7 @@ def _preload(onnxruntime: Any) -> str:
     One at a time: the stream is the process's, and threads would put back each other's.
     """
     heard = io.StringIO()
-    with forks.LOCKS.stdout, contextlib.redirect_stdout(heard):
+    with LOCKS.stdout, contextlib.redirect_stdout(heard):
         onnxruntime.preload_dlls()
     return heard.getvalue()
 

@@ -18,7 +18,8 @@ from bertedge.runtime.encoding import (
     strided_starts,
     window_starts,
 )
-from bertedge.runtime.tokenizer_json import broken, no_panic, parse
+from bertedge.runtime.process import NATIVE
+from bertedge.runtime.tokenizer_json import broken, parse
 from bertedge.spec import Text
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -109,7 +110,7 @@ class Tokenizer:
     def token(self, token_id: int) -> str:
         """Write one token as text, `##` included."""
         try:
-            with no_panic():
+            with NATIVE:
                 return str(self._native.decode([token_id], skip_special_tokens=False))
         except Exception as error:  # tokenizers raises bare Exception
             raise broken(error) from error
@@ -240,7 +241,7 @@ def _unknown_token(native: tokenizers.Tokenizer) -> int:
 
 def _encode(encode: Callable[[Any], list[Any]], texts: Sequence[Any]) -> list[Any]:
     try:
-        with no_panic():
+        with NATIVE:
             try:
                 return encode(list(texts))
             except (TypeError, UnicodeError):  # what tokenizers says of a lone surrogate

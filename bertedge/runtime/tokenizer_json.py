@@ -15,7 +15,7 @@ from typing import Any
 import tokenizers  # type: ignore[import-untyped]
 
 from bertedge.errors import BundleError, first_line, shorten
-from bertedge.runtime.exits import NATIVE
+from bertedge.runtime.process import NATIVE
 
 MOST_ADDED = 10_000
 """Added tokens: each text is searched for all of them."""
@@ -49,7 +49,7 @@ def parse(text: str) -> tokenizers.Tokenizer:
     """Read the file's text; BundleError for what tokenizers cannot read or should not run."""
     _check_text(text)
     try:
-        with no_panic():
+        with NATIVE:
             native = tokenizers.Tokenizer.from_str(text)
     except Exception as error:  # tokenizers raises bare Exception
         raise BundleError(
@@ -66,18 +66,6 @@ def parse(text: str) -> tokenizers.Tokenizer:
     with _without_backtrace() if _CHARSMAP in text else contextlib.nullcontext():
         _try(native)
     return native
-
-
-@contextlib.contextmanager
-def no_panic() -> Iterator[None]:
-    """Make an Exception of tokenizers' panics, whose class cannot be imported."""
-    try:
-        with NATIVE:
-            yield
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        raise ValueError(f"tokenizers panicked: {first_line(error)}") from None
 
 
 @contextlib.contextmanager
@@ -193,7 +181,7 @@ def _check_model(model: Any) -> None:
 def _try(native: tokenizers.Tokenizer) -> None:
     """Read a character that is not in the vocabulary, alone and in a pair."""
     try:
-        with no_panic():
+        with NATIVE:
             native.encode(_UNSEEN)
             native.encode(_UNSEEN, _UNSEEN)
     except Exception as error:  # tokenizers raises bare Exception

@@ -4,7 +4,7 @@ Its functions are pure: texts to rows of tokens, logits to predictions, examples
 Whoever calls them runs the engine. A task's half in torch is a row of `finetune.objectives`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -90,6 +90,9 @@ class AgreementBounds:
     """Whether it is a share of rows, of which chance decides the more the fewer there are."""
 
 
+KeepOf = Callable[[Tokenizer, Sequence[Encoded]], Keep]
+keep_all: KeepOf | None = None
+"""`keep` where the logits are few."""
 LABEL_BOUNDS = AgreementBounds(good=0.995, least=0.98)
 
 
@@ -127,8 +130,9 @@ if TYPE_CHECKING:  # nothing else reads the contract itself, and a start need no
         def encode(self, tokenizer: Tokenizer, inputs: Sequence[Text], first: int) -> list[Encoded]:
             """Tokenize inputs; DataError names the one at fault, counted from `first`."""
 
-        def keep(self, tokenizer: Tokenizer, rows: Sequence[Encoded]) -> Keep | None:
-            """Return what of each row's logits `decode` needs; None: all."""
+        @property
+        def keep(self) -> KeepOf | None:
+            """What tells, for rows, which of their logits `decode` needs; None: all."""
 
         def decode(
             self,
@@ -230,11 +234,6 @@ def settle_top_k(options: PredictOptions, default: int) -> int:
     return top_k
 
 
-def single_texts(inputs: Sequence[Text]) -> list[str]:
-    """Return the inputs of a model that reads single texts."""
-    return [text for text in inputs if isinstance(text, str)]
-
-
 def unknown_label(where: str, names: Sequence[str], labels: Sequence[str]) -> DataError:
     """Return the error that names which of a row's labels is none of the model's."""
     known = set(labels)
@@ -260,11 +259,6 @@ def no_options(options: PredictOptions) -> PredictOptions:
 def encode_texts(tokenizer: Tokenizer, inputs: Sequence[Text], first: int) -> list[Encoded]:
     """Return one row a text or pair, cut at its end: `encode` where any input will do."""
     return tokenizer.encode(inputs)
-
-
-def keep_all(tokenizer: Tokenizer, rows: Sequence[Encoded]) -> Keep | None:
-    """Keep all logits: `keep` where they are few."""
-    return None
 
 
 def no_rule(spec: ModelSpec, outputs: Outputs) -> PartialEvaluation:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,6 @@ from bertedge.tasks.contract import (
     Outputs,
     PredictOptions,
     TrainingRows,
-    single_texts,
 )
 from bertedge.tasks.text_classification import classify
 
@@ -89,7 +88,7 @@ def decode(
         if row.first == 0
     ]
     intents = classify(np.stack(at_first), joint.intents)
-    texts, tags = single_texts(inputs), tagging.split_tags(joint.tags)
+    texts, tags = cast("Sequence[str]", inputs), tagging.split_tags(joint.tags)
     of_tags = [found[:, joint.tag_columns] for found in logits]
     slots = tagging.entities_of(tokenizer, texts, rows, of_tags, tags, options.aggregation)
     for intent, found in zip(intents, slots, strict=True):

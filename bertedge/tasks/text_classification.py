@@ -67,7 +67,9 @@ def metric(rule: DecisionRule) -> str:
 # Predicting.
 
 
-encode = contract.encode_texts
+def encode(tokenizer: Tokenizer, inputs: Sequence[Text], first: int) -> list[Encoded]:
+    """Return one row a text or pair, cut at its end."""
+    return tokenizer.encode(inputs)
 
 
 def decode(

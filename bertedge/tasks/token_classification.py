@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,6 @@ from bertedge.tasks.contract import (
     PredictOptions,
     TrainingRows,
     no_top_k,
-    single_texts,
     unknown_label,
 )
 
@@ -81,7 +80,7 @@ def settle_aggregation(aggregation: Aggregation | str | None) -> Aggregation:
 
 def encode(tokenizer: Tokenizer, inputs: Sequence[Text], first: int) -> list[Encoded]:
     """Return the windows of each text."""
-    return tokenizer.encode_windows(single_texts(inputs))
+    return tokenizer.encode_windows(cast("Sequence[str]", inputs))
 
 
 def decode(
@@ -95,7 +94,8 @@ def decode(
     """Yield the entities of each text."""
     tags = split_tags(spec.labels)
     assert isinstance(options.aggregation, Aggregation)
-    yield from entities_of(tokenizer, single_texts(inputs), rows, logits, tags, options.aggregation)
+    texts = cast("Sequence[str]", inputs)
+    yield from entities_of(tokenizer, texts, rows, logits, tags, options.aggregation)
 
 
 def entities_of(

@@ -25,7 +25,7 @@ import transformers
 
 from bertedge.checkpoint import TorchEngine, load_base, load_model, open_base, open_checkpoint
 from bertedge.errors import BertedgeError
-from bertedge.runtime.batching import pad
+from bertedge.runtime.encoding import pad
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import Task
 

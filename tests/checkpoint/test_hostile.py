@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from bertedge.checkpoint import TorchEngine, load_model, open_base, open_checkpoint
 from bertedge.checkpoint.files import LIMITS
 from bertedge.errors import CheckpointError
-from bertedge.runtime.batching import Batch
+from bertedge.runtime.encoding import Batch
 from bertedge.spec import Task
 
 Spoil = Callable[[Path], object]

@@ -11,7 +11,7 @@ from bertedge.data import open_examples
 from bertedge.errors import DataError
 from bertedge.evaluation import TextModel
 from bertedge.metrics import AnyScores, FrameScores, agreement
-from bertedge.runtime.batching import Batch
+from bertedge.runtime.encoding import Batch
 from bertedge.spec import DecisionRule, ModelSpec, ProblemType, Task
 
 

@@ -18,7 +18,7 @@ from bertedge.export.verify import (
     int8_bound,
     record_logits,
 )
-from bertedge.runtime.batching import Batch
+from bertedge.runtime.encoding import Batch
 from bertedge.spec import Task
 
 Fuse = Callable[..., Any]

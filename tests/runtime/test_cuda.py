@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from bertedge.bundle import open_bundle
-from bertedge.runtime.batching import Batch
 from bertedge.runtime.buckets import CAPTURE_BYTES, plan_buckets
 from bertedge.runtime.cuda import ROOM_BYTES, CudaSession, provider_options
+from bertedge.runtime.encoding import Batch
 from bertedge.runtime.providers import CPU, CUDA
 from bertedge.runtime.session import Session, open_native
 from bertedge.runtime.variants import choose

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bertedge.runtime.batching import Batch
+from bertedge.runtime.encoding import Batch
 from bertedge.runtime.engine import PaddingAwareEngine, infer
 from bertedge.runtime.session import Session
 from bertedge.runtime.tokenizer import Tokenizer

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bertedge.predictor import Predictor
-from bertedge.runtime.batching import Batch
+from bertedge.runtime.encoding import Batch
 from bertedge.runtime.engine import infer
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import Aggregation, Task

@@ -16,7 +16,7 @@ from bertedge.errors import BundleError, DataError
 from bertedge.predictions import Classification, Prediction
 from bertedge.predictor import Predictor
 from bertedge.runtime import scheduler
-from bertedge.runtime.batching import Batch
+from bertedge.runtime.encoding import Batch
 from bertedge.runtime.session import Session
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.variants import OpenVariant

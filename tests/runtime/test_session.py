@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bertedge.errors import BundleError, DeviceError, SettingError
-from bertedge.runtime.batching import Batch
+from bertedge.runtime.encoding import Batch
 from bertedge.runtime.probe import PROBE
 from bertedge.runtime.providers import CPU, CUDA
 from bertedge.runtime.session import Session, open_native

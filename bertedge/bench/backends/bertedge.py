@@ -17,7 +17,7 @@ from bertedge.bench.backends import Prepared, as_texts
 from bertedge.bench.protocol import Open, Output, TextWorkload, TokenWorkload
 from bertedge.model import TextModel
 from bertedge.predictions import Embedding, Prediction
-from bertedge.runtime.batching import TOKEN_BUDGET, Batch
+from bertedge.runtime.encoding import TOKEN_BUDGET, Batch
 from bertedge.runtime.engine import Engine
 from bertedge.runtime.providers import CPU
 from bertedge.spec import Aggregation, ModelSpec, Text

@@ -14,8 +14,7 @@ from bertedge.errors import BertedgeError
 from bertedge.export.parity_inputs import sentences, texts_of
 from bertedge.export.quantization.matmuls import watch_inputs
 from bertedge.export.third_party import quietly
-from bertedge.runtime.batching import Batch, pad, plan
-from bertedge.runtime.encoding import Encoded
+from bertedge.runtime.encoding import Batch, Encoded, pad, plan
 from bertedge.runtime.tokenizer import Tokenizer
 
 METHODS = ("min-max", "percentile", "entropy")

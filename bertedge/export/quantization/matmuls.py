@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS
 from bertedge.export.graph.values import is_constant, to_proto
-from bertedge.runtime.batching import Batch
+from bertedge.runtime.encoding import Batch
 from bertedge.runtime.providers import CPU
 from bertedge.runtime.session import open_native
 

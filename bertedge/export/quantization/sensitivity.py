@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bertedge.export.graph.values import add_constant
 from bertedge.export.quantization.matmuls import feed, find_matmuls, open_float
-from bertedge.runtime.batching import Batch
+from bertedge.runtime.encoding import Batch
 
 SWITCHES = "round_site"
 FEW = 8

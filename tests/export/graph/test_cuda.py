@@ -22,9 +22,9 @@ from bertedge.export.graph.values import add_constant, array_of, count_operators
 from bertedge.export.parity_inputs import parity_batches
 from bertedge.export.verify import ReferenceLogits, difference, record_logits
 from bertedge.predictor import Predictor
-from bertedge.runtime.batching import Batch
 from bertedge.runtime.buckets import CAPTURE_BYTES, plan_buckets
 from bertedge.runtime.cuda import open_cuda
+from bertedge.runtime.encoding import Batch
 from bertedge.runtime.providers import CPU
 from bertedge.runtime.session import Session, open_native
 from bertedge.spec import Task

@@ -18,7 +18,7 @@ from bertedge.export import ExportConfig, export
 from bertedge.export.graph.passes import add_bias_in_products, run_passes
 from bertedge.export.graph.serialize import GraphFiles, SavedGraph, check_kept, finish, name_nodes
 from bertedge.export.graph.values import count_operators, save
-from bertedge.runtime.batching import Batch
+from bertedge.runtime.encoding import Batch
 from bertedge.runtime.providers import CPU
 from bertedge.runtime.session import Session
 from bertedge.runtime.variants import OpenVariant, open_again

@@ -13,7 +13,7 @@ from onnx.reference.op_run import OpRun
 from bertedge.bundle import open_bundle
 from bertedge.errors import VerificationError
 from bertedge.export import ExportConfig, Target, export
-from bertedge.runtime.batching import Batch
+from bertedge.runtime.encoding import Batch
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.verification import check_golden
 
