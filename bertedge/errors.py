@@ -1,7 +1,7 @@
 """Every error that a user can fix, by what must be fixed.
 
     BertedgeError
-    ├── SettingError        a flag, a recipe or an argument
+    ├── SettingError        a flag, a key of a config file or an argument
     ├── DataError           a labelled file or an input text
     │   └── FaultsError     several rows of one file
     ├── CheckpointError     a Hugging Face checkpoint directory or hub id
@@ -39,7 +39,7 @@ class BertedgeError(Exception):
 
 
 class SettingError(BertedgeError):
-    """A flag, a recipe entry or an argument has a value that cannot work."""
+    """A flag, a key of a config file or an argument has a value that cannot work."""
 
 
 class DataError(BertedgeError):

@@ -115,7 +115,7 @@ def work_folder(output: Path) -> Iterator[Path]:
 
 
 def publish(folder: Path, output: Path, *, overwrite: bool) -> None:
-    """Give the finished `folder` the name `output`, and remove what had that name before.
+    """Rename the finished `folder` to `output`, and remove what had that name before.
 
     Its files get the mode that a new file has, and a list of them that lets a later command
     replace the directory. Raises OutputError where `output` may not be replaced by now.
@@ -209,7 +209,7 @@ def way_back(output: Path) -> str:
 
 
 def replace_folder(folder: Path, output: Path) -> None:
-    """Give `folder` the name `output`, in one call where the system can; remove the old one."""
+    """Rename `folder` to `output`, in one call where the system can; remove the old one."""
     if not os.path.lexists(output):
         os.rename(folder, output)
         return

@@ -84,7 +84,7 @@ def check_distinct(outputs: Iterable[Path]) -> None:
 
 
 def write_list(folder: Path) -> None:
-    """Say in a directory which files are in it, unless a bundle's manifest does."""
+    """Write a list of a directory's files into it, unless a bundle's manifest is one."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     names = [path.relative_to(folder).as_posix() for path in files]
     if not set(names) & set(_LISTS):

@@ -1,5 +1,6 @@
 """What an installation brings."""
 
+import ast
 import importlib
 import re
 import tomllib
@@ -85,3 +86,17 @@ def test_the_public_names_are_these_and_all_can_be_had(package: str) -> None:
 def test_what_the_root_gives_is_listed_with_it() -> None:
     assert set(dir(bertedge)) >= set(bertedge.__all__)
     assert not hasattr(bertedge, "SPAN_LABELS")
+
+
+def test_docstrings_begin_with_what_is_done_or_returned() -> None:
+    """In the words of NumPy's: "Return", "Compute", "Raise"; nothing is given, told or said."""
+    wrong = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.is_relative_to(PACKAGE / "bench"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                words = (ast.get_docstring(node) or "").split(maxsplit=1)
+                if words and words[0].rstrip("s,") in ("Give", "Tell", "Say"):
+                    wrong.append(f"{path.relative_to(PACKAGE)}: {' '.join(words)[:60]}")
+    assert not wrong

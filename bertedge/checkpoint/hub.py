@@ -68,7 +68,7 @@ def locate(name: str) -> Path:
 
 
 def _names_a_model(name: str) -> bool:
-    """Say whether a name that is no path here may be asked for at the hub."""
+    """Return whether a name that is no path here may be asked for at the hub."""
     if name in WELL_KNOWN:
         return True
     if not re.fullmatch(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}", name, re.ASCII):
@@ -116,7 +116,7 @@ def _download(name: str) -> Path:
 
 
 def _why(error: Exception) -> str:
-    """Say why a model did not come, in words for someone who asked for a checkpoint."""
+    """Return why a model did not come, in words for someone who asked for a checkpoint."""
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
     match error:

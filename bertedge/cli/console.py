@@ -95,7 +95,7 @@ def say(line: str) -> None:
 
 
 def say_next(command: str) -> None:
-    """Tell a person at a terminal what to type next."""
+    """Print the command to type next, where a person is at a terminal."""
     if at_terminal():
         line = click.style("next:", fg="cyan") + " " + one_line(command)
         click.echo(line, err=True, color=wants_colour())
@@ -107,7 +107,7 @@ def at_terminal() -> bool:
 
 
 def wants_colour() -> bool | None:
-    """Tell what the environment says of colour; None: as the stream is a terminal or not."""
+    """Return what the environment asks of colour; None: as the stream is a terminal or not."""
     if os.environ.get("NO_COLOR"):
         return False
     for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):
@@ -155,7 +155,7 @@ def writing_results() -> Iterator[None]:
 
 
 def unwritable(error: OSError) -> OutputError:
-    """Say why standard output could not be written, and give up what is buffered for it."""
+    """Return why standard output could not be written, and drop what is buffered for it."""
     _drop_results()
     why = (error.strerror or str(error)).lower()
     if error.errno == errno.EBADF:

@@ -1,4 +1,4 @@
-"""Says which extra to install before a heavy import can fail."""
+"""Which extra to install, said before a heavy import can fail."""
 
 from importlib.util import find_spec
 

@@ -60,7 +60,7 @@ def _parts(scores: AnswerScores) -> str:
 
 
 def render_calibration(error: CalibrationError) -> str:
-    """Say how far scores are from how often labels are right."""
+    """Return a line: how far scores are from how often labels are right."""
     found = f"expected calibration error {error.calibrated:.4f}"
     if error.temperature != 1:
         found += f" at temperature {error.temperature:.4g}, {error.raw:.4f} without"
@@ -68,7 +68,7 @@ def render_calibration(error: CalibrationError) -> str:
 
 
 def render_batch_effect(effect: BatchEffect) -> str:
-    """Say whether a text's answer depends on what else is in its batch."""
+    """Return a line: whether a text's answer depends on what else is in its batch."""
     verdict = "do not depend" if effect.independent else "depend"
     moved = f"logits move by up to {effect.max_difference:.2g} of their spread"
     of = f"{effect.texts} texts"
@@ -103,7 +103,7 @@ def render_agreement(accuracy: Accuracy) -> str:
 def render_decision(
     task: Task, decision: DecisionRule, fitted: CalibrationError | None
 ) -> list[str]:
-    """Say what was chosen on the dev data, and what a temperature does or would do."""
+    """Return lines: what was chosen on the dev data, what a temperature does or would do."""
     lines = []
     if decision.threshold is not None and task is Task.QUESTION_ANSWERING:
         lines.append(f"no answer where that scores {decision.threshold:.4f} above the best answer")
@@ -116,7 +116,7 @@ def render_decision(
 
 
 def render_temperature(decision: DecisionRule, fitted: CalibrationError) -> str:
-    """Say what a temperature does to the scores that it was not chosen on, and if it is kept."""
+    """Return a line: what a temperature does to scores it was not chosen on, and if it is kept."""
     if decision.temperature != 1:
         outcome, end = "makes it", ""
     elif fitted.calibrated < fitted.raw:

@@ -118,7 +118,7 @@ def _kind(path: Path) -> str:
 
 
 def _is_table(path: Path, columns: Columns, trained: Columns) -> bool:
-    """Tell a table from lines of text, whatever its name: by options that only tables have.
+    """Return whether a file is a table, whatever its name: by options that only tables have.
 
     Or the first line names the column that the model was trained on, beside another one.
     """

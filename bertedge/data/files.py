@@ -216,7 +216,7 @@ def _resolve(path: Path, columns: Columns, request: Request) -> Columns:
 
 
 def _left_out(path: Path, asked: Columns, settled: Columns, request: Request) -> list[str]:
-    """Say that a known second text stays unread, where the first alone is named."""
+    """Return the note that a known second text stays unread, where the first alone is named."""
     partner = guessing.PAIRS.get(guessing.fold(asked.text or ""))
     single = asked.text is not None and settled.pair is None and request.pair is None
     if partner is None or not single or settled.format in ("conll", questions.FORMAT):
@@ -229,7 +229,7 @@ def _left_out(path: Path, asked: Columns, settled: Columns, request: Request) ->
 
 
 def notes(asked: Columns, settled: Columns, request: Request) -> list[str]:
-    """Say what was settled otherwise than as usual, or as in the training."""
+    """Return notes of what was settled otherwise than as usual, or as in the training."""
     found = []
     usual = asked.separator or separators.USUAL.get(str(asked.format))
     if settled.separator not in (None, usual) and settled.format in separators.USUAL:

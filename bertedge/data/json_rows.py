@@ -53,7 +53,7 @@ def describe(value: object) -> str:
 
 
 def _is_list(path: Path, encoding: str | None) -> bool:
-    """Tell a list of objects from lines; a first line with a list of its own is a bad line."""
+    """Return whether a file is one list of objects; one list on a first line is a bad line."""
     lines = read_lines(path, encoding, longest=LONGEST_DOCUMENT)
     first = next((text for _, text in lines if text.strip()), "").strip()
     if not first.startswith("["):

@@ -50,7 +50,7 @@ def check_file(path: Path) -> None:
 
 
 def unreadable(path: Path, error: Exception) -> DataError:
-    """Say that the operating system does not let us read `path`."""
+    """Return the error for a `path` that the operating system does not let us read."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return DataError(f"{str(path)!r} cannot be read: {reason}; check the path and its permissions")
 

@@ -20,7 +20,7 @@ _EXCEL = re.compile(r'"?sep=(.)"?\r?\n?$')
 
 
 def name_of(separator: str) -> str:
-    """Say a separator in a message."""
+    """Return a separator as a message names it."""
     return NAMES.get(separator, repr(separator))
 
 
@@ -62,7 +62,7 @@ def settle(path: Path, columns: Columns, trained: Columns) -> Columns:
 
 
 def _is_unicode_text(path: Path) -> bool:
-    """Tell the "Unicode Text" that Excel saves, whose cells are quoted where they need it."""
+    """Return whether this is the "Unicode Text" of Excel, whose cells are quoted where needed."""
     with path.open("rb") as file:
         return file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 

@@ -75,7 +75,7 @@ def say(item: object) -> None:
 
 
 def blank(cells: list[object]) -> bool:
-    """Tell at once a row without any cell, of which a sheet may have a million."""
+    """Return whether a row has no cell; fast, as a sheet may have a million of them."""
     return cells.count("") == len(cells)
 
 

@@ -74,7 +74,7 @@ class _Recoded(io.RawIOBase):
         self._ready = b""
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:

@@ -184,7 +184,7 @@ def _has_header(path: Path, first: Row, columns: Columns, request: Request) -> b
 
 
 def _guess(head: list[Row], columns: Columns, request: Request) -> tuple[bool | None, Columns]:
-    """Tell a header, and two columns without names, by what the cells hold; where none is told."""
+    """Guess the header, and two columns without names, from the cells; where none is told."""
     if any((columns.text, columns.pair, columns.label)):
         return columns.header, columns
     trained = request.trained

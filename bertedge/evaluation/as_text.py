@@ -126,7 +126,7 @@ def _gold_spans(example: TokenExample, words: Sequence[tuple[int, int]]) -> list
 
 
 def _by_character(text: str, spans: Sequence[Span]) -> list[str]:
-    """Give each character an IOB2 tag, so that entities are equal where their spans are."""
+    """Return an IOB2 tag a character, so that entities are equal where their spans are."""
     tags = [OUTSIDE] * max(len(text), 1)
     for start, end, kind in spans:
         if start < end:

@@ -74,20 +74,15 @@ def classification_scores(gold: Integers, predicted: Integers, labels: Sequence[
     offered = np.bincount(predicted, minlength=count)
     support = np.bincount(gold, minlength=count)
     found = np.bincount(gold[right], minlength=count)
-    classes = classes_of(labels, found=found, predicted=offered, support=support)
-    occurring = [classes[number] for number in np.flatnonzero(offered + support)]
     confusion = None
     if count <= LARGEST_CONFUSION:
         pairs = np.bincount(gold * count + predicted, minlength=count * count)
         confusion = tuple(tuple(row) for row in pairs.reshape(count, count).tolist())
-    return Scores(
+    return scores_of(
+        Counts(labels=labels, found=found, predicted=offered, support=support),
         metric="accuracy",
         value=float(right.mean()),
         accuracy=float(right.mean()),
-        macro_precision=mean(scores.precision for scores in occurring),
-        macro_recall=mean(scores.recall for scores in occurring),
-        macro_f1=mean(scores.f1 for scores in occurring),
-        classes=classes,
         confusion=confusion,
     )
 
@@ -102,27 +97,38 @@ def multi_label_scores(
         raise ValueError("there are no texts to score")
     found = np.count_nonzero(gold & predicted, axis=0)
     offered, support = np.count_nonzero(predicted, axis=0), np.count_nonzero(gold, axis=0)
-    classes = classes_of(labels, found=found, predicted=offered, support=support)
-    occurring = [classes[number] for number in np.flatnonzero(offered + support)]
     given = int(offered.sum() + support.sum())
-    return Scores(
+    return scores_of(
+        Counts(labels=labels, found=found, predicted=offered, support=support),
         metric="micro_f1",
         value=2 * int(found.sum()) / given if given else 0.0,
         accuracy=float((gold == predicted).all(axis=1).mean()),
-        macro_precision=mean(scores.precision for scores in occurring),
-        macro_recall=mean(scores.recall for scores in occurring),
-        macro_f1=mean(scores.f1 for scores in occurring),
-        classes=classes,
-        confusion=None,
     )
 
 
-def classes_of(
-    labels: Sequence[str], *, found: Integers, predicted: Integers, support: Integers
-) -> tuple[ClassScores, ...]:
-    """Return precision, recall and F1 of each label from its counts `(labels,)`."""
-    rows = zip(labels, found.tolist(), predicted.tolist(), support.tolist(), strict=True)
-    return tuple(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How often each label was predicted, is right, and occurs: arrays `(labels,)`."""
+
+    labels: Sequence[str]
+    found: Integers
+    """In the gold labels and predicted there."""
+    predicted: Integers
+    support: Integers
+    """In the gold labels."""
+
+
+def scores_of(
+    counts: Counts,
+    *,
+    metric: str,
+    value: float,
+    accuracy: float,
+    confusion: tuple[tuple[int, ...], ...] | None = None,
+) -> Scores:
+    """Compute precision, recall and F1 of each label, and their means over labels that occur."""
+    columns = (counts.found.tolist(), counts.predicted.tolist(), counts.support.tolist())
+    classes = tuple(
         ClassScores(
             label=label,
             precision=right / offered if offered else 0.0,
@@ -130,11 +136,22 @@ def classes_of(
             f1=2 * right / (offered + there) if offered + there else 0.0,
             support=there,
         )
-        for label, right, offered, there in rows
+        for label, right, offered, there in zip(counts.labels, *columns, strict=True)
+    )
+    occurring = [classes[i] for i in np.flatnonzero(counts.predicted + counts.support)]
+    return Scores(
+        metric=metric,
+        value=value,
+        accuracy=accuracy,
+        macro_precision=_mean(each.precision for each in occurring),
+        macro_recall=_mean(each.recall for each in occurring),
+        macro_f1=_mean(each.f1 for each in occurring),
+        classes=classes,
+        confusion=confusion,
     )
 
 
-def mean(values: Iterable[float]) -> float:
+def _mean(values: Iterable[float]) -> float:
     """Return the mean, 0 of none."""
     taken = list(values)
     return sum(taken) / len(taken) if taken else 0.0

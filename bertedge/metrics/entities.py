@@ -7,7 +7,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from bertedge.metrics.classification import Integers, Scores, classes_of, mean
+from bertedge.metrics.classification import Counts, Integers, Scores, scores_of
 
 # What each prefix does: begin an entity, go on in it, go on and end it, or be all of it.
 # IOB1, IOB2, I-only: B I. BIOES: B I E S. BMES, BMEWO: B M E S W. BILOU: B I L U.
@@ -38,22 +38,18 @@ def entity_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[st
     tagged = _read_tags(gold, predicted)
     words = len(tagged.truth) - len(gold)
     kinds, truth, guess = tagged.kinds, tagged.truth, tagged.guess
-    classes = classes_of(
-        tagged.types,
+    counts = Counts(
+        labels=tagged.types,
         found=np.bincount(kinds[truth][tagged.right], minlength=len(tagged.types)),
         predicted=np.bincount(kinds[guess][tagged.guess_ends > 0], minlength=len(tagged.types)),
         support=np.bincount(kinds[truth][tagged.truth_ends > 0], minlength=len(tagged.types)),
     )
     entities = np.count_nonzero(tagged.truth_ends) + np.count_nonzero(tagged.guess_ends)
-    return Scores(
+    return scores_of(
+        counts,
         metric="entity_f1",
         value=2 * int(np.count_nonzero(tagged.right)) / int(entities) if entities else 0.0,
         accuracy=1 - int(np.count_nonzero(truth != guess)) / words,
-        macro_precision=mean(scores.precision for scores in classes),
-        macro_recall=mean(scores.recall for scores in classes),
-        macro_f1=mean(scores.f1 for scores in classes),
-        classes=classes,
-        confusion=None,
     )
 
 

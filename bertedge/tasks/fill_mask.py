@@ -59,7 +59,7 @@ def check(spec: ModelSpec, tokenizer: Tokenizer) -> None:
 
 
 def settle(options: PredictOptions) -> PredictOptions:
-    """Give five tokens a mask where nothing is said; SettingError."""
+    """Default to five tokens a mask; SettingError for an aggregation."""
     no_aggregation(options)
     return PredictOptions(top_k=settle_top_k(options, TOP_K))
 

@@ -68,7 +68,7 @@ def metric(rule: DecisionRule) -> str:
 
 
 def settle(options: PredictOptions) -> PredictOptions:
-    """Give one answer where nothing is said; SettingError."""
+    """Default to one answer a question; SettingError for an aggregation."""
     no_aggregation(options)
     return PredictOptions(top_k=settle_top_k(options, 1))
 

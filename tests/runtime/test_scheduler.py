@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from bertedge.runtime.session import Session
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.variants import OpenVariant
 
+WatchBatches = Callable[[Callable[[Session, Batch], None]], None]
 WORDS = ("turn", "the", "kitchen", "lights", "off", "unbelievable", "jazz")
 LONG = [" ".join(WORDS[: 1 + i % 7]) for i in range(3000)]
 
@@ -31,6 +32,27 @@ def labels(text_bundle: Path) -> list[str]:
     predictor = bertedge.load(text_bundle, threads=1)
     each = {text: only_label(predictor.predict_one(text)) for text in set(LONG)}
     return [each[text] for text in LONG]
+
+
+@pytest.fixture
+def predictor(text_bundle: Path) -> Predictor:
+    """A predictor of two threads that no other test has used."""
+    return bertedge.load(text_bundle, threads=2)
+
+
+@pytest.fixture
+def before_each_batch(monkeypatch: pytest.MonkeyPatch) -> WatchBatches:
+    """What sets a function that is called before each batch runs."""
+    logits = Session.logits
+
+    def watch(called: Callable[[Session, Batch], None]) -> None:
+        def watched(session: Session, batch: Batch) -> np.ndarray:
+            called(session, batch)
+            return logits(session, batch)
+
+        monkeypatch.setattr(Session, "logits", watched)
+
+    return watch
 
 
 def only_label(prediction: Prediction) -> str:
@@ -62,17 +84,11 @@ def test_long_inputs_are_answered_in_order_by_any_number_of_threads(
 
 
 def test_batches_of_a_long_input_run_on_one_core_each(
-    text_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    text_bundle: Path, before_each_batch: WatchBatches
 ) -> None:
     predictor = bertedge.load(text_bundle, threads=3)
     used: list[int] = []
-    logits = Session.logits
-
-    def watched(session: Session, batch: Batch) -> np.ndarray:
-        used.append(session.threads)
-        return logits(session, batch)
-
-    monkeypatch.setattr(Session, "logits", watched)
+    before_each_batch(lambda session, _: used.append(session.threads))
     predictor.predict(LONG[:100])
     assert set(used) == {3}
     used.clear()
@@ -81,17 +97,10 @@ def test_batches_of_a_long_input_run_on_one_core_each(
 
 
 def test_chunks_of_one_are_each_run_by_all_cores(
-    text_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    predictor: Predictor, before_each_batch: WatchBatches
 ) -> None:
-    predictor = bertedge.load(text_bundle, threads=2)
     used: list[int] = []
-    logits = Session.logits
-
-    def watched(session: Session, batch: Batch) -> np.ndarray:
-        used.append(session.threads)
-        return logits(session, batch)
-
-    monkeypatch.setattr(Session, "logits", watched)
+    before_each_batch(lambda session, _: used.append(session.threads))
     list(predictor.predict_iter(LONG, chunk=1))
     assert used == [2] * len(LONG)
 
@@ -128,18 +137,15 @@ def test_runs_of_several_threads_take_turns(
 
 
 def test_calls_that_keep_overlapping_are_given_a_core_each(
-    text_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    predictor: Predictor, before_each_batch: WatchBatches
 ) -> None:
-    predictor = bertedge.load(text_bundle, threads=2)
     used: list[int] = []
-    logits = Session.logits
 
-    def slow(session: Session, batch: Batch) -> np.ndarray:
+    def slow(session: Session, batch: Batch) -> None:
         used.append(session.threads)
         time.sleep(0.002)
-        return logits(session, batch)
 
-    monkeypatch.setattr(Session, "logits", slow)
+    before_each_batch(slow)
     for _ in range(30):
         predictor.predict_one("turn it off")
     assert set(used) == {2}
@@ -152,9 +158,8 @@ def test_calls_that_keep_overlapping_are_given_a_core_each(
 
 
 def test_many_threads_share_a_predictor_and_its_second_session(
-    text_bundle: Path, labels: list[str], monkeypatch: pytest.MonkeyPatch
+    predictor: Predictor, labels: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predictor = bertedge.load(text_bundle, threads=2)
     opened = itertools.count()
     open_again = scheduler.open_again
 
@@ -186,8 +191,7 @@ def test_several_predictors_work_at_once(text_bundle: Path, labels: list[str]) -
 
 
 @pytest.mark.parametrize("way", ["all at once", "one by one"])
-def test_threads_together_are_not_slower_than_one(way: str, text_bundle: Path) -> None:
-    predictor = bertedge.load(text_bundle, threads=2)
+def test_threads_together_are_not_slower_than_one(way: str, predictor: Predictor) -> None:
     predictor.predict(LONG)
 
     def work() -> None:
@@ -227,18 +231,15 @@ def test_after_the_last_call_the_process_is_idle(text_bundle: Path) -> None:
 
 
 def test_a_stream_that_is_left_early_drops_what_was_waiting(
-    text_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    predictor: Predictor, before_each_batch: WatchBatches
 ) -> None:
-    predictor = bertedge.load(text_bundle, threads=2)
     ran: list[int] = []
-    logits = Session.logits
 
-    def slow(session: Session, batch: Batch) -> np.ndarray:
+    def slow(session: Session, batch: Batch) -> None:
         ran.append(len(batch.input_ids))
         time.sleep(0.01)
-        return logits(session, batch)
 
-    monkeypatch.setattr(Session, "logits", slow)
+    before_each_batch(slow)
     threads = threading.active_count()  # other tests' libraries may have left some
     stream = predictor.predict_iter(iter(LONG), token_budget=32)
     next(stream)
@@ -262,19 +263,16 @@ def test_a_text_that_is_none_is_named_after_the_chunks_before_it(classifier: Pre
 
 
 def test_a_batch_that_fails_ends_the_stream_with_its_error(
-    text_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    predictor: Predictor, before_each_batch: WatchBatches
 ) -> None:
-    predictor = bertedge.load(text_bundle, threads=2)
     calls = itertools.count()
-    logits = Session.logits
 
-    def failing(session: Session, batch: Batch) -> np.ndarray:
+    def failing(session: Session, batch: Batch) -> None:
         if next(calls) == 7:
             raise BundleError("the model failed")
-        return logits(session, batch)
 
     threads = threading.active_count()
-    monkeypatch.setattr(Session, "logits", failing)
+    before_each_batch(failing)
     with pytest.raises(BundleError, match="the model failed"):
         predictor.predict(LONG)
     assert threading.active_count() == threads
@@ -291,8 +289,7 @@ def test_a_bundle_replaced_under_a_running_predictor_changes_nothing(
     assert found(predictor) == labels
 
 
-def test_truncated_texts_say_so_in_long_inputs_too(text_bundle: Path) -> None:
-    predictor = bertedge.load(text_bundle, threads=2)
+def test_truncated_texts_say_so_in_long_inputs_too(predictor: Predictor) -> None:
     rows = predictor.predict(["turn " * (200 if i % 10 == 0 else 2) for i in range(700)])
     assert [row.truncated for row in rows if isinstance(row, Classification)] == [
         i % 10 == 0 for i in range(700)

@@ -31,7 +31,6 @@ def fuse_embeddings(model: ir.Model) -> int:
     places = [node for node in others if node not in types]
     if norm is None or len(words) != 1 or len(places) != 1 or len(types) > 1:
         return 0
-    before = len(graph)
     segments, segment_ids = types[0].inputs if types else (None, None)
     positions, position_ids = places[0].inputs
     counts = _mask_counts(graph)
@@ -63,8 +62,7 @@ def fuse_embeddings(model: ir.Model) -> int:
     for value in counts:
         value.replace_all_uses_with(fused.outputs[1])
     graph.sort()
-    remove_unread(model)
-    return before - len(graph) + 1
+    return remove_unread(model)
 
 
 def take_int32(model: ir.Model) -> int:

@@ -121,7 +121,7 @@ def finish(candidate: SavedGraph, folder: Path) -> GraphFiles:
 
 
 def optimize(path: Path, folder: Path) -> ir.Model:
-    """Run onnxruntime's optimizations that suit every processor, and give the graph."""
+    """Run onnxruntime's optimizations that suit every processor, and return the graph."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     # The level above lays data out for the processor that it runs on.
@@ -165,7 +165,7 @@ def count_products(model: ir.Model) -> int:
 
 
 def name_nodes(model: ir.Model) -> None:
-    """Give every node a name of its own, for profiles and errors."""
+    """Rename nodes so that each has a name of its own, for profiles and errors."""
     names = collections.Counter(node.name for node in model.graph)
     for node in model.graph:
         if not node.name or names[node.name] > 1:

@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -15,6 +16,7 @@ from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
 from bertedge.errors import SettingError, VerificationError
 from bertedge.export import ExportConfig, export, verify
 from bertedge.export.graph import cuda
+from bertedge.export.graph.embeddings import fuse_embeddings
 from bertedge.export.graph.fp16 import count_half, rounded_twin, to_half
 from bertedge.export.graph.fusion import Graph
 from bertedge.export.graph.torch_export import export_graph
@@ -99,6 +101,18 @@ def test_pairs_keep_their_token_types(kind: str, made: Make) -> None:
     names = {value.name for value in one.graph.model.graph.inputs}
     assert ("token_type_ids" in names) == (kind == "bert")
     assert one.off_by(one.graph.model) < 1e-5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_nodes_that_become_the_embeddings_node_are_counted(
+    kind: str, fused: Callable[..., Any]
+) -> None:
+    model = fused(kind).copy()
+    before = list(model.graph)
+    count = fuse_embeddings(model)
+    gone = [node.op_type for node in before if node.graph is None]
+    assert count == len(gone)
+    assert gone.count("Gather") >= 2 and "Add" in gone and "ReduceSum" in gone
 
 
 def test_embeddings_of_another_form_are_an_error_that_says_so(made: Make) -> None:
