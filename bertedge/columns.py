@@ -4,7 +4,8 @@ Apart from the readers, because a bundle remembers the columns of its training, 
 should not take the time to import them.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -43,3 +44,19 @@ class Columns:
     """Of an Excel workbook; None is the first."""
     bad_rows: BadRows = BadRows.ERROR
     """Whether a row that cannot be read is an error, or is left out and counted."""
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The names of text, pair, label and intent, those that there are."""
+        names = {"text": self.text, "pair": self.pair, "label": self.label, "intent": self.intent}
+        return {field: name for field, name in names.items() if name is not None}
+
+    def with_names(self, names: Mapping[str, str]) -> "Columns":
+        """Return these with other names, as `named` has them."""
+        return replace(
+            self,
+            text=names.get("text"),
+            pair=names.get("pair"),
+            label=names.get("label"),
+            intent=names.get("intent"),
+        )

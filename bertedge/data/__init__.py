@@ -13,8 +13,7 @@ if TYPE_CHECKING:
         TextExample,
         TokenExample,
     )
-    from bertedge.data.files import ExampleFile, open_examples
-    from bertedge.data.hashing import hash_examples
+    from bertedge.data.files import ExampleFile, hash_examples, open_examples
     from bertedge.data.report import BadRows
 
 _HOMES = {
@@ -26,8 +25,7 @@ _HOMES = {
         "TextExample",
         "TokenExample",
     ),
-    "files": ("ExampleFile", "open_examples"),
-    "hashing": ("hash_examples",),
+    "files": ("ExampleFile", "hash_examples", "open_examples"),
     "report": ("BadRows",),
 }
 

@@ -1,12 +1,18 @@
 """What a labelled file yields, and which of its columns are asked for."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from bertedge.columns import Columns as Columns  # noqa: PLC0414 (given on)
+from bertedge.data.report import RowReport
 from bertedge.errors import DataError
 from bertedge.joint_labels import intent_label
 from bertedge.spec import ProblemType, Task, Text
+
+MISSING = ("nan", "NaN")
+_TYPES = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +21,7 @@ class TextExample:
 
     text: str
     pair: str | None
-    label: str | None
+    label: str | None = None
     """None where there are several, or a value, or no labels are read."""
     line: int
     """The first line of the file that it stands on, from 1."""
@@ -100,37 +106,57 @@ Example = TextExample | TokenExample | QuestionExample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What the caller needs of a file."""
+class Reading:
+    """A labelled file, how it is read, and what the caller needs of it."""
 
+    path: Path
     task: Task
-    labelled: bool
-    """False: a label is read only where its column is named."""
-    pair: bool | None
-    """None: a pair is taken where the columns' names say so."""
+    columns: Columns
+    """As told, until a reader's `resolve` has settled them."""
     problem_type: ProblemType
+    labelled: bool = True
+    """False: a label is read only where its column is named."""
+    pair: bool | None = None
+    """None: a pair is taken where the columns' names say so."""
     trained: Columns = Columns()  # noqa: RUF009 (frozen)
     """Those of the file that the model was trained on: taken where nothing else is told and this
     file has them too."""
 
 
-def check_text(path: Path, line: int, text: str, what: str) -> str:
-    """Return `text`; DataError where nothing but white space is in it."""
+class Reader(Protocol):
+    """What the module of a format holds."""
+
+    def resolve(self, reading: Reading) -> Columns:
+        """Settle the columns; SettingError for what the format does not have."""
+
+    def records(self, reading: Reading, report: RowReport) -> Iterator[Any]:
+        """Yield what stands for one example each; bad lines are left to `report`."""
+
+    def example(self, reading: Reading, record: Any, report: RowReport) -> Example | None:
+        """Check a record; DataError for a bad one, None for one that is no example."""
+
+
+def check_text(where: str, text: object, what: str, key: str | None = None) -> str:
+    """Return `text`; DataError where it is no string, or nothing but white space is in it."""
+    if not isinstance(text, str):
+        raise DataError(f"{where}: {key!r} is {describe(text)}; the {what} is a string")
     if not text or text.isspace():
-        raise DataError(f"{path}:{line}: the {what} is empty; fill it in or delete the row")
+        raise DataError(f"{where}: the {what} is empty; fill it in or delete the row")
     return text
 
 
-def check_label(path: Path, line: int, label: str) -> str:
+def check_label(where: str, label: str) -> str:
     """Return `label` without white space around it; DataError where it is empty or a NaN."""
     label = label.strip()
-    if not label:
-        raise DataError(f"{path}:{line}: the label is empty; fill it in or delete the row")
-    if label in ("nan", "NaN"):
-        raise DataError(
-            f"{path}:{line}: the label is {label}, a missing value; fill it in or delete the row"
-        )
+    if not label or label in MISSING:
+        found = f"{label}, a missing value" if label else "empty"
+        raise DataError(f"{where}: the label is {found}; fill it in or delete the row")
     return label
+
+
+def describe(value: object) -> str:
+    """Return the kind of a JSON value for a message."""
+    return _TYPES.get(type(value)) or f"the number {shorten(str(value))[1:-1]}"
 
 
 def shorten(text: str, length: int = 40) -> str:

@@ -1,6 +1,7 @@
 """Open a labelled file: its format, its columns, and the stream of its examples."""
 
 import collections
+import hashlib
 import os.path
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,20 +17,33 @@ from bertedge.data import (
     questions,
     separators,
     tabular,
+    workbook,
 )
-from bertedge.data.example import Columns, Example, Request, shorten
-from bertedge.data.formats import (
-    check_columns,
-    is_plain,
-    settle_format,
-    settle_label_separator,
-)
-from bertedge.data.hashing import hash_examples
+from bertedge.data.example import Columns, Example, Reader, Reading, shorten
+from bertedge.data.formats import is_plain, settle_format
 from bertedge.data.label_map import renamed
-from bertedge.data.lines import check_file
+from bertedge.data.lines import check_encoding, check_file, unreadable
 from bertedge.data.report import BadRows, RowReport
 from bertedge.errors import DataError, fit
 from bertedge.spec import LabelKind, ProblemType, Task
+
+READERS: dict[str, Reader] = {
+    "csv": tabular,
+    "tsv": tabular,
+    workbook.FORMAT: tabular,
+    "jsonl": json_lines,
+    "conll": conll,
+    questions.FORMAT: questions,
+    label_text.FORMAT: label_text,
+    plain.FORMAT: plain,
+    parallel.FORMAT: parallel,
+}
+_WORDS = {
+    LabelKind.TAGS: {"text": "words", "label": "tags"},
+    LabelKind.INTENT_AND_TAGS: {"text": "words", "label": "tags", "intent": "intent"},
+    LabelKind.SPANS: {"text": "question", "pair": "context", "label": "answers"},
+}
+_LABELS = {ProblemType.MULTI_LABEL: "labels", ProblemType.REGRESSION: "value"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,22 +86,18 @@ class ExampleFile:
         return hash_examples(self.path)
 
     def _read(self, report: RowReport) -> Iterator[Example]:
-        match self.columns.format:
-            case "jsonl":
-                kind = json_lines.Kind(task=self.task, problem_type=self.problem_type)
-                return json_lines.read(self.path, self.columns, kind, report)
-            case "conll":
-                return conll.read(self.path, self.columns, report)
-            case plain.FORMAT:
-                return plain.read(self.path, self.columns, report)
-            case questions.FORMAT:
-                return questions.read(self.path, self.columns, report)
-            case parallel.FORMAT:
-                return parallel.read(self.path, self.columns, report)
-            case label_text.FORMAT:
-                return label_text.read(self.path, self.columns, self.problem_type, report)
-            case _:
-                return tabular.read(self.path, self.columns, self.problem_type, report)
+        reading = Reading(
+            path=self.path, task=self.task, columns=self.columns, problem_type=self.problem_type
+        )
+        reader = READERS[str(self.columns.format)]
+        for record in reader.records(reading, report):
+            try:
+                example = reader.example(reading, record, report)
+            except DataError as error:
+                report.skip(error)
+                continue
+            if example is not None:
+                yield example
 
 
 def read_all(file: ExampleFile, report: RowReport | None = None) -> Iterator[Example]:
@@ -123,32 +133,36 @@ def open_examples(  # noqa: PLR0913 (what is read, and what of it)
     the task or the format.
     """
     kind = task.labels_are
-    if kind is LabelKind.INTENT_AND_TAGS and os.path.isdir(path):  # noqa: PTH112 (never raises)
-        return _open_folder(path, columns, labelled=labelled)
-    check_file(path)
-    if kind is LabelKind.VOCABULARY or (kind is LabelKind.VECTOR and is_plain(path, columns)):
-        return _open_plain(path, task, columns)
-    if labelled and kind is LabelKind.VECTOR:
+    folder = kind is LabelKind.INTENT_AND_TAGS and os.path.isdir(path)  # noqa: PTH112 (never raises)
+    if not folder:
+        check_file(path)
+    lines = kind is LabelKind.VOCABULARY or (kind is LabelKind.VECTOR and is_plain(path, columns))
+    if labelled and kind is LabelKind.VECTOR and not lines:
         # What can be right of embeddings is how alike two texts are.
         problem_type, pair = ProblemType.REGRESSION, True
-    check_columns(task, columns, pair)
-    request = Request(
-        task=task, labelled=labelled, pair=pair, problem_type=problem_type, trained=trained
-    )
-    if kind is LabelKind.SPANS:
-        request = replace(request, pair=True)
-    columns = settle_label_separator(settle_format(path, task, columns, trained.format), request)
-    asked, columns = columns, _resolve(path, columns, request)
-    said = (
-        _say(request, columns),
-        *_left_out(path, asked, columns, request),
-        *notes(asked, columns, request),
-    )
-    file = ExampleFile(
+    if columns.encoding is not None:
+        columns = replace(columns, encoding=check_encoding(columns.encoding))
+    reading = Reading(
         path=path,
         task=task,
         columns=columns,
-        pair=columns.pair is not None or columns.format == questions.FORMAT,
+        problem_type=problem_type,
+        labelled=labelled,
+        pair=True if kind is LabelKind.SPANS else pair,
+        trained=trained,
+    )
+    if folder or lines:
+        reader: Reader = parallel if folder else plain
+    else:
+        reading = replace(reading, columns=settle_format(reading))
+        reader = READERS[str(reading.columns.format)]
+    settled = replace(reading, columns=reader.resolve(reading))
+    said = (_say(settled), *_left_out(reading, settled), *_notes(reading.columns, settled))
+    file = ExampleFile(
+        path=path,
+        task=task,
+        columns=settled.columns,
+        pair=settled.columns.pair is not None or settled.columns.format == questions.FORMAT,
         description=fit("; ".join(said)),
         problem_type=problem_type,
     )
@@ -175,106 +189,76 @@ def _check(file: ExampleFile) -> ExampleFile:
     return replace(file, description=fit(f"{file.description}; {found}"), findings=found)
 
 
-def _open_folder(path: Path, columns: Columns, *, labelled: bool) -> ExampleFile:
-    """Open a folder of parallel files."""
-    columns = parallel.resolve(path, columns, labelled=labelled)
-    names = [part.name for part in parallel.files(path, columns)]
-    words = zip(("words", "tags", "intents"), names, strict=False)
-    file = ExampleFile(
-        path=path,
-        task=Task.of(LabelKind.INTENT_AND_TAGS),
-        columns=columns,
-        pair=False,
-        description=", ".join(f"{word} from {name}" for word, name in words),
-    )
-    return _check(file)
-
-
-def _open_plain(path: Path, task: Task, columns: Columns) -> ExampleFile:
-    file = ExampleFile(
-        path=path,
-        task=task,
-        columns=plain.resolve(path, columns),
-        pair=False,
-        description="plain text, a text a line",
-    )
-    return _check(file)
-
-
-def _resolve(path: Path, columns: Columns, request: Request) -> Columns:
-    match columns.format:
-        case "jsonl":
-            return json_lines.resolve(path, columns, request)
-        case "conll":
-            return conll.resolve(path, columns, request)
-        case questions.FORMAT:
-            return questions.resolve(path, columns, request)
-        case label_text.FORMAT:
-            return label_text.resolve(path, columns, request)
-        case _:
-            return tabular.resolve(path, columns, request)
-
-
-def _left_out(path: Path, asked: Columns, settled: Columns, request: Request) -> list[str]:
+def _left_out(asked: Reading, settled: Reading) -> list[str]:
     """Return the note that a known second text stays unread, where the first alone is named."""
-    partner = guessing.PAIRS.get(guessing.fold(asked.text or ""))
-    single = asked.text is not None and settled.pair is None and request.pair is None
-    if partner is None or not single or settled.format in ("conll", questions.FORMAT):
+    partner = guessing.PAIRS.get(guessing.fold(asked.columns.text or ""))
+    if partner is None or asked.pair is not None or settled.columns.pair is not None:
         return []
-    read = json_lines.names if settled.format == "jsonl" else tabular.names
-    found = guessing.find(read(path, settled), partner)
-    if found is None:
+    try:
+        found = READERS[str(settled.columns.format)].resolve(replace(asked, pair=True)).pair
+    except DataError:  # no other text is there
+        return []
+    if found is None or guessing.fold(found) != partner:
         return []
     return [f"{shorten(found)} is left out (for pairs of texts: --pair-column {found[:40]})"]
 
 
-def notes(asked: Columns, settled: Columns, request: Request) -> list[str]:
+def _notes(asked: Columns, reading: Reading) -> list[str]:
     """Return notes of what was settled otherwise than as usual, or as in the training."""
-    found = []
+    found, settled = [], reading.columns
     usual = asked.separator or separators.USUAL.get(str(asked.format))
     if settled.separator not in (None, usual) and settled.format in separators.USUAL:
         found.append(f"columns are separated by {separators.name_of(str(settled.separator))}")
-    trained = request.trained
-    names = {
-        "text": (asked.text, trained.text, settled.text),
-        "second text": (asked.pair, trained.pair, settled.pair),
-        "label": (asked.label, trained.label, settled.label),
-    }
+    told, now = asked.named, settled.named
     missing = [
-        f"{what} {shorten(before)}"
-        for what, (told, before, now) in names.items()
-        if told is None
-        and before is not None
-        and (now is not None or what == "text")
-        and not guessing.find((before,), now)
+        f"{'second text' if field == 'pair' else field} {shorten(before)}"
+        for field, before in reading.trained.named.items()
+        if field != "intent"
+        and field not in told
+        and (field in now or field == "text")
+        and not guessing.find((before,), now.get(field))
     ]
     if missing:
         found.append(f"it has not the columns of the training ({', '.join(missing)})")
     return found
 
 
-def _say(request: Request, columns: Columns) -> str:
+def _say(reading: Reading) -> str:
+    columns = reading.columns
+    match columns.format:
+        case questions.FORMAT:
+            return "SQuAD JSON, questions " + ("with answers" if columns.label else "alone")
+        case label_text.FORMAT:
+            return "label from the first word of each line, text from the rest"
+        case plain.FORMAT:
+            return "plain text, a text a line"
+        case parallel.FORMAT:
+            names = [path.name for path in parallel.files(reading.path, columns)]
+            words = zip(("words", "tags", "intents"), names, strict=False)
+            return ", ".join(f"{word} from {name}" for word, name in words)
+    label = _LABELS.get(reading.problem_type, "label")
+    texts = {"text": "text", "pair": "second text", "label": label}
+    said = _WORDS.get(reading.task.labels_are, texts)
     kind = "key" if columns.format == "jsonl" else "column"
-    what = {ProblemType.MULTI_LABEL: "labels", ProblemType.REGRESSION: "value"}
-    label = what.get(request.problem_type, "label")
-    words = {"text": "text", "pair": "second text", "label": label}
-    if request.task.tags_words:
-        words = {"text": "words", "label": "tags", "intent": "intent"}
-    if request.task.labels_are is LabelKind.SPANS:
-        words = {"text": "question", "pair": "context", "label": "answers"}
-    if columns.format == questions.FORMAT:
-        return "SQuAD JSON, " + ("questions with answers" if columns.label else "questions alone")
-    if columns.format == label_text.FORMAT:
-        return "label from the first word of each line, text from the rest"
     numbered = columns.format == "conll" or columns.header is False
-    parts = []
-    for field, word in words.items():
-        name = {
-            "text": columns.text,
-            "pair": columns.pair,
-            "label": columns.label,
-            "intent": columns.intent,
-        }[field]
-        if name is not None:
-            parts.append(f"{word} from {kind} {name if numbered else shorten(name)}")
+    parts = [
+        f"{said[field]} from {kind} {name if numbered else shorten(name)}"
+        for field, name in columns.named.items()
+    ]
     return ", ".join(parts) + (" (no header)" if columns.header is False else "")
+
+
+def hash_examples(path: Path) -> str:
+    """Return the hash of a file's bytes, in hex; of a folder that of its files' hashes.
+
+    DataError where one is not there or cannot be read.
+    """
+    try:
+        if path.is_dir():
+            hashes = [hash_examples(part) for part in parallel.files(path)]
+            return hashlib.sha256("".join(hashes).encode()).hexdigest()
+        check_file(path)  # a FIFO would block
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from None

@@ -4,58 +4,34 @@ from dataclasses import replace
 from pathlib import Path
 
 from bertedge.data import label_text, parallel, plain, questions, targets, workbook
-from bertedge.data.example import Columns, Request
-from bertedge.data.lines import check_encoding
+from bertedge.data.example import Columns, Reading
 from bertedge.errors import SettingError
-from bertedge.spec import LabelKind, ProblemType, Task
+from bertedge.spec import LabelKind, ProblemType
 
 FORMATS = (
     *("csv", "tsv", workbook.FORMAT, label_text.FORMAT, "jsonl", "conll"),
     questions.FORMAT,
 )
+_CONLL = (".conll", ".bio", ".iob", ".iob2", ".bioes", ".iobes", ".bmes", ".bilou")
 _EXTENSIONS = {
     ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".json": "jsonl",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".conll": "conll",
-    ".bio": "conll",
-    ".iob": "conll",
-    ".iob2": "conll",
-    ".bioes": "conll",
-    ".iobes": "conll",
-    ".bmes": "conll",
-    ".bilou": "conll",
+    **dict.fromkeys((".tsv", ".tab"), "tsv"),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson"), "jsonl"),
+    **dict.fromkeys(_CONLL, "conll"),
     **dict.fromkeys(workbook.EXTENSIONS, workbook.FORMAT),
 }
 _UNREAD = (".numbers", ".gsheet", ".parquet", ".feather", ".pages", ".doc", ".docx", ".pdf")
 _SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
 
 
-def check_columns(task: Task, columns: Columns, pair: bool | None) -> None:
-    """Raise SettingError for columns that the task does not have, or that are not all different."""
-    if task.tags_words and (pair or columns.pair is not None):
-        raise SettingError(f"{task} reads single texts; leave --pair-column out")
-    if columns.intent is not None and task.labels_are is not LabelKind.INTENT_AND_TAGS:
-        raise SettingError(f"--intent-column is for intent-slots; {task} reads no intents")
-    if columns.pair is not None and pair is False:
-        raise SettingError(
-            f"a second text is asked for (--pair-column {columns.pair}), but the model reads "
-            "single texts; leave it out"
-        )
-    named = (columns.text, columns.pair, columns.label, columns.intent)
-    told = [name for name in named if name is not None]
-    if len(told) != len(set(told)):
-        raise SettingError(f"the columns {', '.join(told)} are not all different; choose others")
+def settle_format(reading: Reading) -> Columns:
+    """Fill in the format and what parts labels, and write separators out.
 
-
-def settle_format(path: Path, task: Task, columns: Columns, usual: str | None = None) -> Columns:
-    """Fill in the format, and write the separator out; SettingError where they do not fit.
-
-    `usual` is the format of a file whose extension names none.
+    The format of the training is that of a file whose extension names none. SettingError for
+    columns that contradict the task or the format.
     """
+    path, columns, task = reading.path, reading.columns, reading.task
+    _check_columns(reading)
     separator = columns.separator
     if separator is not None:
         separator = _SEPARATORS.get(separator, separator)
@@ -64,7 +40,7 @@ def settle_format(path: Path, task: Task, columns: Columns, usual: str | None = 
                 f"--separator {separator!r} cannot separate columns; give a character, or one of "
                 "tab, space, comma, semicolon, pipe"
             )
-    name = columns.format or _guess_format(path, task, columns.encoding, usual)
+    name = columns.format or _guess_format(reading)
     if name not in FORMATS:
         raise SettingError(f"--format {name!r} is unknown; choose one of {', '.join(FORMATS)}")
     if task.labels_are is LabelKind.INTENT_AND_TAGS and name != "jsonl":
@@ -92,28 +68,44 @@ def settle_format(path: Path, task: Task, columns: Columns, usual: str | None = 
         )
     if name == "jsonl" and (separator is not None or columns.header is not None):
         raise SettingError(f"{path} is JSON lines; leave --separator and --header out")
-    encoding = None if columns.encoding is None else check_encoding(columns.encoding)
-    if name == workbook.FORMAT and (separator is not None or encoding is not None):
+    if name == workbook.FORMAT and (separator is not None or columns.encoding is not None):
         raise SettingError(f"{path} is an Excel workbook; leave --separator and --encoding out")
     if name != workbook.FORMAT and columns.sheet is not None:
         raise SettingError(f"{path} is no Excel workbook ({name}); leave --sheet out")
-    return replace(columns, format=name, separator=separator, encoding=encoding)
+    parts = _label_separator(reading)
+    return replace(columns, format=name, separator=separator, label_separator=parts)
 
 
-def settle_label_separator(columns: Columns, request: Request) -> Columns:
-    """Fill in what parts the labels of a text; SettingError where it has but one."""
-    told = columns.label_separator
-    if request.problem_type is ProblemType.MULTI_LABEL:
-        separator = targets.SEPARATOR if told is None else _SEPARATORS.get(told, told)
-        if separator:
-            return replace(columns, label_separator=separator)
-        raise SettingError("--label-separator is empty; give a character, such as a comma")
+def _check_columns(reading: Reading) -> None:
+    """Raise SettingError for columns that the task does not have, or that are not all different."""
+    task, pair, told = reading.task, reading.pair, reading.columns.named
+    if task.tags_words and (pair or "pair" in told):
+        raise SettingError(f"{task} reads single texts; leave --pair-column out")
+    if "intent" in told and task.labels_are is not LabelKind.INTENT_AND_TAGS:
+        raise SettingError(f"--intent-column is for intent-slots; {task} reads no intents")
+    if "pair" in told and pair is False:
+        raise SettingError(
+            f"a second text is asked for (--pair-column {told['pair']}), but the model reads "
+            "single texts; leave it out"
+        )
+    if len(told) != len(set(told.values())):
+        names = ", ".join(told.values())
+        raise SettingError(f"the columns {names} are not all different; choose others")
+
+
+def _label_separator(reading: Reading) -> str | None:
+    """Return what parts the labels of a text; SettingError where it has but one."""
+    told = reading.columns.label_separator
+    if reading.problem_type is ProblemType.MULTI_LABEL:
+        if told == "":
+            raise SettingError("--label-separator is empty; give a character, such as a comma")
+        return targets.SEPARATOR if told is None else _SEPARATORS.get(told, told)
     if told is not None:
         raise SettingError(
             "--label-separator parts the labels of a text that may have several; say "
             f"--problem-type {ProblemType.MULTI_LABEL} too, or leave it out"
         )
-    return columns
+    return None
 
 
 def is_plain(path: Path, columns: Columns) -> bool:
@@ -127,7 +119,8 @@ def format_of(path: Path) -> str | None:
     return "tsv" if extension == ".txt" else _EXTENSIONS.get(extension)
 
 
-def _guess_format(path: Path, task: Task, encoding: str | None, usual: str | None) -> str:
+def _guess_format(reading: Reading) -> str:
+    path, task, encoding = reading.path, reading.task, reading.columns.encoding
     extension = _extension(path)
     if extension == ".txt":
         if task.labels_are is LabelKind.CLASSES and label_text.looks_like(path, encoding):
@@ -137,8 +130,8 @@ def _guess_format(path: Path, task: Task, encoding: str | None, usual: str | Non
         return questions.FORMAT if questions.looks_like_document(path, encoding) else "jsonl"
     if extension in _EXTENSIONS:
         return _EXTENSIONS[extension]
-    if usual in FORMATS:
-        return usual
+    if reading.trained.format in FORMATS:
+        return reading.trained.format
     if extension in _UNREAD:
         raise SettingError(f"{path} cannot be read; export the table from its program as CSV UTF-8")
     raise SettingError(

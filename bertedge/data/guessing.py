@@ -2,10 +2,9 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-from bertedge.data.example import Columns, Request, shorten
+from bertedge.data.example import Columns, Reading, shorten
 from bertedge.errors import DataError
 from bertedge.spec import LabelKind, ProblemType
 
@@ -50,6 +49,16 @@ ANSWERS: Tiers = (("answers",),)
 TOKENS: Tiers = (("tokens",), ("words", "token", "word"))
 TAGS: Tiers = (("tags",), ("ner_tags", "labels", "slots", "ner", "tag"))
 INTENTS: Tiers = (("intent",), ("label", "category", "class", "intents", "domain", "target"))
+_LABELS = {
+    LabelKind.TAGS: TAGS,
+    LabelKind.INTENT_AND_TAGS: TAGS,
+    LabelKind.SPANS: ANSWERS,
+}
+_TEXTS = {
+    LabelKind.TAGS: TOKENS,
+    LabelKind.INTENT_AND_TAGS: (*TOKENS, *TEXTS),
+    LabelKind.SPANS: QUESTIONS,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +73,7 @@ class Header:
 
     def found(self) -> str:
         """List the names for a message."""
-        listed = ", ".join(shorten(name) for name in self.names[:20])
+        listed = ", ".join(map(shorten, self.names[:20]))
         return listed + (f" and {len(self.names) - 20} more" if len(self.names) > 20 else "")
 
     def position(self, name: str) -> int:
@@ -107,78 +116,53 @@ def find(names: Sequence[str], name: str | None) -> str | None:
     return next((each for each in names if fold(each) == fold(name)), None)
 
 
-def label_names(request: Request) -> Tiers:
+def label_names(reading: Reading) -> Tiers:
     """Return the names that a column of labels (or tags, or values) may have."""
-    if request.task.tags_words:
-        return TAGS
-    if request.task.labels_are is LabelKind.SPANS:
-        return ANSWERS
-    return VALUES if request.problem_type is ProblemType.REGRESSION else LABELS
+    usual = VALUES if reading.problem_type is ProblemType.REGRESSION else LABELS
+    return _LABELS.get(reading.task.labels_are, usual)
 
 
-def resolve_names(header: Header, columns: Columns, request: Request) -> Columns:
+def resolve_names(header: Header, reading: Reading) -> Columns:
     """Fill in `text`, `pair`, `label` and `intent` with names of the header."""
-    told = Columns(
-        text=_named(header, columns.text),
-        pair=_named(header, columns.pair),
-        label=_named(header, columns.label),
-        intent=_named(header, columns.intent),
-    )
-    told = _as_trained(header, told, request)
-    tokens = request.task.tags_words
-    label = told.label
-    if label is None and request.labelled:
-        label = _guess(header, label_names(request), "label", told)
-    told = replace(told, label=label)
-    intent = told.intent
-    if intent is None and request.labelled and request.task.labels_are is LabelKind.INTENT_AND_TAGS:
-        intent = _guess(header, INTENTS, "intent", told)
-    told = replace(told, intent=intent)
-    tiers = {
-        LabelKind.TAGS: TOKENS,
-        LabelKind.INTENT_AND_TAGS: (*TOKENS, *TEXTS),
-        LabelKind.SPANS: QUESTIONS,
+    kind = reading.task.labels_are
+    told = {
+        field: header.names[header.position(name)] for field, name in reading.columns.named.items()
     }
-    text = told.text or _guess(header, tiers.get(request.task.labels_are, TEXTS), "text", told)
-    pair = told.pair
-    if pair is None and not tokens and request.pair is not False:
-        pair = _second(header, replace(told, text=text), request, guessed=told.text is None)
-    return replace(columns, text=text, pair=pair, label=label, intent=intent)
+    found = told | _as_trained(header, told, reading)
+    if reading.labelled and "label" not in found:
+        found["label"] = _guess(header, label_names(reading), "label", found)
+    if reading.labelled and kind is LabelKind.INTENT_AND_TAGS and "intent" not in found:
+        found["intent"] = _guess(header, INTENTS, "intent", found)
+    guessed = "text" not in found
+    if guessed:
+        found["text"] = _guess(header, _TEXTS.get(kind, TEXTS), "text", found)
+    if "pair" not in found and not reading.task.tags_words and reading.pair is not False:
+        found |= _second(header, found, reading, guessed=guessed)
+    return reading.columns.with_names(found)
 
 
-def _as_trained(header: Header, told: Columns, request: Request) -> Columns:
-    """Fill in the names of the training's file that this one has too."""
-    trained = request.trained
+def _as_trained(header: Header, told: dict[str, str], reading: Reading) -> dict[str, str]:
+    """Return the names of the training's file that this one has too."""
+    wanted = {"text", *(("label", "intent") if reading.labelled else ())}
+    if reading.pair or (reading.pair is None and "text" not in told):
+        wanted.add("pair")
     found = {
-        "text": find(header.names, trained.text) if told.text is None else None,
-        "pair": find(header.names, trained.pair) if told.pair is None else None,
-        "label": find(header.names, trained.label) if told.label is None else None,
-        "intent": find(header.names, trained.intent) if told.intent is None else None,
+        field: find(header.names, name)
+        for field, name in reading.trained.named.items()
+        if field in wanted and field not in told
     }
-    if not request.labelled:
-        found |= {"label": None, "intent": None}
-    if request.pair is False or (told.text is not None and not request.pair):
-        found["pair"] = None
-    taken = (told.text, told.pair, told.label, told.intent)
-    unique: dict[str, Any] = {
+    return {
         field: name
         for field, name in found.items()
-        if name is not None and name not in taken and header.names.count(name) == 1
+        if name is not None and name not in told.values() and header.names.count(name) == 1
     }
-    return replace(told, **unique)
 
 
-def _named(header: Header, name: str | None) -> str | None:
-    return None if name is None else header.names[header.position(name)]
-
-
-def _guess(header: Header, tiers: Tiers, what: str, told: Columns) -> str:
-    taken = (told.text, told.pair, told.label, told.intent)
-    free = [name for name in header.names if name not in taken]
-    matches = known(free, tiers)
+def _guess(header: Header, tiers: Tiers, what: str, told: dict[str, str]) -> str:
+    matches = known([name for name in header.names if name not in told.values()], tiers)
     if len(matches) > 1:
         raise DataError(
-            f"{header.where}: {' and '.join(shorten(name) for name in matches)} could each be "
+            f"{header.where}: {' and '.join(map(shorten, matches))} could each be "
             f"the {what}; choose with --{what}-column"
         )
     if not matches:
@@ -186,18 +170,20 @@ def _guess(header: Header, tiers: Tiers, what: str, told: Columns) -> str:
     return matches[0]
 
 
-def _second(header: Header, told: Columns, request: Request, *, guessed: bool) -> str | None:
-    text = fold(told.text or "")
-    partner = [name for name in header.names if fold(name) == PAIRS.get(text)]
-    if partner and (guessed or request.pair):
-        return partner[0]
-    if not request.pair:
-        return None
-    others = [name for name in header.names if name not in (told.text, told.label)]
+def _second(
+    header: Header, told: dict[str, str], reading: Reading, *, guessed: bool
+) -> dict[str, str]:
+    """Return the second text, where the first's known partner is there or a pair is needed."""
+    partner = [name for name in header.names if fold(name) == PAIRS.get(fold(told["text"]))]
+    if partner and (guessed or reading.pair):
+        return {"pair": partner[0]}
+    if not reading.pair:
+        return {}
+    others = [name for name in header.names if name not in (told["text"], told.get("label"))]
     seconds = [name for name in others if fold(name) in PAIRS.values()]
     for choice in (seconds, others):
         if len(choice) == 1:
-            return choice[0]
+            return {"pair": choice[0]}
     raise _unknown(header, "pair")
 
 

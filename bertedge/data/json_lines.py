@@ -1,223 +1,135 @@
 """JSON: one object a line, or a list of objects."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from bertedge.data import guessing, spans
 from bertedge.data.example import (
     Columns,
     Example,
-    QuestionExample,
-    Request,
-    TextExample,
+    Reading,
     TokenExample,
     check_text,
+    describe,
 )
-from bertedge.data.json_rows import describe, read_rows
+from bertedge.data.json_rows import read_rows
 from bertedge.data.questions import question_example
 from bertedge.data.report import RowReport
-from bertedge.data.tags import TagError, to_iob2
-from bertedge.data.targets import Place, Target, of_json
+from bertedge.data.tags import to_iob2
+from bertedge.data.targets import read_label, text_example
 from bertedge.errors import DataError
-from bertedge.spec import LabelKind, ProblemType, Task
+from bertedge.spec import LabelKind
 
 MOST_TAGS = 1_000_000
 """Ids of tags are below."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """What the objects are examples of."""
-
-    task: Task
-    problem_type: ProblemType
+Record = tuple[int, dict[str, Any]]
 
 
-def resolve(path: Path, columns: Columns, request: Request) -> Columns:
+def resolve(reading: Reading) -> Columns:
     """Fill in the keys from the first object."""
-    report = RowReport(policy=columns.bad_rows)
-    for line, value in read_rows(path, columns.encoding, report):
-        try:
-            item = _object(path, line, value)
-        except DataError as error:
-            report.skip(error)
+    report = RowReport(policy=reading.columns.bad_rows)
+    line, item = next(records(reading, report), (0, None))
+    if item is None:
+        raise DataError(f"{reading.path} is empty; give a file with at least one labelled row")
+    if reading.task.labels_are is LabelKind.TAGS:
+        reading = replace(reading, columns=_resolve_spans(item, reading))
+    header = guessing.Header(where=f"{reading.path}:{line}", names=tuple(item), kind="key")
+    return guessing.resolve_names(header, reading)
+
+
+def records(reading: Reading, report: RowReport) -> Iterator[Record]:
+    """Yield the objects with the lines that they begin on."""
+    for line, value in read_rows(reading.path, reading.columns.encoding, report):
+        if not isinstance(value, dict):
+            report.skip(
+                DataError(
+                    f"{reading.path}:{line}: this line is {describe(value)}; write one object a "
+                    'line, such as {"text": "…", "label": "…"}'
+                )
+            )
             continue
-        if request.task.labels_are is LabelKind.TAGS:
-            item = spans.unwrap(item)
-            columns = _resolve_spans(item, columns, request)
-        header = guessing.Header(where=f"{path}:{line}", names=tuple(item), kind="key")
-        return guessing.resolve_names(header, columns, request)
-    raise DataError(f"{path} is empty; give a file with at least one labelled row")
+        yield line, spans.unwrap(value) if reading.task.labels_are is LabelKind.TAGS else value
 
 
-def names(path: Path, columns: Columns) -> tuple[str, ...]:
-    """Return the keys of the first object."""
-    rows = read_rows(path, columns.encoding, RowReport(policy=columns.bad_rows))
-    first = next((value for _, value in rows if isinstance(value, dict)), {})
-    return tuple(str(key) for key in first)
-
-
-def read(path: Path, columns: Columns, kind: Kind, report: RowReport) -> Iterator[Example]:
-    """Yield the examples; `columns` comes from `resolve`. Bad rows are left to `report`."""
-    for line, value in read_rows(path, columns.encoding, report):
-        try:
-            example = _example(path, line, value, columns, kind, report)
-        except DataError as error:
-            report.skip(error)
-            continue
-        if example is not None:
-            yield example
-
-
-def _example(
-    path: Path, line: int, value: object, columns: Columns, kind: Kind, report: RowReport
-) -> Example | None:
-    item = _object(path, line, value)
-    match kind.task.labels_are:
-        case LabelKind.TAGS:
-            item = spans.unwrap(item)
-            if columns.label is not None and not spans.is_accepted(item):
-                report.note(spans.REJECTED)
-                return None
-            tagged = spans.is_words(item.get(str(columns.label)))
-            if isinstance(item.get(str(columns.text)), str) and not tagged:
-                return _span_example(path, line, item, columns, report)
-            return _token_example(path, line, item, columns)
-        case LabelKind.INTENT_AND_TAGS:
-            return _intent_example(path, line, item, columns)
+def example(reading: Reading, record: Record, report: RowReport) -> Example | None:
+    """Check an object; None for one that its annotator did not accept, or an empty question."""
+    line, item = record
+    where = f"{reading.path}:{line}"
+    columns, kind = reading.columns, reading.task.labels_are
+    if kind is LabelKind.TAGS and columns.label is not None and not spans.is_accepted(item):
+        report.note(spans.REJECTED)
+        return None
+    text, pair, label, intent = (
+        None if key is None else _value(where, item, key)
+        for key in (columns.text, columns.pair, columns.label, columns.intent)
+    )
+    match kind:
+        case LabelKind.TAGS if isinstance(text, str) and not spans.is_words(label):
+            words, tags = spans.to_words(where, check_text(where, text, "text"), label, report)
+            return TokenExample(
+                tokens=words, tags=None if columns.label is None else tags, line=line
+            )
+        case LabelKind.TAGS | LabelKind.INTENT_AND_TAGS:
+            if kind is LabelKind.INTENT_AND_TAGS and isinstance(text, str):
+                text = text.split()
+            tokens = _strings(where, str(columns.text), text)
+            check_text(where, "".join(tokens), "list of words")
+            own = None if columns.label is None else _tags(where, tokens, label, columns)
+            said = None if columns.intent is None else read_label(where, columns.intent, intent)
+            return TokenExample(tokens=tokens, tags=own, line=line, intent=said)
         case LabelKind.SPANS:
-            return _question_example(path, line, item, columns, report)
+            noted = None if columns.label is None else report
+            return question_example(where, question=text, context=pair, answers=label, report=noted)
         case _:
-            separator = columns.label_separator
-            place = Place(path=path, line=line, problem_type=kind.problem_type, separator=separator)
-            return _text_example(place, item, columns)
+            return text_example(reading, line, text, pair, label)
 
 
-def _object(path: Path, line: int, value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise DataError(
-            f"{path}:{line}: this line is {describe(value)}; write one object a line, "
-            'such as {"text": "…", "label": "…"}'
-        )
-    return value
-
-
-def _resolve_spans(item: dict[str, Any], columns: Columns, request: Request) -> Columns:
+def _resolve_spans(item: dict[str, Any], reading: Reading) -> Columns:
     """Fill in the keys of a text and its spans, where the row has no list of words."""
-    words = [name for name in item if name in guessing.known(tuple(item), guessing.TOKENS)]
-    if columns.text is None and words:
+    columns = reading.columns
+    if columns.text is None and guessing.known(tuple(item), guessing.TOKENS):
         return columns
     if columns.text is not None and not isinstance(item.get(columns.text), str):
         return columns
     texts, labels = (guessing.known(tuple(item), names) for names in (spans.TEXTS, spans.LABELS))
     if columns.text is None and len(texts) == 1:
         columns = replace(columns, text=texts[0])
-    if columns.label is None and request.labelled and len(labels) == 1:
+    if columns.label is None and reading.labelled and len(labels) == 1:
         columns = replace(columns, label=labels[0])
     return columns
 
 
-def _span_example(
-    path: Path, line: int, item: dict[str, Any], columns: Columns, report: RowReport
-) -> TokenExample:
-    where = f"{path}:{line}"
-    text = check_text(path, line, item[str(columns.text)], "text")
-    given = None if columns.label is None else _value(path, line, item, columns.label)
-    words, tags = spans.to_words(where, text, given, report)
-    return TokenExample(tokens=words, tags=None if columns.label is None else tags, line=line)
-
-
-def _text_example(place: Place, item: dict[str, Any], columns: Columns) -> TextExample:
-    path, line = place.path, place.line
-
-    def text(key: str | None, what: str) -> str:
-        value = _value(path, line, item, key)
-        if not isinstance(value, str):
-            raise DataError(f"{path}:{line}: {key!r} is {describe(value)}; the {what} is a string")
-        return check_text(path, line, value, what)
-
-    target = Target()
-    if columns.label is not None:
-        target = of_json(place, columns.label, _value(path, line, item, columns.label))
-    return TextExample(
-        text=text(columns.text, "text"),
-        pair=None if columns.pair is None else text(columns.pair, "second text"),
-        label=target.label,
-        line=line,
-        labels=target.labels,
-        value=target.value,
-    )
-
-
-def _token_example(path: Path, line: int, item: dict[str, Any], columns: Columns) -> TokenExample:
-    tokens = _strings(path, line, item, columns.text)
-    check_text(path, line, "".join(tokens), "list of words")
-    if columns.label is None:
-        return TokenExample(tokens=tokens, tags=None, line=line)
-    numbers = _ids(item.get(columns.label))
-    tags = numbers or _strings(path, line, item, columns.label)
+def _tags(where: str, tokens: tuple[str, ...], value: object, columns: Columns) -> tuple[str, ...]:
+    numbers = _ids(value)
+    tags = numbers or _strings(where, str(columns.label), value)
     if len(tags) != len(tokens):
         raise DataError(
-            f"{path}:{line}: {len(tokens)} words in {columns.text!r}, but {len(tags)} tags in "
+            f"{where}: {len(tokens)} words in {columns.text!r}, but {len(tags)} tags in "
             f"{columns.label!r}; give each word one tag"
         )
-    try:
-        own = tags if numbers else to_iob2(tags)
-        return TokenExample(tokens=tokens, tags=own, line=line)
-    except TagError as error:
-        raise DataError(f"{path}:{line}: {error}") from None
-
-
-def _intent_example(path: Path, line: int, item: dict[str, Any], columns: Columns) -> TokenExample:
-    """Read words and tags, and the intent; a text that is one string is split at its spaces."""
-    text = _value(path, line, item, columns.text)
-    if isinstance(text, str):
-        item = item | {str(columns.text): text.split()}
-    words = _token_example(path, line, item, columns)
-    if columns.intent is None:
-        return words
-    place = Place(path=path, line=line, problem_type=ProblemType.SINGLE_LABEL, separator=None)
-    target = of_json(place, columns.intent, _value(path, line, item, columns.intent))
-    return replace(words, intent=target.label)
-
-
-def _question_example(
-    path: Path, line: int, item: dict[str, Any], columns: Columns, report: RowReport
-) -> QuestionExample | None:
-    where = f"{path}:{line}"
-    given = None if columns.label is None else _value(path, line, item, columns.label)
-    return question_example(
-        where,
-        question=_value(path, line, item, columns.text),
-        context=_value(path, line, item, columns.pair),
-        answers=given,
-        report=None if columns.label is None else report,
-    )
+    return numbers or to_iob2(tags, where)
 
 
 def _ids(value: object) -> tuple[str, ...]:
     """Return tags that are all ids of names that the file does not hold, as the hub has them."""
     ids = value if isinstance(value, list) else []
-    sound = all(isinstance(each, int) and not isinstance(each, bool) for each in ids)
-    return tuple(map(str, ids)) if sound and all(0 <= each < MOST_TAGS for each in ids) else ()
+    sound = all(type(each) is int and 0 <= each < MOST_TAGS for each in ids)
+    return tuple(map(str, ids)) if sound else ()
 
 
-def _strings(path: Path, line: int, item: dict[str, Any], key: str | None) -> tuple[str, ...]:
-    value = _value(path, line, item, key)
+def _strings(where: str, key: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise DataError(f"{path}:{line}: {key!r} is {describe(value)}; write a list of strings")
+        raise DataError(f"{where}: {key!r} is {describe(value)}; write a list of strings")
     for entry in value:
         if not isinstance(entry, str):
-            number = isinstance(entry, int) and not isinstance(entry, bool)
-            advice = "write the tags' names, such as B-PER" if number else "write strings"
-            raise DataError(f"{path}:{line}: {key!r} holds {describe(entry)}; {advice}")
+            names = "the tags' names, such as B-PER" if type(entry) is int else "strings"
+            raise DataError(f"{where}: {key!r} holds {describe(entry)}; write {names}")
     return tuple(value)
 
 
-def _value(path: Path, line: int, item: dict[str, Any], key: str | None) -> Any:
+def _value(where: str, item: dict[str, Any], key: str) -> Any:
     if key not in item:
-        names = tuple(item)
-        guessing.Header(where=f"{path}:{line}", names=names, kind="key").position(str(key))
-    return item[str(key)]
+        guessing.Header(where=where, names=tuple(item), kind="key").position(key)
+    return item[key]

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from bertedge.data.example import shorten
 from bertedge.data.lines import (
     LONGEST_DOCUMENT,
     check_surrogates,
@@ -15,7 +14,6 @@ from bertedge.data.lines import (
 from bertedge.data.report import RowReport
 from bertedge.errors import DataError
 
-_TYPES = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
 DEEPEST = 100
 """Levels of lists and objects: Python's own limit, near 1,000, fails at any later use."""
 _BETWEEN = re.compile(r"[\s,]*")
@@ -45,11 +43,6 @@ def read_rows(path: Path, encoding: str | None, report: RowReport) -> Iterator[t
             report.skip(error)
         else:
             yield line, item
-
-
-def describe(value: object) -> str:
-    """Name the kind of a JSON value for a message."""
-    return _TYPES.get(type(value)) or f"the number {shorten(str(value))[1:-1]}"
 
 
 def _is_list(path: Path, encoding: str | None) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bertedge.data.example import Example, TextExample, TokenExample, shorten
 from bertedge.data.lines import LONGEST_LINE, check_file, read_document, read_lines
-from bertedge.data.tags import looks_like_tag, to_iob2
+from bertedge.data.tags import split_tag, to_iob2
 from bertedge.errors import DataError
 from bertedge.spec import OUTSIDE
 
@@ -43,7 +43,7 @@ def renamed(example: Example, names: Mapping[str, str]) -> Example:
     if isinstance(example, TokenExample) and example.tags is not None:
         intent = None if example.intent is None else names.get(example.intent, example.intent)
         tags = tuple(_tag(tag, names) for tag in example.tags)
-        if all(map(str.isdigit, example.tags)) and all(map(looks_like_tag, tags)):
+        if all(map(str.isdigit, example.tags)) and all(map(split_tag, tags)):
             tags = to_iob2(tags)  # names in place of ids may be of any scheme
         return replace(example, tags=tags, intent=intent)
     return example

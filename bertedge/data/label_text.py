@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from bertedge.data.example import Columns, Request, TextExample, check_text, shorten
+from bertedge.data.example import Columns, Reading, TextExample, shorten
 from bertedge.data.lines import read_lines, take_head
 from bertedge.data.report import BadRows, RowReport
-from bertedge.data.targets import Place, Target, of_cell
+from bertedge.data.targets import SEPARATOR, text_example
 from bertedge.errors import DataError, SettingError
 from bertedge.spec import ProblemType
 
@@ -34,69 +34,46 @@ def looks_like(path: Path, encoding: str | None) -> bool:
     return 2 <= len(firsts) <= len(head) / _ROWS_A_LABEL
 
 
-def resolve(path: Path, columns: Columns, request: Request) -> Columns:
+def resolve(reading: Reading) -> Columns:
     """Settle whether labels are read; SettingError where columns are asked for."""
+    told, label = reading.columns, "label" if reading.labelled else None
     settled = Columns(
         format=FORMAT,
         text="text",
-        label="label" if request.labelled else None,
-        label_separator=columns.label_separator,
-        encoding=columns.encoding,
-        bad_rows=columns.bad_rows,
+        label=label,
+        label_separator=told.label_separator,
+        encoding=told.encoding,
+        bad_rows=told.bad_rows,
     )
-    own = (columns.text in (None, "text")) and columns.label in (None, "label")
-    if replace(columns, text="text", label=settled.label) != settled or not own or request.pair:
+    own = told.text in (None, "text") and told.label in (None, "label") and not reading.pair
+    if not own or replace(told, text="text", label=label) != settled:
         raise SettingError(
-            f"{path} is read as lines of a label and a text, which have no columns and no second "
-            "text; leave these options out, or say --format tsv or csv"
+            f"{reading.path} is read as lines of a label and a text, which have no columns and no "
+            "second text; leave these options out, or say --format tsv or csv"
         )
     return settled
 
 
-def read(
-    path: Path, columns: Columns, problem_type: ProblemType, report: RowReport
-) -> Iterator[TextExample]:
-    """Yield the examples; `columns` comes from `resolve`."""
-    for number, line in read_lines(path, columns.encoding, report):
-        if not line.strip():
-            continue
-        separator = columns.label_separator
-        place = Place(path=path, line=number, problem_type=problem_type, separator=separator)
-        try:
-            example = _example(line.strip(), place, labelled=columns.label is not None)
-        except DataError as error:
-            report.skip(error)
-            continue
-        yield example
+def records(reading: Reading, report: RowReport) -> Iterator[tuple[int, str]]:
+    """Yield the lines with anything in them."""
+    for number, line in read_lines(reading.path, reading.columns.encoding, report):
+        if line := line.strip():
+            yield number, line
 
 
-def _example(line: str, place: Place, *, labelled: bool) -> TextExample:
-    labels, text = _cut(line)
-    while labels[0].startswith(FASTTEXT) and text.startswith(FASTTEXT):
-        more, text = _cut(text)
-        labels += more
-    target = Target()
-    names = [label.removeprefix(FASTTEXT) for label in labels]
-    if labelled and len(names) > 1 and place.problem_type is ProblemType.MULTI_LABEL:
-        parts = [of_cell(place, name).labels or () for name in names]
-        target = Target(labels=tuple(dict.fromkeys(label for part in parts for label in part)))
-    elif labelled:
-        if len(names) > 1:
-            raise place.error(
-                f"there are {len(names)} labels, {shorten(' '.join(names))}; for several labels a "
-                "text: --problem-type multi_label_classification"
-            )
-        target = of_cell(place, names[0])
-    return TextExample(
-        text=check_text(place.path, place.line, text, "text"),
-        pair=None,
-        label=target.label,
-        line=place.line,
-        labels=target.labels,
-        value=target.value,
-    )
-
-
-def _cut(line: str) -> tuple[list[str], str]:
-    label, *rest = line.split(maxsplit=1)
-    return [label], rest[0] if rest else ""
+def example(reading: Reading, record: tuple[int, str], report: RowReport) -> TextExample:
+    """Cut a line; only fastText's may begin with several labels."""
+    number, line = record
+    first, *rest = line.split(maxsplit=1)
+    names, text = [first.removeprefix(FASTTEXT)], "".join(rest)
+    while first.startswith(FASTTEXT) and text.startswith(FASTTEXT):
+        more, *rest = text.split(maxsplit=1)
+        names, text = [*names, more.removeprefix(FASTTEXT)], "".join(rest)
+    several = reading.problem_type is ProblemType.MULTI_LABEL
+    if len(names) > 1 and reading.columns.label is not None and not several:
+        raise DataError(
+            f"{reading.path}:{number}: there are {len(names)} labels, {shorten(' '.join(names))}; "
+            "for several labels a text: --problem-type multi_label_classification"
+        )
+    separator = reading.columns.label_separator or SEPARATOR
+    return text_example(reading, number, text, label=separator.join(filter(None, names)))

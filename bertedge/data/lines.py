@@ -134,6 +134,12 @@ def read_document(path: Path, encoding: str | None = None) -> str:
     return "".join(parts)
 
 
+def split(line: str) -> list[str]:
+    """Return the words between spaces and tabs."""
+    # Not str.split: it also splits at no-break and ideographic spaces, which are words.
+    return re.split(r"[ \t]+", line.strip(" \t"))
+
+
 def check_length(where: str, raw: bytes, longest: int = LONGEST_LINE) -> None:
     """Raise DataError for a line that is longer than what is held in memory."""
     if len(raw) > longest:

@@ -4,15 +4,14 @@ As ATIS and SNIPS are passed around: `seq.in`, `seq.out` and `label`, each of th
 """
 
 import itertools
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from bertedge.data.example import Columns, TokenExample, check_label, check_text
-from bertedge.data.lines import check_file, read_lines
+from bertedge.data.example import Columns, Reading, TokenExample, check_label, check_text
+from bertedge.data.lines import check_file, read_lines, split
 from bertedge.data.report import RowReport
-from bertedge.data.tags import TagError, to_iob2
+from bertedge.data.tags import to_iob2
 from bertedge.errors import DataError, SettingError
 
 FORMAT = "parallel"
@@ -20,66 +19,66 @@ WORDS, TAGS, INTENTS = "seq.in", "seq.out", "label"
 _LABELLED = Columns(format=FORMAT, text=WORDS, label=TAGS, intent=INTENTS)
 _UNLABELLED = Columns(format=FORMAT, text=WORDS)
 
+Record = tuple[int, list[tuple[str, str]]]
+"""A line's number, and of each file that is read the place of the line and its text."""
 
-def resolve(folder: Path, columns: Columns, *, labelled: bool) -> Columns:
+
+def resolve(reading: Reading) -> Columns:
     """Name the files that are read; SettingError where columns are asked for."""
-    policy = columns.bad_rows
-    known = (Columns(), Columns(format=FORMAT), _LABELLED, _UNLABELLED)
-    if columns not in [replace(each, bad_rows=policy) for each in known]:
+    told = replace(reading.columns, bad_rows=Columns().bad_rows)
+    if told not in (Columns(), Columns(format=FORMAT), _LABELLED, _UNLABELLED):
         raise SettingError(
-            f"{folder} is read as three parallel files, which have no columns and no format to "
-            "choose; leave these options out"
+            f"{reading.path} is read as three parallel files, which have no columns and no format "
+            "to choose; leave these options out"
         )
-    resolved = replace(_LABELLED if labelled else _UNLABELLED, bad_rows=policy)
-    files(folder, resolved)
-    return resolved
+    settled = _LABELLED if reading.labelled else _UNLABELLED
+    files(reading.path, settled)
+    return replace(settled, bad_rows=reading.columns.bad_rows)
 
 
 def files(folder: Path, columns: Columns = _LABELLED) -> list[Path]:
-    """Find the files, in the order words, tags, intents; DataError where one is missing."""
+    """Return the files, in the order words, tags, intents; DataError where one is missing."""
     names = (columns.text, columns.label, columns.intent)
     return [_find(folder, name) for name in names if name is not None]
 
 
-def read(folder: Path, columns: Columns, report: RowReport) -> Iterator[TokenExample]:
-    """Yield the examples; `columns` comes from `resolve`. Lines that are blank in all are none."""
-    paths = files(folder, columns)
+def records(reading: Reading, report: RowReport) -> Iterator[Record]:
+    """Yield the lines that are not blank in all files; DataError where one file has fewer."""
+    paths = files(reading.path, reading.columns)
     for lines in itertools.zip_longest(*map(read_lines, paths)):
-        if None in lines:
-            raise _uneven(paths, lines)
-        number = lines[0][0]
+        number = next(line[0] for line in lines if line is not None)
+        ended = [line is None for line in lines]
+        if any(ended):
+            short, long = paths[ended.index(True)], paths[ended.index(False)]
+            raise DataError(
+                f"{long}:{number}: {short.name} has no line {number}; the files must have a line "
+                "for each text, in one order"
+            )
         texts = [text.strip(" \t\r\n") for _, text in lines]
-        if not any(texts):
-            continue
-        try:
-            example = _example(paths, number, texts)
-        except DataError as error:
-            report.skip(error)
-            continue
-        yield example
+        if any(texts):
+            places = [f"{path}:{number}" for path in paths]
+            yield number, list(zip(places, texts, strict=True))
 
 
-def _example(paths: list[Path], line: int, texts: list[str]) -> TokenExample:
-    words = _split(check_text(paths[0], line, texts[0], "text"))
-    if len(texts) == 1:
-        return TokenExample(tokens=words, tags=None, line=line)
-    tags = _split(texts[1])
+def example(reading: Reading, record: Record, report: RowReport) -> TokenExample:
+    """Check that a text has as many tags as words, and an intent."""
+    number, ((where, text), *labels) = record
+    words = tuple(split(check_text(where, text, "text")))
+    if not labels:
+        return TokenExample(tokens=words, tags=None, line=number)
+    (where, text), (last, intent) = labels
+    tags = split(text) if text else []
     if len(tags) != len(words):
         raise DataError(
-            f"{paths[1]}:{line}: {len(tags)} tags, but {paths[0].name} has {len(words)} words in "
-            "this line; give each word one tag, parted by spaces"
+            f"{where}: {len(tags)} tags, but {WORDS} has {len(words)} words in this line; give "
+            "each word one tag, parted by spaces"
         )
-    try:
-        own = to_iob2(tags)
-    except TagError as error:
-        raise DataError(f"{paths[1]}:{line}: {error}") from None
-    intent = check_label(paths[2], line, texts[2])
-    return TokenExample(tokens=words, tags=own, line=line, intent=intent)
-
-
-def _split(text: str) -> tuple[str, ...]:
-    # Not str.split: it also splits at no-break and ideographic spaces, which are words.
-    return tuple(re.split(r"[ \t]+", text.strip(" \t"))) if text else ()
+    return TokenExample(
+        tokens=words,
+        tags=to_iob2(tags, where),
+        line=number,
+        intent=check_label(last, intent),
+    )
 
 
 def _find(folder: Path, name: str) -> Path:
@@ -90,14 +89,4 @@ def _find(folder: Path, name: str) -> Path:
     raise DataError(
         f"{folder} has no {name} (nor {name}.gz); a folder of intents and slots holds {WORDS}, "
         f"{TAGS} and {INTENTS}, with a line a text in each"
-    )
-
-
-def _uneven(paths: list[Path], lines: Sequence[tuple[int, str] | None]) -> DataError:
-    ended = [line is None for line in lines]
-    short, long = paths[ended.index(True)], paths[ended.index(False)]
-    number = next(line[0] for line in lines if line is not None)
-    return DataError(
-        f"{long}:{number}: {short.name} has no line {number}; the files must have a line for each "
-        "text, in one order"
     )

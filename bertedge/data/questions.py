@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bertedge.data.example import Columns, GoldAnswer, QuestionExample, Request, shorten
+from bertedge.data.example import Columns, GoldAnswer, QuestionExample, Reading, shorten
 from bertedge.data.lines import (
     LONGEST_DOCUMENT,
     check_surrogates,
@@ -29,6 +29,9 @@ FIRST = "answers without answer_start, taken where they stand first"
 ABSENT = "answers that do not stand in their context: scored, but not trained on"
 _SHAPE = "data[].paragraphs[].{context, qas[].{id, question, answers[].{text, answer_start}}}"
 
+Record = tuple[str, object, dict[str, Any]]
+"""The place, the context and the fields of a question."""
+
 
 def looks_like_document(path: Path, encoding: str | None = None) -> bool:
     """Return whether a file is SQuAD's one JSON document, not JSON lines with a question each."""
@@ -41,40 +44,40 @@ def looks_like_document(path: Path, encoding: str | None = None) -> bool:
     return not isinstance(item, dict) or any(name in item for name in LEVELS)
 
 
-def resolve(path: Path, columns: Columns, request: Request) -> Columns:
+def resolve(reading: Reading) -> Columns:
     """Settle whether answers are read; SettingError where columns are asked for."""
-    label = "answers" if request.labelled else None
-    settled = Columns(
-        format=FORMAT, label=label, encoding=columns.encoding, bad_rows=columns.bad_rows
-    )
-    if columns not in (settled, replace(settled, label=None), replace(settled, label="answers")):
-        raise SettingError(f"{path} is SQuAD JSON, which names its own fields; leave columns out")
-    return settled
+    told = reading.columns
+    bare = Columns(format=FORMAT, encoding=told.encoding, bad_rows=told.bad_rows)
+    labelled = replace(bare, label="answers")
+    if told not in (bare, labelled):
+        raise SettingError(
+            f"{reading.path} is SQuAD JSON, which names its own fields; leave columns out"
+        )
+    return labelled if reading.labelled else bare
 
 
-def read(path: Path, columns: Columns, report: RowReport) -> Iterator[QuestionExample]:
+def records(reading: Reading, report: RowReport) -> Iterator[Record]:
     """Yield the questions of a SQuAD file (1.1 or 2.0) in their order.
 
     Lists of articles, of paragraphs and of questions with their contexts are read too.
     """
-    document = _parse(path, columns.encoding)
+    document = _parse(reading.path, reading.columns.encoding)
     if isinstance(document, list):
         document = {"data": document}
-    for where, context, item in _leaves(document, f"{path}:", None, report):
-        try:
-            check_surrogates(where, [context, item])
-            question = question_example(
-                where,
-                question=_first(item, QUESTIONS),
-                context=context,
-                answers=[] if item.get("is_impossible") is True else _first(item, ANSWERS),
-                report=None if columns.label is None else report,
-            )
-        except DataError as error:
-            report.skip(error)
-            continue
-        if question is not None:
-            yield question
+    return _leaves(document, f"{reading.path}:", None, report)
+
+
+def example(reading: Reading, record: Record, report: RowReport) -> QuestionExample | None:
+    """Check a question; None for one without words."""
+    where, context, item = record
+    check_surrogates(where, [context, item])
+    return question_example(
+        where,
+        question=_first(item, QUESTIONS),
+        context=context,
+        answers=[] if item.get("is_impossible") is True else _first(item, ANSWERS),
+        report=None if reading.columns.label is None else report,
+    )
 
 
 def question_example(
@@ -110,8 +113,7 @@ def _leaves(
     context: object,
     report: RowReport,
     levels: tuple[str, ...] = (*LEVELS,),
-) -> Iterator[tuple[str, object, dict[str, Any]]]:
-    """Return the place, the context and the fields of each question."""
+) -> Iterator[Record]:
     if not isinstance(item, dict):
         report.skip(
             DataError(f"{where.rstrip(':')}: {_found(item)} is no JSON object; SQuAD has {_SHAPE}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from bertedge.data.example import Columns
+from bertedge.data.example import Columns, Reading
 from bertedge.data.lines import LONGEST_HEAD, LONGEST_LINE, read_lines, take_head
 from bertedge.data.report import RowReport
 from bertedge.errors import SettingError
@@ -30,31 +30,30 @@ def stated(line: str) -> str | None:
     return match[1] if match else None
 
 
-def settle(path: Path, columns: Columns, trained: Columns) -> Columns:
+def settle(reading: Reading) -> Columns:
     """Fill in the separator of a CSV or TSV file, and whether its cells are quoted.
 
     That of the training and the usual one of the format come first. One that does not cut the
     first rows into equally many columns, two or more, gives way to one that does.
     """
-    assert columns.format is not None
-    separator = columns.separator
+    columns, trained = reading.columns, reading.trained
+    separator, name = columns.separator, str(columns.format)
     if separator is not None:
-        if columns.format == "csv" and (len(separator) != 1 or separator == '"'):
+        if name == "csv" and (len(separator) != 1 or separator == '"'):
             raise SettingError(
                 f"--separator {separator!r} cannot separate CSV columns; give one character"
             )
         return columns
-    text = read_lines(path, columns.encoding, RowReport(policy=columns.bad_rows))
+    text = read_lines(reading.path, columns.encoding, RowReport(policy=columns.bad_rows))
     lines = take_head((line for _, line in text), _HEAD, len)
     if lines and (told := stated(lines[0])):
         return replace(columns, format="csv", separator=told)
-    usual = replace(columns, separator=USUAL[columns.format])
+    usual = replace(columns, separator=USUAL[name])
     choices = [usual]
     if trained.format in USUAL and trained.separator is not None:
-        same = trained.format == columns.format
         before = replace(columns, format=trained.format, separator=trained.separator)
-        choices.insert(0 if same else 1, before)
-    if columns.format == "tsv" and _is_unicode_text(path):
+        choices.insert(0 if trained.format == name else 1, before)
+    if name == "tsv" and _is_unicode_text(reading.path):
         choices.insert(0, replace(usual, format="csv"))
     choices += [replace(columns, format="csv", separator=other) for other in NAMES]
     whole = len(lines) < _HEAD and sum(map(len, lines)) <= LONGEST_HEAD

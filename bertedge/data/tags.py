@@ -4,26 +4,21 @@ import functools
 from collections.abc import Iterable
 
 from bertedge.data.example import shorten
+from bertedge.errors import DataError
 from bertedge.metrics.entities import ROLES
 
 
-class TagError(ValueError):
-    """A tag that follows no scheme; the message says how to write it."""
-
-
 @functools.lru_cache(maxsize=8192)
-def split_tag(tag: str) -> tuple[str, str]:
-    """Return the role (B, I, E, S or O) and the type of a tag; TagError where it has none."""
-    if tag == "O":
-        return "O", ""
+def split_tag(tag: str) -> tuple[str, str] | None:
+    """Return the role (B, I, E, S or O) and the type of a tag; None where it follows no scheme."""
     prefix, dash, kind = tag.partition("-")
     if dash and prefix in ROLES and kind:
         return ROLES[prefix], kind
-    raise TagError(_explain(tag))
+    return ("O", "") if tag == "O" else None
 
 
-def to_iob2(tags: Iterable[str]) -> tuple[str, ...]:
-    """Rewrite tags so that B- begins every entity and I- goes on.
+def to_iob2(tags: Iterable[str], where: str = "") -> tuple[str, ...]:
+    """Rewrite tags so that B- begins every entity and I- goes on; DataError for a malformed one.
 
     One rule reads all schemes, and ill-formed tags as conlleval does: an entity begins at B or
     S, and at any other tag that follows O, another type, or the end (E, S) of an entity.
@@ -31,7 +26,10 @@ def to_iob2(tags: Iterable[str]) -> tuple[str, ...]:
     result = []
     last_kind, open_entity = "", False
     for tag in tags:
-        role, kind = split_tag(tag)
+        parts = split_tag(tag)
+        if parts is None:
+            raise DataError(f"{where}: {explain(tag)}")
+        role, kind = parts
         if role == "O":
             result.append("O")
         else:
@@ -41,16 +39,8 @@ def to_iob2(tags: Iterable[str]) -> tuple[str, ...]:
     return tuple(result)
 
 
-def looks_like_tag(text: str) -> bool:
-    """Return whether `text` is a tag of one of the schemes."""
-    try:
-        split_tag(text)
-    except TagError:
-        return False
-    return True
-
-
-def _explain(tag: str) -> str:
+def explain(tag: str) -> str:
+    """Return how a tag of no scheme is to be written."""
     prefix, dash, _ = tag.partition("-")
     shown = shorten(tag)
     if not tag.strip():

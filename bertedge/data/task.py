@@ -8,7 +8,7 @@ from pathlib import Path
 from bertedge.data import formats, guessing, label_text, questions, workbook
 from bertedge.data.conll import DOCUMENT_MARK
 from bertedge.data.lines import LONGEST_DOCUMENT, check_encoding, check_file, read_lines
-from bertedge.data.tags import looks_like_tag
+from bertedge.data.tags import split_tag
 from bertedge.errors import SettingError
 from bertedge.spec import LabelKind, Task
 
@@ -57,7 +57,7 @@ def _of_lines(path: Path, encoding: str | None) -> Task | None:
     words = [line.split() for line in lines if line.strip() and not _is_mark(line)]
     edges = (0, -1)
     tagged = any(
-        all(looks_like_tag(cells[edge]) for cells in words)
+        all(split_tag(cells[edge]) for cells in words)
         and any(cells[edge] != "O" for cells in words)
         for edge in edges
         if words and all(len(cells) > 1 for cells in words)

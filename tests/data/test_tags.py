@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from seqeval.metrics.sequence_labeling import get_entities
 
-from bertedge.data.tags import TagError, looks_like_tag, split_tag, to_iob2
+from bertedge.data.tags import split_tag, to_iob2
+from bertedge.errors import DataError
 
 WANTED = ("B-A", "I-A", "I-A", "B-A", "O", "B-B", "B-A", "I-A")
 
@@ -64,9 +65,9 @@ def test_a_type_may_hold_hyphens_and_dots() -> None:
     ],
 )
 def test_a_tag_of_no_scheme_says_how_to_write_it(tag: str, message: str) -> None:
-    with pytest.raises(TagError) as caught:
-        to_iob2(["O", tag])
+    with pytest.raises(DataError) as caught:
+        to_iob2(["O", tag], "a.conll:1")
     assert message in str(caught.value)
     assert len(str(caught.value)) < 250
     assert "\n" not in str(caught.value)
-    assert not looks_like_tag(tag)
+    assert split_tag(tag) is None
