@@ -19,7 +19,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bertedge.bench import summary, tables
-from bertedge.bench.html.charts import picture
+from bertedge.bench.html.figures import picture
 from bertedge.bench.reading import read_report
 from bertedge.bench.reliability import unreliable
 from bertedge.bench.report import Report, Result

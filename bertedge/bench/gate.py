@@ -6,43 +6,39 @@ workload, to an engine, or with two `@` to both: `p95_ms@cpu-int8@1x128<5`.
 
 import operator
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bertedge.bench import summary
 from bertedge.bench.reliability import unreliable
-from bertedge.bench.report import EngineReport, Report, Result
-from bertedge.bench.wording import number
+from bertedge.bench.report import EngineReport, Report, field_at
+from bertedge.bench.wording import MIB, number
 from bertedge.errors import SettingError
 
-MIB = 2**20
-OF_A_WORKLOAD: dict[str, Callable[[Result], float | None]] = {
-    "p50_ms": lambda result: result.latency.p50_ms,
-    "p90_ms": lambda result: result.latency.p90_ms,
-    "p95_ms": lambda result: result.latency.p95_ms,
-    "p99_ms": lambda result: result.latency.p99_ms,
-    "max_ms": lambda result: result.latency.max_ms,
-    "mean_ms": lambda result: result.latency.mean_ms,
-    "texts_per_second": lambda result: result.texts_per_second,
-    "speedup": lambda result: result.speedup.median if result.speedup else None,
-    "speedup_low": lambda result: result.speedup.low if result.speedup else None,
+OF_A_WORKLOAD = {
+    "p50_ms": "latency.p50_ms",
+    "p90_ms": "latency.p90_ms",
+    "p95_ms": "latency.p95_ms",
+    "p99_ms": "latency.p99_ms",
+    "max_ms": "latency.max_ms",
+    "mean_ms": "latency.mean_ms",
+    "texts_per_second": "texts_per_second",
+    "speedup": "speedup.median",
+    "speedup_low": "speedup.low",
 }
-OF_AN_ENGINE: dict[str, Callable[[Report, EngineReport], float | None]] = {
-    "agreement": lambda _, engine: summary.agreement(engine),
-    "text_agreement": lambda _, engine: summary.text_agreement(engine),
-    "accuracy": lambda _, engine: _metric(engine, "accuracy"),
-    "entity_f1": lambda _, engine: _metric(engine, "entity_f1"),
-    "frame_accuracy": lambda _, engine: _metric(engine, "frame_accuracy"),
-    "answer_f1": lambda _, engine: _metric(engine, "answer_f1"),
-    "cold_start_s": lambda _, engine: engine.cold_start.total_s if engine.cold_start else None,
-    "peak_memory_mib": lambda _, engine: _mib(engine.peak_memory_bytes),
-    "disk_mib": lambda _, engine: _mib(engine.bytes_on_disk),
-    "installed_mib": lambda _, engine: _mib(engine.installed_bytes),
-    "idle_cpu": lambda _, engine: engine.idle_cpu,
-    "max_rate_per_s": lambda report, engine: next(
-        (load.max_rate_within_slo for load in report.open_loads if load.engine == engine.name), None
-    ),
+"""Fields of a `Result`, by the name of the figure."""
+METRICS = ("accuracy", "entity_f1", "frame_accuracy", "answer_f1")
+OF_AN_ENGINE = {
+    "agreement": "agreement",
+    "text_agreement": "text_agreement",
+    **dict.fromkeys(METRICS, "labelled.value"),
+    "cold_start_s": "cold_start.total_s",
+    "peak_memory_mib": "peak_memory_bytes",
+    "disk_mib": "bytes_on_disk",
+    "installed_mib": "installed_bytes",
+    "idle_cpu": "idle_cpu",
+    "max_rate_per_s": "max_rate_within_slo",
 }
+"""Fields of an `EngineReport`, or of its `OpenLoad`."""
 OF_TIME = (*OF_A_WORKLOAD, "cold_start_s", "max_rate_per_s")
 """Figures that decide nothing where the bench's times are not reliable."""
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -69,21 +65,26 @@ class Condition:
 class Finding:
     """One figure held against one condition."""
 
-    condition: str
-    name: str
+    condition: Condition
     place: str
     """The engine, and the workload where the figure is of one."""
     value: float | None
     """None where it was not measured; the condition does not hold then."""
-    holds: bool
     trouble: str | None = None
     """What else is wrong with the engine."""
     unreliable: str | None = None
     """Why the figure decides nothing; None where it decides."""
 
     @property
+    def holds(self) -> bool:
+        """Return whether the condition is met, for sure."""
+        if self.value is None or self.trouble or self.unreliable:
+            return False
+        return bool(_COMPARE[self.condition.compare](self.value, self.condition.bound))
+
+    @property
     def fails(self) -> bool:
-        """Tell whether the condition is not met, for sure."""
+        """Return whether the condition is not met, for sure."""
         return not self.holds and self.unreliable is None
 
 
@@ -95,32 +96,38 @@ def parse_gate(text: str) -> tuple[Condition, ...]:
 def judge(report: Report, conditions: tuple[Condition, ...]) -> list[Finding]:
     """Hold a report against conditions; GateError where one is about an unknown place.
 
-    Where the bench's times are not reliable, conditions on time are inconclusive.
+    Where the bench's times are not reliable, conditions on time are inconclusive; what is missing
+    or of a broken engine fails on a quiet machine too.
     """
-    why = unreliable(report)
-    found = [finding for condition in conditions for finding in _judge(report, condition)]
-    # What is missing or of a broken engine fails on a quiet machine too.
-    return [
-        replace(each, holds=False, unreliable=why)
-        if why and each.name in OF_TIME and each.value is not None and not each.trouble
-        else each
-        for each in found
-    ]
+    why, findings = unreliable(report), []
+    for condition in conditions:
+        engine, values = _figures(report, condition)
+        trouble = engine.problem if engine else None
+        for place, value in values.items():
+            unsure = condition.name in OF_TIME and value is not None and not trouble
+            findings.append(
+                Finding(
+                    condition=condition,
+                    place=place,
+                    value=value,
+                    trouble=trouble,
+                    unreliable=why if unsure else None,
+                )
+            )
+    return findings
 
 
 def gate_lines(findings: list[Finding]) -> list[str]:
     """Write each finding, those that fail marked."""
     lines = []
-    for finding in findings:
-        value = "not measured" if finding.value is None else f"{number(finding.value)}"
-        trouble = f" ({finding.trouble})" if finding.trouble else ""
-        sign = "pass" if finding.holds else "inconclusive" if finding.unreliable else "FAIL"
-        lines.append(
-            f"{sign}  {finding.condition}: {finding.name} is {value} for {finding.place}{trouble}"
-        )
-    reasons = {finding.unreliable for finding in findings if finding.unreliable}
-    lines += [f"times decide nothing, they are not reliable: {reason}" for reason in reasons]
-    return lines
+    for each in findings:
+        value = "not measured" if each.value is None else number(each.value)
+        trouble = f" ({each.trouble})" if each.trouble else ""
+        sign = "pass" if each.holds else "inconclusive" if each.unreliable else "FAIL"
+        what = f"{each.condition.text}: {each.condition.name}"
+        lines.append(f"{sign}  {what} is {value} for {each.place}{trouble}")
+    reasons = {each.unreliable for each in findings if each.unreliable}
+    return lines + [f"times decide nothing, they are not reliable: {why}" for why in reasons]
 
 
 def _parse(text: str) -> Condition:
@@ -130,22 +137,20 @@ def _parse(text: str) -> Condition:
         raise GateError(
             f"{text!r} is no condition; give name<number (or <=, >, >=); names are {known}"
         )
-    name, places, compare, bound, percent = found.groups()
+    name, places, compare, number, percent = found.groups()
     if name not in OF_A_WORKLOAD and name not in OF_AN_ENGINE:
         raise GateError(f"{name!r} is no figure of bench; choose one of {known}")
     where = tuple(place.strip() for place in places.split("@")[1:])
     if len(where) > 2:
         raise GateError(f"{text!r} names {len(where)} places; give an engine, a workload, or both")
-    return Condition(
-        text=text,
-        name=name,
-        where=where,
-        compare=compare,
-        bound=float(bound) / (100 if percent else 1),
-    )
+    bound = float(number) / (100 if percent else 1)
+    return Condition(text=text, name=name, where=where, compare=compare, bound=bound)
 
 
-def _judge(report: Report, condition: Condition) -> list[Finding]:
+def _figures(
+    report: Report, condition: Condition
+) -> tuple[EngineReport | None, dict[str, float | None]]:
+    """Return the engine that a condition is about and its figures by place."""
     engines = {engine.name: engine for engine in report.engines}
     workloads = [load.name for load in report.workloads]
     for place in condition.where:
@@ -158,49 +163,24 @@ def _judge(report: Report, condition: Condition) -> list[Finding]:
     narrowed = [place for place in condition.where if place in workloads]
     engine = named[0] if named else summary.best_variant(report)
     if engine is None:
-        return [_finding(condition, "the bundle, no variant of which could be measured", None)]
-    trouble = engine.problem
-    if condition.name in OF_AN_ENGINE and (condition.name != "agreement" or not narrowed):
+        return None, {"the bundle, no variant of which could be measured": None}
+    path = OF_A_WORKLOAD.get(condition.name)
+    if condition.name == "agreement" and narrowed:
+        path = "agreement.share"
+    if path is None:
         if narrowed:
             raise GateError(f"{condition.text!r}: {condition.name} is of an engine as a whole")
-        value = OF_AN_ENGINE[condition.name](report, engine)
-        return [_finding(condition, engine.name, value, trouble)]
+        return engine, {engine.name: _of_engine(report, engine, condition.name)}
     results = {result.workload: result for result in report.results if result.engine == engine.name}
-    return [
-        _finding(
-            condition,
-            f"{engine.name} at {name}",
-            _at(results[name], condition.name) if name in results else None,
-            trouble,
-        )
-        for name in narrowed or workloads
-    ]
+    at = narrowed or workloads
+    return engine, {f"{engine.name} at {each}": field_at(results.get(each), path) for each in at}
 
 
-def _at(result: Result, name: str) -> float | None:
-    if name == "agreement":
-        return result.agreement.share if result.agreement else None
-    return OF_A_WORKLOAD[name](result)
-
-
-def _finding(
-    condition: Condition, place: str, value: float | None, trouble: str | None = None
-) -> Finding:
-    holds = value is not None and _COMPARE[condition.compare](value, condition.bound)
-    return Finding(
-        condition=condition.text,
-        name=condition.name,
-        place=place,
-        value=value,
-        holds=holds and trouble is None,
-        trouble=trouble,
-    )
-
-
-def _metric(engine: EngineReport, name: str) -> float | None:
-    found = engine.labelled
-    return found.value if found and found.metric == name else None
-
-
-def _mib(size: int | None) -> float | None:
-    return None if size is None else size / MIB
+def _of_engine(report: Report, engine: EngineReport, name: str) -> float | None:
+    if name in METRICS and field_at(engine, "labelled.metric") != name:
+        return None
+    source: object = engine
+    if name == "max_rate_per_s":
+        source = next((load for load in report.open_loads if load.engine == engine.name), None)
+    value: float | None = field_at(source, OF_AN_ENGINE[name])
+    return value / MIB if value is not None and name.endswith("_mib") else value

@@ -61,11 +61,12 @@ def _checked(report: Report) -> Report:
             raise serialization.RecordError(
                 f"{engine.name}: bytes_on_disk is {engine.bytes_on_disk}"
             )
-    for result in report.results:
-        if result.engine not in engines or result.workload not in workloads:
+    for measured in (*report.results, *report.open_loads):
+        if measured.engine not in engines or measured.workload not in workloads:
             raise serialization.RecordError(
                 "a result is of an engine or a workload that is not listed"
             )
+    for result in report.results:
         turns = result.rounds_ms
         if not turns or not all(turns) or len(turns) != len(result.rounds):
             what = f"{result.engine} at {result.workload}"

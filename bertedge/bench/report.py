@@ -1,6 +1,7 @@
 """The record of a bench: what `--json` writes."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from bertedge.bench.config import ScenarioConfig
 from bertedge.bench.statistics import Difference, Ratio, Summary
@@ -271,6 +272,24 @@ class EngineReport:
     """Why it has no or fewer figures, or cannot be trusted."""
     versions: dict[str, str]
 
+    @property
+    def agreement(self) -> float | None:
+        """Return the share of labels that are the baseline's: of rows, else texts, else tokens."""
+        if self.labelled and self.labelled.agreement is not None:
+            return self.labelled.agreement
+        seen = self.on_texts or self.on_random_tokens
+        return seen.share if seen else None
+
+    @property
+    def text_agreement(self) -> float | None:
+        """Return the share of texts whose whole list of entities is the baseline's.
+
+        Of labelled rows, else of texts; None where the task labels no words.
+        """
+        if self.labelled and self.labelled.text_agreement is not None:
+            return self.labelled.text_agreement
+        return self.on_texts.texts if self.on_texts else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
@@ -335,3 +354,10 @@ class Report:
     """What else the machine did, part by part; empty where not recorded."""
     idle_wait: IdleWait | None = None
     """None without --wait-idle."""
+
+
+def field_at(record: object, path: str) -> Any:
+    """Return the field at a dotted path; None where there is none on the way."""
+    for name in path.split("."):
+        record = None if record is None else getattr(record, name)
+    return record

@@ -1,6 +1,5 @@
 """Percentiles of latencies, and speed-ups paired by round with a bootstrap interval."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -86,15 +85,6 @@ def summarize(samples_ms: Sequence[float]) -> Summary:
     )
 
 
-def share_interval(share: float, count: int) -> tuple[float, float]:
-    """Give the 95 % interval of a share of `count` independent cases (Wilson 1927)."""
-    z = 1.96
-    scale = 1 + z * z / count
-    middle = (share + z * z / (2 * count)) / scale
-    half = z / scale * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(middle - half, 0.0), min(middle + half, 1.0)
-
-
 def ratio_interval(parts: NDArray[np.float64], *, seed: int = 0) -> tuple[float, float]:
     """Give the 95 % interval of a ratio of sums, as a mean or an F1 is one, rows resampled.
 
@@ -105,8 +95,24 @@ def ratio_interval(parts: NDArray[np.float64], *, seed: int = 0) -> tuple[float,
     for _ in range(RESAMPLES // 10):
         over, under = parts[generator.integers(0, len(parts), len(parts))].sum(axis=0)
         values.append(over / under if under else 0.0)
+    return percentile_interval(np.array(values))
+
+
+def resampled_medians(values: Sequence[float], *, seed: int = 0) -> NDArray[np.float64]:
+    """Return the medians of resamples of `values` (bootstrap)."""
+    picks = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
+    return np.asarray(np.median(np.asarray(values)[picks], axis=1))
+
+
+def median_interval(values: Sequence[float], *, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % interval of the median of independent values."""
+    return percentile_interval(resampled_medians(values, seed=seed))
+
+
+def percentile_interval(estimates: NDArray[np.float64]) -> tuple[float, float]:
+    """Return between which values the middle 95 % of resampled estimates lie."""
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
+    low, high = np.quantile(estimates, [tail, 1 - tail])
     return float(low), float(high)
 
 
@@ -119,23 +125,15 @@ def paired_ratio(
     of its ratio. The interval resamples rounds, not runs, since runs of a round are not
     independent (percentile bootstrap of the median, Efron and Tibshirani 1993, chapter 13).
     """
-    ratios = np.array(
-        [
-            np.median(slow) / np.median(fast)
-            for slow, fast in zip(baseline_ms, engine_ms, strict=True)
-        ]
-    )
+    pairs = zip(baseline_ms, engine_ms, strict=True)
+    ratios = [float(np.median(slow) / np.median(fast)) for slow, fast in pairs]
     low = high = None
-    if ratios.size >= MIN_ROUNDS:
-        generator = np.random.default_rng(seed)
-        picks = generator.integers(0, ratios.size, size=(RESAMPLES, ratios.size))
-        tail = (1 - CONFIDENCE) / 2
-        ends = np.quantile(np.median(ratios[picks], axis=1), [tail, 1 - tail])
-        low, high = float(ends[0]), float(ends[1])
+    if len(ratios) >= MIN_ROUNDS:
+        low, high = median_interval(ratios, seed=seed)
     return Ratio(
         median=float(np.median(ratios)),
         low=low,
         high=high,
         confidence=CONFIDENCE,
-        rounds=ratios.size,
+        rounds=len(ratios),
     )

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from collections.abc import Container
 
 from bertedge.bench.interference import QUIET
 from bertedge.bench.reliability import host_cores, other_cores, unreliable
@@ -28,15 +29,20 @@ def describe(load: Load) -> str:
 
 def summary(report: Report) -> list[str]:
     """Return sentences on speed, size and accuracy; none where nothing can be said."""
-    best, why = best_variant(report), unreliable(report)
-    if best is None:
+    (best, base), why = compared(report), unreliable(report)
+    if best is None or base is None:
         return [f"Not reliable ({why})."] if why else []
-    baseline = next(engine for engine in report.engines if engine.name == best.baseline)
-    right = _accuracy(best, baseline) or _labels(report, best)
-    speed = _speed(report, best, baseline)
+    speed, right = _speed(report, best, base), _accuracy(best, base) or _labels(report, best)
     if why:
         speed = f"Not reliable ({why}): {speed}"
-    return [speed, _size(best, baseline), *([right] if right else [])]
+    return [speed, _size(best, base), *([right] if right else [])]
+
+
+def compared(report: Report) -> tuple[EngineReport | None, EngineReport | None]:
+    """Return the bundle's best variant and its baseline; two None where nothing was measured."""
+    best = best_variant(report)
+    found = {engine.name: engine for engine in report.engines}
+    return best, found[best.baseline] if best and best.baseline else None
 
 
 def best_variant(report: Report) -> EngineReport | None:
@@ -61,22 +67,11 @@ def main_load(report: Report) -> Load | None:
     return min(loads, key=lambda load: (load.texts, load.length is not None), default=None)
 
 
-def agreement(engine: EngineReport) -> float | None:
-    """Return the share of labels that are the baseline's: of rows, else texts, else tokens."""
-    if engine.labelled and engine.labelled.agreement is not None:
-        return engine.labelled.agreement
-    seen = engine.on_texts or engine.on_random_tokens
-    return seen.share if seen else None
-
-
-def text_agreement(engine: EngineReport) -> float | None:
-    """Return the share of texts whose whole list of entities is the baseline's.
-
-    Of labelled rows, else of texts; None where the task labels no words.
-    """
-    if engine.labelled and engine.labelled.text_agreement is not None:
-        return engine.labelled.text_agreement
-    return engine.on_texts.texts if engine.on_texts else None
+def results_at(report: Report, load: Load | None, *engines: EngineReport) -> list[Result]:
+    """Return the engines' results at a workload; none unless all have one."""
+    found = {each.engine: each for each in report.results if load and each.workload == load.name}
+    rows = [found[engine.name] for engine in engines if engine.name in found]
+    return rows if len(rows) == len(engines) else []
 
 
 def embeds(report: Report) -> bool:
@@ -84,10 +79,21 @@ def embeds(report: Report) -> bool:
     return report.comparison.task.labels_are is LabelKind.VECTOR
 
 
-def fastest(report: Report, load: Load) -> Result | None:
-    """Return the result of the lowest median at a workload, of engines without a problem."""
+def scored_by(report: Report) -> str:
+    """Return what tells how right engines are: a metric where there is labelled data."""
+    found = next((each.labelled.metric for each in report.engines if each.labelled), None)
+    return metric_name(found) if found else "labels equal to the baseline's"
+
+
+def fastest(report: Report, load: Load, engines: Container[str] | None = None) -> Result | None:
+    """Return the result of the lowest median at a workload, of (some) engines without a problem."""
     sound = {engine.name for engine in report.engines if not engine.problem}
-    found = [r for r in report.results if r.workload == load.name and r.engine in sound]
+    found = [
+        each
+        for each in report.results
+        if each.workload == load.name and each.engine in sound
+        if engines is None or each.engine in engines
+    ]
     return min(found, key=lambda result: result.latency.p50_ms, default=None)
 
 
@@ -157,15 +163,11 @@ def _batching(report: Report) -> list[str]:
 
 
 def _speed(report: Report, best: EngineReport, baseline: EngineReport) -> str:
-    main = main_load(report)
-    found = _speedups(report, best)
+    main, found = main_load(report), _speedups(report, best)
     first = [item for item in found if main and item[0].workload == main.name]
     rest = [item for item in found if item not in first]
-    parts = [f"{_times(*item)} on {item[0].workload}" for item in first]
-    if len(rest) > 2:
-        parts += _range(rest)
-    else:
-        parts += [f"{_times(*item)} on {item[0].workload}" for item in rest]
+    shown, summed = (first, rest) if len(rest) > 2 else (first + rest, [])
+    parts = [f"{_times(*item)} on {item[0].workload}" for item in shown] + _range(summed)
     text = f"{best.name} against {baseline.name}: {_join(parts)}"
     if best.cold_start and baseline.cold_start:
         text += (
@@ -176,29 +178,26 @@ def _speed(report: Report, best: EngineReport, baseline: EngineReport) -> str:
 
 
 def _range(found: list[tuple[Result, Ratio]]) -> list[str]:
-    told = [item for item in found if item[0].difference is not Difference.NONE]
+    ratios = sorted(ratio.median for r, ratio in found if r.difference is not Difference.NONE)
     same = [result.workload for result, _ in found if result.difference is Difference.NONE]
-    ratios = sorted(ratio.median for _, ratio in told)
-    others = f"the {len(told)} other workloads" if len(told) > 1 else "another workload"
+    others = f"the {len(ratios)} other workloads" if len(ratios) > 1 else "another workload"
     return [
-        *([f"{ratios[0]:.2f} to {ratios[-1]:.2f} times on {others}"] if told else []),
+        *([f"{ratios[0]:.2f} to {ratios[-1]:.2f} times on {others}"] if ratios else []),
         *([f"no difference on {', '.join(same)}"] if same else []),
     ]
 
 
 def _size(best: EngineReport, baseline: EngineReport) -> str:
-    disk = f"It takes {_mib(best.bytes_on_disk)} on disk against {_mib(baseline.bytes_on_disk)} "
-    disk += f"({_smaller(best.bytes_on_disk, baseline.bytes_on_disk)})"
-    more = []
-    if best.installed_bytes and baseline.installed_bytes:
-        ours, theirs = best.installed_bytes, baseline.installed_bytes
-        more.append(f"{_mib(ours)} of packages against {_mib(theirs)} ({_smaller(ours, theirs)})")
-    if best.peak_memory_bytes and baseline.peak_memory_bytes:
-        ours, theirs = best.peak_memory_bytes, baseline.peak_memory_bytes
-        more.append(
-            f"{_mib(ours)} of memory at its peak against {_mib(theirs)} ({_smaller(ours, theirs)})"
+    parts = [
+        f"{_mib(ours)} {what} against {_mib(theirs)} ({_smaller(ours, theirs)})"
+        for what, field in (
+            ("on disk", "bytes_on_disk"),
+            ("of packages", "installed_bytes"),
+            ("of memory at its peak", "peak_memory_bytes"),
         )
-    return f"{disk}, {_join(more)}." if len(more) > 1 else f"{', and '.join([disk, *more])}."
+        if (ours := getattr(best, field)) and (theirs := getattr(baseline, field))
+    ]
+    return f"It takes {_join(parts) if len(parts) != 2 else ', and '.join(parts)}."
 
 
 def _accuracy(best: EngineReport, baseline: EngineReport) -> str | None:
@@ -206,28 +205,21 @@ def _accuracy(best: EngineReport, baseline: EngineReport) -> str | None:
     ours, theirs = best.labelled, baseline.labelled
     if ours is None or theirs is None:
         return None
-    name = metric_name(ours.metric)
-    points = (ours.value - theirs.value) * 100
-    figures = f"{ours.value:.4f} against {theirs.value:.4f} on {ours.rows:,} rows of {ours.data}"
-    same = _agreeing(ours)
-    if abs(points) < 0.005:
-        return f"{best.name} has the same {name}: {figures}{same}."
+    name, points = metric_name(ours.metric), (ours.value - theirs.value) * 100
     change = f"{'loses' if points < 0 else 'gains'} {abs(points):.2f} points of {name}"
-    if not_significant(ours, theirs):
+    if abs(points) < 0.005:
+        change = f"has the same {name}"
+    elif not_significant(ours, theirs):
         change += f", not significant (n = {ours.rows:,})"
+    figures = f"{ours.value:.4f} against {theirs.value:.4f} on {ours.rows:,} rows of {ours.data}"
+    same = ""
+    if ours.text_agreement is not None and ours.agreement is not None:
+        # Most words are O, so that texts count too.
+        same = f"; {ours.agreement:.2%} of words have the baseline's label, "
+        same += f"{ours.text_agreement:.1%} of texts the same list of entities"
+    elif ours.agreement is not None:
+        same = f"; {ours.agreement:.1%} of labels are the baseline's"
     return f"{best.name} {change}: {figures}{same}."
-
-
-def _agreeing(ours: Labelled) -> str:
-    """Return how often labels are the baseline's: most words are O, so that texts count too."""
-    if ours.agreement is None:
-        return ""
-    if ours.text_agreement is None:
-        return f"; {ours.agreement:.1%} of labels are the baseline's"
-    return (
-        f"; {ours.agreement:.2%} of words have the baseline's label, {ours.text_agreement:.1%} of "
-        "texts the same list of entities"
-    )
 
 
 def metric_name(metric: str) -> str:
@@ -287,11 +279,8 @@ def _times(result: Result, ratio: Ratio) -> str:
 def _smaller(ours: int, theirs: int) -> str:
     if ours == theirs:
         return "the same"
-    return (
-        f"{theirs / ours:.1f} times smaller"
-        if ours < theirs
-        else f"{ours / theirs:.1f} times larger"
-    )
+    word = "smaller" if ours < theirs else "larger"
+    return f"{max(ours, theirs) / min(ours, theirs):.1f} times {word}"
 
 
 def _mib(size: int) -> str:

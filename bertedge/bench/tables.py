@@ -1,20 +1,64 @@
 """The tables of a report: text, page and documents lay out the same cells."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from bertedge.bench import summary
 from bertedge.bench.reliability import other_cores
-from bertedge.bench.report import EngineReport, Load, Report, Result
+from bertedge.bench.report import Load, Report, Result, field_at
 from bertedge.bench.statistics import Difference, Ratio
-from bertedge.bench.wording import MIB, count, number
+from bertedge.bench.wording import count, mib, number
+
+SHARE, SECONDS = "{:.1%}".format, "{:.2f}".format
+Columns = tuple[tuple[str, str, Callable[[Any], str]], ...]
+"""Of each column the head, the field that it shows, and how the field is written."""
+LATENCY: Columns = (
+    ("p50 ms", "latency.p50_ms", number),
+    ("p90", "latency.p90_ms", number),
+    ("p95", "latency.p95_ms", number),
+    ("p99", "latency.p99_ms", number),
+    ("max", "latency.max_ms", number),
+    ("mean", "latency.mean_ms", number),
+    ("texts/s", "texts_per_second", number),
+)
+STARTS: Columns = (
+    ("start s", "cold_start.total_s", SECONDS),
+    ("process", "cold_start.process_s", SECONDS),
+    ("imports", "cold_start.imports_s", SECONDS),
+    ("load", "cold_start.load_s", SECONDS),
+    ("1st run", "cold_start.first_run_s", SECONDS),
+)
+TAKES: Columns = (
+    ("agree", "agreement", SHARE),
+    ("start s", "cold_start.total_s", SECONDS),
+    ("peak MiB", "peak_memory_bytes", lambda size: mib(size, 0)),
+    ("disk MiB", "bytes_on_disk", lambda size: mib(size, 1)),
+)
+ENGINE: Columns = (
+    ("engine", "name", str),
+    ("first label s", "cold_start.total_s", SECONDS),
+    ("disk MiB", "bytes_on_disk", mib),
+    ("installed MiB", "installed_bytes", mib),
+    ("peak MiB", "peak_memory_bytes", mib),
+    ("idle CPU", "idle_cpu", SHARE),
+    ("J a text", "joules_per_text", number),
+    ("", "labelled.value", "{:.4f}".format),
+    ("labels agree", "agreement", SHARE),
+    ("same entity lists", "text_agreement", SHARE),
+    ("kind", "kind", str),
+    ("precision", "precision", str),
+    ("runs on", "runs_on", str),
+    ("batches", "batching", str),
+)
+"""The column without a head is the metric's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One row; the first cell names it."""
 
-    cells: tuple[str, ...]
+    cells: list[str]
     """"-" or "" where there is nothing to say."""
     strong: bool = False
     """True for what to find first: the bundle's variants, or the lowest median of a workload."""
@@ -27,8 +71,8 @@ class Table:
     """A table of text."""
 
     title: str
-    head: tuple[str, ...]
-    rows: tuple[Row, ...]
+    head: list[str]
+    rows: list[Row]
     note: str = ""
 
 
@@ -40,48 +84,55 @@ def overview(report: Report, cell: Callable[[Result, bool], str]) -> Table:
     rows = []
     for engine in report.engines:
         found = [results.get((engine.name, load.name)) for load in loads]
-        cells = [
-            cell(result, result is first) if result else ""
-            for result, first in zip(found, best, strict=True)
-        ]
-        measured = engine.problem is None or any(found)
-        rows.append(
-            Row(
-                cells=(engine.name, *cells, *_takes(engine)),
-                strong=engine.kind == "bundle",
-                instead="" if measured else engine.problem or "",
-            )
-        )
+        pairs = zip(found, best, strict=True)
+        cells = [cell(result, result is first) if result else "" for result, first in pairs]
+        problem = None if any(found) else engine.problem
+        agree = [] if engine.agreement is None else _cells(engine, TAKES[:1])
+        cells = [engine.name, *cells, *(agree or [""]), *_cells(engine, TAKES[1:])]
+        rows.append(Row(cells=cells, strong=engine.kind == "bundle", instead=problem or ""))
     said = ["median in ms, speed-up over the baseline"] if loads else []
     said += ["labels that agree", "start to first label", "peak memory", "disk"]
     return Table(
         title="; ".join(said),
-        head=("", *map(_column, loads), "agree", "start s", "peak MiB", "disk MiB"),
-        rows=tuple(rows),
+        head=["", *map(_column, loads), *(head for head, _, _ in TAKES)],
+        rows=rows,
         note="* fastest   ~ no difference from the baseline beyond the noise" if loads else "",
     )
 
 
 def latencies(report: Report) -> list[Table]:
     """Return a table of every workload that was measured, with percentiles and intervals."""
-    return [_latencies(report, load) for load in report.workloads if load.repeats]
+    head = ["engine", *(each for each, _, _ in LATENCY)]
+    head += ["speed-up (95 %)", "differs", "agree", "warm-up"]
+    tables = []
+    for load in (load for load in report.workloads if load.repeats):
+        results = {each.engine: each for each in report.results if each.workload == load.name}
+        best, rows = summary.fastest(report, load), []
+        for engine in report.engines:
+            if (result := results.get(engine.name)) is None:
+                rows.append(Row(cells=[engine.name], instead=engine.problem or "not measured"))
+                continue
+            compared = ["baseline", "", ""]
+            if engine.baseline is not None:
+                same = f"{result.agreement.share:.1%}" if result.agreement else "-"
+                compared = [_ratio(result.speedup), str(result.difference or "-"), same]
+            warm_up = f"{result.warm_up_s:.1f} s" + ("" if result.settled else ", not stable")
+            cells = [engine.name, *_cells(result, LATENCY), *compared, warm_up]
+            rows.append(Row(cells=cells, strong=result is best))
+        tables.append(Table(title=summary.describe(load), head=head, rows=rows))
+    return tables
 
 
 def starts(report: Report) -> Table:
     """Return the parts of every engine's cold start."""
-    rows = []
-    for engine in report.engines:
-        start = engine.cold_start
-        if start is None:
-            rows.append(Row(cells=(engine.name,), instead=engine.problem or "not measured"))
-            continue
-        parts = (start.total_s, start.process_s, start.imports_s, start.load_s, start.first_run_s)
-        rows.append(Row(cells=(engine.name, *(f"{part:.2f}" for part in parts))))
-    return Table(
-        title="seconds from process start to first label, and their parts",
-        head=("engine", "start s", "process", "imports", "load", "1st run"),
-        rows=tuple(rows),
-    )
+    rows = [
+        Row(cells=[engine.name, *_cells(engine, STARTS)])
+        if engine.cold_start
+        else Row(cells=[engine.name], instead=engine.problem or "not measured")
+        for engine in report.engines
+    ]
+    title = "seconds from process start to first label, and their parts"
+    return Table(title=title, head=["engine", *(head for head, _, _ in STARTS)], rows=rows)
 
 
 def engines(report: Report) -> Table:
@@ -89,31 +140,27 @@ def engines(report: Report) -> Table:
 
     What no engine has, such as energy where there is no counter, has no column.
     """
-    metric = next((e.labelled.metric for e in report.engines if e.labelled), None)
-    head = (
-        *("engine", "first label s", "disk MiB", "installed MiB", "peak MiB", "idle CPU"),
-        *("J a text", summary.metric_name(metric) if metric else "", "labels agree"),
-        *("same entity lists", "kind", "precision", "runs on", "batches"),
+    kept = tuple(
+        (head or summary.scored_by(report), path, write)
+        for head, path, write in ENGINE
+        if any(field_at(engine, path) is not None for engine in report.engines)
     )
-    rows = [_engine(engine) for engine in report.engines]
-    kept = [i for i in range(len(head)) if i == 0 or any(row[i] != "-" for row in rows)]
-    return Table(
-        title="engines: what they are and what they take",
-        head=tuple(head[i] for i in kept),
-        rows=tuple(Row(cells=tuple(row[i] for i in kept)) for row in rows),
-    )
+    rows = [Row(cells=_cells(engine, kept)) for engine in report.engines]
+    if agree := next((i for i, column in enumerate(kept) if column[1] == "agreement"), None):
+        for row, engine in zip(rows, report.engines, strict=True):
+            row.cells[agree] = "baseline" if engine.baseline is None else row.cells[agree]
+    title = "engines: what they are and what they take"
+    return Table(title=title, head=[head for head, _, _ in kept], rows=rows)
 
 
 def noise(report: Report) -> Table:
     """Return the ratios of the baseline to a second process of itself."""
-    return Table(
-        title="noise",
-        head=("workload", "engine", "against itself (95 %)", "no difference within"),
-        rows=tuple(
-            Row(cells=(item.workload, item.engine, _ratio(item.ratio), f"±{item.floor:.1%}"))
-            for item in report.noise
-        ),
-    )
+    rows = [
+        Row(cells=[item.workload, item.engine, _ratio(item.ratio), f"±{item.floor:.1%}"])
+        for item in report.noise
+    ]
+    head = ["workload", "engine", "against itself (95 %)", "no difference within"]
+    return Table(title="noise", head=head, rows=rows)
 
 
 def facts(report: Report) -> list[tuple[str, str]]:
@@ -145,71 +192,6 @@ def facts(report: Report) -> list[tuple[str, str]]:
     return [(name, fact) for name, fact in found if fact]
 
 
-def _latencies(report: Report, load: Load) -> Table:
-    results = {result.engine: result for result in report.results if result.workload == load.name}
-    best = summary.fastest(report, load)
-    rows = []
-    for engine in report.engines:
-        result = results.get(engine.name)
-        if result is None:
-            rows.append(Row(cells=(engine.name,), instead=engine.problem or "not measured"))
-            continue
-        times = result.latency
-        ms = (times.p50_ms, times.p90_ms, times.p95_ms, times.p99_ms, times.max_ms, times.mean_ms)
-        compared = ("baseline", "", "")
-        if engine.baseline is not None:
-            same = f"{result.agreement.share:.1%}" if result.agreement else "-"
-            compared = (_ratio(result.speedup), str(result.difference or "-"), same)
-        warm_up = f"{result.warm_up_s:.1f} s" + ("" if result.settled else ", not stable")
-        cells = (*map(number, (*ms, result.texts_per_second)), *compared, warm_up)
-        rows.append(Row(cells=(engine.name, *cells), strong=result is best))
-    return Table(
-        title=summary.describe(load),
-        head=(
-            *("engine", "p50 ms", "p90", "p95", "p99", "max", "mean", "texts/s"),
-            *("speed-up (95 %)", "differs", "agree", "warm-up"),
-        ),
-        rows=tuple(rows),
-    )
-
-
-def _engine(engine: EngineReport) -> tuple[str, ...]:
-    seen, lists = summary.agreement(engine), summary.text_agreement(engine)
-    right, start = engine.labelled, engine.cold_start
-    return (
-        engine.name,
-        f"{start.total_s:.2f}" if start else "-",
-        number(engine.bytes_on_disk / MIB),
-        _mib(engine.installed_bytes),
-        _mib(engine.peak_memory_bytes),
-        "-" if engine.idle_cpu is None else f"{engine.idle_cpu:.1%}",
-        "-" if engine.joules_per_text is None else number(engine.joules_per_text),
-        f"{right.value:.4f}" if right else "-",
-        "baseline" if engine.baseline is None else "-" if seen is None else f"{seen:.1%}",
-        "-" if lists is None else f"{lists:.1%}",
-        engine.kind,
-        engine.precision,
-        engine.runs_on or "-",
-        engine.batching or "-",
-    )
-
-
-def _takes(engine: EngineReport) -> Sequence[str]:
-    seen, start, peak = summary.agreement(engine), engine.cold_start, engine.peak_memory_bytes
-    return (
-        "" if seen is None else f"{seen:.1%}",
-        "-" if start is None else f"{start.total_s:.2f}",
-        "-" if peak is None else number(round(peak / MIB)),
-        number(round(engine.bytes_on_disk / MIB, 1)),
-    )
-
-
-def _column(load: Load) -> str:
-    if load.length is not None:
-        return load.name
-    return "one text" if load.texts == 1 else f"{load.texts} texts"
-
-
 def short_cell(result: Result, best: bool) -> str:
     """Write a median in ms, whether it is the best, and the speed-up: `0.591*10.9x`."""
     mark, ratio = "*" if best else " ", result.speedup
@@ -222,13 +204,20 @@ def short_cell(result: Result, best: bool) -> str:
     return f"{number(result.latency.p50_ms)}{mark}{said:<5}"
 
 
+def _cells(record: object, columns: Columns) -> list[str]:
+    values = [(field_at(record, path), write) for _, path, write in columns]
+    return ["-" if value in (None, "") else write(value) for value, write in values]
+
+
+def _column(load: Load) -> str:
+    if load.length is not None:
+        return load.name
+    return "one text" if load.texts == 1 else f"{load.texts} texts"
+
+
 def _ratio(ratio: Ratio | None) -> str:
     if ratio is None:
         return "-"
     if ratio.low is None or ratio.high is None:
         return f"{ratio.median:.2f}x"
     return f"{ratio.median:.2f}x ({ratio.low:.2f}-{ratio.high:.2f})"
-
-
-def _mib(size: int | None) -> str:
-    return "-" if size is None else number(size / MIB)

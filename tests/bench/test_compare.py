@@ -22,8 +22,8 @@ def slowed(report: Report, factor: float, *engines: str) -> Report:
 
 def differences(old: Report, new: Report) -> dict[str, set[Difference | None]]:
     changes = compare_latencies(old, new)
-    names = {change.engine for change in changes}
-    return {name: {c.difference for c in changes if c.engine == name} for name in names}
+    names = {change.now.engine for change in changes}
+    return {name: {c.difference for c in changes if c.now.engine == name} for name in names}
 
 
 def test_a_report_differs_from_itself_in_nothing(recorded: Report):

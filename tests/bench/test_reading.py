@@ -94,6 +94,7 @@ def test_a_file_larger_than_any_record_is_not_read_whole(tmp_path: Path):
         (("results", 0, "workload"), "9x9"),
         (("results", 0, "rounds_ms"), []),
         (("results", 0, "rounds_ms"), [[]]),
+        (("open_loads", 0, "engine"), "nobody"),
         (("noise", 0, "workload"), "9x9"),
         (("workloads", 1, "name"), "1x16"),
     ],

@@ -80,7 +80,7 @@ def test_every_condition_on_time_is_inconclusive_and_others_decide(disturbed: tu
                 assert finding.unreliable and not finding.holds and not finding.fails
                 assert figure in gate_lines([finding])[-1]
     decided = {
-        finding.name: finding.holds
+        finding.condition.name: finding.holds
         for gate in ("agreement>=0.99", "disk_mib<1", "peak_memory_mib<1000", "accuracy>0.99")
         for finding in judge(report, parse_gate(gate))
     }

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bertedge.bench.statistics import paired_ratio, share_interval, summarize
+from bertedge.bench.statistics import paired_ratio, summarize
 
 
 def test_percentiles_interpolate_linearly():
@@ -67,12 +67,3 @@ def test_two_rounds_are_too_few_for_an_interval():
 def test_rounds_that_do_not_pair_are_an_error():
     with pytest.raises(ValueError, match="shorter"):
         paired_ratio([[1.0], [1.0]], [[1.0]])
-
-
-@pytest.mark.parametrize(
-    ("share", "count", "low", "high"),
-    # As scipy.stats.binomtest(…).proportion_ci(method="wilson") gives them.
-    [(0.5, 10, 0.2366, 0.7634), (0.0, 20, 0.0, 0.1611), (1.0, 20, 0.8389, 1.0)],
-)
-def test_the_interval_of_a_share(share: float, count: int, low: float, high: float):
-    assert share_interval(share, count) == pytest.approx((low, high), abs=1e-4)

@@ -178,9 +178,9 @@ def test_details_show_percentiles_intervals_and_the_parts_of_a_start():
 
 
 def test_columns_beyond_the_width_make_another_block_with_the_names_again():
-    cells = tuple(f"{i}" * 11 for i in range(12))
-    rows = (Row(cells=("one", *cells)), Row(cells=("two", *cells)))
-    head = ("engine", *(f"column number {i}" for i in range(12)))
+    cells = [f"{i}" * 11 for i in range(12)]
+    rows = [Row(cells=["one", *cells]), Row(cells=["two", *cells])]
+    head = ["engine", *(f"column number {i}" for i in range(12))]
     lines = layout(Table(title="wide", head=head, rows=rows, note="note"))
     assert lines[0] == "wide" and lines[-1] == "note"
     assert max(map(len, lines)) <= 100

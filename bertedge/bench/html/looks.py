@@ -1,4 +1,4 @@
-"""A report as its figures read it: who has figures where, in which colour, with which marker.
+"""How engines are drawn: in which colours on a light and a dark page, with which marker.
 
 The hues are Okabe and Ito's (2008, "Color Universal Design"), each darkened for a light page and
 lightened for a dark one until it stands out from it. No two engines differ by colour alone: they
@@ -8,29 +8,8 @@ have markers of their own too.
 from dataclasses import dataclass
 
 from bertedge.bench import summary
-from bertedge.bench.report import EngineReport, Load, Report, Result
-from bertedge.bench.wording import count
+from bertedge.bench.report import EngineReport, Report, Result
 
-SHADES = {
-    "page": ("#f7f7f5", "#0f1216"),
-    "card": ("#ffffff", "#171b21"),
-    "ink": ("#1b2230", "#e9edf3"),
-    "muted": ("#5f6979", "#9aa5b4"),
-    "line": ("#e3e6ea", "#2b323c"),
-    "band": ("#cfd5dd", "#3a434f"),
-    "good": ("#00755a", "#35c99f"),
-    "bad": ("#b8460e", "#ff9058"),
-    "accent": ("#0062b1", "#58aef5"),
-    "part-1": ("#0062b1", "#58aef5"),
-    "part-2": ("#cf7b00", "#f0a52e"),
-    "part-3": ("#009e73", "#2bc796"),
-    "part-4": ("#b4559a", "#e391c8"),
-    "part-5": ("#3b94cb", "#a3dbff"),
-    "part-6": ("#c4500a", "#ff8b3d"),
-    "part-7": ("#8c6240", "#c79d78"),
-    "other": ("#868f9c", "#79838f"),
-}
-"""Colours on a light and on a dark page, by the name of their CSS variable."""
 BASELINE = ("#5b6472", "#b3bcc8")
 BUNDLE = (
     ("#0062b1", "#58aef5"),
@@ -48,6 +27,20 @@ PEERS = (
     ("#5e7d0a", "#a9c74a"),
     ("#7b4fc9", "#bb9bff"),
 )
+SHADES = {
+    "page": ("#f7f7f5", "#0f1216"),
+    "card": ("#ffffff", "#171b21"),
+    "ink": ("#1b2230", "#e9edf3"),
+    "muted": ("#5f6979", "#9aa5b4"),
+    "line": ("#e3e6ea", "#2b323c"),
+    "band": ("#cfd5dd", "#3a434f"),
+    "good": ("#00755a", "#35c99f"),
+    "bad": ("#b8460e", "#ff9058"),
+    "accent": BUNDLE[0],
+    **{f"part-{i}": shade for i, shade in enumerate((*BUNDLE[:2], *PEERS[:5]))},
+    "other": ("#868f9c", "#79838f"),
+}
+"""Colours on a light and on a dark page, by the name of their CSS variable."""
 MARKERS = (
     "M-.9,0A.9,.9,0,1,1,.9,0A.9,.9,0,1,1,-.9,0Z",
     "M-.8,-.8H.8V.8H-.8Z",
@@ -84,21 +77,15 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A report with what its figures look up."""
+    """A report with the looks of its engines, by name."""
 
     report: Report
     looks: dict[str, Look]
-    """By engine."""
-    results: dict[tuple[str, str], Result]
-    """By engine and workload."""
 
-    def of(self, workload: str) -> list[tuple[EngineReport, Look, Result]]:
+    def of(self, workload: str) -> list[tuple[EngineReport, Result]]:
         """Return the engines that have figures at a workload."""
-        return [
-            (engine, self.looks[engine.name], self.results[engine.name, workload])
-            for engine in self.report.engines
-            if (engine.name, workload) in self.results
-        ]
+        found = {each.engine: each for each in self.report.results if each.workload == workload}
+        return [(each, found[each.name]) for each in self.report.engines if each.name in found]
 
     def shades(self) -> dict[str, tuple[str, str]]:
         """Return all colours of the page by the name of their CSS variable."""
@@ -109,12 +96,11 @@ class View:
 
 def view_of(report: Report) -> View:
     """Return the report as its figures read it."""
-    results = {(result.engine, result.workload): result for result in report.results}
     ours = sorted((e for e in report.engines if e.kind == "bundle"), key=_precision)
     peers = [e for e in report.engines if e.kind != "bundle" and e.baseline is not None]
     shades = {engine.name: BUNDLE[i % len(BUNDLE)] for i, engine in enumerate(ours)}
     shades |= {engine.name: PEERS[i % len(PEERS)] for i, engine in enumerate(peers)}
-    chosen = _chosen(report, results)
+    chosen = _chosen(report)
     looks = {
         engine.name: Look(
             number=i,
@@ -125,29 +111,17 @@ def view_of(report: Report) -> View:
         )
         for i, engine in enumerate(report.engines)
     }
-    return View(report=report, looks=looks, results=results)
+    return View(report=report, looks=looks)
 
 
 def _precision(engine: EngineReport) -> int:
     return _PRECISIONS.index(engine.precision) if engine.precision in _PRECISIONS else 4
 
 
-def _chosen(report: Report, results: dict[tuple[str, str], Result]) -> set[str]:
+def _chosen(report: Report) -> set[str | None]:
     load, best = summary.main_load(report), summary.best_variant(report)
-    baselines = [engine.name for engine in report.engines if engine.baseline is None]
-    base = best.baseline if best and best.baseline else next(iter(baselines), None)
-    rivals = {
-        engine.name: results[engine.name, load.name].latency.p50_ms
-        for engine in report.engines
-        if load and not engine.problem and engine.kind != "bundle" and engine.name != base
-        if (engine.name, load.name) in results
-    }
-    rival = min(rivals, key=lambda name: rivals[name], default=None)
-    return {name for name in (best.name if best else None, base, rival) if name}
-
-
-def load_name(load: Load) -> str:
-    """Return the name of a workload for people who did not type the command."""
-    if load.length is None:
-        return "one text at a time" if load.texts == 1 else f"all {load.texts:,} texts at once"
-    return f"{count(load.texts, 'row')} of {load.length} tokens"
+    base = best.baseline if best else None
+    base = base or next((each.name for each in report.engines if each.baseline is None), None)
+    others = {each.name for each in report.engines if each.kind != "bundle"} - {base}
+    rival = summary.fastest(report, load, others) if load else None
+    return {best.name if best else None, base, rival.engine if rival else None}
