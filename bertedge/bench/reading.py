@@ -48,31 +48,29 @@ def _integer(digits: str) -> int:
 
 
 def _checked(report: Report) -> Report:
-    """Refuse a record whose parts do not fit together; RecordError says which."""
+    """Return a record whose parts fit together; RecordError says which do not."""
     engines = {engine.name: engine for engine in report.engines}
     workloads = {load.name for load in report.workloads}
+    places = {(each.engine, each.workload) for each in report.results}
+    places |= {(each.engine, each.workload) for each in report.open_loads}
+    problem = None
     if len(engines) < len(report.engines) or len(workloads) < len(report.workloads):
-        raise serialization.RecordError("two engines or two workloads have one name")
+        problem = "two engines or two workloads have one name"
+    elif any(engine not in engines or workload not in workloads for engine, workload in places):
+        problem = "a result is of an engine or a workload that is not listed"
+    elif {noise.workload for noise in report.noise} - workloads:
+        problem = "noise is of a workload that is not listed"
     for engine in report.engines:
         if engine.baseline not in (None, *engines):
-            raise serialization.RecordError(f"{engine.name} has a baseline that is no engine")
-        compared = engine.kind == "bundle" or engine.baseline is None
-        if engine.bytes_on_disk < compared:
-            raise serialization.RecordError(
-                f"{engine.name}: bytes_on_disk is {engine.bytes_on_disk}"
-            )
-    for measured in (*report.results, *report.open_loads):
-        if measured.engine not in engines or measured.workload not in workloads:
-            raise serialization.RecordError(
-                "a result is of an engine or a workload that is not listed"
-            )
+            problem = f"{engine.name} has a baseline that is no engine"
+        elif engine.bytes_on_disk < (engine.kind == "bundle" or engine.baseline is None):
+            problem = f"{engine.name}: bytes_on_disk is {engine.bytes_on_disk}"
     for result in report.results:
         turns = result.rounds_ms
         if not turns or not all(turns) or len(turns) != len(result.rounds):
-            what = f"{result.engine} at {result.workload}"
-            raise serialization.RecordError(f"{what} lacks the runs of a round")
-    if {noise.workload for noise in report.noise} - workloads:
-        raise serialization.RecordError("noise is of a workload that is not listed")
+            problem = f"{result.engine} at {result.workload} lacks the runs of a round"
+    if problem:
+        raise serialization.RecordError(problem)
     return report
 
 
