@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from bertedge.data import formats, guessing, label_text, questions, workbook
 from bertedge.data.conll import DOCUMENT_MARK
@@ -17,8 +18,13 @@ _HEAD = 200
 _CHARACTERS = 2**16
 """Of JSON, which are looked at."""
 _QUESTIONS = re.compile(r'"(paragraphs|qas)"\s*:\s*\[')
-_SPANS = ("entities", "spans", "annotations")
+_SPANS = {"entities", "spans", "annotations"}
 """Keys of the character spans that annotation tools export."""
+_OF_FORMAT = {
+    **dict.fromkeys(("csv", workbook.FORMAT, label_text.FORMAT), LabelKind.CLASSES),
+    "conll": LabelKind.TAGS,
+    questions.FORMAT: LabelKind.SPANS,
+}
 
 
 def guess_task(path: Path, told: str | None = None, encoding: str | None = None) -> Task:
@@ -32,96 +38,68 @@ def guess_task(path: Path, told: str | None = None, encoding: str | None = None)
     check_file(path)
     encoding = None if encoding is None else check_encoding(encoding)
     name = told or formats.format_of(path)
-    task: Task | None = None
-    if name == "conll":
-        task = Task.of(LabelKind.TAGS)
-    elif name == questions.FORMAT:
-        task = Task.of(LabelKind.SPANS)
-    elif name in ("csv", workbook.FORMAT, label_text.FORMAT):
-        task = Task.of(LabelKind.CLASSES)
-    elif name == "tsv":
-        task = _of_lines(path, encoding)
+    kind = _OF_FORMAT.get(str(name))
+    if name == "tsv":
+        kind = _of_lines(path, encoding)
     elif name == "jsonl":
-        task = _of_json(path, encoding)
-    if task is None:
+        kind = _of_json(path, encoding)
+    if kind is None:
         raise SettingError(
             f"--task is missing, and {path} does not show it; choose one of text-classification, "
             "token-classification, intent-slots, question-answering"
         )
-    return task
+    return Task.of(kind)
 
 
-def _of_lines(path: Path, encoding: str | None) -> Task | None:
-    """Return the task of lines: words with tags, an empty line between sentences, or a label."""
-    lines = [text.rstrip("\r\n") for _, text in itertools.islice(read_lines(path, encoding), _HEAD)]
-    words = [line.split() for line in lines if line.strip() and not _is_mark(line)]
-    edges = (0, -1)
-    tagged = any(
-        all(split_tag(cells[edge]) for cells in words)
-        and any(cells[edge] != "O" for cells in words)
-        for edge in edges
-        if words and all(len(cells) > 1 for cells in words)
-    )
-    if tagged:
-        return Task.of(LabelKind.TAGS)
-    parted = all(any(mark in line for mark in "\t,;|") for line in lines if line.strip())
+def _of_lines(path: Path, encoding: str | None) -> LabelKind | None:
+    """Return the kind of lines: words with tags, an empty line between sentences, or a label."""
+    head = [text for _, text in itertools.islice(read_lines(path, encoding), _HEAD)]
+    lines = [line for line in head if line.strip()]
+    words = [line.split() for line in lines if not line.startswith(DOCUMENT_MARK)]
+    if words and all(len(cells) > 1 for cells in words):
+        for edge in (0, -1):
+            tags = [cells[edge] for cells in words]
+            if all(map(split_tag, tags)) and set(tags) != {"O"}:
+                return LabelKind.TAGS
+    parted = all(any(mark in line for mark in "\t,;|") for line in lines)
     shown = words and (parted or label_text.looks_like(path, encoding))
-    return Task.of(LabelKind.CLASSES) if shown else None
+    return LabelKind.CLASSES if shown else None
 
 
-def _is_mark(line: str) -> bool:
-    return line.startswith(DOCUMENT_MARK)
-
-
-def _of_json(path: Path, encoding: str | None) -> Task | None:
-    if _QUESTIONS.search(_head(path, encoding)):
-        return Task.of(LabelKind.SPANS)
-    item = _first_object(path, encoding)
-    if item is None:
-        return None
-    names = tuple(item)
-    words = [name for name in guessing.known(names, guessing.TOKENS) if _is_list(item[name])]
-    tags = [name for name in guessing.known(names, guessing.TAGS) if _is_list(item[name])]
-    if any(name in item for name in _SPANS) or _has_spans(item):
-        return Task.of(LabelKind.TAGS)
-    if tags and "intent" in item:
-        return Task.of(LabelKind.INTENT_AND_TAGS)
-    if words and tags:
-        return Task.of(LabelKind.TAGS)
-    if {"question", "context"} <= item.keys() and "answers" in item:
-        return Task.of(LabelKind.SPANS)
-    texts = guessing.known(names, guessing.TEXTS)
-    labels = guessing.known(names, guessing.VALUES)
-    return Task.of(LabelKind.CLASSES) if texts and labels else None
-
-
-def _first_object(path: Path, encoding: str | None) -> dict[str, object] | None:
-    """Return the first object of JSON lines, or of a list; None where the head has no whole one."""
-    begun = _head(path, encoding).removeprefix("[").lstrip()
-    for end in itertools.islice(re.finditer("}", begun), _HEAD):
-        try:
-            found = json.loads(begun[: end.end()])
-        except (ValueError, RecursionError):
-            continue
-        return found if isinstance(found, dict) else None
-    return None
-
-
-def _head(path: Path, encoding: str | None) -> str:
-    text = ""
+def _of_json(path: Path, encoding: str | None) -> LabelKind | None:
+    head = ""
     for _, line in read_lines(path, encoding, longest=LONGEST_DOCUMENT):
-        text += line[:_CHARACTERS]
-        if len(text) >= _CHARACTERS:
+        head += line[:_CHARACTERS]
+        if len(head) >= _CHARACTERS:
             break
-    return text.strip()
+    if _QUESTIONS.search(head):
+        return LabelKind.SPANS
+    item = _first_object(head)
+    lists = [name for name, value in item.items() if isinstance(value, list)]
+    tagged = guessing.known(lists, guessing.TAGS)
+    if item.keys() & _SPANS or _has_spans(item):
+        return LabelKind.TAGS
+    if tagged and "intent" in item:
+        return LabelKind.INTENT_AND_TAGS
+    if tagged and guessing.known(lists, guessing.TOKENS):
+        return LabelKind.TAGS
+    if {"question", "context", "answers"} <= item.keys():
+        return LabelKind.SPANS
+    texts, labels = (guessing.known(tuple(item), n) for n in (guessing.TEXTS, guessing.VALUES))
+    return LabelKind.CLASSES if texts and labels else None
 
 
-def _has_spans(item: dict[str, object]) -> bool:
+def _first_object(head: str) -> dict[str, Any]:
+    """Return the first object of JSON lines, or of a list; an empty one where there is none."""
+    try:
+        found, _ = json.JSONDecoder().raw_decode(head.strip().removeprefix("[").lstrip())
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _has_spans(item: dict[str, Any]) -> bool:
     """Return whether labels are places in the text, as annotation tools export them."""
     found = item.get("label", item.get("labels"))
     first = found[0] if isinstance(found, list) and found else found
     return isinstance(first, list | dict) and bool(first)
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list)
