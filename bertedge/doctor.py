@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -112,27 +113,21 @@ def diagnose() -> Diagnosis:
     packages = {name: versions.get(name) for name in ALL}
     providers = tuple(_try(device) for device in DEVICES)
     int8_exact = probe.int8_is_exact() if providers[0].runs else None
+    threads = machine.threads()
     return Diagnosis(
         bertedge=__version__,
         python=platform.python_version(),
         machine=hardware,
-        predicting=_predicting(),
+        predicting=Predicting(
+            threads=threads, spinning="inside a run only" if threads > 1 else "never"
+        ),
         packages=packages,
         extras=_extras(),
         providers=providers,
         other_providers=_other_providers(),
         int8_exact=int8_exact,
-        problems=(
-            *_package_problems(packages),
-            *_provider_problems(providers, packages),
-            *_cpu_problems(hardware, int8_exact),
-        ),
+        problems=tuple(_problems(hardware, packages, providers, int8_exact)),
     )
-
-
-def _predicting() -> Predicting:
-    threads = machine.threads()
-    return Predicting(threads=threads, spinning="inside a run only" if threads > 1 else "never")
 
 
 def _try(device: Device) -> Provider:
@@ -172,51 +167,34 @@ def _complete(extra: str, needs: dict[str, list[str]]) -> bool:
     )
 
 
-def _package_problems(packages: dict[str, str | None]) -> list[Problem]:
+def _problems(
+    hardware: Machine,
+    packages: dict[str, str | None],
+    providers: tuple[Provider, ...],
+    int8_exact: bool | None,
+) -> Iterator[Problem]:
     if packages["onnxruntime"] and packages["onnxruntime-gpu"]:
-        return [
-            Problem(
-                what="onnxruntime and onnxruntime-gpu are both installed, one over the other",
-                fix="pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'bertedge[gpu]'",
-            )
-        ]
-    return []
-
-
-def _provider_problems(
-    providers: tuple[Provider, ...], packages: dict[str, str | None]
-) -> list[Problem]:
-    problems = []
+        yield Problem(
+            what="onnxruntime and onnxruntime-gpu are both installed, one over the other",
+            fix="pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'bertedge[gpu]'",
+        )
     for device, provider in zip(DEVICES, providers, strict=True):
         # A machine without an NVIDIA GPU has no problem with CUDA.
-        wanted = device.is_there or packages[device.package]
-        if wanted and not provider.runs:
+        if not provider.runs and (device.is_there or packages[device.package]):
             what, _, fix = provider.reason.rpartition("; ")
-            problems.append(Problem(what=f"{provider.name} does not run: {what}", fix=fix))
-    return problems
-
-
-def _cpu_problems(hardware: Machine, int8_exact: bool | None) -> list[Problem]:
-    problems = []
+            yield Problem(what=f"{provider.name} does not run: {what}", fix=fix)
     if int8_exact is False:
-        problems.append(
-            Problem(
-                what="this CPU saturates int8 products, so int8 variants can answer wrongly",
-                fix="bertedge predict BUNDLE --variant cpu-fp32 … (or export on this machine)",
-            )
+        yield Problem(
+            what="this CPU saturates int8 products, so int8 variants can answer wrongly",
+            fix="bertedge predict BUNDLE --variant cpu-fp32 … (or export on this machine)",
         )
     elif not any(hardware.int8_features.values()):
-        problems.append(
-            Problem(
-                what="this CPU has no instructions for int8 products; int8 gains little here",
-                fix="bertedge bench BUNDLE, to see which variant is the fastest",
-            )
+        yield Problem(
+            what="this CPU has no instructions for int8 products; int8 gains little here",
+            fix="bertedge bench BUNDLE, to see which variant is the fastest",
         )
     if hardware.quota is not None and hardware.quota < 1:
-        problems.append(
-            Problem(
-                what=f"the control group allows {hardware.quota:.2g} of one core",
-                fix="raise the container's CPU limit to a whole core at least",
-            )
+        yield Problem(
+            what=f"the control group allows {hardware.quota:.2g} of one core",
+            fix="raise the container's CPU limit to a whole core at least",
         )
-    return problems

@@ -66,13 +66,9 @@ def staged_folder(output: Path, *, overwrite: bool) -> Iterator[Path]:
     `check_folder` does, and for a place that is read-only or full.
     """
     check_folder(output, overwrite=overwrite)
-    with writing(output), created_parents(output):
-        folder = _make_sibling(output, "staging")
-        try:
-            yield folder
-            publish(folder, output, overwrite=overwrite)
-        finally:
-            remove(folder)
+    with _sibling_folder(output, "staging") as folder:
+        yield folder
+        publish(folder, output, overwrite=overwrite)
 
 
 @contextlib.contextmanager
@@ -105,13 +101,10 @@ def staged_file(output: Path, *, overwrite: bool = True) -> Iterator[IO[str]]:
 @contextlib.contextmanager
 def work_folder(output: Path) -> Iterator[Path]:
     """Yield an empty sibling of `output` for intermediate files; it is removed in any case."""
-    with writing(output), created_parents(output):
+    with writing(output):
         remove_leftovers(output)
-        folder = _make_sibling(output, "work")
-        try:
-            yield folder
-        finally:
-            remove(folder)
+    with _sibling_folder(output, "work") as folder:
+        yield folder
 
 
 def publish(folder: Path, output: Path, *, overwrite: bool) -> None:
@@ -254,12 +247,17 @@ def _siblings(output: Path, purpose: str) -> list[Path]:
     return [path for path in output.absolute().parent.iterdir() if path.name.startswith(prefix)]
 
 
-def _make_sibling(output: Path, purpose: str) -> Path:
+@contextlib.contextmanager
+def _sibling_folder(output: Path, purpose: str) -> Iterator[Path]:
     folder = _sibling(output, purpose)
-    # A leftover with our own process number: in a container every run may be process 1.
-    remove(folder)
-    folder.mkdir()
-    return folder
+    with writing(output), created_parents(output):
+        # A leftover with our own process number: in a container every run may be process 1.
+        remove(folder)
+        try:
+            folder.mkdir()
+            yield folder
+        finally:
+            remove(folder)
 
 
 @contextlib.contextmanager
@@ -318,18 +316,14 @@ def _undisturbed() -> Iterator[None]:
 
 def _existing(path: Path) -> Path:
     path = path.absolute()
-    while not path.exists():
-        path = path.parent
-    return path
+    return next(each for each in (path, *path.parents) if each.exists())
 
 
 def _alive(leftover: Path) -> bool:
     """Return whether the process that a sibling is named after still runs."""
-    number = leftover.name.rpartition("-")[2]
-    try:
-        os.kill(int(number), 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except (PermissionError, ValueError):
-        return True
+    with contextlib.suppress(PermissionError, ValueError):  # another user's; no number
+        try:
+            os.kill(int(leftover.name.rpartition("-")[2]), 0)
+        except (ProcessLookupError, OverflowError):
+            return False
     return True

@@ -4,11 +4,12 @@ import contextlib
 import dataclasses
 import json
 import math
+import re
 import types
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from bertedge.errors import shorten
 
@@ -26,6 +27,22 @@ def from_plain(kind: type[T], data: object, where: str = "") -> T:
     another type raise RecordError; ints are taken for floats; null only for `X | None`.
     """
     return cast(T, _build(kind, data, where))
+
+
+def parse_json(raw: bytes) -> Any:
+    """Parse a JSON document; RecordError where it is none, or none to be written again."""
+    try:
+        text = raw.decode("utf-8")
+        data = json.loads(text, parse_constant=_refuse_constant)
+        if re.search(r"\\u[dD][89a-fA-F]", text):
+            _check_characters(json.dumps(data, ensure_ascii=False))
+    except UnicodeDecodeError:
+        raise RecordError("it is not UTF-8") from None
+    except RecursionError:
+        raise RecordError("it is nested too deeply") from None
+    except ValueError as error:
+        raise RecordError(shorten(str(error))) from None
+    return data
 
 
 def to_plain(value: object) -> Any:
@@ -46,6 +63,16 @@ def to_plain(value: object) -> Any:
 def to_json(value: object) -> str:
     """Write a dataclass as indented JSON, innermost lists of numbers on one line each."""
     return _layout(to_plain(value), "") + "\n"
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise RecordError(f"{name} is no number of JSON")
+
+
+def _check_characters(text: str) -> None:
+    if found := re.search("[\ud800-\udfff]", text):
+        around = text[max(found.start() - 20, 0) : found.end() + 20]
+        raise RecordError(f"there is a lone surrogate in {around!a}")
 
 
 def _layout(value: Any, indent: str) -> str:

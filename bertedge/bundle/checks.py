@@ -1,6 +1,5 @@
 """What a manifest must say to be true of any bundle, beyond the types of its fields."""
 
-import re
 from collections.abc import Sequence
 
 from bertedge.bundle.manifest import File, Golden, Manifest, Variant
@@ -28,13 +27,6 @@ _LONGEST_NAME = 128
 _NOT_LETTERS = dict.fromkeys(map(ord, "_.+-"))
 _HEX = frozenset("0123456789abcdef")
 _WITHOUT_LABELS = (LabelKind.VOCABULARY, LabelKind.VECTOR)
-
-
-def check_text(text: str) -> None:
-    """Raise RecordError where JSON's escapes make what no encoding can carry."""
-    if found := re.search("[\ud800-\udfff]", text):
-        around = text[max(found.start() - 20, 0) : found.end() + 20]
-        raise RecordError(f"there is a lone surrogate in {around!a}")
 
 
 def check_manifest(manifest: Manifest) -> None:

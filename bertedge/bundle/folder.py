@@ -1,15 +1,13 @@
 """Bundles on disk: written atomically, verified before anything parses them."""
 
 import hashlib
-import json
 import os
-import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bertedge import serialization
-from bertedge.bundle.checks import check_manifest, check_text, is_plain_name
+from bertedge.bundle.checks import check_manifest, is_plain_name
 from bertedge.bundle.graph import check_graph
 from bertedge.bundle.manifest import FORMAT, UNHASHED, File, Manifest, Variant
 from bertedge.errors import BundleError, shorten
@@ -80,9 +78,9 @@ def write_bundle(output: Path, manifest: Manifest, files: list[Path], *, overwri
     with staged_folder(output, overwrite=overwrite) as folder:
         for path in files:
             shutil.copyfile(path, folder / path.name)
-        text = serialization.to_json(replace(manifest, manifest_sha256=UNHASHED))
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        (folder / MANIFEST).write_bytes(_with_digest(text, UNHASHED, digest).encode())
+        raw = serialization.to_json(replace(manifest, manifest_sha256=UNHASHED)).encode()
+        digest = hashlib.sha256(raw).hexdigest()
+        (folder / MANIFEST).write_bytes(_with_digest(raw, UNHASHED, digest))
         open_bundle(folder).check_graphs()
 
 
@@ -106,15 +104,14 @@ def _read_manifest(folder: Path) -> Manifest:
             f"{folder} is not a directory; give the bundle that export wrote{way_back(folder)}"
         )
     try:
-        text = _read_text(path, folder)
-        data = json.loads(text)
+        raw = _read_file(path, folder)
+        data = serialization.parse_json(raw)
     except FileNotFoundError:
         raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}{_hint(folder)}") from None
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        why = shorten(str(error))
-        raise BundleError(f"{path} is damaged ({why}); export the model again") from None
+    except serialization.RecordError as error:
+        raise BundleError(f"{path} is damaged ({error}); export the model again") from None
     number = data.get("format") if isinstance(data, dict) else None
     if not isinstance(number, int):
         raise BundleError(f"{path} states no format; it was not written by bertedge")
@@ -125,18 +122,16 @@ def _read_manifest(folder: Path) -> Manifest:
         )
     try:
         manifest = serialization.from_plain(Manifest, data)
-        if re.search(r"\\u[dD][89a-fA-F]", text):
-            check_text(json.dumps(data, ensure_ascii=False))
         check_manifest(manifest)
     except (serialization.RecordError, RecursionError) as error:
         raise BundleError(f"{path} is damaged: {error}; export the model again") from None
     digest = manifest.manifest_sha256
-    if hashlib.sha256(_with_digest(text, digest, UNHASHED).encode()).hexdigest() != digest:
+    if hashlib.sha256(_with_digest(raw, digest, UNHASHED)).hexdigest() != digest:
         raise BundleError(f"{path} was changed after export; copy the bundle again")
     return manifest
 
 
-def _read_text(path: Path, folder: Path) -> str:
+def _read_file(path: Path, folder: Path) -> bytes:
     """Read the manifest where it is a file of the bundle, and no longer than one can be."""
     if not _is_inside(path, folder) or (path.exists() and not path.is_file()):
         raise BundleError(f"{path} is no plain file inside the bundle; do not use this bundle")
@@ -147,12 +142,12 @@ def _read_text(path: Path, folder: Path) -> str:
             f"{path} has more than {LARGEST_MANIFEST:,} bytes, which no manifest has; "
             "export the model again"
         )
-    return found.decode("utf-8")
+    return found
 
 
-def _with_digest(text: str, old: str, new: str) -> str:
+def _with_digest(raw: bytes, old: str, new: str) -> bytes:
     field = '"manifest_sha256": "{}"'
-    return text.replace(field.format(old), field.format(new))
+    return raw.replace(field.format(old).encode(), field.format(new).encode())
 
 
 def _hint(folder: Path) -> str:

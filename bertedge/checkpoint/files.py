@@ -1,12 +1,11 @@
 """The small files of a checkpoint: which there may be, of what kind and size, and their JSON."""
 
-import json
 import os
 import stat
 from pathlib import Path
-from typing import NoReturn
 
 from bertedge.errors import CheckpointError, shorten
+from bertedge.serialization import RecordError, parse_json
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -73,20 +72,12 @@ def read_json(path: Path) -> object:
         with path.open("rb") as file:
             raw = file.read(limit + 1)
         if len(raw) > limit:
-            raise ValueError(f"it is larger than {limit:,} bytes")
-        data = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
-        json.dumps(data, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        raise _unreadable(path, "it holds half of a character, a lone surrogate") from None
-    except UnicodeDecodeError:
-        raise _unreadable(path, "it is not UTF-8") from None
-    except RecursionError:
-        raise _unreadable(path, "it is nested too deeply") from None
+            raise _unreadable(path, f"it is larger than {limit:,} bytes")
+        return parse_json(raw)
     except OSError as error:
         raise _unreadable(path, error.strerror or "unreadable") from None
-    except ValueError as error:
+    except RecordError as error:
         raise _unreadable(path, shorten(str(error), 100)) from None
-    return data
 
 
 def read_object(path: Path) -> dict[str, object]:
@@ -104,7 +95,3 @@ def shown(path: Path | str) -> str:
 
 def _unreadable(path: Path, why: str) -> CheckpointError:
     return CheckpointError(f"{shown(path)} cannot be read: {why}; copy the model again")
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
