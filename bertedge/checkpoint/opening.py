@@ -16,10 +16,9 @@ from bertedge.checkpoint.config import read_config
 from bertedge.checkpoint.embedding import MODULES, add_pooling, read_length, read_pooling
 from bertedge.checkpoint.files import shown
 from bertedge.checkpoint.folder import fetch
-from bertedge.checkpoint.source import plain_name, read_source
 from bertedge.checkpoint.tokenizer import load_tokenizer, longest_input
 from bertedge.checkpoint.training import TRAINING, Training, read_training
-from bertedge.checkpoint.weights import check_weights
+from bertedge.checkpoint.weights import check_weights, plain_name, read_source
 from bertedge.errors import CheckpointError, library_errors, shorten
 from bertedge.joint_labels import has_intents, split_labels
 from bertedge.spec import (

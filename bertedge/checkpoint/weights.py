@@ -4,6 +4,7 @@ The header of a file tells every tensor's shape, so that a config which promises
 sizes that no memory holds, is found before anything is allocated.
 """
 
+import hashlib
 import itertools
 import math
 import os
@@ -17,6 +18,7 @@ import torch
 import transformers
 from safetensors import safe_open
 
+from bertedge.bundle import Source, hash_file
 from bertedge.checkpoint.files import INDEX, WEIGHTS, check_regular, read_object, shown
 from bertedge.errors import CheckpointError, library_errors
 
@@ -98,9 +100,26 @@ def check_weights(
     _check_numbers(folder)
 
 
-def count_parameters(folder: Path) -> int:
-    """Sum the sizes of all tensors."""
-    return sum(math.prod(tensor.shape) for tensor in read_tensors(folder))
+def read_source(folder: Path, config: transformers.PretrainedConfig, name: str) -> Source:
+    """Describe the model: its sizes and the hash of its weights."""
+    hashes = [hash_file(path) for path in weight_files(folder)]
+    return Source(
+        name=plain_name(name),
+        architecture=config.model_type,
+        layers=int(config.num_hidden_layers),
+        hidden_size=int(config.hidden_size),
+        heads=int(config.num_attention_heads),
+        vocabulary=int(config.vocab_size),
+        parameters=sum(math.prod(tensor.shape) for tensor in read_tensors(folder)),
+        sha256=hashes[0]
+        if len(hashes) == 1
+        else hashlib.sha256("".join(hashes).encode()).hexdigest(),
+    )
+
+
+def plain_name(name: str) -> str:
+    """Shorten the path of a directory to its own name; a hub id stays as it is."""
+    return Path(name).resolve().name if Path(name).is_dir() else name
 
 
 def _read_header(path: Path) -> Iterator[Tensor]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
-from bertedge.checkpoint import fetch, hub
+from bertedge.checkpoint import fetch, folder
 from bertedge.errors import CheckpointError
 
 
@@ -21,7 +21,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked.append(name)
         raise CheckpointError("the hub was asked")
 
-    monkeypatch.setattr(hub, "_download", download)
+    monkeypatch.setattr(folder, "_download", download)
     return asked
 
 
@@ -64,7 +64,7 @@ def test_what_looks_like_a_path_is_not_asked_for(
     assert str(error.value).isprintable()
 
 
-@pytest.mark.parametrize("name", ["owner/name", "a-b_c.d/e-f_g.h", *hub.WELL_KNOWN])
+@pytest.mark.parametrize("name", ["owner/name", "a-b_c.d/e-f_g.h", *folder.WELL_KNOWN])
 def test_a_models_name_is_asked_for(
     no_hub: list[str], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +104,7 @@ def test_a_hub_that_does_not_answer_is_given_up_soon(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(hub, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(folder, "PATIENCE_S", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as deaf:  # takes connections, and says nothing
         endpoint = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", endpoint)
