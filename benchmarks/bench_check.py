@@ -52,8 +52,6 @@ def specs(bundle: Bundle) -> tuple[EngineSpec, ...]:
     baseline = EngineSpec(
         name="baseline",
         kind="bundle",
-        device="cpu",
-        precision=variant.precision,
         open=opening,
         baseline=None,
     )

@@ -53,8 +53,6 @@ def engine(name: str, kind: str, path: str | Path, bundle: Bundle, **changes) ->
     return EngineSpec(
         name=name,
         kind=kind,
-        device=opening.device,
-        precision=opening.precision,
         open=opening,
         baseline=changes.pop("baseline", None),
         **of_spec,

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -14,6 +14,10 @@ from typing import Any, NoReturn, TypeVar, Union, cast, get_args, get_origin, ge
 from bertedge.errors import shorten
 
 T = TypeVar("T")
+
+READERS: dict[Any, Callable[[object, str], object]] = {}
+"""What builds types that no fields tell apart, such as a union of predictions, from data and its
+name in messages. In the other direction such a type has `to_dict`."""
 
 
 class RecordError(ValueError):
@@ -47,6 +51,8 @@ def parse_json(raw: bytes) -> Any:
 
 def to_plain(value: object) -> Any:
     """Turn a dataclass (with enums, tuples, dicts) into what `json` writes."""
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Enum):
@@ -86,6 +92,8 @@ def _layout(value: Any, indent: str) -> str:
 
 
 def _build(kind: Any, data: object, where: str) -> object:
+    if kind in READERS:
+        return READERS[kind](data, where)
     if dataclasses.is_dataclass(kind):
         return _build_record(cast(type, kind), data, where)
     origin = get_origin(kind)

@@ -14,39 +14,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bertedge.bench import installed
-from bertedge.bench.engine import EngineSpec, baseline_of, device_suffix
+from bertedge.bench.backends import BACKENDS
+from bertedge.bench.engine import EngineSpec, checkpoint_bytes, device_suffix, own_engine
 from bertedge.bench.external import Peer, find_peers
-from bertedge.bench.process import Worker, WorkerError, python_command, run_to_end
+from bertedge.bench.process import Worker, WorkerError, python_command
 from bertedge.bench.protocol import Export, Exported, Open
 from bertedge.bench.report import LeftOut
 from bertedge.bundle import MANIFEST, Bundle, Variant
 from bertedge.errors import BundleError, DeviceError
 from bertedge.progress import Progress
-from bertedge.runtime.machine import BF16_FLAGS
+from bertedge.runtime import machine
 from bertedge.runtime.providers import AUTO, CPU, DEVICES, Device, find_devices, first_device
 from bertedge.spec import LabelKind
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import Checkpoint
 
-TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
-TORCH_PACKAGES = ("torch", "transformers", "safetensors")
-ONNXRUNTIME = tuple(device.package for device in DEVICES)
 COMPILERS = ("g++", "clang++", "c++")
 """What torch.compile looks for on Linux and macOS, after $CXX."""
-PACKED = "batches of a token budget, sorted by length"
-PIPELINE_BATCHING = "32 texts a batch, in their order"
-SENTENCES_BATCHING = "32 texts a batch, sorted by length"
-EXPORT_TIMEOUT_S, PREPARE_TIMEOUT_S = 600.0, 1800.0
-
+EXPORT_TIMEOUT_S = 600.0
 FILLS_MASKS = "bench compares labels, and this model fills masks"
 QUICK = "--quick leaves out what takes long to start"
-ALONE = "bench gives intents with slots to PyTorch and the bundle alone: no pipeline finds both"
-NOT_POOLED = "it gives every token a vector, and leaves it to the user to pool them"
-NO_WINDOWS = "it makes no windows over contexts"
-NO_ONNX = {LabelKind.VECTOR: NOT_POOLED, LabelKind.INTENT_AND_TAGS: ALONE}
-"""Why engines that run Optimum's export have nothing to say of these tasks."""
-ONNX_ENGINES = ("optimum-fp32", "optimum-int8", "onnxruntime-fp32")
 EXPORTED_PROFILE = "profile of the exported graph"
 
 
@@ -66,7 +54,7 @@ class Machine:
     @property
     def bf16(self) -> bool:
         """True where the CPU computes in bf16 itself."""
-        return bool(self.cpu_flags & BF16_FLAGS)
+        return bool(self.cpu_flags & machine.BF16_FLAGS)
 
     def precisions(self, device: Device) -> tuple[str, ...]:
         """Return the precisions that PyTorch computes in on `device`, the fastest last."""
@@ -131,19 +119,17 @@ def check_comparable(bundle: Bundle, checkpoint: "Checkpoint") -> None:
 
 def line_up(candidates: Candidates, peers: Sequence[Peer], progress: Progress) -> Lineup:
     """Find all engines, and make what they need; what cannot be run is listed with the reason."""
-    devices = choose_devices(candidates)
     variants = list(find_variants(candidates))
-    exported = Exported()
-    onnx: list[EngineSpec | LeftOut] = []
-    if CPU in devices:
-        exported, onnx = _find_onnx(candidates, progress)
-    base = candidates.base
+    exported, onnx = Exported(), []
+    if CPU in choose_devices(candidates):
+        exported = _export(candidates, progress)
+        onnx = list(find_onnx(candidates, exported))
     found = Lineup.of(
         [
             *find_torch(candidates),
             *find_rivals(candidates),
             *onnx,
-            *_prepare(find_peers(peers, base, exported.exported), base, progress),
+            *find_peers(peers, candidates.base, exported.exported, progress),
             *(each for each in variants if isinstance(each, EngineSpec)),
             *(each for each in variants if isinstance(each, LeftOut)),
         ]
@@ -175,7 +161,8 @@ def find_torch(candidates: Candidates) -> Found:
     devices, machine = choose_devices(candidates), candidates.machine
     for device in devices:
         for precision in machine.precisions(device):
-            yield _torch(candidates, device, precision, f"torch{device_suffix(device)}-{precision}")
+            name = f"torch{device_suffix(device.name)}-{precision}"
+            yield _checkpoint(candidates, name, "torch", device, precision)
     if CPU in devices and not machine.bf16:
         yield LeftOut(name="torch-bf16", why="this CPU has no bf16 instructions")
 
@@ -203,78 +190,52 @@ def find_rivals(candidates: Candidates) -> Found:
 
     That is transformers' pipeline, and for embeddings sentence-transformers.
     """
-    task, machine, base = candidates.base.model.task, candidates.machine, candidates.base
-    embeds = task.labels_are is LabelKind.VECTOR
+    embeds = candidates.base.model.task.labels_are is LabelKind.VECTOR
     rival = "sentence-transformers" if embeds else "pipeline"
     for device in choose_devices(candidates):
-        compiled, other = (
-            f"torch{device_suffix(device)}-compile",
-            f"{rival}{device_suffix(device)}-fp32",
-        )
-        spec = _torch(candidates, device, machine.precisions(device)[-1], compiled)
-        if candidates.quick:
-            yield from (LeftOut(name=name, why=QUICK) for name in (compiled, other))
-            continue
-        if machine.compiler:
-            scratch = str(Path(base.scratch) / compiled)
-            opening = replace(spec.open, engine="compile", scratch=scratch)
-            yield replace(spec, open=opening, starts=1)
-        else:
-            fix = "apt-get install g++"
-            yield LeftOut(name=compiled, why="there is no C++ compiler", fix=fix)
-        if task.labels_are is LabelKind.INTENT_AND_TAGS:
-            yield LeftOut(name=other, why=ALONE)
-        elif embeds and importlib.util.find_spec("sentence_transformers") is None:
-            fix = "pip install sentence-transformers"
-            yield LeftOut(name=other, why="it is not installed", fix=fix)
-        else:
-            yield replace(
-                spec,
-                name=other,
-                kind=rival,
-                precision="fp32",
-                open=replace(spec.open, engine=rival, precision="fp32"),
-                batching=SENTENCES_BATCHING if embeds else PIPELINE_BATCHING,
-                packages=(*TORCH_PACKAGES, rival) if embeds else TORCH_PACKAGES,
-                takes=("texts",),
-            )
+        suffix, fastest = device_suffix(device.name), candidates.machine.precisions(device)[-1]
+        yield _checkpoint(candidates, f"torch{suffix}-compile", "compile", device, fastest)
+        yield _checkpoint(candidates, f"{rival}{suffix}-fp32", rival, device, "fp32")
 
 
-def find_onnx(exported: Exported, base: Open, tokenizer_bytes: int) -> Found:
+def find_onnx(candidates: Candidates, exported: Exported) -> Found:
     """Yield Optimum's pipelines and plain onnxruntime on the graphs that could be made."""
-    graphs = (exported.exported, exported.int8, exported.exported)
-    for name, graph in zip(ONNX_ENGINES, graphs, strict=True):
-        kind, precision = name.split("-")
-        optimum = kind == "optimum"
-        if base.model.task.labels_are is LabelKind.SPANS and not optimum:
-            yield LeftOut(name=name, why=NO_WINDOWS)
+    base = candidates.base
+    problem = exported.problem or "it could not be exported"
+    graphs = {
+        "optimum-fp32": exported.exported,
+        "optimum-int8": exported.int8,
+        "onnxruntime-fp32": exported.exported,
+    }
+    for name, graph in graphs.items():
+        backend, precision = name.split("-")
+        if left_out := why_not(candidates, name, backend):
+            yield left_out
         elif graph is None:
-            yield LeftOut(name=name, why=exported.problem or "it could not be exported")
+            yield LeftOut(name=name, why=problem)
         else:
-            path = Path(graph)
-            yield EngineSpec(
-                name=name,
-                kind=kind,
-                device=CPU.name,
-                precision=precision,
-                open=replace(
-                    base,
-                    engine=kind,
-                    path=str(path.parent if optimum else path),
-                    variant=path.name,
-                    precision=precision,
-                ),
-                bytes_on_disk=path.stat().st_size + tokenizer_bytes,
-                baseline=baseline_of(CPU),
-                batching=PIPELINE_BATCHING,
-                packages=(
-                    ("optimum-onnx", *ONNXRUNTIME, *TORCH_PACKAGES)
-                    if optimum
-                    else (*ONNXRUNTIME, "tokenizers")
-                ),
-            )
+            file = Path(graph)
+            path = file.parent if backend == "optimum" else file
+            opening = replace(base, path=str(path), variant=file.name, precision=precision)
+            size = file.stat().st_size + Path(base.tokenizer).stat().st_size
+            yield own_engine(name, backend, opening, size=size)
     if exported.exported is None:
-        yield LeftOut(name=EXPORTED_PROFILE, why=exported.problem or "it has no graph")
+        left_out = why_not(candidates, EXPORTED_PROFILE, "optimum")
+        yield left_out or LeftOut(name=EXPORTED_PROFILE, why=problem)
+
+
+def why_not(candidates: Candidates, name: str, backend: str) -> LeftOut | None:
+    """Return why a backend of the table is not run; None where it can be."""
+    row, labels_are = BACKENDS[backend], candidates.base.model.task.labels_are
+    if candidates.quick and row.slow:
+        return LeftOut(name=name, why=QUICK)
+    if labels_are in row.without:
+        return LeftOut(name=name, why=row.without[labels_are])
+    if backend == "compile" and not candidates.machine.compiler:
+        return LeftOut(name=name, why="there is no C++ compiler", fix="apt-get install g++")
+    if row.install and importlib.util.find_spec(row.needs) is None:
+        return LeftOut(name=name, why=f"{row.needs} is not installed", fix=row.install)
+    return None
 
 
 def with_noise_controls(specs: Iterable[EngineSpec]) -> tuple[EngineSpec, ...]:
@@ -294,12 +255,15 @@ def with_noise_controls(specs: Iterable[EngineSpec]) -> tuple[EngineSpec, ...]:
     return own + controls
 
 
-def checkpoint_bytes(folder: Path) -> int:
-    """Return the bytes of what a program needs of a checkpoint: weights, tokenizer, config."""
-    files = [*folder.glob("model*.safetensors"), folder / "config.json"]
-    vocabulary = [folder / name for name in TOKENIZER_FILES if (folder / name).exists()]
-    files += vocabulary[:1] if vocabulary and vocabulary[0].name == "tokenizer.json" else vocabulary
-    return sum(path.stat().st_size for path in files)
+def this_machine() -> Machine:
+    """Return what of this machine decides on the engines."""
+    import torch
+
+    return Machine(
+        cpu_flags=machine.cpu_flags(),
+        devices=tuple(each for each in DEVICES if getattr(torch, each.name).is_available()),
+        compiler=has_compiler(),
+    )
 
 
 def has_compiler() -> bool:
@@ -322,100 +286,52 @@ def sum_installed(specs: Iterable[EngineSpec]) -> dict[str, int]:
     return found
 
 
-def _torch(candidates: Candidates, device: Device, precision: str, name: str) -> EngineSpec:
-    folder = candidates.checkpoint.folder
+def _checkpoint(
+    candidates: Candidates, name: str, backend: str, device: Device, precision: str
+) -> EngineSpec | LeftOut:
+    """Return an engine that runs the checkpoint itself."""
+    folder, base = candidates.checkpoint.folder, candidates.base
     opening = replace(
-        candidates.base, path=str(folder), precision=precision, device=device.name, engine="torch"
-    )
-    baseline = baseline_of(device)
-    return EngineSpec(
-        name=name,
-        kind="torch",
-        device=device.name,
+        base,
+        path=str(folder),
         precision=precision,
-        open=opening,
-        bytes_on_disk=checkpoint_bytes(folder),
-        baseline=None if name == baseline else baseline,
-        batching=PACKED,
-        packages=TORCH_PACKAGES,
+        device=device.name,
+        scratch=str(Path(base.scratch) / name),
     )
+    own = own_engine(name, backend, opening, size=checkpoint_bytes(folder))
+    return why_not(candidates, name, backend) or own
 
 
 def _variant(candidates: Candidates, variant: Variant, device: Device) -> EngineSpec:
     bundle, base = candidates.bundle, candidates.base
     manifest = bundle.manifest
-    size = variant.bytes + manifest.tokenizer.bytes + (bundle.folder / MANIFEST).stat().st_size
-    pad_token_id = manifest.model.pad_token_id
-    return EngineSpec(
-        name=variant.name,
-        kind="bundle",
-        device=device.name,
+    opening = replace(
+        base,
+        path=str(bundle.folder.resolve()),
+        variant=variant.name,
         precision=variant.precision,
-        open=replace(
-            base,
-            engine="bundle",
-            path=str(bundle.folder.resolve()),
-            variant=variant.name,
-            precision=variant.precision,
-            device=device.name,
-            tokenizer=str(bundle.path(manifest.tokenizer).resolve()),
-            model=replace(base.model, pad_token_id=pad_token_id),
-        ),
-        bytes_on_disk=size,
-        baseline=baseline_of(device),
-        batching="as the predictor packs them, sorted by length",
-        packages=("bertedge", *ONNXRUNTIME),
+        device=device.name,
+        tokenizer=str(bundle.path(manifest.tokenizer).resolve()),
+        model=replace(base.model, pad_token_id=manifest.model.pad_token_id),
     )
+    size = variant.bytes + manifest.tokenizer.bytes + (bundle.folder / MANIFEST).stat().st_size
+    return own_engine(variant.name, "bundle", opening, size=size)
 
 
-def _find_onnx(
-    candidates: Candidates, progress: Progress
-) -> tuple[Exported, list[EngineSpec | LeftOut]]:
-    """Make Optimum's graphs, and list the engines that run them."""
+def _export(candidates: Candidates, progress: Progress) -> Exported:
+    """Make Optimum's graphs, in a process of their own."""
     base = candidates.base
-    why, fix = None, None
-    if candidates.quick:
-        why = QUICK
-    elif base.model.task.labels_are in NO_ONNX:
-        why = NO_ONNX[base.model.task.labels_are]
-    elif importlib.util.find_spec("optimum") is None:
-        why, fix = "Optimum is not installed", "pip install 'bertedge[export]'"
-    else:
-        progress.say("exporting the checkpoint by Optimum, for the engines that run it so")
-        folder = Path(base.scratch) / "exports"
-        folder.mkdir()
-        request = Export(checkpoint=base.path, task=base.model.task, folder=str(folder))
-        try:
-            command = python_command("bertedge.bench.worker")
-            with Worker(command, threads=base.threads) as worker:
-                answer = worker.ask(request, timeout_s=EXPORT_TIMEOUT_S)
-            assert isinstance(answer, Exported)
-            return answer, [*find_onnx(answer, base, Path(base.tokenizer).stat().st_size)]
-        except WorkerError as error:
-            why = f"the export {error}"
-    names = (*ONNX_ENGINES, EXPORTED_PROFILE)
-    return Exported(), [LeftOut(name=name, why=why, fix=fix) for name in names]
-
-
-def _prepare(found: Iterable[EngineSpec | LeftOut], base: Open, progress: Progress) -> Found:
-    """Run what peers need to be made before, and weigh what it made."""
-    for each in found:
-        if isinstance(each, LeftOut):
-            yield each
-        elif each.prepare is None or each.made is None:
-            yield replace(each, bytes_on_disk=checkpoint_bytes(Path(each.open.path)))
-        else:
-            progress.say(f"preparing {each.name}")
-            made = Path(each.made)
-            made.mkdir()
-            try:
-                run_to_end(each.prepare, timeout_s=PREPARE_TIMEOUT_S)
-            except WorkerError as error:
-                yield LeftOut(name=each.name, why=f"its preparation failed: {error}")
-                continue
-            files = (path for path in made.rglob("*") if path.is_file())
-            size = sum(path.stat().st_size for path in [*files, Path(base.tokenizer)])
-            yield replace(each, bytes_on_disk=size)
+    if left_out := why_not(candidates, "", "optimum"):
+        return Exported(problem=left_out.why)
+    progress.say("exporting the checkpoint by Optimum, for the engines that run it so")
+    folder = Path(base.scratch) / "exports"
+    folder.mkdir()
+    request = Export(checkpoint=base.path, task=base.model.task, folder=str(folder))
+    try:
+        with Worker(python_command("bertedge.bench.worker"), threads=base.threads) as worker:
+            return worker.ask(request, Exported, timeout_s=EXPORT_TIMEOUT_S)
+    except WorkerError as error:
+        return Exported(problem=f"the export {error}")
 
 
 def _why(variant: Variant, device: str) -> str:

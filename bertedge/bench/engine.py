@@ -1,12 +1,14 @@
 """An engine of a bench: what it is, and how to start its process."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from bertedge.bench.backends import BACKENDS, BOTH
 from bertedge.bench.process import python_command
 from bertedge.bench.protocol import Open
-from bertedge.runtime.providers import CPU, Device
+from bertedge.runtime.providers import CPU
 
-BOTH = ("tokens", "texts")
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,8 +18,6 @@ class EngineSpec:
     name: str
     kind: str
     """"torch", "pipeline", "optimum", "onnxruntime", "bundle", or what a peer's file says."""
-    device: str
-    precision: str
     command: tuple[str, ...] = python_command("bertedge.bench.worker")
     """Starts a worker that speaks `bertedge.bench.protocol`."""
     open: Open
@@ -36,17 +36,48 @@ class EngineSpec:
     """Cold starts, where it should have fewer than the others."""
     noise_control_of: str | None = None
     """The baseline that this is a second process of, to measure the machine's noise."""
-    prepare: tuple[str, ...] | None = None
-    """A command to run before, once."""
-    made: str | None = None
-    """A folder that `prepare` fills with what the engine needs on disk."""
+
+    @property
+    def device(self) -> str:
+        """Return the name of its device."""
+        return self.open.device
+
+    @property
+    def precision(self) -> str:
+        """Return what it computes in."""
+        return self.open.precision
 
 
-def baseline_of(device: Device) -> str:
+def own_engine(name: str, backend: str, opening: Open, *, size: int) -> EngineSpec:
+    """Return an engine of the table of backends, with what the table says of it."""
+    row, baseline = BACKENDS[backend], baseline_of(opening.device)
+    packages = tuple(each for name in row.libraries for each in (name, f"{name}-gpu"))
+    return EngineSpec(
+        name=name,
+        kind="torch" if backend == "compile" else backend,
+        open=replace(opening, engine=backend),
+        bytes_on_disk=size,
+        baseline=None if name == baseline else baseline,
+        batching=row.batching,
+        takes=row.takes,
+        packages=packages,
+        starts=1 if backend == "compile" else None,
+    )
+
+
+def baseline_of(device: str) -> str:
     """Return the name of the engine that those of a device are compared with."""
     return f"torch{device_suffix(device)}-fp32"
 
 
-def device_suffix(device: Device) -> str:
+def device_suffix(device: str) -> str:
     """Return what the name of an engine ends with for its device."""
-    return "" if device is CPU else f"-{device.name}"
+    return "" if device == CPU.name else f"-{device}"
+
+
+def checkpoint_bytes(folder: Path) -> int:
+    """Return the bytes of what a program needs of a checkpoint: weights, tokenizer, config."""
+    files = [*folder.glob("model*.safetensors"), folder / "config.json"]
+    vocabulary = [folder / name for name in TOKENIZER_FILES if (folder / name).exists()]
+    files += vocabulary[:1] if vocabulary and vocabulary[0].name == "tokenizer.json" else vocabulary
+    return sum(path.stat().st_size for path in files)

@@ -23,16 +23,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bertedge import serialization
-from bertedge.bench.engine import BOTH, EngineSpec, baseline_of
+from bertedge.bench.backends import BOTH
+from bertedge.bench.engine import EngineSpec, baseline_of, checkpoint_bytes
+from bertedge.bench.process import WorkerError, run_to_end
 from bertedge.bench.protocol import Open
 from bertedge.bench.reading import read_bounded
 from bertedge.bench.report import LeftOut
 from bertedge.errors import SettingError, first_line, shorten
+from bertedge.progress import Progress
 from bertedge.runtime.providers import CPU, find_devices
 
 TEXTS = "texts.json"
 """In the scratch folder."""
 MOST_BYTES = 2**20
+PREPARE_TIMEOUT_S = 1800.0
 LONGEST_WORD, LONGEST_NAME = 4096, 100
 """Characters of a word of a command, and of an engine's name, which names a folder too."""
 
@@ -69,15 +73,22 @@ def read_peers(path: Path) -> tuple[Peer, ...]:
 
 
 def find_peers(
-    peers: Iterable[Peer], base: Open, exported: str | None
+    peers: Iterable[Peer], base: Open, exported: str | None, progress: Progress
 ) -> Iterator[EngineSpec | LeftOut]:
-    """Yield peers as engines; of one that is not installed, how to get it."""
+    """Yield peers as engines, prepared; of one that is not installed, how to get it."""
     for peer in peers:
-        why = _why_not(peer, exported)
-        if why:
+        if not shutil.which(peer.command[0]):
+            program = Path(peer.command[0]).name
+            why = f"it is not installed: there is no {program} for it"
+            yield LeftOut(name=peer.name, why=why, fix=peer.install)
+        elif exported is None and any("{exported}" in word for word in peer.prepare):
+            why = "it needs the exported graph, which could not be made"
             yield LeftOut(name=peer.name, why=why, fix=peer.install)
         else:
-            yield _spec(peer, base, exported or "")
+            try:
+                yield _prepared(peer, base, exported or "", progress)
+            except WorkerError as error:
+                yield LeftOut(name=peer.name, why=f"its preparation failed: {error}")
 
 
 def _read(file: Path) -> list[Peer]:
@@ -132,46 +143,43 @@ def _absolute(folder: Path, words: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
-def _why_not(peer: Peer, exported: str | None) -> str | None:
-    if not shutil.which(peer.command[0]):
-        return f"it is not installed: there is no {Path(peer.command[0]).name} for it"
-    if exported is None and any("{exported}" in word for word in peer.prepare):
-        return "it needs the exported graph, which could not be made"
-    return None
+def _prepared(peer: Peer, base: Open, exported: str, progress: Progress) -> EngineSpec:
+    """Run what the peer needs to be made before, and weigh what it made."""
+    path = Path(base.path)
+    if not peer.prepare:
+        size = checkpoint_bytes(path)
+    else:
+        progress.say(f"preparing {peer.name}")
+        path = Path(base.scratch) / f"peer-{peer.name}"
+        path.mkdir()
+        run_to_end(fill(peer.prepare, base, exported, path), timeout_s=PREPARE_TIMEOUT_S)
+        files = [file for file in path.rglob("*") if file.is_file()]
+        size = sum(file.stat().st_size for file in [*files, Path(base.tokenizer)])
+    opening = replace(
+        base, engine=peer.kind, path=str(path), precision=peer.precision, device=peer.device
+    )
+    return EngineSpec(
+        name=peer.name,
+        kind=peer.kind,
+        command=peer.command,
+        open=opening,
+        bytes_on_disk=size,
+        baseline=baseline_of(find_devices(peer.device)[0].name),
+        batching=peer.batching,
+        takes=peer.takes,
+        packages=peer.packages,
+    )
 
 
-def _spec(peer: Peer, base: Open, exported: str) -> EngineSpec:
-    made = str(Path(base.scratch) / f"peer-{peer.name}")
+def fill(words: Iterable[str], base: Open, exported: str, made: Path) -> tuple[str, ...]:
+    """Return the words of a command with the places that it names."""
     places = {
         "{checkpoint}": base.path,
         "{exported}": exported,
         "{tokenizer}": base.tokenizer,
         "{texts}": str(Path(base.scratch) / TEXTS),
-        "{made}": made,
+        "{made}": str(made),
     }
-    return EngineSpec(
-        name=peer.name,
-        kind=peer.kind,
-        device=peer.device,
-        precision=peer.precision,
-        command=peer.command,
-        open=replace(
-            base,
-            engine=peer.kind,
-            path=made if peer.prepare else base.path,
-            precision=peer.precision,
-            device=peer.device,
-        ),
-        baseline=baseline_of(find_devices(peer.device)[0]),
-        batching=peer.batching,
-        takes=peer.takes,
-        packages=peer.packages,
-        prepare=tuple(_fill(word, places) for word in peer.prepare) or None,
-        made=made if peer.prepare else None,
-    )
-
-
-def _fill(word: str, places: dict[str, str]) -> str:
-    for name, value in places.items():
-        word = word.replace(name, value)
-    return word
+    for name, place in places.items():
+        words = [word.replace(name, place) for word in words]
+    return tuple(words)

@@ -10,9 +10,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import IO
+from typing import IO, TypeVar
 
 from bertedge.bench.protocol import Answer, Failed, ProtocolError, Request, decode_answer, encode
+
+A = TypeVar("A", bound=Answer)
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 """Of OpenMP and MKL (PyTorch) and rayon (tokenizers); onnxruntime is told by its session."""
@@ -56,7 +58,7 @@ class Worker:
         """The process id, which is the process group's too."""
         return self._process.pid
 
-    def ask(self, request: Request, *, timeout_s: float) -> Answer:
+    def ask(self, request: Request, expected: type[A], *, timeout_s: float) -> A:
         """Send a request and wait for its answer; WorkerError where no good one comes."""
         self._to_say.put(encode(request))
         try:
@@ -71,6 +73,8 @@ class Worker:
             raise WorkerError(f"gave no valid answer: {error}") from None
         if isinstance(answer, Failed):
             raise WorkerError(answer.error)
+        if not isinstance(answer, expected):
+            raise WorkerError(f"answered {type(answer).__name__.lower()}")
         return answer
 
     def kill(self) -> None:

@@ -10,8 +10,6 @@ Each object carries `"say"`, the name of the message, and the fields of its clas
     token_workload      ready: every input was run, and then more until times settled
     text_workload       ready
     run                 ran: the times of that many runs, after some that are not counted
-    serve               served: the latencies of inputs that arrived at given times
-    predict             predicted: the predictions for given texts
     any of these        failed: what went wrong; bench then ends the worker
 
 For example (abridged):
@@ -39,11 +37,11 @@ too (`export`, `profile_graph`).
 
 import json
 import re
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import cast, get_args
 
 from bertedge import serialization
-from bertedge.predictions import Prediction, Result, prediction_from_dict
+from bertedge.predictions import Prediction, prediction_from_dict
 from bertedge.spec import ModelSpec, Task
 
 PROTOCOL = 1
@@ -106,6 +104,8 @@ class TextWorkload:
     at_once: bool
     """True: a run predicts all texts, in such batches as a user of the engine would have; False: a
     run predicts one."""
+    timed: bool = True
+    """False: every input is run once, for its outputs alone."""
 
     @property
     def texts_of_run(self) -> int:
@@ -123,29 +123,12 @@ class Run:
     workload: str
     first: int
     repeats: int
-    warm_up_ms: float
+    warm_up_ms: float = 0.0
     """Before: runs of the first input that are not counted, as many as fill this time; 0: none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Serve:
-    """Run inputs of a prepared workload one at a time as they arrive, first come first.
-
-    Input `first` arrives so many seconds after the answer to this request has begun, then the one
-    after it, and so on in a circle. An engine that is late goes on with the next at once.
-    """
-
-    workload: str
-    first: int
-    arrivals_s: tuple[float, ...]
-    """Rising."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Predict:
-    """Predict texts, untimed, as a run of all at once does."""
-
-    texts: tuple[tuple[str, ...], ...]
+    arrivals_s: tuple[float, ...] | None = None
+    """Rising, one for each run: when its input arrives, counted from the end of the warm-up. Inputs
+    run one at a time, first come first; one that is late goes on with the next at once. None: each
+    run begins when the one before it has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +166,7 @@ class Opened:
     """The device or execution provider that really runs the model."""
     versions: dict[str, str]
     """Of the libraries at work."""
-    peak_memory_bytes: int | None
+    peak_memory_bytes: int | None = None
     """Largest resident size so far; None where the system does not tell."""
     outputs: tuple[Output, ...] = ()
     """Of the first text."""
@@ -198,7 +181,7 @@ class Ready:
     """False where times had not settled when patience ended."""
     run_ms: float
     """About what a run will take; the baseline's decides how many runs a turn has."""
-    peak_memory_bytes: int | None
+    peak_memory_bytes: int | None = None
     outputs: tuple[Output, ...] = ()
     batching: str | None = None
     """How it makes batches of many texts, where it chose that itself."""
@@ -209,24 +192,10 @@ class Ran:
     """A turn is over."""
 
     samples_ms: tuple[float, ...]
-    peak_memory_bytes: int | None
+    """Of each run; of inputs that arrive, from the intended arrival to the answer."""
+    peak_memory_bytes: int | None = None
     uncounted_runs: int = 0
     """Made before, to warm up."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
-    """All that arrived has been answered."""
-
-    latencies_ms: tuple[float, ...]
-    """From each intended arrival to its answer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Predicted:
-    """What `predict` asked for, in the order of the texts."""
-
-    outputs: tuple[Output, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,82 +237,48 @@ class Failed:
     error: str
 
 
-Request = Open | TokenWorkload | TextWorkload | Run | Serve | Predict | Export | ProfileGraph
-Answer = Opened | Ready | Ran | Served | Predicted | Exported | Profiled | Failed
-T = TypeVar("T", bound=Request | Answer)
-_REQUESTS: tuple[type[Request], ...] = (
-    *(Open, TokenWorkload, TextWorkload, Run, Serve, Predict, Export, ProfileGraph),
-)
-_ANSWERS: tuple[type[Answer], ...] = (
-    *(Opened, Ready, Ran, Served, Predicted, Exported, Profiled, Failed),
-)
-_WITH_OUTPUTS = (Opened, Ready, Predicted)
+Request = Open | TokenWorkload | TextWorkload | Run | Export | ProfileGraph
+Answer = Opened | Ready | Ran | Exported | Profiled | Failed
 
 
 def encode(message: Request | Answer) -> str:
     """Write a message as one line of JSON, newline included."""
-    plain: dict[str, object] = {"say": _say(type(message))}
-    if isinstance(message, _WITH_OUTPUTS):
-        outputs = [each.to_dict() if isinstance(each, Result) else each for each in message.outputs]
-        plain |= {**serialization.to_plain(replace(message, outputs=())), "outputs": outputs}
-    else:
-        plain |= serialization.to_plain(message)
+    plain = {"say": _say(type(message)), **serialization.to_plain(message)}
     return json.dumps(plain, ensure_ascii=True, allow_nan=False) + "\n"
 
 
 def decode_request(line: str) -> Request:
     """Read what bench said; ProtocolError where it is no request."""
-    say, data = _parse(line)
-    for kind in _REQUESTS:
-        if _say(kind) == say:
-            return _build(kind, data)
-    raise ProtocolError(f"{say!r} is no request")
+    return cast(Request, _decode(line, get_args(Request), "request"))
 
 
 def decode_answer(line: str) -> Answer:
     """Read what a worker said; ProtocolError where it is no answer."""
-    say, data = _parse(line)
-    for kind in _ANSWERS:
-        if _say(kind) == say:
-            outputs = data.pop("outputs", []) if kind in _WITH_OUTPUTS else []
-            answer = _build(kind, data)
-            if isinstance(answer, _WITH_OUTPUTS):
-                return replace(answer, outputs=_outputs(outputs))
-            return answer
-    raise ProtocolError(f"{say!r} is no answer")
+    return cast(Answer, _decode(line, get_args(Answer), "answer"))
 
 
-def _say(kind: type[Request | Answer]) -> str:
+def _say(kind: type) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
 
 
-def _parse(line: str) -> tuple[str, dict[str, object]]:
+def _decode(line: str, kinds: tuple[type, ...], what: str) -> object:
     try:
         data = json.loads(line)
     except (ValueError, RecursionError):
         raise ProtocolError(f"no JSON: {line.strip()[:60]!r}") from None
-    if not isinstance(data, dict) or not isinstance(data.get("say"), str):
+    if not isinstance(data, dict) or not isinstance(say := data.pop("say", None), str):
         raise ProtocolError(f'no object with "say": {line.strip()[:60]!r}')
-    return data.pop("say"), data
+    for kind in kinds:
+        if _say(kind) == say:
+            try:
+                return serialization.from_plain(kind, data)
+            except serialization.RecordError as error:
+                raise ProtocolError(str(error)) from None
+    raise ProtocolError(f"{say!r} is no {what}")
 
 
-def _build(kind: type[T], fields: dict[str, object]) -> T:
-    try:
-        return serialization.from_plain(kind, fields)
-    except serialization.RecordError as error:
-        raise ProtocolError(str(error)) from None
+def _read_output(data: object, where: str) -> Output:
+    return data if type(data) is int else prediction_from_dict(data, where)
 
 
-def _outputs(data: object) -> tuple[Output, ...]:
-    if not isinstance(data, list):
-        raise ProtocolError("outputs is no list")
-    return tuple(_output(each, f"outputs[{number}]") for number, each in enumerate(data))
-
-
-def _output(data: object, where: str) -> Output:
-    if isinstance(data, int) and not isinstance(data, bool):
-        return data
-    try:
-        return prediction_from_dict(data, where)
-    except serialization.RecordError as error:
-        raise ProtocolError(str(error)) from None
+serialization.READERS[Output] = _read_output

@@ -3,7 +3,6 @@
 import json
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +12,10 @@ from bertedge.bench.build import Setting, build_report
 from bertedge.bench.config import BenchConfig
 from bertedge.bench.discovery import (
     Candidates,
-    Machine,
     check_comparable,
-    has_compiler,
     line_up,
     sum_installed,
+    this_machine,
     with_noise_controls,
 )
 from bertedge.bench.environment import describe_environment
@@ -30,11 +28,10 @@ from bertedge.bench.scenarios.profile import find_graphs
 from bertedge.bench.workloads import LabelledTexts, draw_labelled
 from bertedge.bundle import TOKENIZER, Bundle, open_bundle
 from bertedge.checkpoint.folder import fetch
-from bertedge.data import BadRows, Columns, open_examples
+from bertedge.data import BadRows, Columns, ExampleFile, open_examples
 from bertedge.errors import DataError
 from bertedge.progress import Progress, Silent
-from bertedge.runtime import machine
-from bertedge.runtime.providers import CPU, DEVICES
+from bertedge.runtime.providers import CPU
 from bertedge.runtime.session import check_threads
 from bertedge.spec import LabelKind, ProblemType, Task
 
@@ -75,7 +72,11 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
     progress = progress or Silent()
     check_threads(config.threads)
     bundle = open_bundle(config.bundle)
-    _check_data(config, bundle, progress)
+    if config.data is not None:
+        file = _open_texts(config, bundle)
+        skips = config.columns.bad_rows is BadRows.SKIP
+        clean = "; no bad rows" if skips and not file.findings else ""
+        progress.say(f"{config.data}: {file.description}{clean}")
     fetch(config.baseline)
     from bertedge.checkpoint import open_checkpoint  # brings torch, which takes seconds
 
@@ -128,48 +129,32 @@ def make_inputs(
     cells = workloads.default_grid(longest)
     if config.grid is not None:
         cells = workloads.parse_grid(config.grid, longest)
-    grid = [workloads.token_workload(cell, tokens, seed=config.seed) for cell in cells]
+    made: list[Workload] = [
+        workloads.token_workload(cell, tokens, seed=config.seed) for cell in cells
+    ]
+    if config.data is not None:
+        drawn = workloads.draw(_open_texts(config, bundle), config.texts, seed=config.seed)
+        made += workloads.text_workloads([workloads.text_of(each) for each in drawn])
     return Inputs(
-        workloads=(*grid, *_texts(config, bundle, progress)),
+        workloads=tuple(made),
         labelled=_labelled(config, bundle, progress),
         tokens=tuple(tokens),
         max_length=longest,
     )
 
 
-def _check_data(config: BenchConfig, bundle: Bundle, progress: Progress) -> None:
-    """Open the file of texts and say how it is read."""
-    if config.data is not None:
-        manifest = bundle.manifest
-        examples = open_examples(
-            config.data,
-            manifest.model.task,
-            replace(config.columns, label=None, intent=None),
-            labelled=False,
-            pair=manifest.model.pair,
-            trained=manifest.columns or Columns(),
-        )
-        progress.say(f"{config.data}: {examples.description}")
-
-
-def _texts(config: BenchConfig, bundle: Bundle, progress: Progress) -> Sequence[Workload]:
-    if config.data is None:
-        return ()
-    model = bundle.manifest.model
-    if config.columns.bad_rows is BadRows.SKIP:
-        columns = replace(config.columns, label=None, intent=None)
-        file = open_examples(config.data, model.task, columns, labelled=False, pair=model.pair)
-        progress.say(f"{config.data.name}: {file.findings or 'no bad rows'}")
-    texts = workloads.draw_texts(
+def _open_texts(config: BenchConfig, bundle: Bundle) -> ExampleFile:
+    """Open the file of texts for its texts alone."""
+    assert config.data is not None
+    # A label's column that is named is not read: not all are one label a row.
+    return open_examples(
         config.data,
-        model.task,
-        config.columns,
-        pair=model.pair,
-        count=config.texts,
-        seed=config.seed,
+        bundle.manifest.model.task,
+        replace(config.columns, label=None, intent=None),
+        labelled=False,
+        pair=bundle.manifest.model.pair,
         trained=bundle.manifest.columns or Columns(),
     )
-    return workloads.text_workloads(texts)
 
 
 def _labelled(config: BenchConfig, bundle: Bundle, progress: Progress) -> LabelledTexts | None:
@@ -205,11 +190,10 @@ def _one_by_one(item: Workload) -> bool:
 def _candidates(
     config: BenchConfig, bundle: Bundle, checkpoint: "Checkpoint", inputs: Inputs, scratch: Path
 ) -> Candidates:
-    """What decides on the engines; the files that they share are written."""
-    import torch
-
+    """Return what decides on the engines; the files that they share are written."""
     (scratch / TEXTS).write_text(json.dumps(inputs.texts), encoding="utf-8")
-    model = bundle.manifest.model
+    manifest = bundle.manifest
+    pad_token_id = checkpoint.model.pad_token_id
     base = Open(
         protocol=PROTOCOL,
         engine="torch",
@@ -218,23 +202,16 @@ def _candidates(
         precision="fp32",
         device=CPU.name,
         threads=config.threads,
-        model=replace(
-            model, max_length=inputs.max_length, pad_token_id=checkpoint.model.pad_token_id
-        ),
+        model=replace(manifest.model, max_length=inputs.max_length, pad_token_id=pad_token_id),
         tokenizer=str(_tokenizer(bundle, checkpoint, scratch)),
-        first=(*inputs.texts, *bundle.manifest.golden.texts)[0],
+        first=(*inputs.texts, *manifest.golden.texts)[0],
         scratch=str(scratch),
-    )
-    here = Machine(
-        cpu_flags=machine.cpu_flags(),
-        devices=tuple(d for d in DEVICES if getattr(torch, d.name).is_available()),
-        compiler=has_compiler(),
     )
     return Candidates(
         bundle=bundle,
         checkpoint=checkpoint,
         base=base,
-        machine=here,
+        machine=this_machine(),
         device=config.device,
         quick=config.quick,
     )

@@ -11,6 +11,7 @@ from bertedge.bench.protocol import Answer, Opened, Output, Ran, Ready, Request,
 from bertedge.bench.report import ColdStart, CpuUse, MemoryPoint, OpenLoad, Profile
 from bertedge.bench.statistics import Ratio, paired_ratio
 from bertedge.bench.trackers import joules_between, memory_of, read_counters
+from bertedge.errors import shorten
 from bertedge.progress import Progress, Silent
 
 A = TypeVar("A", bound=Answer)
@@ -64,8 +65,17 @@ class EngineRunner:
             return
         opened = self.ask(self.spec.open, Opened, "start")
         if opened:
+            total_s = time.perf_counter() - self.worker.began_s
+            told_s = opened.imports_s + opened.load_s + opened.first_run_s
+            start = ColdStart(
+                total_s=total_s,
+                process_s=max(total_s - told_s, 0.0),
+                imports_s=opened.imports_s,
+                load_s=opened.load_s,
+                first_run_s=opened.first_run_s,
+            )
             self.opened = opened
-            self.cold_starts.append(_cold_start(opened, time.perf_counter() - self.worker.began_s))
+            self.cold_starts.append(start)
             self._note_peak(opened.peak_memory_bytes)
             self.memory.clear()
             self.note_memory("start")
@@ -91,36 +101,40 @@ class EngineRunner:
             return
         repeats = max(1, min(run.repeats, int(limit_ms / max(run_ms, 1e-3))))
         before = read_counters() if energy else {}
-        ran = self.ask(replace(run, repeats=repeats), Ran, what)
-        joules = joules_between(before, read_counters()) if before else None
+        ran = self.run(replace(run, repeats=repeats), what)
         if ran is None:
             return
-        if len(ran.samples_ms) != repeats or min(ran.samples_ms) <= 0:
-            self.leave_out(f"{what}: claims {ran.samples_ms} ms for {repeats} runs")
-            return
-        turn = Turn(
-            workload=run.workload,
-            round=number,
-            samples_ms=ran.samples_ms,
-            joules=joules,
-            runs=repeats + ran.uncounted_runs,
+        self.turns.append(
+            Turn(
+                workload=run.workload,
+                round=number,
+                samples_ms=ran.samples_ms,
+                joules=joules_between(before, read_counters()) if before else None,
+                runs=repeats + ran.uncounted_runs,
+            )
         )
-        self.turns.append(turn)
+
+    def run(self, run: Run, what: str) -> Ran | None:
+        """Return the times of runs; None, and the engine is left out, where they are not as due."""
+        ran = self.ask(run, Ran, what)
+        if ran is None:
+            return None
+        if len(ran.samples_ms) != run.repeats or min(ran.samples_ms) <= 0:
+            claims = f"{shorten(str(ran.samples_ms), 60)} ms"
+            self.leave_out(f"{what}: claims {claims} for {run.repeats} runs")
+            return None
         self._note_peak(ran.peak_memory_bytes)
+        return ran
 
     def ask(self, request: Request, expected: type[A], what: str) -> A | None:
         """Return the engine's answer; None, and the engine is left out, where no good one comes."""
         if self.problem or self.worker is None:
             return None
         try:
-            answer = self.worker.ask(request, timeout_s=self.settings.timeout_s)
+            return self.worker.ask(request, expected, timeout_s=self.settings.timeout_s)
         except WorkerError as error:
             self.leave_out(f"{what}: {error}")
             return None
-        if not isinstance(answer, expected):
-            self.leave_out(f"{what}: answered {type(answer).__name__.lower()}")
-            return None
-        return answer
 
     def note_memory(self, where: str) -> None:
         """Look at the memory of the engine's process."""
@@ -198,14 +212,3 @@ class Measurement:
                 runner.worker.kill()
         for runner in self.runners:
             runner.end()
-
-
-def _cold_start(opened: Opened, total_s: float) -> ColdStart:
-    told_s = opened.imports_s + opened.load_s + opened.first_run_s
-    return ColdStart(
-        total_s=total_s,
-        process_s=max(total_s - told_s, 0.0),
-        imports_s=opened.imports_s,
-        load_s=opened.load_s,
-        first_run_s=opened.first_run_s,
-    )

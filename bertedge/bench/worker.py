@@ -23,16 +23,12 @@ from bertedge.bench.protocol import (
     Open,
     Opened,
     Output,
-    Predict,
-    Predicted,
     ProfileGraph,
     ProtocolError,
     Ran,
     Ready,
     Request,
     Run,
-    Serve,
-    Served,
     TextWorkload,
     TokenWorkload,
     decode_request,
@@ -81,31 +77,19 @@ class State:
                 from bertedge.bench.scenarios.profile import profile
 
                 return profile(request)
-            case TokenWorkload():
-                self.prepared[request.name] = self._opened().tokens(request)
-                return warm_up(self.prepared[request.name])
-            case TextWorkload():
-                self.prepared[request.name] = self._opened().texts(request)
-                return warm_up(self.prepared[request.name])
-            case Predict():
-                whole = TextWorkload(name="", texts=request.texts, at_once=True)
-                prepared = self._opened().texts(whole)
-                return Predicted(outputs=tuple(prepared.outputs(0)))
-            case Run():
-                return take_turn(self._find(request.workload), request)
-            case Serve():
-                return serve(self._find(request.workload), request)
-
-    def _opened(self) -> Backend:
         if self.backend is None:
             raise ProtocolError("the first request must be open")
-        return self.backend
-
-    def _find(self, workload: str) -> Prepared:
-        self._opened()
-        if workload not in self.prepared:
-            raise ProtocolError(f"no workload {workload!r} was given")
-        return self.prepared[workload]
+        match request:
+            case TokenWorkload():
+                self.prepared[request.name] = prepared = self.backend.tokens(request)
+                return warm_up(prepared)
+            case TextWorkload():
+                self.prepared[request.name] = prepared = self.backend.texts(request)
+                return warm_up(prepared, timed=request.timed)
+            case Run(workload=workload):
+                if workload not in self.prepared:
+                    raise ProtocolError(f"no workload {workload!r} was given")
+                return take_turn(self.prepared[workload], request)
 
     def _open(self, request: Open) -> Opened:
         if request.protocol != PROTOCOL:
@@ -130,24 +114,24 @@ class State:
         )
 
 
-def warm_up(prepared: Prepared) -> Ready:
+def warm_up(prepared: Prepared, *, timed: bool = True) -> Ready:
     """Run every input once, then the first again and again until times settle or patience ends."""
     outputs: list[Output] = []
-    first_ms = []
+    first_ms: list[float] = []
+    times_ms: list[float] = []
     for number in range(prepared.inputs):
         run_ms, found = _timed(prepared, number)
         first_ms.append(run_ms)
         outputs += prepared.read(found)
-    times_ms: list[float] = []
     began = time.perf_counter()
-    while len(times_ms) < 2 * STABLE_WINDOW or not settled(times_ms):
+    while timed and (len(times_ms) < 2 * STABLE_WINDOW or not settled(times_ms)):
         if len(times_ms) >= 2 and time.perf_counter() - began > PATIENCE_S:
             break
         times_ms.append(_timed(prepared, 0)[0])
     return Ready(
         warm_up_runs=len(first_ms) + len(times_ms),
-        stable=settled(times_ms),
-        run_ms=min(statistics.median(first_ms), statistics.median(times_ms)),
+        stable=timed and settled(times_ms),
+        run_ms=min(statistics.median(each) for each in (first_ms, times_ms) if each),
         outputs=tuple(outputs),
         peak_memory_bytes=peak_memory_bytes(),
         batching=prepared.batching,
@@ -163,32 +147,33 @@ def settled(times_ms: list[float]) -> bool:
 
 
 def take_turn(prepared: Prepared, request: Run) -> Ran:
-    """Time the runs asked for, after some that are not counted."""
+    """Time the runs asked for, after some that are not counted.
+
+    Where inputs arrive at given times, a latency counts from the arrival that was intended. Were it
+    counted from the start of the run, an engine that falls behind would hide the wait of all that
+    queued meanwhile (coordinated omission).
+    """
     began = time.perf_counter()
     uncounted = 0
     while (time.perf_counter() - began) * 1000 < request.warm_up_ms:
         prepared.run(request.first % prepared.inputs)
         uncounted += 1
-    numbers = range(request.first, request.first + request.repeats)
-    samples_ms = tuple(_timed(prepared, number)[0] for number in numbers)
-    return Ran(
-        samples_ms=samples_ms, peak_memory_bytes=peak_memory_bytes(), uncounted_runs=uncounted
-    )
-
-
-def serve(prepared: Prepared, request: Serve) -> Served:
-    """Run inputs as they arrive; a latency counts from the arrival that was intended.
-
-    Were it counted from the start of the run, an engine that falls behind would hide the wait of
-    all that queued meanwhile (coordinated omission).
-    """
-    latencies_ms = []
+    samples_ms = []
     began = time.perf_counter()
-    for number, arrival_s in enumerate(request.arrivals_s, request.first):
-        wait_until(began + arrival_s)
-        prepared.run(number % prepared.inputs)
-        latencies_ms.append(round((time.perf_counter() - began - arrival_s) * 1000, 4))
-    return Served(latencies_ms=tuple(latencies_ms))
+    for number in range(request.repeats):
+        place = request.first + number
+        if request.arrivals_s is None:
+            samples_ms.append(_timed(prepared, place)[0])
+        else:
+            due = began + request.arrivals_s[number]
+            wait_until(due)
+            prepared.run(place % prepared.inputs)
+            samples_ms.append(round((time.perf_counter() - due) * 1000, 4))
+    return Ran(
+        samples_ms=tuple(samples_ms),
+        peak_memory_bytes=peak_memory_bytes(),
+        uncounted_runs=uncounted,
+    )
 
 
 def wait_until(moment: float) -> None:

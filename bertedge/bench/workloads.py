@@ -2,8 +2,8 @@
 
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ ROWS = 32
 """Rows of random tokens in a grid cell, over as many batches as that takes: an engine's labels
 are compared on all of them, and no run repeats the one before it."""
 
+NO_COLUMNS = Columns()
 ONE_BY_ONE = "texts one by one"
 ALL_AT_ONCE = "texts all at once"
 
@@ -104,65 +105,31 @@ def token_workload(cell: Cell, tokens: Sequence[int], *, seed: int) -> TokenWork
 
 
 def text_workloads(texts: Sequence[tuple[str, ...]]) -> tuple[TextWorkload, TextWorkload]:
-    """Label the texts one by one, and all at once."""
-    one, many = (
-        TextWorkload(name=name, texts=tuple(texts), at_once=at_once)
-        for name, at_once in ((ONE_BY_ONE, False), (ALL_AT_ONCE, True))
+    """Return the workloads of these texts one by one, and all at once."""
+    return (
+        TextWorkload(name=ONE_BY_ONE, texts=tuple(texts), at_once=False),
+        TextWorkload(name=ALL_AT_ONCE, texts=tuple(texts), at_once=True),
     )
-    return one, many
 
 
-def draw_texts(  # noqa: PLR0913 (how the file is read, and what of it)
-    data: Path,
-    task: Task,
-    columns: Columns,
-    *,
-    pair: bool,
-    count: int,
-    seed: int,
-    trained: Columns = Columns(),  # noqa: B008 (frozen)
-) -> tuple[tuple[str, ...], ...]:
-    """Draw `count` texts (or pairs) of a file, as `draw` does."""
-    examples = draw(
-        data, task, columns, labelled=False, pair=pair, count=count, seed=seed, trained=trained
-    )
-    return tuple(text_of(example) for example in examples)
-
-
-def draw(  # noqa: PLR0913 (how the file is read, and what of it)
-    data: Path,
-    task: Task,
-    columns: Columns,
-    *,
-    labelled: bool,
-    pair: bool | None,
-    count: int,
-    seed: int,
-    trained: Columns = Columns(),  # noqa: B008 (frozen)
-    match: Callable[[ExampleFile], ExampleFile] | None = None,
-) -> list[Example]:
-    """Draw `count` examples of a file, all of a shorter one, in the file's order.
+def draw(file: ExampleFile, count: int, *, seed: int) -> tuple[Example, ...]:
+    """Draw `count` examples, all of a shorter file, in their order; DataError where it has none.
 
     Reservoir sampling (Vitter's algorithm R): the file is read once and never held.
     """
-    if not labelled:  # a label's column that is named is not read: not all are one label a row
-        columns = replace(columns, label=None, intent=None)
-    examples = open_examples(data, task, columns, labelled=labelled, pair=pair, trained=trained)
-    if match is not None:
-        examples = match(examples)
     generator = random.Random(seed)
     drawn: list[tuple[int, Example]] = []
-    for number, example in enumerate(examples):
+    for number, example in enumerate(file):
         place = number if number < count else generator.randint(0, number)
         if place < count:
             drawn[place : place + 1] = [(number, example)]
     if not drawn:
-        raise DataError(f"{data} holds no texts")
-    return [example for _, example in sorted(drawn, key=lambda item: item[0])]
+        raise DataError(f"{file.path} holds no texts")
+    return tuple(example for _, example in sorted(drawn, key=lambda item: item[0]))
 
 
 def text_of(example: Example) -> tuple[str, ...]:
-    """Give an example's text or pair; words are joined with spaces."""
+    """Return an example's text or pair; words are joined with spaces."""
     match example:
         case TokenExample():
             return (" ".join(example.tokens),)
@@ -197,29 +164,17 @@ def draw_labelled(  # noqa: PLR0913 (how the file is read, and what of it)
     *,
     count: int,
     seed: int,
-    trained: Columns = Columns(),  # noqa: B008 (frozen)
+    trained: Columns = NO_COLUMNS,
     label_map: Mapping[str, str] | None = None,
 ) -> LabelledTexts:
     """Draw `count` examples; DataError where the file has no labels, or none the model knows."""
-
-    def match(file: ExampleFile) -> ExampleFile:
-        file = with_label_map(file, label_map or {})
-        words = task.labels_are is LabelKind.TAGS
-        return file if words else check_known(file, labels, DecisionRule())
-
-    examples = draw(
-        data,
-        task,
-        columns,
-        labelled=True,
-        pair=None,
-        count=count,
-        seed=seed,
-        trained=trained,
-        match=match,
-    )
+    file = open_examples(data, task, columns, labelled=True, trained=trained)
+    file = with_label_map(file, label_map or {})
+    if task.labels_are is not LabelKind.TAGS:
+        file = check_known(file, labels, DecisionRule())
+    examples = draw(file, count, seed=seed)
     whole = [e for e in examples if not isinstance(e, TokenExample) or e.intent]
     unknown = {name for each in whole for name in each.names} - set(labels)
     if unknown:
         raise DataError(f"the model does not know the label {min(unknown)!r}")
-    return LabelledTexts(data=data.name, task=task, examples=tuple(examples))
+    return LabelledTexts(data=data.name, task=task, examples=examples)

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from bertedge.bench import worker
+from bertedge.bench.build import Setting
 from bertedge.bench.config import ScenarioConfig
 from bertedge.bench.engine import EngineSpec
+from bertedge.bench.environment import describe_environment
 from bertedge.bench.protocol import PROTOCOL, Open
 from bertedge.bench.reading import read_report
 from bertedge.bench.report import (
+    Comparison,
     Labelled,
     LeftOut,
     LoadPoint,
@@ -63,7 +66,7 @@ def quick() -> ScenarioConfig:
     )
 
 
-def open_message(bundle: Path, task: Task = Task.TEXT_CLASSIFICATION) -> Open:
+def open_message(bundle: Path) -> Open:
     return Open(
         protocol=PROTOCOL,
         engine="bundle",
@@ -72,17 +75,25 @@ def open_message(bundle: Path, task: Task = Task.TEXT_CLASSIFICATION) -> Open:
         precision="fp32",
         device="cpu",
         threads=1,
-        model=ModelSpec(task=task, labels=LABELS, pair=False, max_length=64, pad_token_id=0),
+        model=ModelSpec(
+            task=Task.TEXT_CLASSIFICATION, labels=LABELS, pair=False, max_length=64, pad_token_id=0
+        ),
         tokenizer=str(bundle / "tokenizer.json"),
         first=("turn the hall lights off",),
         scratch="",
     )
 
 
+@pytest.fixture(scope="session")
+def opened(bundle: Path) -> Callable[..., Open]:
+    """Makes what a worker is told to run the tiny bundle."""
+    return lambda **changes: replace(open_message(bundle), **changes)
+
+
 @pytest.fixture
-def opening(bundle: Path) -> Open:
+def opening(opened: Callable[..., Open]) -> Open:
     """What a worker is told to run the tiny bundle."""
-    return open_message(bundle)
+    return opened()
 
 
 @pytest.fixture
@@ -91,14 +102,33 @@ def engine(opening: Open) -> EngineSpec:
     return EngineSpec(
         name="tiny",
         kind="bundle",
-        device="cpu",
-        precision="fp32",
         command=(sys.executable, "-m", "bertedge.bench.worker"),
         open=opening,
         bytes_on_disk=1000,
         baseline=None,
         batching="one by one",
     )
+
+
+@pytest.fixture
+def setting() -> Callable[..., Setting]:
+    """Makes what a report says beside the measurement."""
+
+    def make(
+        settings: ScenarioConfig, task: Task = Task.TEXT_CLASSIFICATION, labels: int = 4
+    ) -> Setting:
+        comparison = Comparison(
+            bundle="b", baseline="c", task=task, labels=labels, max_length=64, parameters=9220,
+            same_source=True, data=None,
+        )  # fmt: skip
+        return Setting(
+            command="bertedge bench",
+            environment=describe_environment(),
+            comparison=comparison,
+            settings=settings,
+        )
+
+    return make
 
 
 FAKE = '''
@@ -129,8 +159,6 @@ def answer(message):
         case "token_workload" | "text_workload":
             if mode == "hang":
                 time.sleep(600)
-            if mode == "sleep":
-                time.sleep(2)
             if mode == "chatter":
                 print("loading ...", flush=True)
             if mode == "refuse":
@@ -138,10 +166,8 @@ def answer(message):
             run_ms = {"sleep": 2000.0, "crawl": 400.0}.get(mode, 1.0)
             return {"say": "ready", "warm_up_runs": 1, "stable": True, "run_ms": run_ms,
                     "outputs": outputs(message), "peak_memory_bytes": None}
-        case "predict":
-            return {"say": "predicted", "outputs": outputs(message)}
-        case "serve":
-            return {"say": "served", "latencies_ms": [1.0] * len(message["arrivals_s"])}
+        case "run" if message["arrivals_s"]:
+            return {"say": "ran", "samples_ms": [1.0] * message["repeats"]}
         case "run":
             with open(notes + "-turns", "a") as file:
                 print(mode, message["workload"], message["first"], file=file)
@@ -177,8 +203,6 @@ def fake(fake_program: Path, tmp_path: Path, opening: Open) -> Callable[..., Eng
         return EngineSpec(
             name=mode,
             kind="peer",
-            device="cpu",
-            precision="fp32",
             command=(sys.executable, str(fake_program), mode, str(tmp_path / "pids")),
             open=opening,
             bytes_on_disk=1,

@@ -1,3 +1,4 @@
+import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -6,12 +7,12 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the bench extra")
 
+from bertedge.bench.backends import ALONE, NO_WINDOWS, NOT_POOLED
 from bertedge.bench.discovery import (
     Candidates,
     Lineup,
     Machine,
     check_comparable,
-    checkpoint_bytes,
     find_onnx,
     find_rivals,
     find_torch,
@@ -19,11 +20,13 @@ from bertedge.bench.discovery import (
     has_compiler,
     with_noise_controls,
 )
+from bertedge.bench.engine import checkpoint_bytes
 from bertedge.bench.protocol import Exported, Open
 from bertedge.bundle import Bundle, open_bundle
 from bertedge.checkpoint import Checkpoint, open_checkpoint
 from bertedge.errors import BertedgeError, DeviceError, SettingError
 from bertedge.runtime.providers import DEVICES
+from bertedge.spec import Task
 
 PLAIN = Machine(cpu_flags=frozenset({"avx2"}))
 BF16 = Machine(cpu_flags=frozenset({"avx2", "avx512_bf16"}), compiler=True)
@@ -199,18 +202,53 @@ def test_a_compiler_is_looked_for_where_torch_does(monkeypatch: pytest.MonkeyPat
     assert has_compiler()
 
 
-def test_graphs_that_could_not_be_made_leave_their_engines_out(opening: Open, bundle: Path):
+def test_graphs_that_could_not_be_made_leave_their_engines_out(
+    candidates: Candidates, bundle: Path
+):
     graph = str(bundle / "cpu-fp32.onnx")
     made = Exported(exported=graph, problem="int8: no luck")
-    lineup = Lineup.of(find_onnx(made, opening, tokenizer_bytes=7))
+    lineup = Lineup.of(find_onnx(candidates, made))
     optimum, plain = lineup.specs
     assert (optimum.name, plain.name) == ("optimum-fp32", "onnxruntime-fp32")
     assert (optimum.open.path, optimum.open.variant) == (str(bundle), "cpu-fp32.onnx")
     assert plain.open.path == graph
-    assert plain.bytes_on_disk == Path(graph).stat().st_size + 7
+    tokenizer = (bundle / "tokenizer.json").stat().st_size
+    assert plain.bytes_on_disk == Path(graph).stat().st_size + tokenizer
     assert [(item.name, item.why) for item in lineup.left_out] == [
         ("optimum-int8", "int8: no luck")
     ]
+
+
+@pytest.mark.parametrize(
+    ("task", "engines", "reason"),
+    [
+        (Task.INTENT_SLOTS, ["torch-compile"], ALONE),
+        (Task.FEATURE_EXTRACTION, ["torch-compile"], NOT_POOLED),
+        (Task.QUESTION_ANSWERING, ["torch-compile", "pipeline-fp32"], NO_WINDOWS),
+    ],
+)
+def test_engines_that_have_nothing_to_say_of_a_task_are_left_out_with_the_reason(
+    candidates: Candidates, bundle: Path, task: Task, engines: list[str], reason: str
+):
+    model = replace(candidates.base.model, task=task)
+    base = replace(candidates.base, model=model)
+    wanted = replace(candidates, base=base, machine=BF16)
+    made = Exported(exported=str(bundle / "cpu-fp32.onnx"))
+    found = Lineup.of([*find_rivals(wanted), *find_onnx(wanted, made)])
+    left_out = {item.name: item for item in found.left_out}
+    assert left_out["onnxruntime-fp32"].why == reason
+    if task is Task.QUESTION_ANSWERING:
+        assert names(found) == [*engines, "optimum-fp32"]
+    else:
+        assert left_out["optimum-fp32"].why == reason
+        rival = "sentence-transformers-fp32"
+        if task is Task.INTENT_SLOTS:
+            assert left_out["pipeline-fp32"].why == ALONE
+        elif importlib.util.find_spec("sentence_transformers") is None:
+            assert left_out[rival].fix == "pip install sentence-transformers"
+        else:
+            engines.append(rival)
+        assert names(found) == engines
 
 
 def test_every_baseline_gets_a_noise_control(lineup: Callable[..., Lineup]):

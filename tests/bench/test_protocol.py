@@ -9,16 +9,12 @@ from bertedge.bench.protocol import (
     Failed,
     Open,
     Operator,
-    Predict,
-    Predicted,
     Profiled,
     ProfileGraph,
     ProtocolError,
     Ran,
     Ready,
     Run,
-    Serve,
-    Served,
     TextWorkload,
     TokenWorkload,
     decode_answer,
@@ -38,6 +34,7 @@ from bertedge.predictions import (
 )
 from bertedge.spec import Task
 
+READY = '{"say": "ready", "warm_up_runs": 1, "stable": true, "run_ms": 1,'
 ENTITY = Entity(label="B-x", score=0.5, start=0, end=2, text="ab")
 ANSWER = Answer(text="ab", start=0, end=2, score=0.5)
 
@@ -56,8 +53,7 @@ def test_every_request_comes_back_as_it_was_sent(opening: Open):
         TokenWorkload(name="2x2", batches=(((1, 2), (3, 4)),)),
         TextWorkload(name="t", texts=(("ä\n",), ("a", "b")), at_once=True),
         Run(workload="t", first=4, repeats=2, warm_up_ms=30.0),
-        Serve(workload="t", first=0, arrivals_s=(0.0, 0.5)),
-        Predict(texts=(("a",),)),
+        Run(workload="t", first=0, repeats=2, arrivals_s=(0.0, 0.5)),
         Export(checkpoint="c", task=Task.TEXT_CLASSIFICATION, folder="f"),
         graph,
     ]
@@ -68,31 +64,33 @@ def test_every_request_comes_back_as_it_was_sent(opening: Open):
 
 
 def test_every_answer_comes_back_as_it_was_sent():
-    ready = Ready(warm_up_runs=9, stable=False, run_ms=0.5, outputs=(1,), peak_memory_bytes=None)
-    others = (
+    outputs = (
+        1,
+        Classification(label="a", score=0.5, scores={"a": 0.5}),
+        MultiLabelClassification(labels=("a",), scores={"a": 0.75}),
+        Regression(value=-1.5, truncated=True),
+        Entities(entities=(ENTITY,), windows=2),
+        Entities(entities=()),
+        IntentSlots(intent="on", score=1.0, scores={"on": 1.0}, slots=(ENTITY,)),
+        Answers(answer=ANSWER, answers=(ANSWER,), no_answer=0.25),
+        Answers(answer=None, answers=(), no_answer=1.0),
+    )
+    answers = (
+        Ready(warm_up_runs=9, stable=False, run_ms=0.5, outputs=outputs),
         Ran(samples_ms=(0.25, 3.0), peak_memory_bytes=7, uncounted_runs=2),
-        Served(latencies_ms=(0.5,)),
-        Predicted(outputs=(Classification(label="a", score=0.5, scores={"a": 0.5}),)),
-        Predicted(outputs=(MultiLabelClassification(labels=("a",), scores={"a": 0.75}),)),
-        Predicted(outputs=(Regression(value=-1.5, truncated=True),)),
-        Predicted(outputs=(Entities(entities=(ENTITY,), windows=2), Entities(entities=()))),
-        Predicted(
-            outputs=(IntentSlots(intent="on", score=1.0, scores={"on": 1.0}, slots=(ENTITY,)),)
-        ),
-        Predicted(outputs=(Answers(answer=ANSWER, answers=(ANSWER,), no_answer=0.25),)),
-        Predicted(outputs=(Answers(answer=None, answers=(), no_answer=1.0),)),
         Exported(exported="a", fused=None, int8=None, problem="int8: no"),
         Profiled(operators=(Operator(name="Add", calls=2, ms=0.5),)),
         Failed(error="no"),
     )
-    for answer in (ready, *others):
+    for answer in answers:
         assert decode_answer(encode(answer)) == answer
 
 
 def test_an_embedding_comes_back_to_six_digits():
     vector = np.array([0.25, -1e-6, 3.0], np.float32)
-    answer = decode_answer(encode(Predicted(outputs=(Embedding(values=vector),))))
-    assert isinstance(answer, Predicted)
+    ready = Ready(warm_up_runs=1, stable=True, run_ms=1, outputs=(Embedding(values=vector),))
+    answer = decode_answer(encode(ready))
+    assert isinstance(answer, Ready)
     (found,) = answer.outputs
     assert isinstance(found, Embedding) and found.values.dtype == np.float32
     assert found.values.tolist() == vector.tolist()
@@ -114,13 +112,10 @@ def test_messages_are_named_in_snake_case():
         ('{"say": "failed", "error": "x", "code": 3}\n', "code is unknown"),
         ('{"say": "ran", "samples_ms": [NaN], "peak_memory_bytes": null}\n', "finite"),
         ('{"say": "ran", "samples_ms": ["1"], "peak_memory_bytes": null}\n', "finite"),
-        ('{"say": "predicted", "outputs": 3}\n', "outputs is no list"),
-        ('{"say": "predicted", "outputs": [true]}\n', r"outputs\[0\] is no prediction"),
-        (
-            '{"say": "predicted", "outputs": [1, {"label": "a"}]}\n',
-            r"outputs\[1\].score is missing",
-        ),
-        ('{"say": "predicted", "outputs": [{"values": ["a"]}]}\n', "finite"),
+        (f'{READY} "outputs": 3}}', "outputs must be a list"),
+        (f'{READY} "outputs": [true]}}', r"outputs\[0\] is no prediction"),
+        (f'{READY} "outputs": [1, {{"label": "a"}}]}}', r"outputs\[1\].score is missing"),
+        (f'{READY} "outputs": [{{"values": ["a"]}}]}}', "finite"),
         ("[" * 100_000 + "\n", "no JSON"),
     ],
 )

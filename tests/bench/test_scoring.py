@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,10 @@ from bertedge.bench.statistics import ratio_interval
 from bertedge.bench.workloads import draw_labelled
 from bertedge.data import Columns
 from bertedge.errors import DataError
+from bertedge.metrics import FrameScores
 from bertedge.predictions import (
+    Answer,
+    Answers,
     Classification,
     Embedding,
     Entities,
@@ -160,3 +164,60 @@ def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():
     half = 1.96 * values.std() / 20
     assert low == pytest.approx(values.mean() - half, abs=0.002)
     assert high == pytest.approx(values.mean() + half, abs=0.002)
+
+
+def frame(intent: str, *slots: Entity) -> IntentSlots:
+    return IntentSlots(intent=intent, score=1.0, scores={intent: 1.0}, slots=slots)
+
+
+def slot(label: str, start: int, end: int) -> Entity:
+    return Entity(label=label, score=1.0, start=start, end=end, text="")
+
+
+def test_frames_are_scored_by_words(tmp_path: Path) -> None:
+    rows = [
+        {"tokens": ["turn", "livingrooms", "off"], "tags": ["O", "B-room", "O"], "intent": "off"},
+        {"tokens": ["hall"], "tags": ["B-room"], "intent": "on"},
+    ]
+    data = tmp_path / "d.jsonl"
+    data.write_text("\n".join(map(json.dumps, rows)))
+    labels = ("intent:on", "intent:off", "O", "B-room")
+    drawn = draw_labelled(data, Task.INTENT_SLOTS, Columns(), labels, count=10, seed=0)
+    # livingrooms has the pieces living ##room ##s, of which only the first counts.
+    first = frame("off", slot("B-room", 5, 11))
+    predicted = [first, frame("off", slot("B-room", 0, 4))]
+    found = score(drawn, predicted, labels)
+    assert found and isinstance(found.scores, FrameScores)
+    values = (found.scores.value, found.scores.intents.value, found.scores.slots.value)
+    assert values == (0.5, 0.5, 1)
+    assert found.parts.tolist() == [[1, 1], [0, 1]]
+    assert score(drawn, predicted[1:], labels) is None
+    assert score(drawn, [first, frame("sing")], labels) is None
+    second_piece = score(drawn, [frame("off", slot("B-room", 11, 15)), predicted[1]], labels)
+    assert second_piece and isinstance(second_piece.scores, FrameScores)
+    assert second_piece.scores.value == 0
+    with pytest.raises(DataError, match="does not know the label 'intent:off'"):
+        draw_labelled(
+            data, Task.INTENT_SLOTS, Columns(), ("intent:on", "O", "B-room"), count=10, seed=0
+        )
+
+
+def answer(start: int, end: int) -> Answers:
+    best = Answer(text="turn the hall lights off"[start:end], start=start, end=end, score=0.5)
+    return Answers(answer=None, answers=(best,), no_answer=0.9)
+
+
+def test_answers_are_scored_by_f1(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    answers = {"text": ["hall lights"], "answer_start": [9]}
+    row = {"question": "what", "context": "turn the hall lights off", "answers": answers}
+    path.write_text((json.dumps(row) + "\n") * 2)
+    texts = draw_labelled(
+        path, Task.QUESTION_ANSWERING, Columns(), ("start", "end"), count=9, seed=0
+    )
+    assert texts.texts == (("what", "turn the hall lights off"),) * 2
+    scored = score(texts, [answer(9, 20), answer(9, 13)], ("start", "end"))
+    assert scored is not None and scored.scores.metric == "answer_f1"
+    assert scored.scores.value == pytest.approx((1 + 2 / 3) / 2)
+    assert score(texts, [answer(9, 20)], ("start", "end")) is None
+    assert compare([answer(9, 13), answer(0, 4)], [answer(9, 20), answer(0, 4)]).labels == (0, 1)

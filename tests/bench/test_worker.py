@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from bertedge.bench.backends import Prepared
-from bertedge.bench.backends.bertedge import load_bundle
 from bertedge.bench.process import Worker, WorkerError
 from bertedge.bench.protocol import (
     Open,
@@ -22,87 +21,62 @@ from bertedge.bench.protocol import (
     encode,
 )
 from bertedge.bench.worker import settled, take_turn, warm_up
-from bertedge.predictions import Classification, Entities
+from bertedge.predictions import Classification
 from bertedge.predictor import Predictor
-from bertedge.spec import Task
 
 COMMAND = (sys.executable, "-m", "bertedge.bench.worker")
 LONG = "please play a quiet song in the living room " * 20
-TAGS = ("O", "B-room", "I-room", "B-device", "I-device", "B-time")
 TEXTS = ("turn the hall lights off", "play a song", LONG, "is it warm", "x")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def worker() -> Iterator[Worker]:
+    """One process for the tests of this file; a request that fails leaves it as it was."""
     with Worker(COMMAND, threads=1) as process:
+        with pytest.raises(WorkerError, match="first request must be open"):
+            process.ask(Run(workload="t", first=0, repeats=1), Ran, timeout_s=60)
         yield process
 
 
 def test_a_worker_answers_in_full(worker: Worker, opening: Open):
-    opened = worker.ask(opening, timeout_s=60)
-    assert isinstance(opened, Opened)
+    opened = worker.ask(opening, Opened, timeout_s=60)
     assert opened.runs_on == "CPUExecutionProvider"
     assert opened.imports_s > 0 and opened.load_s > 0 and opened.first_run_s > 0
-    assert {"onnxruntime", "numpy", "tokenizers"} == set(opened.versions)
+    assert opened.versions.keys() >= {"onnxruntime", "numpy", "tokenizers"}
     assert len(opened.outputs) == 1 and isinstance(opened.outputs[0], Classification)
 
     cell = TokenWorkload(name="2x3", batches=(((9, 10, 11), (12, 13, 14)),) * 3)
-    ready = worker.ask(cell, timeout_s=60)
-    assert isinstance(ready, Ready)
+    ready = worker.ask(cell, Ready, timeout_s=60)
     assert len(ready.outputs) == 6 and all(isinstance(each, int) for each in ready.outputs)
     assert ready.warm_up_runs > 3 and ready.run_ms > 0
 
-    ran = worker.ask(Run(workload="2x3", first=2, repeats=5, warm_up_ms=30), timeout_s=60)
-    assert isinstance(ran, Ran)
+    run = Run(workload="2x3", first=2, repeats=5, warm_up_ms=30)
+    ran = worker.ask(run, Ran, timeout_s=60)
     assert len(ran.samples_ms) == 5 and min(ran.samples_ms) > 0
+    arriving = replace(run, repeats=2, arrivals_s=(0.0, 0.001))
+    assert len(worker.ask(arriving, Ran, timeout_s=60).samples_ms) == 2
     if sys.platform == "linux":
         assert 20 * 2**20 < (ran.peak_memory_bytes or 0) < 400 * 2**20
+    with pytest.raises(WorkerError, match="no workload 't'"):
+        worker.ask(replace(run, workload="t"), Ran, timeout_s=60)
+    cell = TokenWorkload(name="bad", batches=(((10**6,),),))
+    with pytest.raises(WorkerError, match=r"cpu-fp32.onnx failed on a batch of 1x1"):
+        worker.ask(cell, Ready, timeout_s=60)
 
 
 def test_predictions_are_those_of_the_predictor(worker: Worker, opening: Open, bundle: Path):
-    worker.ask(opening, timeout_s=60)
+    worker.ask(opening, Opened, timeout_s=60)
     texts = tuple((text,) for text in TEXTS)
     predictor = Predictor.open(bundle, device="cpu", threads=1)
     expected = [each.to_dict() for each in predictor.predict(TEXTS)]
-    for at_once in (False, True):
-        workload = TextWorkload(name="t", texts=texts, at_once=at_once)
-        ready = worker.ask(workload, timeout_s=60)
-        assert isinstance(ready, Ready)
+    alone = TextWorkload(name="t", texts=texts, at_once=False)
+    for workload in (alone, replace(alone, at_once=True), replace(alone, timed=False)):
+        ready = worker.ask(workload, Ready, timeout_s=60)
         for found, own in zip(ready.outputs, expected, strict=True):
             assert isinstance(found, Classification) and found.label == own["label"]
             assert found.scores == pytest.approx(own["scores"], abs=1e-5)
             assert found.truncated == own["truncated"]
-
-
-def test_tokens_of_long_texts_are_tagged_in_all_windows(opening: Open, token_bundle: Path):
-    model = replace(opening.model, task=Task.TOKEN_CLASSIFICATION, labels=TAGS)
-    loaded = load_bundle(replace(opening, path=str(token_bundle), model=model))
-    whole = TextWorkload(name="t", texts=tuple((text,) for text in TEXTS), at_once=True)
-    prepared = loaded.texts(whole)
-    found = prepared.outputs(0)
-    alone = loaded.texts(replace(whole, at_once=False))
-    ones = [each for i in range(len(TEXTS)) for each in alone.outputs(i)]
-    predictor = Predictor.open(token_bundle, device="cpu", threads=1)
-    expected = predictor.predict(TEXTS, aggregation="none")
-    for one, several, own in zip(ones, found, expected, strict=True):
-        assert isinstance(one, Entities) and isinstance(several, Entities)
-        assert isinstance(own, Entities)
-        spans = [(each.label, each.start, each.end) for each in own.entities]
-        assert [(each.label, each.start, each.end) for each in one.entities] == spans
-        assert [(each.label, each.start, each.end) for each in several.entities] == spans
-    long = found[2]
-    assert isinstance(long, Entities) and long.windows > 1
-    assert long.entities[-1].start > len(LONG) / 2
-    assert {each.label for each in long.entities} <= set(TAGS)
-
-
-def test_a_batch_of_tokens_gets_a_label_a_row_or_a_token(opening: Open, token_bundle: Path):
-    cell = TokenWorkload(name="2x3", batches=(((9, 10, 11), (12, 13, 14)),))
-    rows = load_bundle(opening).tokens(cell)
-    assert len(rows.outputs(0)) == 2
-    model = replace(opening.model, task=Task.TOKEN_CLASSIFICATION, labels=TAGS)
-    tokens = load_bundle(replace(opening, path=str(token_bundle), model=model)).tokens(cell)
-    assert len(tokens.outputs(0)) == 6
+    assert ready.warm_up_runs == len(texts)
 
 
 @pytest.mark.parametrize(
@@ -116,18 +90,7 @@ def test_a_batch_of_tokens_gets_a_label_a_row_or_a_token(opening: Open, token_bu
 )
 def test_what_cannot_be_opened_is_said(worker: Worker, opening: Open, changes, why: str):
     with pytest.raises(WorkerError, match=why):
-        worker.ask(replace(opening, **changes), timeout_s=60)
-
-
-def test_requests_out_of_turn_are_refused(worker: Worker, opening: Open):
-    with pytest.raises(WorkerError, match="first request must be open"):
-        worker.ask(Run(workload="t", first=0, repeats=1, warm_up_ms=30), timeout_s=60)
-    worker.ask(opening, timeout_s=60)
-    with pytest.raises(WorkerError, match="no workload 't'"):
-        worker.ask(Run(workload="t", first=0, repeats=1, warm_up_ms=30), timeout_s=60)
-    cell = TokenWorkload(name="bad", batches=(((10**6,),),))
-    with pytest.raises(WorkerError, match=r"cpu-fp32.onnx failed on a batch of 1x1"):
-        worker.ask(cell, timeout_s=60)
+        worker.ask(replace(opening, **changes), Opened, timeout_s=60)
 
 
 def test_a_worker_imports_nothing_heavy_before_it_is_asked():
@@ -137,17 +100,6 @@ def test_a_worker_imports_nothing_heavy_before_it_is_asked():
     )
     heavy = {"numpy", "torch", "transformers", "onnxruntime", "tokenizers"}
     assert heavy.isdisjoint(loaded.stdout.split())
-
-
-def test_a_worker_ends_when_its_input_closes(opening: Open):
-    process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin and process.stdout
-    process.stdin.write(encode(opening))
-    process.stdin.flush()
-    assert json.loads(process.stdout.readline())["say"] == "opened"
-    process.stdin.close()
-    assert process.wait(timeout=120) == 0
-    process.stdout.close()
 
 
 def test_a_worker_ends_in_the_midst_of_work(opening: Open):

@@ -6,13 +6,14 @@ import pytest
 from bertedge.bench.workloads import (
     Cell,
     default_grid,
-    draw_texts,
+    draw,
     parse_grid,
     plain_tokens,
+    text_of,
     text_workloads,
     token_workload,
 )
-from bertedge.data import Columns
+from bertedge.data import open_examples
 from bertedge.errors import SettingError
 from bertedge.spec import Task
 
@@ -66,36 +67,31 @@ def test_the_seed_decides_on_the_tokens():
     assert token_workload(cell, tokens, seed=1) != token_workload(cell, tokens, seed=2)
 
 
+def drawn(
+    data: Path, task: Task, seed: int = 0, *, pair: bool = False
+) -> tuple[tuple[str, ...], ...]:
+    file = open_examples(data, task, labelled=False, pair=pair)
+    return tuple(text_of(each) for each in draw(file, 100, seed=seed))
+
+
 def test_texts_are_drawn_evenly_and_kept_in_the_order_of_the_file(tmp_path: Path):
     data = tmp_path / "data.csv"
     data.write_text("text\n" + "".join(f"text {n:04}\n" for n in range(1000)))
-
-    def draw(seed: int) -> tuple[tuple[str, ...], ...]:
-        return draw_texts(
-            data, Task.TEXT_CLASSIFICATION, Columns(), pair=False, count=100, seed=seed
-        )
-
-    texts = draw(0)
+    texts = drawn(data, Task.TEXT_CLASSIFICATION)
     assert len(set(texts)) == 100
     assert list(texts) == sorted(texts)
-    assert texts == draw(0) != draw(1)
+    assert texts == drawn(data, Task.TEXT_CLASSIFICATION)
+    assert texts != drawn(data, Task.TEXT_CLASSIFICATION, 1)
     assert 25 <= sum(text < ("text 0500",) for text in texts) <= 75
 
 
-def test_a_short_file_is_taken_whole(tmp_path: Path):
-    data = tmp_path / "data.tsv"
-    data.write_text("sentence1\tsentence2\nfirst\tsecond\nthird\tfourth\n")
-    task = Task.TEXT_CLASSIFICATION
-    texts = draw_texts(data, task, Columns(), pair=True, count=100, seed=0)
-    assert texts == (("first", "second"), ("third", "fourth"))
-
-
-def test_words_of_token_labelled_files_become_texts(tmp_path: Path):
-    data = tmp_path / "data.conll"
-    data.write_text("turn O\nit O\noff O\n\nstop O\n\n")
-    task = Task.TOKEN_CLASSIFICATION
-    texts = draw_texts(data, task, Columns(), pair=False, count=100, seed=0)
-    assert texts == (("turn it off",), ("stop",))
+def test_a_short_file_is_taken_whole_its_pairs_as_they_are_its_words_as_texts(tmp_path: Path):
+    pairs, words = tmp_path / "data.tsv", tmp_path / "data.conll"
+    pairs.write_text("sentence1\tsentence2\nfirst\tsecond\nthird\tfourth\n")
+    found = drawn(pairs, Task.TEXT_CLASSIFICATION, pair=True)
+    assert found == (("first", "second"), ("third", "fourth"))
+    words.write_text("turn O\nit O\noff O\n\nstop O\n\n")
+    assert drawn(words, Task.TOKEN_CLASSIFICATION) == (("turn it off",), ("stop",))
 
 
 def test_texts_are_labelled_one_by_one_and_all_at_once():

@@ -1,4 +1,4 @@
-"""The engines that a worker can run: what each offers, and the table of bertedge's own.
+"""The engines that a worker can run: what each offers and needs, and the table of bertedge's own.
 
 Their modules are imported when one is loaded: an engine must not pay for another's imports.
 """
@@ -6,11 +6,25 @@ Their modules are imported when one is loaded: an engine must not pay for anothe
 import importlib
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from bertedge.bench.protocol import Open, Output, TextWorkload, TokenWorkload
 from bertedge.errors import SettingError
+from bertedge.spec import LabelKind
+
+T = TypeVar("T")
+BATCH = 32
+"""Texts; what transformers' pipeline is usually given, too."""
+PACKED = "batches of a token budget, sorted by length"
+IN_ORDER = f"{BATCH} texts a batch, in their order"
+BY_LENGTH = f"{BATCH} texts a batch, sorted by length"
+AS_PREDICTOR = "as the predictor packs them, sorted by length"
+BOTH = ("tokens", "texts")
+
+ALONE = "bench gives intents with slots to PyTorch and the bundle alone: no pipeline finds both"
+NOT_POOLED = "it gives every token a vector, and leaves it to the user to pool them"
+NO_WINDOWS = "it makes no windows over contexts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,29 +44,72 @@ class Prepared:
         return list(self.read(self.run(number)))
 
 
-class Backend(Protocol):
+def prepare(
+    inputs: Sequence[T],
+    run: Callable[[T], Any],
+    read: Callable[[Any], Sequence[Output]],
+    batching: str | None = None,
+) -> Prepared:
+    """Return the workload of these inputs."""
+    return Prepared(
+        inputs=len(inputs), run=lambda number: run(inputs[number]), read=read, batching=batching
+    )
+
+
+def as_texts(workload: TextWorkload) -> list[Any]:
+    """Return texts as strings and pairs as tuples."""
+    return [text[0] if len(text) == 1 else text for text in workload.texts]
+
+
+def prepare_texts(
+    workload: TextWorkload,
+    run: Callable[[list[Any]], Any],
+    read: Callable[[Any], Sequence[Output]],
+    batching: str,
+) -> Prepared:
+    """Return the workload of texts, which `run` is given as lists."""
+    texts = as_texts(workload)
+    if workload.at_once:
+        return prepare([texts], run, read, batching)
+    return prepare([[text] for text in texts], run, read)
+
+
+def no_tokens(workload: TokenWorkload) -> Prepared:
+    """Raise SettingError: the engine takes texts alone."""
+    raise SettingError("this engine takes texts alone, no token ids")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
     """A loaded model with its tokenizer."""
 
-    @property
-    def runs_on(self) -> str:
-        """The device or execution provider that really runs it."""
-
-    def tokens(self, workload: TokenWorkload) -> Prepared:
-        """Make batches of token ids ready to run."""
-
-    def texts(self, workload: TextWorkload) -> Prepared:
-        """Make texts ready to run, one by one or all at once."""
+    runs_on: str
+    """The device or execution provider that really runs it."""
+    texts: Callable[[TextWorkload], Prepared]
+    """Makes texts ready to run, one by one or all at once."""
+    tokens: Callable[[TokenWorkload], Prepared] = no_tokens
+    """Makes batches of token ids ready to run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendSpec:
-    """An engine as the table lists it: how a loaded one comes to be."""
+    """An engine as the table lists it: how a loaded one comes to be, and what it needs."""
 
     imports: tuple[str, ...]
     """All that the model will need, imported first and timed apart."""
     libraries: tuple[str, ...]
     """Distributions whose versions are told; one of the same name and `-gpu` will do."""
     load: Callable[[Open], Backend]
+    batching: str = ""
+    """How it makes batches of many texts."""
+    takes: tuple[str, ...] = BOTH
+    slow: bool = False
+    """True where it takes long to start, so that --quick leaves it out."""
+    without: Mapping[LabelKind, str] = field(default_factory=dict)
+    """Why it has nothing to say of some tasks."""
+    needs: str = ""
+    """A package that the bench extra does not bring; how to `install` it."""
+    install: str = ""
 
     def import_libraries(self) -> None:
         """Import all that the model will need."""
@@ -81,12 +138,9 @@ def find_backend(backends: Mapping[str, BackendSpec] | None, name: str) -> Backe
     return backends[name]
 
 
-def as_texts(workload: TextWorkload) -> list[Any]:
-    """Return texts as strings and pairs as tuples."""
-    return [text[0] if len(text) == 1 else text for text in workload.texts]
-
-
-def _own(module: str, load: str, imports: tuple[str, ...], *libraries: str) -> BackendSpec:
+def _own(
+    module: str, imports: Sequence[str], *libraries: str, load: str = "load", **needs: Any
+) -> BackendSpec:
     """Return the spec of a module of this package, imported with its libraries."""
     place = f"{__name__}.{module}"
 
@@ -95,28 +149,64 @@ def _own(module: str, load: str, imports: tuple[str, ...], *libraries: str) -> B
         return loaded
 
     return BackendSpec(
-        imports=(*imports, place), libraries=(*libraries, "tokenizers", "numpy"), load=call
+        imports=(*imports, place),
+        libraries=(*libraries, "tokenizers", "numpy"),
+        load=call,
+        **needs,
     )
 
 
 _TORCH = ("torch", "transformers")
 _OURS = (*_TORCH, "bertedge.checkpoint")
+_TEXTS: dict[str, Any] = {"takes": ("texts",), "slow": True}
+_EXPORTED: dict[str, Any] = {
+    "batching": IN_ORDER,
+    "slow": True,
+    "needs": "optimum",
+    "install": "pip install 'bertedge[export]'",
+}
+_NO_EXPORT = {LabelKind.VECTOR: NOT_POOLED, LabelKind.INTENT_AND_TAGS: ALONE}
 BACKENDS = {
-    "torch": _own("bertedge", "load_torch", _OURS, *_TORCH),
-    "compile": _own("bertedge", "load_compiled", _OURS, *_TORCH),
-    "pipeline": _own("pipeline", "load_transformers", _TORCH, *_TORCH),
+    "torch": _own("bertedge", _OURS, *_TORCH, load="load_torch", batching=PACKED),
+    "compile": _own("bertedge", _OURS, *_TORCH, load="load_compiled", batching=PACKED, slow=True),
+    "pipeline": _own(
+        "pipeline",
+        _TORCH,
+        *_TORCH,
+        load="load_transformers",
+        batching=IN_ORDER,
+        without={LabelKind.INTENT_AND_TAGS: ALONE},
+        **_TEXTS,
+    ),
     "sentence-transformers": _own(
         "sentence_transformers",
-        "load",
         ("sentence_transformers", *_TORCH),
         *("sentence-transformers", *_TORCH),
+        batching=BY_LENGTH,
+        needs="sentence_transformers",
+        install="pip install sentence-transformers",
+        **_TEXTS,
     ),
     "optimum": _own(
         "pipeline",
-        "load_optimum",
         ("optimum.onnxruntime", *_TORCH),
         *("optimum-onnx", "onnxruntime", *_TORCH),
+        load="load_optimum",
+        without=_NO_EXPORT,
+        **_EXPORTED,
     ),
-    "onnxruntime": _own("onnxruntime", "load", ("onnxruntime", "tokenizers"), "onnxruntime"),
-    "bundle": _own("bertedge", "load_bundle", ("onnxruntime", "bertedge.predictor"), "onnxruntime"),
+    "onnxruntime": _own(
+        "onnxruntime",
+        ("onnxruntime", "tokenizers"),
+        "onnxruntime",
+        without={**_NO_EXPORT, LabelKind.SPANS: NO_WINDOWS},
+        **_EXPORTED,
+    ),
+    "bundle": _own(
+        "bertedge",
+        ("onnxruntime", "bertedge.predictor"),
+        *("onnxruntime", "bertedge"),
+        load="load_bundle",
+        batching=AS_PREDICTOR,
+    ),
 }

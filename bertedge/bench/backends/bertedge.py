@@ -7,13 +7,20 @@ differ; PyTorch's budget is the one that was measured to suit it.
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bertedge.bench.backends import Prepared, as_texts
+from bertedge.bench.backends import (
+    AS_PREDICTOR,
+    Backend,
+    Prepared,
+    as_texts,
+    prepare,
+    prepare_texts,
+)
 from bertedge.bench.protocol import Open, Output, TextWorkload, TokenWorkload
 from bertedge.model import TextModel
 from bertedge.predictions import Embedding, Prediction
@@ -28,64 +35,57 @@ BUDGETS = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 CLEARLY = 1.1
 PATIENCE_S = 5.0
 TORCH_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-AS_PREDICTOR = "as the predictor packs them, sorted by length"
 
 Predict = Callable[[Sequence[Text], int], Sequence[Prediction]]
 """Predicts texts in batches of so many tokens."""
 
 
-@dataclass(slots=True, kw_only=True)
-class BertedgeBackend:
-    """An engine between the predictor's tokenizer and decoding; see `Backend`."""
+def backend_of(
+    engine: Engine, model: ModelSpec, predict: Predict, runs_on: str, *, packs: bool = False
+) -> Backend:
+    """Return an engine between the predictor's tokenizer and decoding.
 
-    engine: Engine
-    predict: Predict
-    model: ModelSpec
-    runs_on: str
-    token_budget: int | None = None
-    """Of a batch; None: measured on the first texts that come all at once."""
-    batching: str | None = None
-    """None: such as "1,024 tokens a batch, measured, sorted by length"."""
+    Where it does not pack texts itself, the token budget is measured on the first texts that come
+    all at once.
+    """
+    budgets = [TOKEN_BUDGET] if packs else []
 
-    def tokens(self, workload: TokenWorkload) -> Prepared:
-        """Make batches of token ids ready to run."""
-        batches = [_make_batch(rows) for rows in workload.batches]
-        read = _embeddings if self.model.pooling is not None else _best
-        return Prepared(
-            inputs=len(batches), run=lambda i: self.engine.logits(batches[i]), read=read
-        )
-
-    def texts(self, workload: TextWorkload) -> Prepared:
-        """Make texts ready to run, one by one or all at once."""
-        texts: list[Text] = as_texts(workload)
+    def texts(workload: TextWorkload) -> Prepared:
         if not workload.at_once:
-            return Prepared(
-                inputs=len(texts), run=lambda i: self.predict([texts[i]], TOKEN_BUDGET), read=list
-            )
-        if self.token_budget is None:
-            self.token_budget = self._measure_budget(texts)
-        budget = self.token_budget
-        how = self.batching or f"{budget:,} tokens a batch, measured, sorted by length"
-        return Prepared(
-            inputs=1, run=lambda _: self.predict(texts, budget), read=list, batching=how
+            return prepare_texts(workload, lambda texts: predict(texts, TOKEN_BUDGET), list, "")
+        if not budgets:
+            budgets.append(measure_budget(predict, as_texts(workload)))
+        budget = budgets[0]
+        how = f"{budget:,} tokens a batch, measured, sorted by length"
+        batching = AS_PREDICTOR if packs else how
+        return prepare_texts(workload, lambda texts: predict(texts, budget), list, batching)
+
+    def tokens(workload: TokenWorkload) -> Prepared:
+        return prepare(
+            [_make_batch(rows) for rows in workload.batches],
+            engine.logits,
+            _best if model.pooling is None else _embeddings,
         )
 
-    def _measure_budget(self, texts: Sequence[Text]) -> int:
-        """Choose the budget with which these very texts are predicted soonest."""
-        self.predict(texts, BUDGETS[1])
-        times: dict[int, float] = {}
-        began = time.perf_counter()
-        for budget in BUDGETS:
-            before = time.perf_counter()
-            self.predict(texts, budget)
-            times[budget] = time.perf_counter() - before
-            worse = times[budget] > CLEARLY * min(times.values())
-            if worse or time.perf_counter() - began > PATIENCE_S:
-                break
-        return min(times, key=lambda budget: times[budget])
+    return Backend(runs_on=runs_on, texts=texts, tokens=tokens)
 
 
-def load_bundle(request: Open) -> BertedgeBackend:
+def measure_budget(predict: Predict, texts: Sequence[Text]) -> int:
+    """Return the token budget with which these very texts are predicted soonest."""
+    predict(texts, BUDGETS[1])
+    times: dict[int, float] = {}
+    began = time.perf_counter()
+    for budget in BUDGETS:
+        before = time.perf_counter()
+        predict(texts, budget)
+        times[budget] = time.perf_counter() - before
+        worse = times[budget] > CLEARLY * min(times.values())
+        if worse or time.perf_counter() - began > PATIENCE_S:
+            break
+    return min(times, key=lambda budget: times[budget])
+
+
+def load_bundle(request: Open) -> Backend:
     """Open the bundle as a user would: verified, golden inputs and all."""
     from bertedge.predictor import Predictor
 
@@ -94,17 +94,16 @@ def load_bundle(request: Open) -> BertedgeBackend:
     )
     # Every token's tag, as other engines are asked for it.
     tags = Aggregation.NONE if predictor.task.tags_words else None
-    return BertedgeBackend(
-        engine=predictor.engine,
-        predict=lambda texts, _: predictor.predict(texts, aggregation=tags),
-        model=predictor.manifest.model,
-        runs_on=predictor.engine.providers[0],
-        token_budget=TOKEN_BUDGET,
-        batching=AS_PREDICTOR,
+    return backend_of(
+        predictor.engine,
+        predictor.manifest.model,
+        lambda texts, _: predictor.predict(texts, aggregation=tags),
+        predictor.engine.providers[0],
+        packs=True,
     )
 
 
-def load_torch(request: Open, *, compiled: bool = False) -> BertedgeBackend:
+def load_torch(request: Open, *, compiled: bool = False) -> Backend:
     """Load the checkpoint as transformers' users do, straight into its precision."""
     import torch
 
@@ -124,31 +123,23 @@ def load_torch(request: Open, *, compiled: bool = False) -> BertedgeBackend:
     engine = TorchEngine(model.eval(), device=request.device, dtype=request.precision)
     if compiled:
         model.compile(dynamic=True)  # in place; without it every new shape would compile again
-    on_cpu = request.device == CPU.name
-    how = "compiled" if compiled else "eager"
-    return BertedgeBackend(
-        engine=engine,
-        predict=predict_with(engine, spec, Path(request.tokenizer).read_text(encoding="utf-8")),
-        model=spec,
-        runs_on=f"PyTorch {how} on the CPU"
-        if on_cpu
-        else getattr(torch, request.device).get_device_name(),
+    runs_on = f"PyTorch {'compiled' if compiled else 'eager'} on the CPU"
+    if request.device != CPU.name:
+        runs_on = getattr(torch, request.device).get_device_name()
+    own = TextModel.of(spec, Path(request.tokenizer).read_text(encoding="utf-8"), engine)
+    options = PredictOptions(aggregation=Aggregation.NONE if spec.task.tags_words else None)
+    return backend_of(
+        engine,
+        spec,
+        lambda texts, budget: replace(own, token_budget=budget).predict(texts, options),
+        runs_on,
     )
 
 
-def load_compiled(request: Open) -> BertedgeBackend:
+def load_compiled(request: Open) -> Backend:
     """The same under torch.compile, which compiles at its first runs, nothing cached before."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = request.scratch
     return load_torch(request, compiled=True)
-
-
-def predict_with(engine: Engine, spec: ModelSpec, tokenizer_json: str) -> Predict:
-    """Put the predictor's tokenizer before an engine and its decoding after it."""
-    model = TextModel.of(spec, tokenizer_json, engine)
-    options = PredictOptions(aggregation=Aggregation.NONE if spec.task.tags_words else None)
-    return lambda texts, token_budget: replace(model, token_budget=token_budget).predict(
-        texts, options
-    )
 
 
 def _make_batch(rows: Sequence[Sequence[int]]) -> Batch:

@@ -2,7 +2,7 @@
 
 import time
 
-from bertedge.bench.protocol import Ran, Run
+from bertedge.bench.protocol import Run
 from bertedge.bench.runner import Measurement
 from bertedge.bench.trackers import cpu_seconds
 
@@ -32,8 +32,8 @@ def rest_all(measurement: Measurement) -> None:
         if runner.worker is None or not runner.ready:
             continue
         pid = runner.worker.pid
-        last = Run(workload=next(iter(runner.ready)), first=0, repeats=1, warm_up_ms=0)
-        ran = runner.ask(last, Ran, "last run")
+        last = Run(workload=next(iter(runner.ready)), first=0, repeats=1)
+        ran = runner.run(last, "last run")
         used_s = cpu_seconds(pid)
         if ran and used_s is not None:
             marks.append((runner, pid, time.perf_counter(), used_s))

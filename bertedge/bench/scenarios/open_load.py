@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bertedge.bench.protocol import Ran, Run, Serve, Served, Workload
+from bertedge.bench.protocol import Run, Workload
 from bertedge.bench.report import LoadPoint, OpenLoad
 from bertedge.bench.runner import EngineRunner, Measurement
 
@@ -79,22 +79,23 @@ def max_rate_within_slo(points: Sequence[LoadPoint], limit_ms: float) -> float |
 def _offer_load(runner: EngineRunner, workload: str, limit_ms: float) -> None:
     settings, samples_ms = runner.settings, runner.samples_of(workload)
     alone_per_s = 1000 / statistics.fmean(samples_ms)
-    points = []
-    # It has waited for the other engines: its caches and the processor's clock have gone down.
-    warm_up = Run(workload=workload, first=0, repeats=1, warm_up_ms=WARM_UP_MS)
-    runner.ask(warm_up, Ran, "open load")
+    points: list[LoadPoint] = []
     for number, share in enumerate(QUICK_SHARES if settings.quick else SHARES):
         rate = share * alone_per_s
         schedule = arrivals(rate, settings.load_s, seed=settings.seed + number)
-        request = Serve(workload=workload, first=0, arrivals_s=schedule)
+        request = Run(
+            workload=workload,
+            first=0,
+            repeats=len(schedule),
+            # It has waited for the other engines: its caches and the clock have gone down.
+            warm_up_ms=0.0 if points else WARM_UP_MS,
+            arrivals_s=schedule,
+        )
         runner.progress.advance(0, f"{runner.spec.name}, {rate:.3g} texts/s")
-        served = runner.ask(request, Served, f"open load, {rate:.0f} texts/s")
-        if served is None:
+        ran = runner.run(request, f"open load, {rate:.0f} texts/s")
+        if ran is None:
             break
-        if len(served.latencies_ms) != len(schedule) or min(served.latencies_ms) <= 0:
-            runner.leave_out(f"open load: {len(served.latencies_ms)} latencies are not as due")
-            break
-        points.append(describe_point(rate, schedule, served.latencies_ms))
+        points.append(describe_point(rate, schedule, ran.samples_ms))
         if points[-1].saturated:
             break
     runner.open_load = OpenLoad(

@@ -77,13 +77,13 @@ def profile_all(measurement: Measurement, graphs: Sequence[GraphToProfile]) -> N
         try:
             command = python_command("bertedge.bench.worker")
             with Worker(command, threads=settings.threads) as worker:
-                answer = worker.ask(each.request, timeout_s=settings.timeout_s)
+                answer = worker.ask(each.request, Profiled, timeout_s=settings.timeout_s)
         except WorkerError as error:
             measurement.unprofiled[each.graph] = str(error)
             continue
         finally:
             measurement.progress.advance(1, each.graph)
-        if isinstance(answer, Profiled) and answer.operators:
+        if answer.operators:
             measurement.profiles.append(describe_profile(answer, each))
 
 

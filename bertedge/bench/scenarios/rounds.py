@@ -13,7 +13,7 @@ from bertedge.bench.config import (
     TURN_WARM_UP_MS,
 )
 from bertedge.bench.engine import EngineSpec
-from bertedge.bench.protocol import Predict, Predicted, Run, TextWorkload, Workload
+from bertedge.bench.protocol import Ready, Run, TextWorkload, Workload
 from bertedge.bench.runner import Measurement
 from bertedge.bench.statistics import is_open
 
@@ -133,8 +133,9 @@ def predict_labelled(measurement: Measurement, texts: tuple[tuple[str, ...], ...
         if runner.spec.noise_control_of is None and "texts" in runner.spec.takes
     ]
     measurement.begin("labelled data", f"{len(texts)} texts", len(texts) * len(due), "texts")
+    request = TextWorkload(name="labelled data", texts=texts, at_once=True, timed=False)
     for runner in due:
-        found = runner.ask(Predict(texts=texts), Predicted, "labelled data")
+        found = runner.ask(request, Ready, request.name)
         runner.labelled = found.outputs if found else None
         measurement.progress.advance(len(texts), runner.spec.name)
 

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from bertedge.bench.backends import Prepared
-from bertedge.bench.protocol import Serve
+from bertedge.bench.protocol import Run
 from bertedge.bench.report import LoadPoint
 from bertedge.bench.scenarios.open_load import (
     arrivals,
     describe_point,
     max_rate_within_slo,
 )
-from bertedge.bench.worker import AWAKE_S, serve, wait_until
+from bertedge.bench.worker import AWAKE_S, take_turn, wait_until
 
 
 def test_arrivals_are_random_at_just_the_rate():
@@ -41,16 +41,17 @@ def worked(clock: Any, seconds: float) -> Prepared:
 
 
 def test_a_latency_counts_from_the_intended_arrival_the_wait_in_line_included(clock: Any):
-    arrivals_s = (0.0, 0.001, 0.002)
-    served = serve(worked(clock, 0.03), Serve(workload="t", first=0, arrivals_s=arrivals_s))
-    assert served.latencies_ms == pytest.approx([30, 59, 88], abs=0.1)
+    request = Run(workload="t", first=0, repeats=3, arrivals_s=(0.0, 0.001, 0.002))
+    served = take_turn(worked(clock, 0.03), request)
+    assert served.samples_ms == pytest.approx([30, 59, 88], abs=0.1)
 
 
 def test_an_engine_that_keeps_up_waits_for_each_arrival(clock: Any):
     began = clock.now
-    served = serve(worked(clock, 0.001), Serve(workload="t", first=1, arrivals_s=(0.05, 0.1)))
+    request = Run(workload="t", first=1, repeats=2, arrivals_s=(0.05, 0.1))
+    served = take_turn(worked(clock, 0.001), request)
     assert clock.now - began == pytest.approx(0.101, abs=1e-4)
-    assert served.latencies_ms == pytest.approx([1, 1], abs=0.1)
+    assert served.samples_ms == pytest.approx([1, 1], abs=0.1)
 
 
 def test_waiting_ends_at_the_moment_and_sleeps_until_shortly_before(clock: Any):

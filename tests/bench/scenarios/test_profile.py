@@ -21,12 +21,14 @@ def request(model: Path, runs: int = 4) -> ProfileGraph:
     )
 
 
-def test_a_graph_is_profiled_operator_by_operator(bundle: Path, token_bundle: Path):
+def test_a_graph_is_profiled_by_operator_and_what_is_none_says_why(bundle: Path, tmp_path: Path):
     onnx = pytest.importorskip("onnx", reason="needs the export extra")
     with Worker(COMMAND, threads=1) as worker:
         asked = request(bundle / "cpu-fp32.onnx")
-        profiled = worker.ask(asked, timeout_s=60)
-    assert isinstance(profiled, Profiled)
+        profiled = worker.ask(asked, Profiled, timeout_s=60)
+        (tmp_path / "no.onnx").write_bytes(b"no graph")
+        with pytest.raises(WorkerError, match=r"no\.onnx"):
+            worker.ask(request(tmp_path / "no.onnx"), Profiled, timeout_s=60)
     assert min(each.ms for each in profiled.operators) >= 0
     whole = describe_profile(
         profiled, GraphToProfile(graph="g", stage="fused", workload="1x16", request=asked)
@@ -39,12 +41,6 @@ def test_a_graph_is_profiled_operator_by_operator(bundle: Path, token_bundle: Pa
     nodes = Counter(node.op_type for node in onnx.load(bundle / "cpu-fp32.onnx").graph.node)
     calls = {each.name: each.calls for each in whole.operators}
     assert calls["LayerNormalization"] == nodes["LayerNormalization"] > 0
-
-
-def test_a_graph_that_cannot_be_profiled_says_why(tmp_path: Path):
-    (tmp_path / "no.onnx").write_bytes(b"no graph")
-    with Worker(COMMAND, threads=1) as worker, pytest.raises(WorkerError, match=r"no\.onnx"):
-        worker.ask(request(tmp_path / "no.onnx"), timeout_s=60)
 
 
 def test_runs_that_warm_up_do_not_count():

@@ -17,6 +17,7 @@ from bertedge.bench.environment import describe_environment
 from bertedge.bench.process import Worker, WorkerError
 from bertedge.bench.protocol import (
     Open,
+    Ran,
     Ready,
     Run,
     TextWorkload,
@@ -346,7 +347,7 @@ def test_a_worker_that_does_not_read_cannot_block_bench(alive: Callable[[int], b
     with Worker(deaf, threads=1) as worker:
         began = time.monotonic()
         with pytest.raises(WorkerError, match=r"no answer within 0.5 s"):
-            worker.ask(long, timeout_s=0.5)
+            worker.ask(long, Ready, timeout_s=0.5)
         assert time.monotonic() - began < 300  # not the 600 of the worker
     assert not alive(worker.pid)
 
@@ -360,7 +361,7 @@ def test_workers_are_told_their_threads():
         Worker((sys.executable, "-c", program), threads=3) as worker,
         pytest.raises(WorkerError, match=r"^3$"),
     ):
-        worker.ask(Run(workload="t", first=0, repeats=1, warm_up_ms=0), timeout_s=60)
+        worker.ask(Run(workload="t", first=0, repeats=1), Ran, timeout_s=60)
 
 
 DRIVER = """
@@ -376,7 +377,7 @@ class Tell(Silent):
         print(line, flush=True)
 
 opening = decode_request(sys.stdin.readline())
-spec = EngineSpec(name="tiny", kind="bundle", device="cpu", precision="fp32", baseline=None,
+spec = EngineSpec(name="tiny", kind="bundle", baseline=None,
                   open=opening)
 plan = Plan(workloads=[TokenWorkload(name="1x3", batches=(((9, 10, 11),),))])
 settings = ScenarioConfig(threads=1, rounds=10**6, turn_s=60, repeats=10**6, starts=1)
