@@ -13,11 +13,31 @@ from bertedge.spec import PoolingMode, Task
 
 OPSETS = (17, 18)
 """17 is the first with LayerNormalization; from 19 on, fusion has not been proven."""
-INDEPENDENT_RECIPES = ("static", "outliers-static", "float-nodes-static")
-"""Ways to make int8 whose scales are fixed at export: answers do not depend on the batch."""
-DEPENDENT_RECIPES = ("dynamic", "outliers", "float-nodes")
-"""Ways to make int8 whose scales are taken from each batch; see `quantization.recipes`."""
-RECIPES = INDEPENDENT_RECIPES + DEPENDENT_RECIPES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A way from a float graph to an int8 one; weights are always per channel."""
+
+    static: bool = False
+    """Scales are found on calibration texts, once; else one a tensor for each batch."""
+    outliers: bool = False
+    """Outlying channels are taken out of the way first."""
+    float_nodes: bool = False
+    """The few most damaging products stay in float."""
+
+
+RECIPES = {
+    "static": Recipe(static=True),
+    "outliers-static": Recipe(outliers=True, static=True),
+    "float-nodes-static": Recipe(outliers=True, static=True, float_nodes=True),
+    "dynamic": Recipe(),
+    "outliers": Recipe(outliers=True),
+    "float-nodes": Recipe(outliers=True, float_nodes=True),
+}
+INDEPENDENT_RECIPES = tuple(name for name, recipe in RECIPES.items() if recipe.static)
+"""Those whose scales are fixed at export: answers do not depend on the batch."""
+DEPENDENT_RECIPES = tuple(name for name, recipe in RECIPES.items() if not recipe.static)
 
 BATCH_TOLERANCE = 1e-5
 """Share of the logits' spread by which a text's logits may move with its batch. Static scales leave
@@ -72,7 +92,7 @@ class ExportConfig:
         "One recipe alone: static, outliers-static, dynamic, …",
         flag="recipe_int8",
         metavar="NAME",
-        choices=RECIPES,
+        choices=tuple(RECIPES),
     )
     """One way to make int8, in RECIPES; None: all of them, in order."""
     batch_effects: BatchEffects = setting(

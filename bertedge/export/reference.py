@@ -4,7 +4,7 @@ import math
 import time
 from dataclasses import dataclass, replace
 
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from bertedge import evaluation
 from bertedge.bundle import Accuracy, Parity, Trimming, Variant
@@ -34,6 +34,7 @@ class Reference:
     """The checkpoint, with its own answers to all that its variants will be asked."""
 
     checkpoint: Checkpoint
+    architecture: PretrainedConfig
     pair: bool
     parity: ReferenceLogits
     golden: ReferenceLogits
@@ -42,6 +43,11 @@ class Reference:
     trimming: Trimming | None
     calibration: CalibrationError | None = None
     """Of the temperature that was looked for; None where none was asked for."""
+
+    @property
+    def examples(self) -> ExampleFile | None:
+        """The labelled data; None where there is none."""
+        return self.evaluation.examples if self.evaluation else None
 
 
 def record_reference(
@@ -77,8 +83,7 @@ def record_reference(
         evaluated = _label(checkpoint, TorchEngine(model), examples, progress)
     trimming = None
     if config.trim_vocab:
-        trimmed = trim(checkpoint, model, config.trim_vocab)
-        checkpoint, trimming = trimmed.checkpoint, trimmed.record
+        checkpoint, trimming = trim(checkpoint, model, config.trim_vocab)
         size = f"{trimming.after:,} of {trimming.before:,} pieces"
         progress.say(f"vocabulary: {size}, by {trimming.data}")
         if evaluated is not None:
@@ -96,6 +101,7 @@ def record_reference(
     progress.say(f"recorded the checkpoint's logits on {parity.texts} texts  {took:.1f} s")
     return Reference(
         checkpoint=checkpoint,
+        architecture=model.config,
         pair=pair,
         parity=parity,
         golden=golden,
@@ -175,9 +181,9 @@ def verify_float(
     """Measure the fp32 candidate; VerificationError for the first promise it breaks."""
     engine = graph.open()
     variant = measure(config, reference, graph, engine, progress)
-    accuracy = measure_accuracy(reference, variant.name, engine, progress) if with_data else None
-    if accuracy is not None:
-        check_drop(variant.name, accuracy, config.max_drop)
+    if not with_data:
+        return variant
+    accuracy = check_accuracy(config, reference, variant.name, engine, progress)
     return replace(variant, accuracy=accuracy)
 
 
@@ -224,6 +230,16 @@ def _check_graphs(name: str, probe: ReferenceLogits, engine: Engine, bound: Boun
     probes = (probe, verify.alone(probe))
     found = [verify.check_parity(name, each, engine, bound) for each in probes]
     return max(found, key=lambda parity: parity.max_difference)
+
+
+def check_accuracy(
+    config: ExportConfig, reference: Reference, name: str, engine: Engine, progress: Progress
+) -> Accuracy | None:
+    """Compare as `measure_accuracy` does; VerificationError where the variant lost too much."""
+    accuracy = measure_accuracy(reference, name, engine, progress)
+    if accuracy is not None:
+        check_drop(name, accuracy, config.max_drop)
+    return accuracy
 
 
 def measure_accuracy(

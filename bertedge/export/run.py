@@ -5,19 +5,19 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from transformers import PretrainedConfig
+from transformers import PreTrainedModel
 
 from bertedge import bundle
-from bertedge.bundle import GraphPass, Manifest, Variant
+from bertedge.bundle import Manifest, Variant
 from bertedge.checkpoint import Checkpoint, load_model, open_checkpoint
 from bertedge.errors import SettingError
 from bertedge.export import parity_inputs, verify
-from bertedge.export.accuracy import EvalData, find_eval_data, own_texts
+from bertedge.export.accuracy import find_eval_data, own_texts
 from bertedge.export.batch_effect import measure_batch_effect
 from bertedge.export.config import ExportConfig
 from bertedge.export.graph.cuda import make_cuda_variant
 from bertedge.export.graph.fusion import fuse, infer_shapes
-from bertedge.export.graph.passes import run_passes
+from bertedge.export.graph.passes import run_passes, summarize_passes
 from bertedge.export.graph.serialize import GraphFiles, SavedGraph, finish
 from bertedge.export.graph.torch_export import check_size, export_graph
 from bertedge.export.graph.values import save
@@ -48,15 +48,6 @@ class ExportReport:
     not choose it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
-    """The graph as Optimum wrote it, and what it must answer; the weights are let go of."""
-
-    reference: Reference
-    path: Path
-    architecture: PretrainedConfig
-
-
 def export(config: ExportConfig, progress: Progress | None = None) -> ExportReport:
     """Make a verified bundle of a checkpoint, whole or not at all.
 
@@ -82,13 +73,17 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportRepo
         if data.examples is None and checkpoint.model.task.labels_are is LabelKind.VECTOR:
             data = own_texts(work)
         progress.say(data.note)
-        exported = _export(config, checkpoint, data, work, progress)
-        variants = _make_variants(config, exported, work, progress)
+        with quietly(work):
+            model = load_model(checkpoint)
+        reference = record_reference(config, checkpoint, model, data, progress)
+        exported = _export_graph(config, reference, model, work, progress)
+        del model  # the weights, which are on disk now
+        variants = _make_variants(config, reference, exported, progress)
         if config.gpu:
-            variants += (_make_cuda(config, exported, progress),)
+            variants += (make_cuda_variant(config, reference, exported, progress),)
         tokenizer = work / bundle.TOKENIZER
-        tokenizer.write_text(exported.reference.checkpoint.tokenizer_json, encoding="utf-8")
-        manifest = _describe(exported.reference, variants, tokenizer)
+        tokenizer.write_text(reference.checkpoint.tokenizer_json, encoding="utf-8")
+        manifest = _describe(reference, variants, tokenizer)
         files = [tokenizer, *(work / file.file for variant in variants for file in variant.files)]
         bundle.write_bundle(config.output, manifest, files, overwrite=config.overwrite)
     return ExportReport(
@@ -96,7 +91,7 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportRepo
         manifest=manifest,
         data_note=data.note,
         seconds=time.perf_counter() - began,
-        calibration=exported.reference.calibration,
+        calibration=reference.calibration,
     )
 
 
@@ -116,24 +111,26 @@ def _open(config: ExportConfig) -> Checkpoint:
     return replace(checkpoint, model=replace(checkpoint.model, pooling=pooling))
 
 
-def _export(
-    config: ExportConfig, checkpoint: Checkpoint, data: EvalData, work: Path, progress: Progress
-) -> Exported:
-    with quietly(work):
-        model = load_model(checkpoint)
-    reference = record_reference(config, checkpoint, model, data, progress)
+def _export_graph(
+    config: ExportConfig,
+    reference: Reference,
+    model: PreTrainedModel,
+    work: Path,
+    progress: Progress,
+) -> Path:
     began = time.perf_counter()
-    path = export_graph(model, work / "exported", task=checkpoint.model.task, opset=config.opset)
-    progress.say(f"exported with opset {config.opset}{_since(began)}")
-    return Exported(reference=reference, path=path, architecture=model.config)
+    task = reference.checkpoint.model.task
+    path = export_graph(model, work / "exported", task=task, opset=config.opset)
+    progress.say(f"exported with opset {config.opset}  {time.perf_counter() - began:.1f} s")
+    return path
 
 
 def _make_variants(
-    config: ExportConfig, exported: Exported, work: Path, progress: Progress
+    config: ExportConfig, reference: Reference, exported: Path, progress: Progress
 ) -> tuple[Variant, ...]:
-    """Write the graphs and prove each; the fastest comes first."""
-    reference = exported.reference
-    floats = _make_float(exported, work, progress)
+    """Write the graphs for the CPU and prove each; the fastest comes first."""
+    work = exported.parent.parent
+    floats = _make_float(reference, exported, work, progress)
     kept = config.keep_fp32 or not config.quantize
     proven = verify_float(config, reference, floats, progress, with_data=kept)
     if kept:
@@ -141,48 +138,28 @@ def _make_variants(
         proven = replace(proven, batch_effect=effect)
     if not config.quantize:
         return (proven,)
-    context = _open_workshop(config, exported, floats, work)
+    context = QuantizationContext(
+        floats,
+        reference.architecture,
+        lambda: gather(reference.checkpoint, reference.examples, pair=reference.pair),
+        config.target or this_machine(),
+        work / "int8",
+    )
     quantized = search_recipe(config, reference, context, progress)
     if quantized.name == proven.name:  # the last recipe
         return (quantized,)
     return (quantized, proven) if kept else (quantized,)
 
 
-def _make_cuda(config: ExportConfig, exported: Exported, progress: Progress) -> Variant:
-    reference, architecture = exported.reference, exported.architecture
-    return make_cuda_variant(config, reference, exported.path, architecture, progress)
-
-
-def _make_float(exported: Exported, work: Path, progress: Progress) -> GraphFiles:
+def _make_float(reference: Reference, exported: Path, work: Path, progress: Progress) -> GraphFiles:
     began = time.perf_counter()
-    graph = fuse(exported.path, exported.architecture, work / "fused")
-    passes = graph.passes + run_passes(graph.model, pair=exported.reference.pair)
+    graph = fuse(exported, reference.architecture, work / "fused")
+    passes = graph.passes + run_passes(graph.model, pair=reference.pair)
     path = work / "fused" / "cpu-fp32.onnx"
     save(infer_shapes(graph.model, work), path)
     shipped = finish(SavedGraph(path=path, precision="fp32", passes=passes), work)
-    progress.say(f"optimized for the CPU: {_list(shipped.passes)}{_since(began)}")
+    progress.say(f"optimized for the CPU: {summarize_passes(shipped.passes, began)}")
     return shipped
-
-
-def _open_workshop(
-    config: ExportConfig, exported: Exported, floats: GraphFiles, work: Path
-) -> QuantizationContext:
-    reference = exported.reference
-    evaluated = reference.evaluation
-    examples = evaluated.examples if evaluated else None
-    folder = work / "int8"
-    folder.mkdir()
-    return QuantizationContext(
-        floats,
-        exported.architecture,
-        lambda: gather(reference.checkpoint, examples, pair=reference.pair),
-        config.target or this_machine(),
-        folder,
-    )
-
-
-def _list(passes: tuple[GraphPass, ...]) -> str:
-    return ", ".join(f"{each.name} {each.nodes}" for each in passes)
 
 
 def _describe(reference: Reference, variants: tuple[Variant, ...], tokenizer: Path) -> Manifest:
@@ -208,7 +185,3 @@ def _introduce(checkpoint: Checkpoint) -> str:
         f"{checkpoint.name}: {source.architecture}, {source.layers} layers of "
         f"{source.hidden_size}, {checkpoint.model.task}{labels}"
     )
-
-
-def _since(began: float) -> str:
-    return f"  {time.perf_counter() - began:.1f} s"

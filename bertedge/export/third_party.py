@@ -44,14 +44,13 @@ def stage(what: str, temporary: Path) -> Iterator[None]:
     A lack of memory or disk passes as it is: that is not the checkpoint's fault.
     """
     remedy = "install the versions in constraints.txt, or try another checkpoint"
-    met = f"met with {', '.join(libraries())}"
-    with library_errors(f"{what} failed", f"{met}; {remedy}"), quietly(temporary):
+    with library_errors(f"{what} failed", f"met with {libraries()}; {remedy}"), quietly(temporary):
         yield
 
 
-def libraries() -> tuple[str, ...]:
-    """Return names and versions of the libraries that make a bundle, one string each."""
-    return tuple(f"{name} {version}" for name, version in library_versions().items())
+def libraries() -> str:
+    """Return names and versions of the libraries that make a bundle, for a message."""
+    return ", ".join(f"{name} {version}" for name, version in library_versions().items())
 
 
 def library_versions() -> dict[str, str]:

@@ -113,7 +113,7 @@ def check_bound(name: str, probe: ReferenceLogits, found: float, bound: Bound) -
         raise VerificationError(
             f"{name} does not give the checkpoint's logits: they differ by {found:.2g} of the "
             f"spread, {allowed} is tolerated, on {probe.texts} texts in padded batches (met "
-            f"{', '.join(libraries())}); {bound.remedy}"
+            f"{libraries()}); {bound.remedy}"
         )
     return Parity(max_difference=found, tolerance=bound.tolerance, texts=probe.texts)
 

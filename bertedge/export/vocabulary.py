@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,12 @@ LINES = 2000
 """Tokenized at a time; bounds the memory."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trimmed:
-    """The checkpoint as it is with the smaller vocabulary, and what was done."""
+def trim(
+    checkpoint: Checkpoint, model: PreTrainedModel, corpus: Path
+) -> tuple[Checkpoint, Trimming]:
+    """Remove from the vocabulary, and from `model` in place, the pieces that `corpus` lacks.
 
-    checkpoint: Checkpoint
-    record: Trimming
-
-
-def trim(checkpoint: Checkpoint, model: PreTrainedModel, corpus: Path) -> Trimmed:
-    """Take the pieces out of the vocabulary, and of `model` in place, that `corpus` does not use.
+    Returns the checkpoint with the smaller vocabulary, and what was done.
 
     Special tokens and single characters stay. WordPiece takes the longest piece that fits, so
     what the corpus uses is still what it gets: that is checked, and VerificationError where it
@@ -58,20 +54,14 @@ def trim(checkpoint: Checkpoint, model: PreTrainedModel, corpus: Path) -> Trimme
         vocabulary=len(kept),
         parameters=checkpoint.source.parameters - size + model.num_parameters(),
     )
-    return Trimmed(
-        checkpoint=replace(
-            checkpoint,
-            tokenizer_json=text,
-            model=replace(checkpoint.model, pad_token_id=pad),
-            source=source,
-        ),
-        record=Trimming(
-            data=corpus.name,
-            sha256=hash_file(corpus),
-            before=before.get_vocab_size(),
-            after=len(kept),
-        ),
+    record = Trimming(
+        data=corpus.name,
+        sha256=hash_file(corpus),
+        before=before.get_vocab_size(),
+        after=len(kept),
     )
+    spec = replace(checkpoint.model, pad_token_id=pad)
+    return replace(checkpoint, tokenizer_json=text, model=spec, source=source), record
 
 
 def _kept(data: dict[str, Any], native: tokenizers.Tokenizer, corpus: Path) -> list[int]:

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from bertedge.checkpoint import TorchEngine, auto_model, load_model, open_checkpoint
-from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS, fuse
+from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS, fuse, infer_shapes
 from bertedge.export.graph.torch_export import export_graph
 from bertedge.export.graph.values import to_proto
 from bertedge.export.parity_inputs import parity_batches
@@ -192,7 +192,7 @@ def fused(
         path = export_graph(model, work / "exported", task=task, opset=17)
         graph = fuse(path, model.config, work / "fused")
         return Fused(
-            model=graph.model,
+            model=infer_shapes(graph.model, work),
             architecture=model.config,
             attention=model.config._attn_implementation,
             probe=probe,

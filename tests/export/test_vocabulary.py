@@ -55,26 +55,26 @@ def test_pieces_that_the_corpus_uses_stay_and_others_fall_back_to_characters(
 ) -> None:
     opened = open_checkpoint(str(checkpoint))
     before = Tokenizer.from_str(opened.tokenizer_json)
-    trimmed = trim(opened, load_model(opened), corpus)
-    after = Tokenizer.from_str(trimmed.checkpoint.tokenizer_json)
-    assert trimmed.record.before == before.get_vocab_size()
-    assert trimmed.record.after == after.get_vocab_size() < before.get_vocab_size()
+    trimmed, record = trim(opened, load_model(opened), corpus)
+    after = Tokenizer.from_str(trimmed.tokenizer_json)
+    assert record.before == before.get_vocab_size()
+    assert record.after == after.get_vocab_size() < before.get_vocab_size()
     for line in corpus.read_text().splitlines():
         assert before.encode(line).tokens == after.encode(line).tokens
     assert before.encode("paris").tokens == ["[CLS]", "paris", "[SEP]"]
     assert after.encode("paris").tokens == ["[CLS]", "p", "##a", "##r", "##i", "##s", "[SEP]"]
     letters = {piece for piece in before.get_vocab() if len(piece.removeprefix("##")) == 1}
     assert letters | PIECES <= set(after.get_vocab())
-    assert sorted(after.get_vocab().values()) == list(range(trimmed.record.after))
+    assert sorted(after.get_vocab().values()) == list(range(record.after))
 
 
 def test_the_model_answers_as_before(checkpoint: Path, corpus: Path) -> None:
     opened = open_checkpoint(str(checkpoint))
     before, after = load_model(opened), load_model(opened)
-    trimmed = trim(opened, after, corpus)
+    trimmed, _ = trim(opened, after, corpus)
     text = corpus.read_text().splitlines()[0]
     answers = []
-    for model, tokenizer in ((before, opened), (after, trimmed.checkpoint)):
+    for model, tokenizer in ((before, opened), (after, trimmed)):
         native = Tokenizer.from_str(tokenizer.tokenizer_json)
         fast = transformers.PreTrainedTokenizerFast(tokenizer_object=native)
         answers.append(model(**fast(text, return_tensors="pt")).logits)

@@ -13,6 +13,7 @@ from bertedge.bundle import GraphPass
 from bertedge.errors import VerificationError
 from bertedge.export.graph.values import count_operators, to_proto
 from bertedge.export.third_party import libraries, stage
+from bertedge.runtime.providers import CPU, CUDA, Device
 
 CPU_DISABLED_OPTIMIZERS = ("SkipLayerNormFusion",)
 """What onnxruntime's CPU provider must not fuse at load: SkipLayerNormalization takes there
@@ -21,7 +22,10 @@ several times what Add and LayerNormalization take together."""
 _FUSED = {
     "attention-fusion": ("Attention",),
     "gelu-fusion": ("BiasGelu", "Gelu", "FastGelu"),
-    "layer-normalization": ("LayerNormalization",),
+}
+_LAYER_NORMS = {
+    CPU: {"layer-normalization": ("LayerNormalization",)},
+    CUDA: {"skip-layer-norm-fusion": ("SkipLayerNormalization",)},
 }
 
 
@@ -33,29 +37,30 @@ class Graph:
     passes: tuple[GraphPass, ...]
 
 
-def fuse(path: Path, config: PretrainedConfig, folder: Path) -> Graph:
-    """Fuse the exported graph at `path` for the CPU provider; VerificationError if it failed.
+def fuse(path: Path, config: PretrainedConfig, folder: Path, device: Device = CPU) -> Graph:
+    """Fuse the exported graph at `path` for a device; VerificationError if it failed.
 
     It failed where the number of Attention nodes is not the number of layers: the patterns that
-    onnxruntime looks for change with the releases of transformers and torch.
+    onnxruntime looks for change with the releases of transformers and torch. Embeddings stay as
+    they are: the kernel that is fused with their layer norm does not add in fp32 everywhere.
     """
     settings = OptimizationConfig(
         optimization_level=1,
         enable_transformers_specific_optimizations=True,
-        disable_skip_layer_norm_fusion=True,
         disable_embed_layer_norm_fusion=True,
-        disable_bias_skip_layer_norm_fusion=True,
+        disable_skip_layer_norm_fusion=device is CPU,
+        disable_bias_skip_layer_norm_fusion=device is CPU,
     )
-    with stage("the fusion of the graph", folder.parent):
+    with stage(f"the fusion of the graph for {device.name}", folder.parent):
         ORTOptimizer([path], config).optimize(settings, save_dir=folder, file_suffix="")
         model = ir.load(folder / path.name)
     counts = count_operators(model)
     check_attention(counts["Attention"], config)
     passes = tuple(
         GraphPass(name=name, nodes=sum(counts[kind] for kind in kinds))
-        for name, kinds in _FUSED.items()
+        for name, kinds in (_FUSED | _LAYER_NORMS[device]).items()
     )
-    return Graph(model=infer_shapes(model, folder), passes=passes)
+    return Graph(model=model, passes=passes)
 
 
 def infer_shapes(model: ir.Model, folder: Path) -> ir.Model:
@@ -75,6 +80,6 @@ def check_attention(found: int, config: PretrainedConfig) -> None:
         raise VerificationError(
             f"fusion made {found} Attention nodes of the {layers} layers of this "
             f"{config.model_type}: its attention has a form that is not known here, or the "
-            f"libraries do not fit together (met {', '.join(libraries())}); "
+            f"libraries do not fit together (met {libraries()}); "
             "install the versions in constraints.txt"
         )

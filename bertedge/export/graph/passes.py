@@ -5,6 +5,9 @@ is the parity check that `export` runs on the graph that all passes have been th
 that were inferred before a pass are out of date after it.
 """
 
+import time
+from collections.abc import Callable, Iterable, Sequence
+
 import numpy as np
 import onnx_ir as ir
 
@@ -25,15 +28,26 @@ ELEMENTWISE = {
 }
 """Operators that give each position from the same position of their inputs."""
 
+Pass = tuple[str, Callable[[ir.Model], int]]
 
-def run_passes(model: ir.Model, *, pair: bool) -> tuple[GraphPass, ...]:
+
+def run_passes(
+    model: ir.Model, *, pair: bool, device_passes: Sequence[Pass] = ()
+) -> tuple[GraphPass, ...]:
     """Run all passes on the fused graph, in place; list those that found something to do.
 
-    `pair` says that the model reads pairs of texts, so that token types vary.
+    `pair` says that the model reads pairs of texts, so that token types vary. `device_passes` run
+    behind those for every device.
     """
-    passes = CPU_PASSES if pair else (*CPU_PASSES, *SINGLE_TEXT_PASSES)
+    passes = (*PASSES, *(() if pair else SINGLE_TEXT_PASSES), *device_passes)
     done = (GraphPass(name=name, nodes=run(model)) for name, run in passes)
     return tuple(each for each in done if each.nodes)
+
+
+def summarize_passes(passes: Iterable[GraphPass], began: float) -> str:
+    """Return passes and their nodes in one line, with the seconds since `began`."""
+    listed = ", ".join(f"{each.name} {each.nodes}" for each in passes)
+    return f"{listed}  {time.perf_counter() - began:.1f} s"
 
 
 def fold_token_types(model: ir.Model) -> int:
@@ -171,7 +185,7 @@ def _insert_first(graph: ir.Graph, value: ir.Value, readers: list[ir.Node]) -> N
         graph.insert_after(producer, first)
 
 
-CPU_PASSES = (("cls-only-last-layer", narrow_last_layer),)
+PASSES: tuple[Pass, ...] = (("cls-only-last-layer", narrow_last_layer),)
 """In the order in which they run; a later one may build on what an earlier one left."""
-SINGLE_TEXT_PASSES = (("token-types-folded", fold_token_types),)
+SINGLE_TEXT_PASSES: tuple[Pass, ...] = (("token-types-folded", fold_token_types),)
 """Exact where every token has type 0, as in single texts."""

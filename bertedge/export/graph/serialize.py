@@ -153,8 +153,8 @@ def check_kept(before: ir.Model, after: ir.Model) -> None:
         wrong.append(f"{has - counts[1]['MatMulInteger']} fused int8 products of {had}")
     if wrong:
         raise VerificationError(
-            f"onnxruntime's optimization made {' and '.join(wrong)} (met "
-            f"{', '.join(libraries())}); install the versions in constraints.txt"
+            f"onnxruntime's optimization made {' and '.join(wrong)} (met {libraries()}); "
+            "install the versions in constraints.txt"
         )
 
 

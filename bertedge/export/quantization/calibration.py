@@ -8,6 +8,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnxruntime.quantization.calibrate import HistogramCollector
 
+from bertedge.bundle import Calibration
 from bertedge.checkpoint import Checkpoint
 from bertedge.data import Example, ExampleFile, TokenExample, open_examples
 from bertedge.errors import BertedgeError
@@ -42,6 +43,10 @@ class CalibrationTexts:
         """Return all texts in padded batches."""
         groups = plan([len(row.ids) for row in self.rows])
         return [pad([self.rows[i] for i in group], self.pad_token_id) for group in groups]
+
+    def describe(self, method: str | None) -> Calibration:
+        """Return what a bundle records of them."""
+        return Calibration(data=self.data, sha256=self.sha256, texts=len(self.rows), method=method)
 
     def singles(self, count: int) -> list[Batch]:
         """Return the first texts, one a batch."""

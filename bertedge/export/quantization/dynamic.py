@@ -54,7 +54,7 @@ def quantize_dynamic(
     ):
         raise VerificationError(
             f"quantization made {counts['QAttention']} of {layers} Attention nodes int8 (met "
-            f"{', '.join(libraries())}); install the versions in constraints.txt"
+            f"{libraries()}); install the versions in constraints.txt"
         )
     products = counts["QAttention"] + counts["MatMulInteger"]
     tables = quantize_embeddings(model)

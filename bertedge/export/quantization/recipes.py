@@ -1,18 +1,10 @@
-"""The ways from a float graph to an int8 one, each built when it is to be tried.
+"""The ways from a float graph to an int8 one (`config.RECIPES`), each built when it is tried.
 
-dynamic             weights per channel, one scale a tensor found at run time
-static              the same with scales found on calibration texts
-outliers            dynamic, after outlying channels were taken out of the way
-outliers-static     both
-float-nodes         outliers, with the few most damaging products left in float
-float-nodes-static  the same with scales found on calibration texts
-fp32                no int8
-
-All but the first are calibrated, and round the weights together, too.
+All but "dynamic" are calibrated, and round the weights together, too.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,8 +13,9 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from transformers import PretrainedConfig
 
-from bertedge.bundle import Calibration, GraphPass
+from bertedge.bundle import GraphPass
 from bertedge.errors import VerificationError
+from bertedge.export.config import RECIPES
 from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS, infer_shapes
 from bertedge.export.graph.serialize import GraphFiles, SavedGraph, finish
 from bertedge.export.graph.values import save
@@ -49,29 +42,6 @@ WORTH = 0.005
 """Share of the damage (squared) from which on a product is worth a few more nodes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """What to do to the float graph."""
-
-    name: str
-    outliers: bool = False
-    static: bool = False
-    float_nodes: bool = False
-
-
-RECIPES = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe(name="dynamic"),
-        Recipe(name="static", static=True),
-        Recipe(name="outliers", outliers=True),
-        Recipe(name="outliers-static", outliers=True, static=True),
-        Recipe(name="float-nodes", outliers=True, float_nodes=True),
-        Recipe(name="float-nodes-static", outliers=True, static=True, float_nodes=True),
-    )
-}
-
-
 class QuantizationContext:
     """A float graph and what was measured on it, each thing when it is first needed."""
 
@@ -88,44 +58,45 @@ class QuantizationContext:
         self._architecture = architecture
         self._gather = gather
         self._folder = folder
+        folder.mkdir(exist_ok=True)
         self._made: dict[str, GraphFiles] = {}
         self._moments: dict[Path, Moments] = {}
 
     def make(self, name: str) -> GraphFiles:
         """Return the graph of a recipe, made once; "fp32" is the float graph itself."""
         if name not in self._made:
-            self._made[name] = self._make(RECIPES[name]) if name in RECIPES else self.floats
+            self._made[name] = self._make(name) if name in RECIPES else self.floats
         return self._made[name]
 
-    def _make(self, recipe: Recipe) -> GraphFiles:
+    def _make(self, name: str) -> GraphFiles:
+        recipe = RECIPES[name]
         source = self.folded if recipe.outliers else self.floats.candidate
-        folder = self._folder / recipe.name
+        folder = self._folder / name
         folder.mkdir()
         floats = ir.load(source.path)
-        branches = float_branches(floats)
         worst = most_sensitive(self._effects_of(source)) if recipe.float_nodes else ()
         graph = quantize_dynamic(
             source.path,
             self._architecture,
             folder / "quantized",
-            float_nodes=branches + worst,
+            float_nodes=float_branches(floats) + worst,
             reduced_range=self.target.reduced_range,
         )
         passes = source.passes + graph.passes
-        calibrated = recipe.static or recipe.outliers
-        if calibrated:
+        calibration = None
+        if recipe.static or recipe.outliers:
             passes += (round_weights(graph.model, floats, self._moments_of(source)),)
-        method = None
-        if recipe.static:
-            method, frozen = self._freeze(graph.model, source)
-            passes += (frozen,)
+            method = None
+            if recipe.static:
+                method, frozen = self._freeze(graph.model, source)
+                passes += (frozen,)
+            calibration = self.texts.describe(method)
         if worst:
             passes += (GraphPass(name="products-left-in-float", nodes=len(worst)),)
         path = folder / "cpu-int8.onnx"
         save(graph.model, path)
         candidate = SavedGraph(path=path, precision="int8", passes=passes)
-        files = finish(candidate, folder / "shipped")
-        return replace(files, calibration=self._describe(method) if calibrated else None)
+        return replace(finish(candidate, folder / "shipped"), calibration=calibration)
 
     @cached_property
     def texts(self) -> CalibrationTexts:
@@ -179,9 +150,3 @@ class QuantizationContext:
         engine = Session.open(path, disabled_optimizers=CPU_DISABLED_OPTIMIZERS)
         rows = infer(engine, self.texts.rows, pad_token_id=self.texts.pad_token_id)
         return np.concatenate([row.reshape(-1, row.shape[-1]) for row in rows])
-
-    def _describe(self, method: str | None) -> Calibration:
-        texts = self.texts
-        return Calibration(
-            data=texts.data, sha256=texts.sha256, texts=len(texts.rows), method=method
-        )

@@ -120,7 +120,7 @@ def test_embeddings_of_another_form_are_an_error_that_says_so(made: Make) -> Non
     strange = one.graph.model.clone()
     strange.graph.append(ir.node("Shape", [strange.graph.inputs[0]]))
     with pytest.raises(VerificationError, match="still has Shape, so it cannot be captured"):
-        cuda._check_capturable(strange, one.architecture)
+        cuda.check_capturable(strange, one.architecture)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -173,11 +173,13 @@ def test_operators_go_back_to_fp32_only_where_parity_asks_for_it(
     one = made("bert")
     halves = [to_half(one.graph.model, floats, one.work) for floats in cuda.FLOATS]
     off = [one.off_by(rounded_twin(half)) for half in halves]
-    names = [each.name for each in cuda.keep_parity(one.graph, one.probe, one.work).passes]
+    names = [
+        each.name for each in cuda.keep_parity(one.graph, one.probe, one.work / "half.onnx")[0]
+    ]
     assert names[-1] == "fp16"
     assert off[1] < off[0]
     monkeypatch.setattr(verify, "FP16_TOLERANCE", (off[0] + off[1]) / 2)
-    passes = cuda.keep_parity(one.graph, one.probe, one.work).passes
+    passes = cuda.keep_parity(one.graph, one.probe, one.work / "half.onnx")[0]
     assert passes[-1].name == "fp32 for LayerNormalization, SkipLayerNormalization"
     assert passes[-1].nodes == 2 * LAYERS + 1
 
