@@ -1,7 +1,7 @@
 """The report of a bench, put together from all or part of what was to be measured."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bertedge.bench.config import MIN_FLOOR, ScenarioConfig
@@ -10,7 +10,6 @@ from bertedge.bench.protocol import TextWorkload, Workload
 from bertedge.bench.report import (
     SCHEMA,
     Agreement,
-    ColdStart,
     Comparison,
     EngineReport,
     Environment,
@@ -25,8 +24,6 @@ from bertedge.bench.report import (
 from bertedge.bench.runner import EngineRunner, Measurement
 from bertedge.bench.scoring import Same, compare, score
 from bertedge.bench.statistics import (
-    Difference,
-    Ratio,
     certain_distance,
     difference,
     ratio_interval,
@@ -64,7 +61,7 @@ def build_report(
 ) -> Report:
     """Turn what was measured, all or part, into the record."""
     runners = [each for each in measurement.runners if each.spec.noise_control_of is None]
-    noise = _noise(measurement, workloads)
+    noise = tuple(_noise(measurement, workloads))
     floors = {(each.engine, each.workload): each.floor for each in noise}
     unprofiled = (
         LeftOut(name=f"profile of {graph}", why=why)
@@ -109,18 +106,13 @@ def _load(workload: Workload, measurement: Measurement) -> Load:
     )
 
 
-def _noise(measurement: Measurement, workloads: Sequence[Workload]) -> tuple[Noise, ...]:
-    controls = [each for each in measurement.runners if each.spec.noise_control_of]
-    found = []
+def _noise(measurement: Measurement, workloads: Sequence[Workload]) -> Iterator[Noise]:
     for workload in workloads:
-        for control in controls:
+        for control in (each for each in measurement.runners if each.spec.noise_control_of):
             baseline = measurement.baseline_of(control)
-            ratio = control.ratio_to(baseline, workload.name) if baseline else None
-            if baseline and ratio:
-                floor = max(MIN_FLOOR, certain_distance(ratio))
-                name = baseline.spec.name
-                found.append(Noise(engine=name, workload=workload.name, ratio=ratio, floor=floor))
-    return tuple(found)
+            if baseline and (ratio := control.ratio_to(baseline, workload.name)):
+                floor, name = max(MIN_FLOOR, certain_distance(ratio)), baseline.spec.name
+                yield Noise(engine=name, workload=workload.name, ratio=ratio, floor=floor)
 
 
 def _result(
@@ -132,13 +124,17 @@ def _result(
     name = workload.name
     rounds, samples_ms, ready = runner.rounds_of(name), runner.samples_of(name), runner.ready[name]
     speedup = runner.ratio_to(baseline, name) if baseline else None
+    found = None
+    if speedup and speedup.low is not None and speedup.high is not None:
+        floor = floors.get((runner.spec.baseline or "", name), 0.0)
+        found = difference(speedup.low, speedup.high, floor)
     return Result(
         engine=runner.spec.name,
         workload=name,
         latency=summarize(samples_ms),
         texts_per_second=workload.texts_of_run * 1000 / statistics.fmean(samples_ms),
         speedup=speedup,
-        difference=_difference(speedup, floors.get((runner.spec.baseline or "", name), 0.0)),
+        difference=found,
         agreement=_agreement(runner, baseline, [workload]),
         warm_up_runs=ready.warm_up_runs,
         warm_up_s=runner.warm_up_s[name],
@@ -146,12 +142,6 @@ def _result(
         rounds=tuple(rounds),
         rounds_ms=tuple(rounds.values()),
     )
-
-
-def _difference(ratio: Ratio | None, floor: float) -> Difference | None:
-    if ratio is None or ratio.low is None or ratio.high is None:
-        return None
-    return difference(ratio.low, ratio.high, floor)
 
 
 def _engine(
@@ -166,6 +156,7 @@ def _engine(
     on_texts = _agreement(runner, baseline, texts)
     on_tokens = _agreement(runner, baseline, tokens)
     chosen = [ready.batching for ready in runner.ready.values() if ready.batching]
+    starts = sorted(runner.cold_starts, key=lambda start: start.total_s)
     return EngineReport(
         name=spec.name,
         kind=spec.kind,
@@ -181,7 +172,7 @@ def _engine(
         idle_cpu=runner.idle_cpu,
         joules_per_text=_joules_per_text(runner, workloads),
         cold_starts=tuple(runner.cold_starts),
-        cold_start=_median_start(runner.cold_starts),
+        cold_start=starts[(len(starts) - 1) // 2] if starts else None,
         on_texts=on_texts,
         on_random_tokens=on_tokens,
         labelled=_labelled(runner, baseline, setting.labelled),
@@ -189,11 +180,6 @@ def _engine(
         problem=runner.problem or _disagreement(on_texts, on_tokens),
         versions=opened.versions if opened else {},
     )
-
-
-def _median_start(starts: Sequence[ColdStart]) -> ColdStart | None:
-    ordered = sorted(starts, key=lambda start: start.total_s)
-    return ordered[(len(ordered) - 1) // 2] if ordered else None
 
 
 def _agreement(
@@ -222,12 +208,9 @@ def _disagreement(on_texts: Agreement | None, on_tokens: Agreement | None) -> st
 
 def _joules_per_text(runner: EngineRunner, workloads: Sequence[Workload]) -> float | None:
     texts = {workload.name: workload.texts_of_run for workload in workloads}
-    turns = [(turn, turn.joules) for turn in runner.turns if turn.joules is not None]
-    if not turns:
-        return None
-    return sum(joules for _, joules in turns) / sum(
-        turn.runs * texts[turn.workload] for turn, _ in turns
-    )
+    turns = [turn for turn in runner.turns if turn.joules is not None]
+    counted = sum(turn.runs * texts[turn.workload] for turn in turns)
+    return sum(turn.joules or 0.0 for turn in turns) / counted if turns else None
 
 
 def _labelled(

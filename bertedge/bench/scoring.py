@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import eq
 from typing import Any
 
 import numpy as np
@@ -26,9 +28,6 @@ from bertedge.predictions import (
 from bertedge.spec import OUTSIDE, ModelSpec
 from bertedge.tasks import task_module
 from bertedge.tasks.question_answering import grade
-
-Words = Sequence[int]
-"""Where the words of a text begin, in characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,53 +71,53 @@ def compare(
     `texts` are what was predicted, empty for random tokens. Values are not compared.
     """
     given: Sequence[Output | None] = ours if len(ours) == len(theirs) else [None] * len(theirs)
-    starts: list[Words] = [word_starts(text[-1]) for text in texts] or [()] * len(theirs)
-    pairs = zip(given, theirs, starts, strict=True) if len(starts) == len(theirs) else ()
-    return sum((_compare(*pair) for pair in pairs), Same())
-
-
-def word_starts(text: str) -> list[int]:
-    """Return where each word of a text begins."""
-    return [found.start() for found in re.finditer(r"\S+", text)]
-
-
-def word_tags(starts: Words, prediction: Entities | IntentSlots) -> list[str]:
-    """Return the tag of each word: that of its first token."""
-    tokens = prediction.slots if isinstance(prediction, IntentSlots) else prediction.entities
-    return [
-        next((each.label for each in tokens if each.start <= start < each.end), OUTSIDE)
-        for start in starts
-    ]
+    starts = [[word.start() for word in re.finditer(r"\S+", text[-1])] for text in texts]
+    if texts and len(texts) != len(theirs):
+        return Same()
+    same: list[float] = []
+    lists = []
+    for one, other, words in zip(given, theirs, starts or [[]] * len(theirs), strict=True):
+        if isinstance(other, Embedding):
+            alike = isinstance(one, Embedding) and one.values.shape == other.values.shape
+            same.append(_cosine(one, other) if alike else 0.0)
+            continue
+        found, wanted = _labels(one, words), _labels(other, words)
+        alike = one is not None and len(found) == len(wanted)
+        same += map(float, map(eq, found, wanted)) if alike else [0.0] * len(wanted)
+        if isinstance(other, Entities | IntentSlots):
+            whole = int(isinstance(other, IntentSlots))
+            lists.append(alike and found[:whole] == wanted[:whole])
+            if lists[-1]:
+                (counts,) = entity_counts([found[whole:]], [wanted[whole:]])
+                lists[-1] = bool((counts == counts[0]).all())
+    return Same(labels=tuple(same), texts=tuple(lists))
 
 
 def score(
     labelled: LabelledTexts, outputs: Sequence[Output], labels: tuple[str, ...]
 ) -> Scored | None:
     """Score predictions; None where they are too few, or name labels that the model has not."""
-    if len(outputs) != len(labelled.examples):
+    examples = labelled.examples
+    if len(outputs) != len(examples):
         return None
-    first, examples = outputs[0], labelled.examples
+    pairs = list(zip(outputs, examples, strict=True))
     rows: list[NDArray[Any]]
     gold: list[NDArray[Any]]
-    if isinstance(first, Answers):
+    if isinstance(outputs[0], Answers):
         graded = [
             grade(each, example.gold)
-            for each, example in zip(outputs, examples, strict=True)
+            for each, example in pairs
             if isinstance(each, Answers) and isinstance(example, QuestionExample)
         ]
         rows = gold = [np.array(graded, FOUND)]
     else:
-        ids = {name: number for number, name in enumerate(labels)}
-        try:
-            rows = [
-                np.array([ids[name] for name in _names(each, example)])
-                for each, example in zip(outputs, examples, strict=True)
-            ]
-        except KeyError:
+        found = [_labels(each, _word_starts(example)) for each, example in pairs]
+        if not {name for names in found for name in names} <= set(labels):
             return None
-        if isinstance(first, Entities):  # a type of entity that the model has not is just missed
-            labels += tuple({name for each in examples for name in each.names if name not in ids})
-            ids = {name: number for number, name in enumerate(labels)}
+        if isinstance(outputs[0], Entities):  # a type of entity that the model has not is missed
+            labels += tuple({name for each in examples for name in each.names} - set(labels))
+        ids: dict[Any, int] = {name: number for number, name in enumerate(labels)}
+        rows = [np.array([ids[name] for name in names]) for names in found]
         gold = [np.array([ids.get(name, -1) for name in example.names]) for example in examples]
     spec = ModelSpec(task=labelled.task, labels=labels, pair=False, max_length=0, pad_token_id=0)
     task = task_module(spec.task)
@@ -127,57 +126,34 @@ def score(
     return Scored(scores=scores, parts=per_text)
 
 
-def _names(output: Output, example: object) -> list[str]:
-    """Return the labels that a prediction gives an example, as the example has its own."""
-    if not isinstance(example, TokenExample):
-        return [_best_label(output)]
-    if not isinstance(output, Entities | IntentSlots):
-        raise KeyError
-    starts = np.cumsum([0, *(len(word) + 1 for word in example.tokens[:-1])]).tolist()
-    whole = [intent_label(output.intent)] if isinstance(output, IntentSlots) else []
-    return [*whole, *word_tags(starts, output)]
+def _labels(output: Output | None, words: Sequence[int]) -> list[Any]:
+    """Return what an output says: of a text its best label or answer, of a word its tag.
 
-
-def _best_label(output: Output) -> str:
-    """Return the label with the best score, whatever is decided on it."""
-    if not isinstance(output, Classification | MultiLabelClassification):
-        raise KeyError
-    return max(output.scores, key=lambda name: output.scores[name])
-
-
-def _compare(one: Output | None, other: Output, starts: Words) -> Same:
-    match other:
-        case int():
-            return Same(labels=(float(one == other),))
-        case Classification() | MultiLabelClassification():
-            if not isinstance(one, Classification | MultiLabelClassification):
-                return Same(labels=(0.0,))
-            return Same(labels=(float(_best_label(one) == _best_label(other)),))
+    `words` are where words begin, in characters; a word has the tag of its first token.
+    """
+    match output:
+        case Classification() | MultiLabelClassification():  # whatever is decided on the scores
+            return [max(output.scores, key=lambda name: output.scores[name])]
         case Answers():
-            return Same(labels=(float(isinstance(one, Answers) and _span(one) == _span(other)),))
-        case Embedding():
-            if not isinstance(one, Embedding) or one.values.shape != other.values.shape:
-                return Same(labels=(0.0,))
-            return Same(labels=(float(cosines(one.values[None], other.values[None])[0]),))
-        case Entities() | IntentSlots():
-            return _compare_tags(one, other, starts)
-    return Same()
+            return [next(((each.start, each.end) for each in output.answers), None)]
+        case Entities(entities=tokens) | IntentSlots(slots=tokens):
+            tags = (
+                next((each.label for each in tokens if each.start <= at < each.end), OUTSIDE)
+                for at in words
+            )
+            return [
+                *([intent_label(output.intent)] if isinstance(output, IntentSlots) else []),
+                *tags,
+            ]
+        case int():
+            return [output]
+    return []
 
 
-def _compare_tags(one: Output | None, other: Entities | IntentSlots, starts: Words) -> Same:
-    intents = [isinstance(other, IntentSlots)] if isinstance(other, IntentSlots) else []
-    if type(one) is not type(other):
-        return Same(labels=(0.0,) * (len(intents) + len(starts)), texts=(False,))
-    assert isinstance(one, Entities | IntentSlots)
-    ours, theirs = word_tags(starts, one), word_tags(starts, other)
-    if isinstance(one, IntentSlots) and isinstance(other, IntentSlots):
-        intents = [one.intent == other.intent]
-    (counts,) = entity_counts([ours], [theirs])
-    same_list = bool((counts == counts[0]).all()) and all(intents)
-    words = [mine == their for mine, their in zip(ours, theirs, strict=True)]
-    return Same(labels=tuple(map(float, [*intents, *words])), texts=(same_list,))
+def _word_starts(example: object) -> list[int]:
+    tokens = example.tokens if isinstance(example, TokenExample) else ()
+    return [0, *accumulate(len(word) + 1 for word in tokens[:-1])]
 
 
-def _span(prediction: Answers) -> tuple[int, int] | None:
-    best = next(iter(prediction.answers), None)
-    return (best.start, best.end) if best else None
+def _cosine(one: Any, other: Embedding) -> float:
+    return float(cosines(one.values[None], other.values[None])[0])
