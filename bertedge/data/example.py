@@ -1,6 +1,6 @@
 """What a labelled file yields, and which of its columns are asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -157,6 +157,11 @@ def check_label(where: str, label: str) -> str:
 def describe(value: object) -> str:
     """Return the kind of a JSON value for a message."""
     return _TYPES.get(type(value)) or f"the number {shorten(str(value))[1:-1]}"
+
+
+def first_of(item: Mapping[str, Any], names: Iterable[str]) -> Any:
+    """Return what stands under the first of `names` that there is; None for none."""
+    return next((item[name] for name in names if item.get(name) is not None), None)
 
 
 def shorten(text: str, length: int = 40) -> str:

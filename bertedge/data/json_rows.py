@@ -16,29 +16,20 @@ from bertedge.errors import DataError
 
 DEEPEST = 100
 """Levels of lists and objects: Python's own limit, near 1,000, fails at any later use."""
-_BETWEEN = re.compile(r"[\s,]*")
+_BEGIN = re.compile(r"[^\s,]|\Z")
+"""Where an entry of a list, its end, or that of the file is."""
+
+Parsed = tuple[int, str, object]
+"""The line on which a value begins, its text, and itself."""
 
 
 def read_rows(path: Path, encoding: str | None, report: RowReport) -> Iterator[tuple[int, object]]:
     """Yield the line on which each value begins, and the value; bad lines are left to `report`."""
-    if _is_list(path, encoding):
-        yield from _entries(path, encoding, report)
-        return
-    for line, text in read_lines(path, encoding, report):
-        if not text.strip():
-            continue
+    listed = _is_list(path, encoding)
+    rows = _entries(path, encoding) if listed else _lines(path, encoding, report)
+    for line, text, item in rows:
         try:
-            item = json.loads(text)
-            _check(path, line, text, item)
-        except json.JSONDecodeError as error:
-            report.skip(
-                DataError(
-                    f"{path}:{line}: this line is not JSON ({error.msg} at character "
-                    f"{error.pos + 1}){_hint(line, text)}"
-                )
-            )
-        except (ValueError, RecursionError) as error:
-            report.skip(DataError(f"{path}:{line}: this line cannot be read as JSON ({error})"))
+            _check(f"{path}:{line}", text, item)
         except DataError as error:
             report.skip(error)
         else:
@@ -60,42 +51,47 @@ def _is_list(path: Path, encoding: str | None) -> bool:
     return isinstance(item, list) and bool(item) and isinstance(item[0], dict | list)
 
 
-def _entries(path: Path, encoding: str | None, report: RowReport) -> Iterator[tuple[int, object]]:
+def _lines(path: Path, encoding: str | None, report: RowReport) -> Iterator[Parsed]:
+    for line, text in read_lines(path, encoding, report):
+        if not text.strip():
+            continue
+        try:
+            yield line, text, json.loads(text)
+        except (ValueError, RecursionError) as error:
+            what, hint = f"cannot be read as JSON ({error})", ""
+            if isinstance(error, json.JSONDecodeError):
+                what = f"is not JSON ({error.msg} at character {error.pos + 1})"
+                document = line == 1 and text.strip() == "{"
+                hint = "; the file looks like one JSON document: " if document else "; "
+                hint += "write one object a line"
+            report.skip(DataError(f"{path}:{line}: this line {what}{hint}"))
+
+
+def _entries(path: Path, encoding: str | None) -> Iterator[Parsed]:
     text = read_document(path, encoding)
     decoder = json.JSONDecoder()
-    place, line = text.index("[") + 1, 1
-    counted = 0
+    end, begin, line = text.index("[") + 1, 0, 1
     while True:
-        place = _end(_BETWEEN, text, place)
-        line, counted = line + text.count("\n", counted, place), place
-        if text.startswith("]", place):
+        place = next(_BEGIN.finditer(text, end)).start()
+        line, begin = line + text.count("\n", begin, place), place
+        if text.startswith("]", begin):
             return
         try:
-            item, place = decoder.raw_decode(text, place)
+            item, end = decoder.raw_decode(text, begin)
         except (ValueError, RecursionError) as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else error
             raise DataError(
                 f"{path}:{line}: the list cannot be read as JSON from here on ({reason}); fix it, "
                 "or write one object a line"
             ) from None
-        try:
-            _check(path, line, text[counted:place], item)
-        except DataError as error:
-            report.skip(error)
-        else:
-            yield line, item
+        yield line, text[begin:end], item
 
 
-def _end(pattern: re.Pattern[str], text: str, place: int) -> int:
-    match = pattern.match(text, place)
-    return match.end() if match else place
-
-
-def _check(path: Path, line: int, text: str, item: object) -> None:
+def _check(where: str, text: str, item: object) -> None:
     if text.count("[") + text.count("{") > DEEPEST and _depth(item) > DEEPEST:
-        raise DataError(f"{path}:{line}: this JSON is nested too deep, over {DEEPEST} levels")
+        raise DataError(f"{where}: this JSON is nested too deep, over {DEEPEST} levels")
     if "\\u" in text:
-        check_surrogates(f"{path}:{line}", item)
+        check_surrogates(where, item)
 
 
 def _depth(item: object) -> int:
@@ -106,9 +102,3 @@ def _depth(item: object) -> int:
         inner = [list(each.values()) if isinstance(each, dict) else each for each in level]
         level = [each for values in inner if isinstance(values, list) for each in values]
     return depth
-
-
-def _hint(line: int, text: str) -> str:
-    if line == 1 and text.strip() == "{":
-        return "; the file looks like one JSON document: write one object a line"
-    return "; write one object a line"

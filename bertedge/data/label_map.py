@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bertedge.data.example import Example, TextExample, TokenExample, shorten
-from bertedge.data.lines import LONGEST_LINE, check_file, read_document, read_lines
+from bertedge.data.lines import check_file, read_document, read_lines
+from bertedge.data.separators import read_quoted
 from bertedge.data.tags import split_tag, to_iob2
 from bertedge.errors import DataError
 from bertedge.spec import OUTSIDE
@@ -73,9 +74,8 @@ def _from_json(path: Path) -> list[tuple[str, str]]:
 def _from_table(path: Path) -> list[tuple[str, str]]:
     lines = [line for _, line in read_lines(path) if line.strip()]
     marks = [mark for mark in "\t;," if all(mark in line for line in lines)]
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
     try:
-        rows = list(csv.reader(lines, delimiter=marks[0] if marks else ",", strict=True))
+        rows = list(read_quoted(lines, marks[0] if marks else ","))
     except csv.Error as error:
         raise DataError(f"{path} is not CSV ({error})") from None
     for number, row in enumerate(rows, 1):

@@ -6,7 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bertedge.data.example import Columns, GoldAnswer, QuestionExample, Reading, shorten
+from bertedge.data.example import (
+    Columns,
+    GoldAnswer,
+    QuestionExample,
+    Reading,
+    describe,
+    first_of,
+    shorten,
+)
 from bertedge.data.lines import (
     LONGEST_DOCUMENT,
     check_surrogates,
@@ -73,9 +81,9 @@ def example(reading: Reading, record: Record, report: RowReport) -> QuestionExam
     check_surrogates(where, [context, item])
     return question_example(
         where,
-        question=_first(item, QUESTIONS),
+        question=first_of(item, QUESTIONS),
         context=context,
-        answers=[] if item.get("is_impossible") is True else _first(item, ANSWERS),
+        answers=[] if item.get("is_impossible") is True else first_of(item, ANSWERS),
         report=None if reading.columns.label is None else report,
     )
 
@@ -119,7 +127,7 @@ def _leaves(
             DataError(f"{where.rstrip(':')}: {_found(item)} is no JSON object; SQuAD has {_SHAPE}")
         )
         return
-    own = _first(item, CONTEXTS)
+    own = first_of(item, CONTEXTS)
     context = context if own is None else own
     name = next((level for level in levels if level in item), None)
     if name is None:
@@ -134,7 +142,7 @@ def _leaves(
         return
     comma = "" if where.endswith(":") else ","
     for number, each in enumerate(item[name], 1):
-        given = _first(each, IDS) if isinstance(each, dict) and name == "qas" else None
+        given = first_of(each, IDS) if isinstance(each, dict) and name == "qas" else None
         own_name = number if given is None else shorten(str(given))[1:-1]
         place = f"{where}{comma} {LEVELS[name]} {own_name}"
         yield from _leaves(each, place, context, report, levels[levels.index(name) + 1 :])
@@ -152,16 +160,9 @@ def _parse(path: Path, encoding: str | None) -> object:
         raise DataError(f"{path} cannot be read as JSON ({error})") from None
 
 
-def _first(item: dict[str, Any], names: tuple[str, ...]) -> object:
-    """Return what stands under the first of `names` that there is."""
-    return next((item[name] for name in names if item.get(name) is not None), None)
-
-
 def _found(value: object) -> str:
-    if value is None:
-        return "missing"
-    if isinstance(value, list | dict):
-        return "a list" if isinstance(value, list) else "an object"
+    if value is None or isinstance(value, list | dict):
+        return "missing" if value is None else describe(value)
     return shorten(json.dumps(value, ensure_ascii=False))[1:-1]
 
 

@@ -6,11 +6,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bertedge.data.example import Columns, Reading
 from bertedge.data.lines import LONGEST_HEAD, LONGEST_LINE, read_lines, take_head
 from bertedge.data.report import RowReport
 from bertedge.errors import SettingError
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe"}
 USUAL = {"csv": ",", "tsv": "\t"}
@@ -66,6 +70,12 @@ def _is_unicode_text(path: Path) -> bool:
         return file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
+def read_quoted(lines: Iterable[str], separator: str) -> "Reader":
+    """Return the rows of CSV; a quote that is never closed does not end the file unnoticed."""
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
+    return csv.reader(lines, delimiter=separator, strict=True)
+
+
 def _fits(lines: list[str], columns: Columns, *, whole: bool) -> bool:
     """Return whether the rows have equally many columns, two or more."""
     widths = set()
@@ -86,6 +96,5 @@ def _fits(lines: list[str], columns: Columns, *, whole: bool) -> bool:
 def _rows(lines: list[str], columns: Columns) -> Iterable[list[str]]:
     separator = columns.separator or ","
     if columns.format == "csv":
-        csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
-        return csv.reader(lines, delimiter=separator, strict=True)
+        return read_quoted(lines, separator)
     return (line.rstrip("\r\n").split(separator) for line in lines)

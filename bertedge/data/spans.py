@@ -6,10 +6,9 @@ spaCy, Label Studio), and CLUENER's `{type: {mention: [[start, end]]}}`, whose e
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from bertedge.data.example import shorten
+from bertedge.data.example import first_of, shorten
 from bertedge.data.report import RowReport
 from bertedge.errors import DataError
 from bertedge.unspaced import split_words
@@ -25,14 +24,11 @@ _TYPES = ("label", "labels", "type", "entity_group", "entity_type", "entity", "t
 _MENTIONS = ("text", "mention", "word")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """An entity in a text."""
+class Span(NamedTuple):
+    """An entity in a text: its first character, the one behind its last, its type."""
 
     start: int
-    """In characters."""
     end: int
-    """Behind the last character."""
     kind: str
 
 
@@ -109,8 +105,8 @@ def _spans(where: str, text: str, given: object) -> Iterator[Span]:
         raise DataError(f"{where}: the spans must be a list of [start, end, type] or of objects")
     for each in given:
         if isinstance(each, dict):
-            start, end, kind = (_first(each, names) for names in (_STARTS, _ENDS, _TYPES))
-            mention = _first(each, _MENTIONS)
+            start, end, kind = (first_of(each, names) for names in (_STARTS, _ENDS, _TYPES))
+            mention = first_of(each, _MENTIONS)
             if isinstance(kind, list) and len(kind) == 1:
                 kind = kind[0]
         elif isinstance(each, list) and len(each) == 3:
@@ -148,7 +144,7 @@ def _span(where: str, text: str, given: tuple[Any, Any, Any], mention: object) -
         raise DataError(f"{where}: the span {start} to {end} has no one type; fix or delete it")
     if 0 <= start <= end < len(text) and text[start : end + 1] == mention != text[start:end]:
         end += 1
-    span = Span(start=start, end=end, kind=kind.strip())
+    span = Span(start, end, kind.strip())
     if not 0 <= start < end <= len(text):
         raise DataError(
             f"{where}: the span {_show(span)} lies outside the text, which has {len(text)} "
@@ -163,8 +159,4 @@ def _show(span: Span) -> str:
 
 def _is_span(result: object) -> bool:
     value = result.get("value") if isinstance(result, dict) else None
-    return isinstance(value, dict) and _first(value, _STARTS) is not None
-
-
-def _first(item: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    return next((item[name] for name in names if item.get(name) is not None), None)
+    return isinstance(value, dict) and first_of(value, _STARTS) is not None

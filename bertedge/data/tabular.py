@@ -77,7 +77,6 @@ def _rows(reading: Reading, report: RowReport) -> Iterator[Row]:
 
 
 def _quoted_rows(path: Path, columns: Columns) -> Iterator[Row]:
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
     start, size = 1, 0
 
     def lines() -> Iterator[str]:
@@ -93,8 +92,7 @@ def _quoted_rows(path: Path, columns: Columns) -> Iterator[Row]:
             # A blank line stands in for Excel's statement of the separator.
             yield "\n" if number == 1 and separators.stated(text) else text
 
-    # strict: otherwise a quote that is never closed swallows the rest of the file unnoticed.
-    reader = csv.reader(lines(), delimiter=columns.separator or ",", strict=True)
+    reader = separators.read_quoted(lines(), columns.separator or ",")
     while True:
         start, size = reader.line_num + 1, 0
         try:
