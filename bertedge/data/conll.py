@@ -1,8 +1,8 @@
 """CoNLL columns: a word a line, an empty line after each sentence."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from bertedge.data import guessing
 from bertedge.data.example import Columns, Reading, TokenExample, shorten
@@ -23,11 +23,11 @@ def resolve(reading: Reading) -> Columns:
     path, columns = reading.path, reading.columns
     if columns.header:
         raise SettingError("CoNLL files have no header; leave --header out, count columns from 0")
-    columns = replace(
-        columns, separator=columns.separator or _guess_separator(path, columns.encoding)
-    )
+    columns = replace(columns, separator=columns.separator or _guess_separator(reading))
     sentences = records(replace(reading, columns=columns), RowReport(policy=columns.bad_rows))
-    head = take_head(sentences, HEAD_SENTENCES, lambda words: sum(map(_size, words)))
+    head = take_head(
+        sentences, HEAD_SENTENCES, lambda words: sum(len(x) for word in words for x in word.cells)
+    )
     if not head:
         raise DataError(f"{path} has no sentences; write a word a line, its tag after it")
     line, cells = head[0][0]
@@ -54,18 +54,18 @@ def resolve(reading: Reading) -> Columns:
 def example(reading: Reading, record: list[Row], report: RowReport) -> TokenExample:
     """Check the tags of a sentence: a bad line makes its sentence bad."""
     text, label = int(reading.columns.text or 0), reading.columns.label
-    tags = None
-    if label is not None:
-        tags = [word.cells[int(label)].strip() for word in record]
-        for word, tag in zip(record, tags, strict=True):
-            if split_tag(tag) is None:
-                raise DataError(
-                    f"{reading.path}:{word.line}: {explain(tag)}; or choose the column of the "
-                    "tags with --label-column"
-                )
+    tags = [] if label is None else [word.cells[int(label)].strip() for word in record]
+    try:
+        own = to_iob2(tags)
+    except DataError:
+        word, tag = next(each for each in zip(record, tags, strict=True) if not split_tag(each[1]))
+        raise DataError(
+            f"{reading.path}:{word.line}: {explain(tag)}; or choose the column of the tags with "
+            "--label-column"
+        ) from None
     return TokenExample(
         tokens=tuple(word.cells[text] for word in record),
-        tags=None if tags is None else to_iob2(tags),
+        tags=None if label is None else own,
         line=record[0].line,
     )
 
@@ -73,11 +73,13 @@ def example(reading: Reading, record: list[Row], report: RowReport) -> TokenExam
 def records(reading: Reading, report: RowReport) -> Iterator[list[Row]]:
     """Yield the lines of each sentence."""
     path, separator = reading.path, reading.columns.separator
+    spaced = separator in (None, " ")
     words: list[Row] = []
     first: Row | None = None
     bad: DataError | None = None
     size = 0
-    for number, text in read_lines(path, reading.columns.encoding):
+    end = (0, "")  # a blank line behind the last sentence
+    for number, text in itertools.chain(read_lines(path, reading.columns.encoding), [end]):
         line = text.rstrip("\r\n")
         # A line of nothing but white space ends a sentence, but an empty word has a tag beside it.
         if not line.strip() or line.startswith(DOCUMENT_MARK):
@@ -87,43 +89,29 @@ def records(reading: Reading, report: RowReport) -> Iterator[list[Row]]:
                 yield words
             words, bad, size = [], None, 0
             continue
-        word = Row(number, _cells(line, separator))
-        if first is None:
-            first = word
-        if len(word.cells) == 1 and len(first.cells) > 1:
+        cells = split(line) if spaced else line.split(separator)
+        first = first or Row(number, cells)
+        if len(cells) == 1 and len(first.cells) > 1:
             # A real corpus has single lines where spaces stand for the tab.
-            word = Row(number, _cells(line, " "))
-        if len(word.cells) != len(first.cells):
+            cells = split(line)
+        if len(cells) != len(first.cells):
             bad = bad or DataError(
-                f"{path}:{number}: {len(word.cells)} columns in {shorten(line)}, but "
+                f"{path}:{number}: {len(cells)} columns in {shorten(line)}, but "
                 f"{len(first.cells)} in line {first.line}; give every line the same columns"
             )
-        words.append(word)
+        words.append(Row(number, cells))
         size += len(text)
         if len(words) > MOST_WORDS or size > LONGEST_LINE:
             raise DataError(
                 f"{path}:{words[0].line}: the sentence has more than {len(words) - 1:,} words; "
                 "leave an empty line after each sentence"
             )
-    if bad:
-        report.skip(bad)
-    elif words:
-        yield words
 
 
-def _size(word: Row) -> int:
-    return sum(map(len, word.cells))
-
-
-def _cells(line: str, separator: str | None) -> list[str]:
-    return split(line) if separator in (None, " ") else line.split(separator)
-
-
-def _guess_separator(path: Path, encoding: str | None) -> str:
-    for _, line in read_lines(path, encoding):
-        if line.strip() and not line.startswith(DOCUMENT_MARK):
-            return "\t" if "\t" in line else " "
-    return " "
+def _guess_separator(reading: Reading) -> str:
+    lines = (line for _, line in read_lines(reading.path, reading.columns.encoding))
+    words = (line for line in lines if line.strip() and not line.startswith(DOCUMENT_MARK))
+    return "\t" if "\t" in next(words, "") else " "
 
 
 def _guess_tags(head: list[list[Row]], text: int | None) -> int:

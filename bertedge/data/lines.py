@@ -24,6 +24,7 @@ LONGEST_HEAD = 2**22
 """In characters, 4 MiB: what is held of a file to see how it is written."""
 
 
+_SPACES = re.compile(r"[ \t]+")
 T = TypeVar("T")
 
 
@@ -137,7 +138,7 @@ def read_document(path: Path, encoding: str | None = None) -> str:
 def split(line: str) -> list[str]:
     """Return the words between spaces and tabs."""
     # Not str.split: it also splits at no-break and ideographic spaces, which are words.
-    return re.split(r"[ \t]+", line.strip(" \t"))
+    return _SPACES.split(line.strip(" \t"))
 
 
 def check_length(where: str, raw: bytes, longest: int = LONGEST_LINE) -> None:
