@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bertedge.bundle import Bundle, Manifest, Variant, open_bundle
+from bertedge.bundle import Manifest, Variant, open_bundle
 from bertedge.errors import DataError, SettingError
 from bertedge.logs import log
 from bertedge.model import TextModel
@@ -53,7 +53,6 @@ class _Settings:
 class _Live:
     """What runs, in the process that opened it."""
 
-    bundle: Bundle
     opened: OpenVariant
     model: TextModel
     options: PredictOptions
@@ -80,7 +79,7 @@ class Predictor(Generic[P_co]):
     def __init__(self, settings: _Settings) -> None:
         self._settings = settings
         self._open: _Live | None = _open(settings)
-        self._bundle = self._open.bundle
+        self._bundle = self._open.opened.bundle
 
     @classmethod
     def open(
@@ -145,7 +144,7 @@ class Predictor(Generic[P_co]):
             live = self._open
             if live is None or live is parents:
                 live = _open(self._settings)
-                self._bundle, self._open = live.bundle, live
+                self._bundle, self._open = live.opened.bundle, live
         return live
 
     @property
@@ -350,11 +349,10 @@ def _open(settings: _Settings) -> _Live:
         1000 * (time.perf_counter() - began),
     )
     return _Live(
-        bundle=bundle,
         opened=opened,
         model=TextModel(spec=spec, tokenizer=tokenizer, engine=opened.engine),
         options=task.settle(PredictOptions()),
-        scheduler=Scheduler(bundle, opened, tokenizer),
+        scheduler=Scheduler(opened),
         process=os.getpid(),
     )
 

@@ -64,6 +64,15 @@ def test_the_problem_type_is_what_transformers_takes_it_for(
     assert open_checkpoint(str(checkpoint)).model.rule == DecisionRule(problem_type=expected)
 
 
+@pytest.mark.parametrize("problem_type", [None, "regression", "multi_label_classification"])
+def test_embeddings_and_words_have_no_problem_type_whatever_the_config_says(
+    checkpoint: Path, problem_type: str | None
+) -> None:
+    change(checkpoint / "config.json", id2label={"0": "a"}, problem_type=problem_type)
+    opened = open_checkpoint(str(checkpoint), Task.FEATURE_EXTRACTION)
+    assert opened.model.rule == DecisionRule()
+
+
 def test_the_engine_gives_the_logits_of_transformers_on_padded_batches(checkpoint: Path) -> None:
     opened = open_checkpoint(str(checkpoint))
     texts = ["see the red apple", "old", "take one very old grape here and there zebra"]

@@ -6,7 +6,7 @@ from bertedge.bundle.manifest import File, Golden, Manifest, Variant
 from bertedge.errors import shorten
 from bertedge.joint_labels import split_labels
 from bertedge.serialization import RecordError
-from bertedge.spec import DecisionRule, LabelKind, ProblemType
+from bertedge.spec import LabelKind, ModelSpec, ProblemType
 
 MOST_LABELS = 100_000
 MOST_GOLDEN = 64
@@ -32,8 +32,7 @@ _WITHOUT_LABELS = (LabelKind.VOCABULARY, LabelKind.VECTOR)
 def check_manifest(manifest: Manifest) -> None:
     """Raise RecordError for fields that contradict each other or that nothing could have."""
     _check_numbers(manifest)
-    _check_labels(manifest)
-    _check_decision(manifest.model.rule, manifest)
+    check_model(manifest.model)
     _check_golden(manifest.golden, manifest)
     _expect(
         0 < len(manifest.variants) <= _MOST_FILES,
@@ -44,6 +43,12 @@ def check_manifest(manifest: Manifest) -> None:
     _check_file(manifest.tokenizer, LARGEST_TOKENIZER)
     for variant in manifest.variants:
         _check_variant(variant)
+
+
+def check_model(model: ModelSpec) -> None:
+    """Raise RecordError where the labels or the rule cannot be those of the task."""
+    _check_labels(model)
+    _check_rule(model)
 
 
 def _check_numbers(manifest: Manifest) -> None:
@@ -62,15 +67,14 @@ def _check_numbers(manifest: Manifest) -> None:
             raise RecordError(f"{name} is {shorten(str(value), 40)}, not {least} to {most}")
 
 
-def _check_labels(manifest: Manifest) -> None:
-    task, labels = manifest.model.task, manifest.model.labels
+def _check_labels(model: ModelSpec) -> None:
+    task, labels, pair = model.task, model.labels, model.pair
     kind = task.labels_are
-    pair = manifest.model.pair
     _expect(pair or kind is not LabelKind.SPANS, f"pair is false, but it does {task}")
     _expect(not pair or not task.reads_single_texts, f"pair is true, but it does {task}")
     _expect(
-        (manifest.model.pooling is None) == (kind is not LabelKind.VECTOR),
-        f"pooling is {'there' if manifest.model.pooling else 'missing'}, but it does {task}",
+        (model.pooling is None) == (kind is not LabelKind.VECTOR),
+        f"pooling is {'there' if model.pooling else 'missing'}, but it does {task}",
     )
     if kind in _WITHOUT_LABELS:
         _expect(not labels, f"there are {len(labels)} labels, but it does {task}")
@@ -88,24 +92,23 @@ def _check_labels(manifest: Manifest) -> None:
             raise RecordError(shorten(str(error))) from None
 
 
-def _check_decision(decision: DecisionRule, manifest: Manifest) -> None:
-    _expect(
-        1e-6 <= decision.temperature <= 1e6, f"model.rule.temperature is {decision.temperature}"
-    )
-    least = decision.threshold
+def _check_rule(model: ModelSpec) -> None:
+    rule = model.rule
+    _expect(1e-6 <= rule.temperature <= 1e6, f"model.rule.temperature is {rule.temperature}")
+    least = rule.threshold
     _expect(least is None or abs(least) <= LARGEST_LOGIT, f"model.rule.threshold is {least}")
-    plain = decision.problem_type is ProblemType.SINGLE_LABEL
+    plain = rule.problem_type is ProblemType.SINGLE_LABEL
     _expect(
-        plain or manifest.model.task.labels_are is LabelKind.CLASSES,
-        f"model.rule.problem_type is {decision.problem_type}, but it does {manifest.model.task}",
+        plain or model.task.labels_are is LabelKind.CLASSES,
+        f"model.rule.problem_type is {rule.problem_type}, but it does {model.task}",
     )
     _expect(
-        decision.problem_type is not ProblemType.REGRESSION or len(manifest.model.labels) == 1,
-        f"a value has one label, there are {len(manifest.model.labels)}",
+        rule.problem_type is not ProblemType.REGRESSION or len(model.labels) == 1,
+        f"a value has one label, there are {len(model.labels)}",
     )
-    outside = decision.out_of_scope
+    outside = rule.out_of_scope
     _expect(
-        outside is None or (bool(outside.strip()) and outside not in manifest.model.labels),
+        outside is None or (bool(outside.strip()) and outside not in model.labels),
         f"model.rule.out_of_scope is {shorten(repr(outside))}, which is empty or a label",
     )
 

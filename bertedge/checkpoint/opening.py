@@ -1,7 +1,6 @@
 """A Hugging Face checkpoint: its task, labels and lengths, settled; and its model."""
 
 import contextlib
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import transformers
 from transformers.utils import logging
 
 from bertedge.bundle import Source
+from bertedge.bundle.checks import check_model
 from bertedge.checkpoint.config import read_config
 from bertedge.checkpoint.embedding import MODULES, add_pooling, read_length, read_pooling
 from bertedge.checkpoint.files import shown
@@ -20,7 +20,8 @@ from bertedge.checkpoint.tokenizer import load_tokenizer, longest_input
 from bertedge.checkpoint.training import TRAINING, Training, read_training
 from bertedge.checkpoint.weights import check_weights, plain_name, read_source
 from bertedge.errors import CheckpointError, library_errors, shorten
-from bertedge.joint_labels import has_intents, split_labels
+from bertedge.joint_labels import has_intents
+from bertedge.serialization import RecordError
 from bertedge.spec import (
     SPAN_LABELS,
     DecisionRule,
@@ -80,7 +81,7 @@ def open_checkpoint(
         raise CheckpointError(f"{shown(name)} is a checkpoint for {found}, not for {task}")
     embeds = found.labels_are is LabelKind.VECTOR
     labels = _labels_of(config, found)
-    rule = training.model.rule if training else DecisionRule(problem_type=_problem_of(config))
+    rule = training.model.rule if training else _rule_of(config, found)
     _check_labels(shown(name), found, labels, rule.problem_type)
     tokenizer = load_tokenizer(folder, config)
     longest = longest_input(config, tokenizer)
@@ -90,20 +91,25 @@ def open_checkpoint(
     backend = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.no_truncation()
+    model = ModelSpec(
+        task=found,
+        labels=labels,
+        pair=training.model.pair if training else found.labels_are is LabelKind.SPANS,
+        max_length=training.model.max_length
+        if training
+        else usual_length(found, _longest(folder, longest, embeds=embeds)),
+        pad_token_id=int(tokenizer.pad_token_id),
+        rule=rule,
+        pooling=_pooling(folder, pooling) if embeds else None,
+    )
+    try:
+        check_model(model)
+    except RecordError as error:
+        raise CheckpointError(f"{shown(name)}/config.json: {error}; fix its id2label") from None
     return Checkpoint(
         folder=folder,
         name=plain_name(name),
-        model=ModelSpec(
-            task=found,
-            labels=labels,
-            pair=training.model.pair if training else found.labels_are is LabelKind.SPANS,
-            max_length=training.model.max_length
-            if training
-            else usual_length(found, _longest(folder, longest, embeds=embeds)),
-            pad_token_id=int(tokenizer.pad_token_id),
-            rule=rule,
-            pooling=_pooling(folder, pooling) if embeds else None,
-        ),
+        model=model,
         tokenizer_json=backend.to_str(pretty=True),
         training=training,
         source=read_source(folder, config, name),
@@ -221,11 +227,17 @@ def _pooling(folder: Path, mode: PoolingMode | None) -> Pooling:
     return read_pooling(folder) if mode is None else Pooling(mode=mode)
 
 
-def _problem_of(config: transformers.PretrainedConfig) -> ProblemType:
-    """Read the problem type as transformers infers it where the config leaves it open."""
+def _rule_of(config: transformers.PretrainedConfig, task: Task) -> DecisionRule:
+    """Read the problem type as transformers infers it where the config leaves it open.
+
+    Only labels of whole texts have one: a cross-encoder's config, say, tells nothing of embeddings.
+    """
+    if task.labels_are is not LabelKind.CLASSES:
+        return DecisionRule()
     if config.problem_type is not None:
-        return ProblemType(config.problem_type)
-    return ProblemType.REGRESSION if config.num_labels == 1 else ProblemType.SINGLE_LABEL
+        return DecisionRule(problem_type=ProblemType(config.problem_type))
+    one = config.num_labels == 1
+    return DecisionRule(problem_type=ProblemType.REGRESSION if one else ProblemType.SINGLE_LABEL)
 
 
 def _check_training(
@@ -252,16 +264,6 @@ def _check_training(
 def _check_labels(
     name: str, task: Task, labels: tuple[str, ...], problem_type: ProblemType
 ) -> None:
-    double = next((label for label, count in Counter(labels).items() if count > 1), None)
-    if double is not None:
-        raise CheckpointError(
-            f"{name}/config.json names two labels {shorten(double, 40)!r}; fix its id2label"
-        )
-    if task.labels_are is LabelKind.INTENT_AND_TAGS:
-        try:
-            split_labels(labels)
-        except ValueError as error:
-            raise CheckpointError(f"{name}/config.json: {error}; fix its id2label") from None
     if task.labels_are is not LabelKind.CLASSES:
         return
     one, regression = len(labels) == 1, problem_type is ProblemType.REGRESSION

@@ -18,14 +18,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bertedge.bundle import Bundle
 from bertedge.logs import log
 from bertedge.runtime import machine
 from bertedge.runtime.encoding import Batch, Encoded
 from bertedge.runtime.engine import Keep, PaddingAwareEngine, PendingBatches, start
 from bertedge.runtime.process import in_children
 from bertedge.runtime.session import Session
-from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.variants import OpenVariant, open_again
 
 if TYPE_CHECKING:
@@ -87,10 +85,8 @@ class _Counted:
 class Scheduler:
     """Chooses the session and the cores on which a predictor's rows run. Thread-safe."""
 
-    def __init__(self, bundle: Bundle, opened: OpenVariant, tokenizer: Tokenizer) -> None:
-        self._bundle = bundle
+    def __init__(self, opened: OpenVariant) -> None:
         self._opened = opened
-        self._tokenizer = tokenizer
         self._device = opened.device
         self.workers = 1 if self._device.one_run_at_a_time else opened.engine.threads
         """How many batches run at a time."""
@@ -122,7 +118,7 @@ class Scheduler:
         return start(
             _Counted(engine),
             encoded,
-            pad_token_id=self._bundle.manifest.model.pad_token_id,
+            pad_token_id=self._opened.bundle.manifest.model.pad_token_id,
             token_budget=token_budget or self._device.token_budget,
             keep=keep,
             pool=pool,
@@ -140,10 +136,6 @@ class Scheduler:
         with self._opening:
             if self._single is None:
                 log(__name__, "many texts: opening a second session, of one thread a run")
-                self._single = self._open_again() or self._opened.engine
+                again = open_again(self._opened) if self.workers > 1 else None
+                self._single = again or self._opened.engine
             return self._single
-
-    def _open_again(self) -> Session | None:
-        if self.workers == 1:
-            return None
-        return open_again(self._bundle, self._opened, self._tokenizer)

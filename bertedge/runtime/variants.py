@@ -18,6 +18,8 @@ from bertedge.runtime.verification import check_golden, check_products, check_to
 class OpenVariant:
     """A variant that runs, and answers rightly."""
 
+    bundle: Bundle
+    tokenizer: Tokenizer
     variant: Variant
     device: Device
     engine: PaddingAwareEngine
@@ -47,7 +49,9 @@ def open_variant(
                 raise
             log(__name__, "variant %s is left out: %s", variant.name, error)
         else:
-            return OpenVariant(variant=variant, device=each, engine=engine)
+            return OpenVariant(
+                bundle=bundle, tokenizer=tokenizer, variant=variant, device=each, engine=engine
+            )
     raise AssertionError("the last choice returns or raises")
 
 
@@ -106,14 +110,14 @@ def _open_cuda(path: Path, manifest: Manifest) -> Session:
     )
 
 
-def open_again(bundle: Bundle, opened: OpenVariant, tokenizer: Tokenizer) -> Session | None:
+def open_again(opened: OpenVariant) -> Session | None:
     """Open the graph for padded batches once more, for one thread; None where it is gone."""
-    variant = opened.variant
+    bundle, variant, device = opened.bundle, opened.variant, opened.device
     try:
         bundle.check(variant)
     except BundleError:  # removed, or exported anew meanwhile
         return None
-    return _open_graph(bundle, variant, tokenizer, variant.model, device=opened.device, threads=1)
+    return _open_graph(bundle, variant, opened.tokenizer, variant.model, device=device, threads=1)
 
 
 def choose(bundle: Bundle, device: Device, name: str | None) -> Variant | None:

@@ -339,7 +339,7 @@ def test_a_head_that_does_not_fit_is_made_new_for_training_alone(checkpoint: Pat
 
 def test_two_labels_of_one_name_are_one_line(checkpoint: Path) -> None:
     change(checkpoint, id2label={"0": "a", "1": "b", "2": "a"})
-    with pytest.raises(CheckpointError, match="names two labels 'a'"):
+    with pytest.raises(CheckpointError, match="the label 'a' is there twice; fix its id2label"):
         open_checkpoint(str(checkpoint))
 
 

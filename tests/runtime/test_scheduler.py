@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 
 import bertedge
-from bertedge.bundle import Bundle, open_bundle
+from bertedge.bundle import open_bundle
 from bertedge.errors import BundleError, DataError
 from bertedge.predictions import Classification, Prediction
 from bertedge.predictor import LONG_INPUT, Predictor
 from bertedge.runtime import machine, scheduler
 from bertedge.runtime.encoding import Batch
 from bertedge.runtime.session import Session
-from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.variants import OpenVariant
 
 WatchBatches = Callable[[Callable[[Session, Batch], None]], None]
@@ -165,9 +164,9 @@ def test_many_threads_share_a_predictor_and_its_second_session(
     opened = itertools.count()
     open_again = scheduler.open_again
 
-    def counted(bundle: Bundle, variant: OpenVariant, tokenizer: Tokenizer) -> Session | None:
+    def counted(variant: OpenVariant) -> Session | None:
         next(opened)
-        return open_again(bundle, variant, tokenizer)
+        return open_again(variant)
 
     monkeypatch.setattr(scheduler, "open_again", counted)
     answers: list[list[str]] = [[]] * 6

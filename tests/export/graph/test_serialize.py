@@ -248,14 +248,19 @@ def test_the_session_for_one_core_reads_the_same_weights(bundles: Bundles, tmp_p
     folder = tmp_path / "bundle"
     shutil.copytree(bundles("bert", Task.TEXT_CLASSIFICATION), folder)
     predictor = bertedge.load(folder, device="cpu", threads=1)
-    bundle = open_bundle(folder)
-    opened = OpenVariant(variant=predictor.variant, device=CPU, engine=predictor.engine)
-    again = open_again(bundle, opened, predictor.tokenizer)
+    opened = OpenVariant(
+        bundle=open_bundle(folder),
+        tokenizer=predictor.tokenizer,
+        variant=predictor.variant,
+        device=CPU,
+        engine=predictor.engine,
+    )
+    again = open_again(opened)
     assert again is not None
     np.testing.assert_array_equal(again.logits(batch(9, 4)), predictor.engine.logits(batch(9, 4)))
     assert predictor.variant.weights is not None
     (folder / predictor.variant.weights.file).unlink()
-    assert open_again(bundle, opened, predictor.tokenizer) is None
+    assert open_again(opened) is None
 
 
 def test_a_program_may_change_its_directory(
