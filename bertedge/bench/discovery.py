@@ -51,15 +51,10 @@ class Machine:
     compiler: bool = False
     """True where there is a C++ compiler, which torch.compile needs."""
 
-    @property
-    def bf16(self) -> bool:
-        """True where the CPU computes in bf16 itself."""
-        return bool(self.cpu_flags & machine.BF16_FLAGS)
-
     def precisions(self, device: Device) -> tuple[str, ...]:
         """Return the precisions that PyTorch computes in on `device`, the fastest last."""
-        own = device.torch_precisions
-        return (*own, "bf16") if device is CPU and self.bf16 else own
+        bf16 = device is CPU and self.cpu_flags & machine.BF16_FLAGS
+        return (*device.torch_precisions, "bf16") if bf16 else device.torch_precisions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,17 +98,19 @@ class Lineup:
 def check_comparable(bundle: Bundle, checkpoint: "Checkpoint") -> None:
     """Raise BundleError where the two do not give the same labels for the same task."""
     ours, theirs = bundle.manifest.model, checkpoint.model
+    fix = "give the checkpoint that the bundle was made from"
     if ours.task.labels_are is LabelKind.VOCABULARY:
         raise BundleError(f"{bundle.folder} cannot be measured: {FILLS_MASKS}")
     if ours.task != theirs.task:
-        raise BundleError(
-            f"{bundle.folder} is for {ours.task}, the baseline {checkpoint.name} for "
-            f"{theirs.task}; give the checkpoint that the bundle was made from"
-        )
+        found = f"is for {ours.task}, the baseline {checkpoint.name} for {theirs.task}"
+        raise BundleError(f"{bundle.folder} {found}; {fix}")
     if ours.labels != theirs.labels:
+        own, other = (
+            f"{len(names)} labels ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+            for names in (ours.labels, theirs.labels)
+        )
         raise BundleError(
-            f"{bundle.folder} has {_some(ours.labels)}, the baseline {checkpoint.name} "
-            f"{_some(theirs.labels)}; give the checkpoint that the bundle was made from"
+            f"{bundle.folder} has {own}, the baseline {checkpoint.name} {other}; {fix}"
         )
 
 
@@ -163,21 +160,25 @@ def find_torch(candidates: Candidates) -> Found:
         for precision in machine.precisions(device):
             name = f"torch{device_suffix(device.name)}-{precision}"
             yield _checkpoint(candidates, name, "torch", device, precision)
-    if CPU in devices and not machine.bf16:
+    if CPU in devices and "bf16" not in machine.precisions(CPU):
         yield LeftOut(name="torch-bf16", why="this CPU has no bf16 instructions")
 
 
 def find_variants(candidates: Candidates) -> Found:
     """Yield the bundle's variants; DeviceError where none has its device here."""
     bundle, devices, left_out = candidates.bundle, choose_devices(candidates), []
-    ours = bundle.manifest.variants
-    for variant in ours:
+    for variant in bundle.manifest.variants:
         place = first_device(variant.providers)
         if place is not None and place in devices:
             yield _variant(candidates, variant, place)
-        else:
-            left_out.append(LeftOut(name=variant.name, why=_why(variant, candidates.device)))
-    if len(left_out) == len(ours):
+            continue
+        why = f"bench cannot run {', '.join(variant.providers)}"
+        if place is not None:
+            unseen = "which PyTorch does not see here"
+            asked = unseen if candidates.device == AUTO else f"--device is {candidates.device}"
+            why = f"needs {place.name}, {asked}"
+        left_out.append(LeftOut(name=variant.name, why=why))
+    if len(left_out) == len(bundle.manifest.variants):
         raise DeviceError(
             f"{bundle.folder} has no variant for {' or '.join(each.name for each in devices)}; "
             + ", ".join(f"{item.name}: {item.why}" for item in left_out)
@@ -241,18 +242,17 @@ def why_not(candidates: Candidates, name: str, backend: str) -> LeftOut | None:
 def with_noise_controls(specs: Iterable[EngineSpec]) -> tuple[EngineSpec, ...]:
     """Add a second process of each baseline at the end."""
     own = tuple(specs)
-    controls = tuple(
+    return own + tuple(
         replace(
-            spec,
-            name=f"{spec.name} again",
-            baseline=spec.name,
-            noise_control_of=spec.name,
+            each,
+            name=f"{each.name} again",
+            baseline=each.name,
+            noise_control_of=each.name,
             starts=1,
         )
-        for spec in own
-        if spec.baseline is None
+        for each in own
+        if each.baseline is None
     )
-    return own + controls
 
 
 def this_machine() -> Machine:
@@ -332,17 +332,3 @@ def _export(candidates: Candidates, progress: Progress) -> Exported:
             return worker.ask(request, Exported, timeout_s=EXPORT_TIMEOUT_S)
     except WorkerError as error:
         return Exported(problem=f"the export {error}")
-
-
-def _why(variant: Variant, device: str) -> str:
-    place = first_device(variant.providers)
-    if place is None:
-        return f"bench cannot run {', '.join(variant.providers)}"
-    return f"needs {place.name}, " + (
-        "which PyTorch does not see here" if device == AUTO else f"--device is {device}"
-    )
-
-
-def _some(labels: Iterable[str]) -> str:
-    names = list(labels)
-    return f"{len(names)} labels ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"

@@ -15,16 +15,8 @@ from bertedge.version import __version__
 ROOT = Path(__file__).parents[2]
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 TELLING_FLAGS = (
-    "avx2",
-    "avx512f",
-    "avx_vnni",
-    "avx512_vnni",
-    "avx512_bf16",
-    "amx_bf16",
-    "amx_int8",
-    "asimddp",
-    "i8mm",
-    "bf16",
+    *("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8"),
+    *("asimddp", "i8mm", "bf16"),
 )
 """CPU flags that decide how fast int8 and bf16 run."""
 
@@ -49,19 +41,11 @@ def describe_environment() -> Environment:
 
 
 def git_commit(tree: Path) -> str | None:
-    """Name the commit of a working tree, "-dirty" at its end where that is not all there is."""
+    """Return the commit of a working tree, "-dirty" at its end where that is not all there is."""
     if not (tree / ".git").exists():
         return None
-    asked = [
-        "git",
-        "-C",
-        str(tree),
-        "describe",
-        "--always",
-        "--abbrev=40",
-        "--dirty",
-        "--exclude=*",
-    ]
+    words = ("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
+    asked = ["git", "-C", str(tree), *words]
     try:
         said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):

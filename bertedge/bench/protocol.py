@@ -145,6 +145,9 @@ class Export:
 class ProfileGraph:
     """Run a graph under onnxruntime's profiler; needs no `open` before."""
 
+    graph: str = ""
+    """Its name in the report, and the stage that it is: "exported", "fused" or "int8"."""
+    stage: str = ""
     model: str
     disabled_optimizers: tuple[str, ...] = ()
     optimized: bool = False

@@ -25,7 +25,7 @@ from bertedge.bench.protocol import PROTOCOL, Open, TextWorkload, Workload
 from bertedge.bench.report import Comparison, Report
 from bertedge.bench.scenarios import Plan, measure
 from bertedge.bench.scenarios.profile import find_graphs
-from bertedge.bench.workloads import LabelledTexts, draw_labelled
+from bertedge.bench.workloads import LabelledTexts
 from bertedge.bundle import TOKENIZER, Bundle, open_bundle
 from bertedge.checkpoint.folder import fetch
 from bertedge.data import BadRows, Columns, ExampleFile, open_examples
@@ -44,23 +44,19 @@ class Inputs:
     """All that the engines are given."""
 
     workloads: tuple[Workload, ...]
+    texts: tuple[tuple[str, ...], ...]
+    """The real texts; none without data."""
     labelled: LabelledTexts | None
     tokens: tuple[int, ...]
     """Ids that stand for text."""
     max_length: int
 
     @property
-    def texts(self) -> tuple[tuple[str, ...], ...]:
-        """The real texts; none without data."""
-        found = (item.texts for item in self.workloads if isinstance(item, TextWorkload))
-        return next(found, ())
-
-    @property
     def arriving(self) -> Workload | None:
         """The workload whose inputs arrive at random times: real texts, or else single rows."""
-        singles = [item for item in self.workloads if _one_by_one(item)]
-        texts = (item for item in singles if isinstance(item, TextWorkload))
-        return next(texts, next(iter(singles), None))
+        singles = [each for each in self.workloads if each.texts_of_run == 1]
+        texts = [each for each in singles if isinstance(each, TextWorkload) and not each.at_once]
+        return next(iter(texts or singles), None)
 
 
 def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
@@ -81,21 +77,32 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
     from bertedge.checkpoint import open_checkpoint  # brings torch, which takes seconds
 
     pooling = bundle.manifest.model.pooling
-    embeds = Task.of(LabelKind.VECTOR) if pooling else None
-    checkpoint = open_checkpoint(config.baseline, embeds)
+    checkpoint = open_checkpoint(config.baseline, Task.of(LabelKind.VECTOR) if pooling else None)
     checkpoint = replace(checkpoint, model=replace(checkpoint.model, pooling=pooling))
     check_comparable(bundle, checkpoint)
     inputs = make_inputs(config, bundle, checkpoint, progress)
     settings = config.scenario
     with tempfile.TemporaryDirectory(prefix="bertedge-bench-") as scratch:
-        candidates = _candidates(config, bundle, checkpoint, inputs, Path(scratch))
+        candidates = Candidates(
+            bundle=bundle,
+            checkpoint=checkpoint,
+            base=_opening(config, bundle, checkpoint, inputs, Path(scratch)),
+            machine=this_machine(),
+            device=config.device,
+            quick=config.quick,
+        )
         peers = [peer for path in config.peers for peer in read_peers(path)]
         lineup = line_up(candidates, peers, progress)
-        idle_wait = None
-        if config.wait_idle_s is not None:
-            idle_wait = wait_until_idle(config.wait_idle_s, progress)
+        wait_s = config.wait_idle_s
+        idle_wait = None if wait_s is None else wait_until_idle(wait_s, progress)
         environment, watch = describe_environment(), Watch()
         time.sleep(BEFORE_S)
+        plan = Plan(
+            workloads=inputs.workloads,
+            labelled=inputs.labelled.texts if inputs.labelled else (),
+            arriving=inputs.arriving,
+            graphs=find_graphs(bundle, lineup.exported, inputs.tokens, settings),
+        )
         setting = Setting(
             command=config.command,
             environment=environment,
@@ -107,15 +114,8 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
             installed=sum_installed(lineup.specs),
             idle_wait=idle_wait,
         )
-        plan = Plan(
-            workloads=inputs.workloads,
-            labelled=inputs.labelled.texts if inputs.labelled else (),
-            arriving=inputs.arriving,
-            graphs=find_graphs(bundle, lineup.exported, inputs.tokens, settings),
-        )
-        specs = with_noise_controls(lineup.specs)
-        measurement = measure(specs, plan, settings, progress, watch)
-    return build_report(measurement, inputs.workloads, setting)
+        measured = measure(with_noise_controls(lineup.specs), plan, settings, progress, watch)
+    return build_report(measured, inputs.workloads, setting)
 
 
 def make_inputs(
@@ -129,14 +129,14 @@ def make_inputs(
     cells = workloads.default_grid(longest)
     if config.grid is not None:
         cells = workloads.parse_grid(config.grid, longest)
-    made: list[Workload] = [
-        workloads.token_workload(cell, tokens, seed=config.seed) for cell in cells
-    ]
+    grid = [workloads.token_workload(cell, tokens, seed=config.seed) for cell in cells]
+    texts: tuple[tuple[str, ...], ...] = ()
     if config.data is not None:
         drawn = workloads.draw(_open_texts(config, bundle), config.texts, seed=config.seed)
-        made += workloads.text_workloads([workloads.text_of(each) for each in drawn])
+        texts = tuple(workloads.text_of(each) for each in drawn)
     return Inputs(
-        workloads=tuple(made),
+        workloads=(*grid, *(workloads.text_workloads(texts) if texts else ())),
+        texts=texts,
         labelled=_labelled(config, bundle, progress),
         tokens=tuple(tokens),
         max_length=longest,
@@ -158,9 +158,9 @@ def _open_texts(config: BenchConfig, bundle: Bundle) -> ExampleFile:
 
 
 def _labelled(config: BenchConfig, bundle: Bundle, progress: Progress) -> LabelledTexts | None:
+    model = bundle.manifest.model
     if config.data is None:
         return None
-    model = bundle.manifest.model
     if model.pooling is not None:
         progress.say("embeddings are compared, not scored on values: for that use evaluate")
         return None
@@ -168,7 +168,7 @@ def _labelled(config: BenchConfig, bundle: Bundle, progress: Progress) -> Labell
         progress.say("nothing is scored on labels: bench scores one label a text; use evaluate")
         return None
     try:
-        return draw_labelled(
+        return workloads.draw_labelled(
             config.data,
             model.task,
             config.columns,
@@ -183,18 +183,18 @@ def _labelled(config: BenchConfig, bundle: Bundle, progress: Progress) -> Labell
         return None
 
 
-def _one_by_one(item: Workload) -> bool:
-    return not item.at_once if isinstance(item, TextWorkload) else item.texts_of_run == 1
-
-
-def _candidates(
+def _opening(
     config: BenchConfig, bundle: Bundle, checkpoint: "Checkpoint", inputs: Inputs, scratch: Path
-) -> Candidates:
-    """Return what decides on the engines; the files that they share are written."""
+) -> Open:
+    """Return what all engines are told alike; the files that they share are written."""
     (scratch / TEXTS).write_text(json.dumps(inputs.texts), encoding="utf-8")
     manifest = bundle.manifest
+    tokenizer = bundle.path(manifest.tokenizer).resolve()
+    if json.loads(bundle.tokenizer_json()) != json.loads(checkpoint.tokenizer_json):
+        tokenizer = scratch / TOKENIZER
+        tokenizer.write_text(checkpoint.tokenizer_json, encoding="utf-8")
     pad_token_id = checkpoint.model.pad_token_id
-    base = Open(
+    return Open(
         protocol=PROTOCOL,
         engine="torch",
         path=str(checkpoint.folder.resolve()),
@@ -203,27 +203,10 @@ def _candidates(
         device=CPU.name,
         threads=config.threads,
         model=replace(manifest.model, max_length=inputs.max_length, pad_token_id=pad_token_id),
-        tokenizer=str(_tokenizer(bundle, checkpoint, scratch)),
+        tokenizer=str(tokenizer),
         first=(*inputs.texts, *manifest.golden.texts)[0],
         scratch=str(scratch),
     )
-    return Candidates(
-        bundle=bundle,
-        checkpoint=checkpoint,
-        base=base,
-        machine=this_machine(),
-        device=config.device,
-        quick=config.quick,
-    )
-
-
-def _tokenizer(bundle: Bundle, checkpoint: "Checkpoint", scratch: Path) -> Path:
-    """Return the path of the baseline's tokenizer: the bundle's own file where it is the same."""
-    if json.loads(bundle.tokenizer_json()) == json.loads(checkpoint.tokenizer_json):
-        return bundle.path(bundle.manifest.tokenizer).resolve()
-    path = scratch / TOKENIZER
-    path.write_text(checkpoint.tokenizer_json, encoding="utf-8")
-    return path
 
 
 def _comparison(

@@ -71,17 +71,16 @@ def certain_distance(ratio: Ratio) -> float:
 
 def summarize(samples_ms: Sequence[float]) -> Summary:
     """Describe a non-empty sample; percentiles interpolate linearly."""
-    values = np.asarray(samples_ms, dtype=np.float64)
-    p50, p90, p95, p99 = np.percentile(values, [50, 90, 95, 99])
+    low, p50, p90, p95, p99, top = np.percentile(samples_ms, [0, 50, 90, 95, 99, 100]).tolist()
     return Summary(
-        samples=values.size,
-        p50_ms=float(p50),
-        p90_ms=float(p90),
-        p95_ms=float(p95),
-        p99_ms=float(p99),
-        mean_ms=float(values.mean()),
-        min_ms=float(values.min()),
-        max_ms=float(values.max()),
+        samples=len(samples_ms),
+        p50_ms=p50,
+        p90_ms=p90,
+        p95_ms=p95,
+        p99_ms=p99,
+        mean_ms=float(np.mean(samples_ms)),
+        min_ms=low,
+        max_ms=top,
     )
 
 

@@ -29,7 +29,7 @@ def memory_of(pid: int, where: str, at_s: float) -> "MemoryPoint | None":
 
 
 def peak_memory_bytes() -> int | None:
-    """Give the largest resident size that this process has had; None where that is not told.
+    """Return the largest resident size that this process has had; None where that is not told.
 
     Linux's `getrusage` would carry the parent's own peak over to a process started from it, so
     there the kernel's figure for this very program is read.
@@ -54,7 +54,7 @@ def _status(process: str) -> dict[str, int]:
 
 
 def read_counters(folder: Path = POWERCAP) -> dict[str, tuple[int, int]]:
-    """Give each package's counter and its range in microjoules; empty where none can be read.
+    """Return each package's counter and its range in microjoules; empty where none can be read.
 
     AMD's processors have the same counters under the same name. Reading may need root.
     """

@@ -128,7 +128,7 @@ def command(  # noqa: PLR0913, PLR0917 (one a flag)
 
 
 def _measure(bundle: Path, baseline: str, flags: dict[str, Any]) -> "Report":
-    need("bench", "torch", "transformers", "safetensors", "onnxruntime")
+    need("bench", "torch", "transformers", "safetensors", "onnxruntime", "psutil")
     from bertedge.bench import bench
     from bertedge.bench.config import QUICK
     from bertedge.cli.progress import Terminal

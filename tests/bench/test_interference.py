@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,7 @@ from bertedge.bench import interference
 from bertedge.bench.interference import QUIET_S, Watch, wait_until_idle
 
 if sys.platform != "linux":
-    pytest.skip("needs /proc", allow_module_level=True)
+    pytest.skip("starts processes as Linux does", allow_module_level=True)
 
 SPIN = "import os\nprint(os.getpid(), flush=True)\nwhile True: pass"
 STRANGER = f"""import os, sys
@@ -97,21 +96,9 @@ def test_the_wait_ends_at_its_limit_with_a_note_and_shows_what_it_waits_for(stra
 
 
 def test_the_wait_ends_when_the_machine_has_been_quiet_for_some_seconds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    (tmp_path / "stat").write_text("cpu  100 0 100 5000 0 0 0 0 0 0\n")  # it does not move
-    monkeypatch.setattr(interference, "PROC", tmp_path)
+    monkeypatch.setattr(interference, "QUIET", 1.1)  # no machine is busier than its cores
     looks: list[float] = []
     wait = wait_until_idle(60, Lines(), lambda s: (looks.append(s), time.sleep(0.01))[1])
     assert wait.quiet and len(looks) == QUIET_S
-
-
-def test_where_the_system_does_not_tell_the_load_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(interference, "PROC", tmp_path)  # there is nothing
-    monkeypatch.setattr(interference, "load_average", lambda: 99.0)
-    assert Watch().note("x").other_cores is None
-    progress = Lines()
-    assert not wait_until_idle(0.05, progress).quiet
-    assert any("load 99.00 on" in line for line in progress.lines)

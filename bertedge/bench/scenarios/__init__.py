@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from bertedge.bench.config import ScenarioConfig
 from bertedge.bench.engine import EngineSpec
 from bertedge.bench.interference import Watch
-from bertedge.bench.protocol import Workload
+from bertedge.bench.protocol import ProfileGraph, Workload
 from bertedge.bench.runner import EngineRunner, Measurement
 from bertedge.bench.scenarios import cold_start, open_load, profile, rounds
-from bertedge.bench.scenarios.profile import GraphToProfile
 from bertedge.progress import Progress, Silent
 
 
@@ -28,7 +27,7 @@ class Plan:
     """Texts whose labels are known."""
     arriving: Workload | None = None
     """The workload whose inputs arrive at random times."""
-    graphs: tuple[GraphToProfile, ...] = ()
+    graphs: tuple[ProfileGraph, ...] = ()
 
 
 def measure(

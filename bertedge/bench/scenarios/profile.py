@@ -4,9 +4,10 @@ The exported graph, the fused and the int8 one are profiled, to show what fusion
 """
 
 import json
+import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bertedge.bench.config import ScenarioConfig
@@ -15,7 +16,7 @@ from bertedge.bench.protocol import Exported, Operator, Profiled, ProfileGraph
 from bertedge.bench.report import OperatorTime, Profile
 from bertedge.bench.runner import Measurement
 from bertedge.bench.workloads import Cell, token_workload
-from bertedge.bundle import Bundle, Variant
+from bertedge.bundle import Bundle
 from bertedge.runtime.providers import CPU, first_device
 
 WARM_UP_RUNS = 5
@@ -25,19 +26,9 @@ BY_OPTIMUM = ("SkipLayerNormFusion",)
 """onnxruntime's own fusion at load that would undo the choice made for the CPU."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GraphToProfile:
-    """A graph, and what it is a stage of."""
-
-    graph: str
-    stage: str
-    workload: str
-    request: ProfileGraph
-
-
 def find_graphs(
     bundle: Bundle, exported: Exported, tokens: Sequence[int], settings: ScenarioConfig
-) -> tuple[GraphToProfile, ...]:
+) -> tuple[ProfileGraph, ...]:
     """List the exported graph, the fused one and the int8 one, as far as they are there.
 
     The fused graph is the bundle's fp32 variant; a bundle without one shows Optimum's fusion.
@@ -48,27 +39,29 @@ def find_graphs(
     rows = token_workload(cell, tokens, seed=settings.seed).batches[0]
     runs = settings.profile_runs
     common = ProfileGraph(model="", threads=settings.threads, rows=rows, runs=runs)
-
-    def graph(name: str, stage: str, request: ProfileGraph) -> GraphToProfile:
-        return GraphToProfile(graph=name, stage=stage, workload=cell.name, request=request)
-
-    on_cpu = [each for each in bundle.manifest.variants if first_device(each.providers) is CPU]
     found = []
     if exported.exported:
-        found.append(graph("exported", "exported", replace(common, model=exported.exported)))
-    if exported.fused and not any(variant.precision == "fp32" for variant in on_cpu):
-        fused = replace(common, model=exported.fused, disabled_optimizers=BY_OPTIMUM)
-        found.append(graph("fused by Optimum", "fused", fused))
-    for precision, stage in (("fp32", "fused"), ("int8", "int8")):
-        found += [
-            graph(variant.name, stage, _request(bundle, variant, common))
-            for variant in on_cpu
-            if variant.precision == precision
-        ]
-    return tuple(found)
+        found.append(replace(common, graph="exported", stage="exported", model=exported.exported))
+    own = []
+    for variant in bundle.manifest.variants:
+        if variant.precision in ("fp32", "int8") and first_device(variant.providers) is CPU:
+            graph = replace(
+                common,
+                graph=variant.name,
+                stage="int8" if variant.precision == "int8" else "fused",
+                # The graph that a single text runs on.
+                model=str(bundle.path(variant.unpadded or variant.model).resolve()),
+                disabled_optimizers=variant.disabled_optimizers,
+                optimized=variant.optimized,
+            )
+            own.append(graph)
+    if exported.fused and not any(each.stage == "fused" for each in own):
+        fused = replace(common, graph="fused by Optimum", stage="fused", model=exported.fused)
+        found.append(replace(fused, disabled_optimizers=BY_OPTIMUM))
+    return (*found, *sorted(own, key=lambda each: each.stage))  # fused, then int8
 
 
-def profile_all(measurement: Measurement, graphs: Sequence[GraphToProfile]) -> None:
+def profile_all(measurement: Measurement, graphs: Sequence[ProfileGraph]) -> None:
     """Profile each graph in a process of its own; one that fails is noted."""
     settings = measurement.settings
     if graphs:
@@ -77,42 +70,40 @@ def profile_all(measurement: Measurement, graphs: Sequence[GraphToProfile]) -> N
         try:
             command = python_command("bertedge.bench.worker")
             with Worker(command, threads=settings.threads) as worker:
-                answer = worker.ask(each.request, Profiled, timeout_s=settings.timeout_s)
+                profiled = worker.ask(each, Profiled, timeout_s=settings.timeout_s)
         except WorkerError as error:
             measurement.unprofiled[each.graph] = str(error)
             continue
         finally:
             measurement.progress.advance(1, each.graph)
-        if answer.operators:
-            measurement.profiles.append(describe_profile(answer, each))
+        if profiled.operators:
+            measurement.profiles.append(describe_profile(profiled, each))
 
 
-def describe_profile(profiled: Profiled, graph: GraphToProfile) -> Profile:
+def describe_profile(profiled: Profiled, request: ProfileGraph) -> Profile:
     """Turn a worker's sums over all runs into figures of one run."""
-    runs = graph.request.runs
-    total_ms = sum(each.ms for each in profiled.operators)
+    runs, total_ms = request.runs, sum(each.ms for each in profiled.operators)
+    operators = tuple(
+        OperatorTime(
+            name=each.name,
+            calls=round(each.calls / runs),
+            ms=each.ms / runs,
+            share=each.ms / total_ms,
+        )
+        for each in profiled.operators
+    )
     return Profile(
-        graph=graph.graph,
-        stage=graph.stage,
-        workload=graph.workload,
+        graph=request.graph,
+        stage=request.stage,
+        workload=f"{len(request.rows)}x{len(request.rows[0])}",
         runs=runs,
         total_ms=total_ms / runs,
-        operators=tuple(
-            OperatorTime(
-                name=each.name,
-                calls=round(each.calls / runs),
-                ms=each.ms / runs,
-                share=each.ms / total_ms,
-            )
-            for each in profiled.operators
-        ),
+        operators=operators,
     )
 
 
 def profile(request: ProfileGraph) -> Profiled:
     """Run the graph under the profiler, in the worker; its first runs are not counted."""
-    import tempfile
-
     import numpy as np
     import onnxruntime
 
@@ -142,32 +133,15 @@ def profile(request: ProfileGraph) -> Profiled:
     return Profiled(operators=sum_operators(events, request.runs))
 
 
-def sum_operators(events: list[dict[str, object]], runs: int) -> tuple[Operator, ...]:
+def sum_operators(events: Sequence[Mapping[str, object]], runs: int) -> tuple[Operator, ...]:
     """Add up the nodes' times of the last `runs` runs, by operator, longest first."""
-    ends = [event for event in events if event.get("name") == "model_run"]
-    counted = sorted(float(str(event["ts"])) for event in ends)[-runs:]
-    since = counted[0] if counted else 0.0
-    calls: dict[str, int] = defaultdict(int)
-    times_us: dict[str, float] = defaultdict(float)
+    ends = [float(str(event["ts"])) for event in events if event.get("name") == "model_run"]
+    since = min(sorted(ends)[-runs:], default=0.0)
+    times_us = defaultdict[str, list[float]](list)
     for event in events:
-        arguments = event.get("args")
-        if event.get("cat") != "Node" or not isinstance(arguments, dict):
-            continue
-        if not str(event["name"]).endswith("_kernel_time") or float(str(event["ts"])) < since:
-            continue
-        calls[str(arguments["op_name"])] += 1
-        times_us[str(arguments["op_name"])] += float(str(event["dur"]))
-    return tuple(
-        Operator(name=name, calls=calls[name], ms=times_us[name] / 1000)
-        for name in sorted(times_us, key=lambda name: -times_us[name])
-    )
-
-
-def _request(bundle: Bundle, variant: Variant, common: ProfileGraph) -> ProfileGraph:
-    """Take the graph that a single text runs on."""
-    return replace(
-        common,
-        model=str(bundle.path(variant.unpadded or variant.model).resolve()),
-        disabled_optimizers=variant.disabled_optimizers,
-        optimized=variant.optimized,
-    )
+        arguments, kernel = event.get("args"), str(event["name"]).endswith("_kernel_time")
+        counts = kernel and event.get("cat") == "Node" and float(str(event["ts"])) >= since
+        if counts and isinstance(arguments, dict):
+            times_us[str(arguments["op_name"])].append(float(str(event["dur"])))
+    found = [Operator(name=name, calls=len(us), ms=sum(us) / 1000) for name, us in times_us.items()]
+    return tuple(sorted(found, key=lambda each: -each.ms))

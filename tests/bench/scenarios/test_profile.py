@@ -6,7 +6,7 @@ import pytest
 
 from bertedge.bench.process import Worker, WorkerError
 from bertedge.bench.protocol import Profiled, ProfileGraph
-from bertedge.bench.scenarios.profile import GraphToProfile, describe_profile, sum_operators
+from bertedge.bench.scenarios.profile import describe_profile, sum_operators
 
 COMMAND = (sys.executable, "-m", "bertedge.bench.worker")
 
@@ -30,9 +30,8 @@ def test_a_graph_is_profiled_by_operator_and_what_is_none_says_why(bundle: Path,
         with pytest.raises(WorkerError, match=r"no\.onnx"):
             worker.ask(request(tmp_path / "no.onnx"), Profiled, timeout_s=60)
     assert min(each.ms for each in profiled.operators) >= 0
-    whole = describe_profile(
-        profiled, GraphToProfile(graph="g", stage="fused", workload="1x16", request=asked)
-    )
+    whole = describe_profile(profiled, asked)
+    assert whole.workload == "1x16"
     assert sum(each.share for each in whole.operators) == pytest.approx(1)
     assert sum(each.ms for each in whole.operators) == pytest.approx(whole.total_ms)
     times = [each.ms for each in whole.operators]
