@@ -59,7 +59,11 @@ def fill(name: str, record: dict[str, Any]) -> str:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     templates.filters |= {"f": format, "spaced": lambda name: name.replace("_", " ")}
-    templates.globals |= {"benches": benches, "wrap": wrap_command}
+    templates.globals |= {
+        "benches": reports(), "rows": rows, "headline_of": headline, "wrap": wrap_command,
+        "bench_head": lambda report: tables.overview(report, cell).head[1:],
+        "summary_of": summary.summary, "unreliable": unreliable,
+    }  # fmt: skip
     module = templates.get_template("figures.md.j2").make_module()
     text = getattr(module, name.replace("-", "_"))(record)
     return re.sub(r"\n{3,}", "\n\n", text).strip()
@@ -71,47 +75,38 @@ def reports() -> list[tuple[str, str, Report]]:
     return [(title, model, read_report(path)) for title, model, path in paths if path.exists()]
 
 
-def benches() -> list[dict[str, Any]]:
-    found = []
-    for title, model, report in reports():
-        table = tables.overview(report, cell)
-        broken = [engine.name for engine in report.engines if engine.problem]
-        shown = {}
-        for row in table.rows:
-            name, *cells = row.cells
-            if name not in broken and any(cells[:-4]):
-                bold = f"**{name}**" if row.strong else name
-                shown[name] = [bold, *(each or "-" for each in cells[:-4]), *cells[-4:]]
-        main = summary.main_load(report)
-        at = 1 + [load for load in report.workloads if load.repeats].index(main) if main else 1
-        found.append(
-            {
-                "title": title, "model": model, "report": report, "unreliable": unreliable(report),
-                "summary": summary.summary(report), "head": [title, *table.head[1:]],
-                "rows": list(shown.values()),
-                "headline": [
-                    [shown[name][0], shown[name][at], *shown[name][-4:]]
-                    for name in headline(report)
-                ],
-            }
-        )  # fmt: skip
-    return found
+def rows(report: Report) -> dict[str, list[str]]:
+    """The cells of each engine that has figures and no problem, by its name."""
+    found = {row.cells[0]: row for row in tables.overview(report, cell).rows}
+    broken = {engine.name for engine in report.engines if engine.problem}
+    return {
+        name: [
+            f"**{name}**" if row.strong else name,
+            *(each or "-" for each in row.cells[1:-4]),
+            *row.cells[-4:],
+        ]
+        for name, row in found.items()
+        if name not in broken and any(row.cells[1:-4])
+    }
 
 
-def headline(report: Report) -> list[str]:
-    """Name five ways to label one text: the baseline, the best of the others by kind, ours."""
-    main, ours = summary.main_load(report), summary.best_variant(report)
-    times = {row.engine: row.latency.p50_ms for row in report.results if row.workload == main.name}
-    sound = [engine for engine in report.engines if not engine.problem and engine.name in times]
-    sound.sort(key=lambda engine: times[engine.name])
+def headline(report: Report) -> list[list[str]]:
+    """Cells of five ways to label one text: the baseline, the best others by kind, ours."""
+    main, cells = summary.main_load(report), rows(report)
+    results = [r for r in report.results if main and r.workload == main.name and r.engine in cells]
+    results.sort(key=lambda result: result.latency.p50_ms)
+    engines = {engine.name: engine for engine in report.engines}
+    sound = [engines[result.engine] for result in results]
     best = (
         [e for e in sound if e.baseline is None],
         [e for e in sound if e.kind == "torch" and e.baseline],
         [e for e in sound if e.kind == "optimum"],
         [e for e in sound if e.kind == "openvino" or e.name.startswith("openvino")],
-        [ours],
+        [summary.best_variant(report)],
     )
-    return [engines[0].name for engines in best if engines]
+    at = 1 + [load for load in report.workloads if load.repeats].index(main) if main else 1
+    chosen = [cells[engines[0].name] for engines in best if engines and engines[0]]
+    return [[row[0], row[at], *row[-4:]] for row in chosen]
 
 
 def cell(result: Result, best: bool) -> str:
