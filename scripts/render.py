@@ -93,10 +93,8 @@ def rows(report: Report) -> dict[str, list[str]]:
 def headline(report: Report) -> list[list[str]]:
     """Cells of five ways to label one text: the baseline, the best others by kind, ours."""
     main, cells = summary.main_load(report), rows(report)
-    results = [r for r in report.results if main and r.workload == main.name and r.engine in cells]
-    results.sort(key=lambda result: result.latency.p50_ms)
-    engines = {engine.name: engine for engine in report.engines}
-    sound = [engines[result.engine] for result in results]
+    results = sorted(report.at(main.name).values(), key=lambda result: result.latency.p50_ms)
+    sound = [report.by_name[each.engine] for each in results if each.engine in cells]
     best = (
         [e for e in sound if e.baseline is None],
         [e for e in sound if e.kind == "torch" and e.baseline],
@@ -104,7 +102,7 @@ def headline(report: Report) -> list[list[str]]:
         [e for e in sound if e.kind == "openvino" or e.name.startswith("openvino")],
         [summary.best_variant(report)],
     )
-    at = 1 + [load for load in report.workloads if load.repeats].index(main) if main else 1
+    at = 1 + report.measured().index(main)
     chosen = [cells[engines[0].name] for engines in best if engines and engines[0]]
     return [[row[0], row[at], *row[-4:]] for row in chosen]
 

@@ -49,21 +49,15 @@ class Change:
 
 def compare_latencies(old: Report, new: Report) -> list[Change]:
     """Compare every engine and workload that both have, in the order of the new."""
-    before, after = (
-        {(result.engine, result.workload): result for result in report.results}
-        for report in (old, new)
-    )
-    then_baseline, baseline = (
-        {engine.name: engine.baseline for engine in report.engines} for report in (old, new)
-    )
     changes = []
-    for (engine, workload), now in after.items():
-        then, base = before.get((engine, workload)), baseline[engine]
-        if then is None or base != then_baseline.get(engine):
+    for now in new.results:
+        before, after = old.at(now.workload), new.at(now.workload)
+        then, base = before.get(now.engine), new.by_name[now.engine].baseline
+        if then is None or base != old.by_name[now.engine].baseline:
             continue
-        bases = before.get((base or "", workload)), after.get((base or "", workload))
+        bases = before.get(base or ""), after.get(base or "")
         if base is None or None not in bases:
-            floor = _floor(old, workload) + _floor(new, workload)
+            floor = _floor(old, now.workload) + _floor(new, now.workload)
             changes.append(_change((then, bases[0]), (now, bases[1]), floor))
     return changes
 
@@ -90,11 +84,9 @@ def comparison_lines(old: Report, new: Report, name: str) -> list[str]:
         lines.append(f"{unsure} latencies had fewer than {MIN_ROUNDS} rounds: not compared")
     if not changes and not untimed:
         lines.append("no engine was measured at the same workload in both")
-    then = {engine.name: engine for engine in old.engines}
     for engine in new.engines:
-        if engine.name in then:
-            other = _other(then[engine.name], engine, timed=not untimed)
-            lines += [f"{engine.name}: {line}" for line in other]
+        if then := old.by_name.get(engine.name):
+            lines += [f"{engine.name}: {line}" for line in _other(then, engine, timed=not untimed)]
     return [f"Since {name} of {old.environment.created[:10]}:", *(f"  {line}" for line in lines)]
 
 
@@ -147,7 +139,7 @@ def _settings(old: Report, new: Report) -> list[str]:
     then, now = old.environment.versions, new.environment.versions
     pairs += [(name, then.get(name), now.get(name)) for name in {**then, **now}]
     lines = [f"{name} {_or(a)} -> {_or(b)}" for name, a, b in pairs if a != b]
-    before, after = ({engine.name for engine in report.engines} for report in (old, new))
+    before, after = set(old.by_name), set(new.by_name)
     lines += [f"engine {name} only then" for name in sorted(before - after)]
     return lines + [f"engine {name} only now" for name in sorted(after - before)]
 

@@ -151,8 +151,7 @@ def _figures(
     report: Report, condition: Condition
 ) -> tuple[EngineReport | None, dict[str, float | None]]:
     """Return the engine that a condition is about and its figures by place."""
-    engines = {engine.name: engine for engine in report.engines}
-    workloads = [load.name for load in report.workloads]
+    engines, workloads = report.by_name, [load.name for load in report.workloads]
     for place in condition.where:
         if place not in engines and place not in workloads:
             raise GateError(
@@ -171,9 +170,8 @@ def _figures(
         if narrowed:
             raise GateError(f"{condition.text!r}: {condition.name} is of an engine as a whole")
         return engine, {engine.name: _of_engine(report, engine, condition.name)}
-    results = {result.workload: result for result in report.results if result.engine == engine.name}
-    at = narrowed or workloads
-    return engine, {f"{engine.name} at {each}": field_at(results.get(each), path) for each in at}
+    at = {place: report.at(place).get(engine.name) for place in narrowed or workloads}
+    return engine, {f"{engine.name} at {each}": field_at(at[each], path) for each in at}
 
 
 def _of_engine(report: Report, engine: EngineReport, name: str) -> float | None:

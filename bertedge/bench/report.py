@@ -355,6 +355,20 @@ class Report:
     idle_wait: IdleWait | None = None
     """None without --wait-idle."""
 
+    @property
+    def by_name(self) -> dict[str, EngineReport]:
+        """Return the engines by their names."""
+        return {engine.name: engine for engine in self.engines}
+
+    def at(self, workload: str) -> dict[str, Result]:
+        """Return the results at a workload, by engine."""
+        return {each.engine: each for each in self.results if each.workload == workload}
+
+    def measured(self) -> list[Load]:
+        """Return the workloads that have results."""
+        found = {result.workload for result in self.results}
+        return [load for load in self.workloads if load.name in found]
+
 
 def field_at(record: object, path: str) -> Any:
     """Return the field at a dotted path; None where there is none on the way."""

@@ -41,20 +41,18 @@ def summary(report: Report) -> list[str]:
 def compared(report: Report) -> tuple[EngineReport | None, EngineReport | None]:
     """Return the bundle's best variant and its baseline; two None where nothing was measured."""
     best = best_variant(report)
-    found = {engine.name: engine for engine in report.engines}
-    return best, found[best.baseline] if best and best.baseline else None
+    return best, report.by_name[best.baseline] if best and best.baseline else None
 
 
 def best_variant(report: Report) -> EngineReport | None:
     """Return the bundle's variant with the highest mean speed-up, of those without a problem."""
-    scored = {
-        engine.name: statistics.geometric_mean(ratios)
+    scored = [
+        (statistics.geometric_mean(ratios), engine)
         for engine in report.engines
         if engine.kind == "bundle" and not engine.problem
         if (ratios := [ratio.median for _, ratio in _speedups(report, engine)])
-    }
-    best = max(scored, key=lambda name: scored[name], default=None)
-    return next((engine for engine in report.engines if engine.name == best), None)
+    ]
+    return max(scored, key=lambda pair: pair[0], default=(0.0, None))[1]
 
 
 def main_load(report: Report) -> Load | None:
@@ -62,16 +60,18 @@ def main_load(report: Report) -> Load | None:
 
     None where no workload has figures.
     """
-    measured = {result.workload for result in report.results}
-    loads = [load for load in report.workloads if load.name in measured]
+    loads = report.measured()
     return min(loads, key=lambda load: (load.texts, load.length is not None), default=None)
 
 
-def results_at(report: Report, load: Load | None, *engines: EngineReport) -> list[Result]:
-    """Return the engines' results at a workload; none unless all have one."""
-    found = {each.engine: each for each in report.results if load and each.workload == load.name}
-    rows = [found[engine.name] for engine in engines if engine.name in found]
-    return rows if len(rows) == len(engines) else []
+def fastest(report: Report, load: Load, engines: Container[str] | None = None) -> Result | None:
+    """Return the result of the lowest median at a workload, of (some) engines without a problem."""
+    found = [
+        result
+        for name, result in report.at(load.name).items()
+        if not report.by_name[name].problem and (engines is None or name in engines)
+    ]
+    return min(found, key=lambda result: result.latency.p50_ms, default=None)
 
 
 def embeds(report: Report) -> bool:
@@ -83,18 +83,6 @@ def scored_by(report: Report) -> str:
     """Return what tells how right engines are: a metric where there is labelled data."""
     found = next((each.labelled.metric for each in report.engines if each.labelled), None)
     return metric_name(found) if found else "labels equal to the baseline's"
-
-
-def fastest(report: Report, load: Load, engines: Container[str] | None = None) -> Result | None:
-    """Return the result of the lowest median at a workload, of (some) engines without a problem."""
-    sound = {engine.name for engine in report.engines if not engine.problem}
-    found = [
-        each
-        for each in report.results
-        if each.workload == load.name and each.engine in sound
-        if engines is None or each.engine in engines
-    ]
-    return min(found, key=lambda result: result.latency.p50_ms, default=None)
 
 
 def notes(report: Report) -> list[str]:

@@ -79,14 +79,12 @@ class Table:
 def overview(report: Report, cell: Callable[[Result, bool], str]) -> Table:
     """Return the one table of all engines; `cell` writes a result, given whether it is the best."""
     loads = [load for load in report.workloads if load.repeats]
-    results = {(result.engine, result.workload): result for result in report.results}
-    best = [summary.fastest(report, load) for load in loads]
+    at = [(report.at(load.name), summary.fastest(report, load)) for load in loads]
     rows = []
     for engine in report.engines:
-        found = [results.get((engine.name, load.name)) for load in loads]
-        pairs = zip(found, best, strict=True)
-        cells = [cell(result, result is first) if result else "" for result, first in pairs]
-        problem = None if any(found) else engine.problem
+        pairs = [(results.get(engine.name), best) for results, best in at]
+        cells = [cell(result, result is best) if result else "" for result, best in pairs]
+        problem = None if any(cells) else engine.problem
         agree = [] if engine.agreement is None else _cells(engine, TAKES[:1])
         cells = [engine.name, *cells, *(agree or [""]), *_cells(engine, TAKES[1:])]
         rows.append(Row(cells=cells, strong=engine.kind == "bundle", instead=problem or ""))
@@ -106,8 +104,7 @@ def latencies(report: Report) -> list[Table]:
     head += ["speed-up (95 %)", "differs", "agree", "warm-up"]
     tables = []
     for load in (load for load in report.workloads if load.repeats):
-        results = {each.engine: each for each in report.results if each.workload == load.name}
-        best, rows = summary.fastest(report, load), []
+        results, best, rows = report.at(load.name), summary.fastest(report, load), []
         for engine in report.engines:
             if (result := results.get(engine.name)) is None:
                 rows.append(Row(cells=[engine.name], instead=engine.problem or "not measured"))

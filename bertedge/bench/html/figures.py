@@ -181,12 +181,11 @@ def commonest(report: Report, field: str) -> int | None:
 def under_load(view: View) -> str | None:
     """Draw latency against the rate at which texts arrive."""
     rows: list[Row] = []
-    engines = {engine.name: engine for engine in view.report.engines}
     for load in view.report.open_loads:
         chosen, rate = view.looks[load.engine].chosen, load.max_rate_within_slo
         for point in load.points:
             said = f"{number(point.p99_ms)} ms at {number(point.offered_per_s)}/s"
-            row = _row(view, engines[load.engine], said, crowded=True)
+            row = _row(view, view.report.by_name[load.engine], said, crowded=True)
             place = {"rate": point.offered_per_s, "ms": point.p99_ms, "chosen": chosen}
             marks = {"lost": point.saturated, "ring": chosen and point.offered_per_s == rate}
             rows.append(row | place | marks | {"size": 22 if chosen else 8})

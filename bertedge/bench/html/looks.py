@@ -84,7 +84,7 @@ class View:
 
     def of(self, workload: str) -> list[tuple[EngineReport, Result]]:
         """Return the engines that have figures at a workload."""
-        found = {each.engine: each for each in self.report.results if each.workload == workload}
+        found = self.report.at(workload)
         return [(each, found[each.name]) for each in self.report.engines if each.name in found]
 
     def shades(self) -> dict[str, tuple[str, str]]:
