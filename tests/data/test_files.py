@@ -95,16 +95,16 @@ def test_opening_looks_at_the_head_only(write) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "task"),
     [
-        ("a.csv.gz", "text,label\n" + "some text,x\n" * 100_000, TEXTS),
-        ("a.jsonl", '{"text": "some text", "label": "x"}\n' * 50_000, TEXTS),
-        ("a.conll", "some O\ntext B-X\n\n" * 50_000, TOKENS),
+        ("a.csv.gz", "text,label\n" + "some text,x\n" * 20_000, TEXTS),
+        ("a.jsonl", '{"text": "some text", "label": "x"}\n' * 20_000, TEXTS),
+        ("a.conll", "some O\ntext B-X\n\n" * 20_000, TOKENS),
     ],
 )
 def test_examples_are_streamed(write, name: str, content: str, task: Task) -> None:
     path = write(name, content)
     tracemalloc.start()
     try:
-        assert sum(1 for _ in open_examples(path, task)) >= 50_000
+        assert sum(1 for _ in open_examples(path, task)) == 20_000
         assert tracemalloc.get_traced_memory()[1] < 500_000
     finally:
         tracemalloc.stop()
@@ -113,13 +113,11 @@ def test_examples_are_streamed(write, name: str, content: str, task: Task) -> No
 # To a model that fills masks every line is a text.
 @pytest.mark.parametrize("task", [Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION])
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.conll", "a.txt", "a.bin"])
-@pytest.mark.parametrize(
-    "content",
-    [b"\0" * 100, bytes(range(256)), b"\xff\xfe\0\0", b'"', b"\x1f\x8b\x08", b"\n" * 9, b"\t\t\n,"],
-)
-def test_rubbish_is_always_one_clear_line(write, content: bytes, name: str, task: Task) -> None:
-    path: Path = write(name, content)
-    with pytest.raises(BertedgeError) as caught:
-        list(open_examples(path, task))
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
+def test_rubbish_is_always_one_clear_line(write, name: str, task: Task) -> None:
+    contents = (b"\0" * 100, bytes(range(256)), b"\xff\xfe\0\0", b'"', b"\n" * 9, b"\t\t\n,")
+    for content in (*contents, b"\x1f\x8b\x08"):
+        path: Path = write(name, content)
+        with pytest.raises(BertedgeError) as caught:
+            list(open_examples(path, task))
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)

@@ -194,11 +194,3 @@ def test_an_intent_column_is_for_this_task_alone(tmp_path: Path) -> None:
     for task in (Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION):
         with pytest.raises(SettingError, match="--intent-column is for intent-slots"):
             open_examples(path, task, Columns(intent="intent"))
-
-
-@pytest.mark.shared
-@pytest.mark.parametrize(("name", "rows", "intents"), [("atis", 500, 16), ("snips", 700, 7)])
-def test_real_folders_are_read(shared_data: Path, name: str, rows: int, intents: int) -> None:
-    examples = read(shared_data / name / "dev")
-    assert len(examples) == rows
-    assert len({each.intent for each in examples}) == intents

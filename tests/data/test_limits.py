@@ -47,19 +47,19 @@ def test_the_head_that_is_looked_at_is_bounded(write, monkeypatch: pytest.Monkey
     assert [e.label for e in open_examples(path, TEXTS)] == ["x", "y"] * 3
 
 
-@pytest.mark.parametrize("depth", [101, 500, 900, 950, 990, 1000, 5000])
+@pytest.mark.parametrize("depth", [101, 900, 990, 1000, 5000])
 @pytest.mark.parametrize("brackets", [("[", "]"), ('{"a": ', "}")])
-@pytest.mark.parametrize("key", ["text", "label", "other", "tokens", "answers"])
 @pytest.mark.parametrize("task", [TEXTS, WORDS, Task.INTENT_SLOTS, Task.QUESTION_ANSWERING])
 def test_deep_json_is_refused_whatever_it_stands_for(
-    write, task: Task, key: str, brackets: tuple[str, str], depth: int
+    write, task: Task, brackets: tuple[str, str], depth: int
 ) -> None:
     deep = brackets[0] * depth + "1" + brackets[1] * depth
     row = {"text": "a", "label": "x", "tokens": ["a"], "tags": ["O"], "intent": "i"}
     row |= {"question": "q", "context": "a", "answers": []}
-    text = json.dumps(row)[:-1] + f', "{key}": {deep}}}'
-    with pytest.raises(BertedgeError, match=r"nested too deep|cannot be read as JSON"):
-        list(open_examples(write("a.jsonl", f"{text}\n"), task))
+    for key in ("text", "label", "other", "tokens", "answers"):
+        text = json.dumps(row)[:-1] + f', "{key}": {deep}}}'
+        with pytest.raises(BertedgeError, match=r"nested too deep|cannot be read as JSON"):
+            list(open_examples(write("a.jsonl", f"{text}\n"), task))
 
 
 def test_depth_is_counted() -> None:
@@ -127,9 +127,9 @@ def test_devices_pipes_and_folders_are_no_files(verb, device: str, tmp_path: Pat
     assert len(done.stderr.splitlines()) == 1 and len(done.stderr) <= 301
 
 
-def test_a_field_of_ten_megabytes_does_not_fill_the_message(write) -> None:
+def test_a_field_of_a_megabyte_does_not_fill_the_message(write) -> None:
     csv.field_size_limit(131_072)
-    long = "x" * 10_000_000
+    long = "x" * 1_000_000
     for name, content in (
         ("a.csv", f"{long}\n"),
         ("a.csv", f"text,{long}\na,b\n"),

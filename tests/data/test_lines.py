@@ -142,11 +142,11 @@ def test_a_line_that_is_too_long_is_an_error_or_left_out(write) -> None:
     assert report.skipped == 2
 
 
-@pytest.mark.parametrize("unit", [b"\0", b"text ", b"a\tb\n", b"text " * 1000 + b"\n"])
+@pytest.mark.parametrize("unit", [b"\0", b"text ", b"a\tb " * 99 + b"\n", b"text " * 1000 + b"\n"])
 def test_a_small_file_that_unpacks_without_end_is_refused_at_once(tmp_path: Path, unit) -> None:
     path = tmp_path / "a.tsv.gz"
     with gzip.open(path, "wb") as file:
-        for _ in range(32):
+        for _ in range(17):
             file.write(unit * (2**20 // len(unit)))
     with pytest.raises(DataError, match=r"unpacks to more than 100 times|more than 16 MiB"):
         collections.deque(read_lines(path), maxlen=0)
@@ -159,12 +159,12 @@ def test_a_small_file_that_unpacks_without_end_is_refused_at_once(tmp_path: Path
 
 def test_text_that_packs_well_is_no_bomb(tmp_path: Path) -> None:
     rng = random.Random(0)
-    words = [rng.randbytes(3).hex() for _ in range(50)]
-    text = "".join(" ".join(rng.choices(words, k=8)) + "\tO\n" for _ in range(150_000))
+    words = [rng.randbytes(24).hex() for _ in range(100)]
+    text = "".join(" ".join(rng.choices(words, k=8)) + "\tO\n" for _ in range(22_000))
     path = tmp_path / "a.tsv.gz"
     path.write_bytes(gzip.compress(text.encode(), 9))
     assert path.stat().st_size * 5 < len(text) and len(text) > 2**23
-    assert sum(1 for _ in read_lines(path)) == 150_000
+    assert sum(1 for _ in read_lines(path)) == 22_000
 
 
 def test_a_hash_is_taken_of_regular_files_alone(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_tsv_whose_rows_are_even_only_with_quotes_is_quoted(write) -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.txt", "a.csv.gz", "A.TSV.GZ"])
+@pytest.mark.parametrize("name", ["a.csv", "A.TSV.GZ"])
 def test_line_ends_marks_and_gzip_make_no_difference(write, name: str, mark: str, end: str) -> None:
     separator = "," if "csv" in name else "\t"
     text = f"{mark}text{separator}label{end}Grüße{separator}x{end}b{separator}y{end}"

@@ -111,7 +111,7 @@ def test_damaged_workbooks_are_one_line(write_workbook) -> None:
     whole = path.read_bytes()
     rng = random.Random(0)
     refused = 0
-    for _ in range(40):
+    for _ in range(16):
         damaged = bytearray(whole)
         for _ in range(rng.randint(1, 4)):
             damaged[rng.randrange(len(damaged))] = rng.randrange(256)
@@ -121,7 +121,7 @@ def test_damaged_workbooks_are_one_line(write_workbook) -> None:
         except BertedgeError as error:
             refused += 1
             assert "\n" not in str(error)
-    assert refused > 10
+    assert refused > 4
 
 
 @pytest.mark.parametrize("far", ["B1048576", "XFD1048576", "XFD2"])
@@ -150,7 +150,7 @@ def test_a_workbook_that_unpacks_to_much_is_refused(write_workbook) -> None:
 
 
 def test_a_reader_that_stops_early_leaves_no_process(write_workbook) -> None:
-    path = write_workbook("a.xlsx", {"S": [["text", "label"], *[["a", "x"]] * 20_000]})
+    path = write_workbook("a.xlsx", {"S": [["text", "label"], *[["a", "x"]] * 5_000]})
     stream = iter(open_texts(path))
     next(stream)
     stream.close()
