@@ -11,6 +11,7 @@ from pathlib import Path
 from bertedge.data import (
     Columns,
     TokenExample,
+    formats,
     guessing,
     label_text,
     open_examples,
@@ -30,14 +31,7 @@ from bertedge.spec import Task, Text
 
 STANDARD_INPUT = (Path("-"), Path("/dev/stdin"))
 
-_EXTENSIONS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".json": "jsonl",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    **dict.fromkeys(workbook.EXTENSIONS, workbook.FORMAT),
-}
+_TABLES = ("csv", "tsv", workbook.FORMAT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +77,7 @@ def read_texts(
         kind = "tsv"
         columns = replace(columns, format=kind)
     if path in STANDARD_INPUT:
-        if kind in ("csv", "tsv", workbook.FORMAT):
+        if kind in _TABLES:
             raise SettingError(
                 "a table (CSV, TSV, Excel) is read twice, which standard input cannot be; save it "
                 "to a file"
@@ -113,8 +107,8 @@ def read_texts(
 
 
 def _kind(path: Path) -> str:
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    return _EXTENSIONS.get(suffixes[-1] if suffixes else "", "lines")
+    name = None if formats.is_text(path) else formats.format_of(path)
+    return name if name in (*_TABLES, "jsonl") else "lines"
 
 
 def _is_table(path: Path, columns: Columns, trained: Columns) -> bool:

@@ -20,7 +20,7 @@ from bertedge.data import (
     workbook,
 )
 from bertedge.data.example import Columns, Example, Reader, Reading, shorten
-from bertedge.data.formats import is_plain, settle_format
+from bertedge.data.formats import is_text, settle_format
 from bertedge.data.label_map import renamed
 from bertedge.data.lines import check_encoding, check_file, unreadable
 from bertedge.data.report import BadRows, RowReport
@@ -136,7 +136,8 @@ def open_examples(  # noqa: PLR0913 (what is read, and what of it)
     folder = kind is LabelKind.INTENT_AND_TAGS and os.path.isdir(path)  # noqa: PTH112 (never raises)
     if not folder:
         check_file(path)
-    lines = kind is LabelKind.VOCABULARY or (kind is LabelKind.VECTOR and is_plain(path, columns))
+    named = columns.format in (None, plain.FORMAT) and is_text(path)
+    lines = kind is LabelKind.VOCABULARY or (kind is LabelKind.VECTOR and named)
     if labelled and kind is LabelKind.VECTOR and not lines:
         # What can be right of embeddings is how alike two texts are.
         problem_type, pair = ProblemType.REGRESSION, True
@@ -173,15 +174,15 @@ def _check(file: ExampleFile) -> ExampleFile:
     """Read the head; all of a file of which something may be left out, which is then said."""
     spans = file.task.labels_are is LabelKind.TAGS and file.columns.format == "jsonl"
     counted = spans or file.task.labels_are is LabelKind.SPANS
+    report = RowReport(policy=file.columns.bad_rows, collected=True)
     if file.columns.bad_rows is BadRows.ERROR and not counted:
         try:
             next(iter(file))
-        except DataError:
-            if file.columns.label is not None:
-                collections.deque(read_all(file), maxlen=0)
-            raise
-        return file
-    report = RowReport(policy=file.columns.bad_rows, collected=True)
+        except DataError:  # the rows behind it may have more of them
+            if file.columns.label is None:
+                raise
+        else:
+            return file
     collections.deque(read_all(file, report), maxlen=0)
     found = report.summary()
     if not found:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from bertedge.data import label_text, parallel, plain, questions, targets, workbook
+from bertedge.data import label_text, parallel, questions, targets, workbook
 from bertedge.data.example import Columns, Reading
 from bertedge.errors import SettingError
 from bertedge.spec import LabelKind, ProblemType
@@ -108,9 +108,9 @@ def _label_separator(reading: Reading) -> str | None:
     return None
 
 
-def is_plain(path: Path, columns: Columns) -> bool:
-    """Return whether a file is one of plain text."""
-    return columns.format in (None, plain.FORMAT) and _extension(path) == ".txt"
+def is_text(path: Path) -> bool:
+    """Return whether a file is one of text, by its name."""
+    return _extension(path) == ".txt"
 
 
 def format_of(path: Path) -> str | None:
