@@ -1,40 +1,24 @@
-"""The figures of a report in Vega-Lite; what they say in words stands in page.html.j2.
-
-Colours are CSS variables: one drawing serves a light and a dark page, and the page points an engine
-out by setting the variables of all others. Margins are given, not measured, so that a figure is the
-same whatever fonts are installed.
-"""
+"""The figures of a report; what they say in words stands in page.html.j2."""
 
 import html
-import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
-import vl_convert
 
 from bertedge.bench import summary
+from bertedge.bench.html import vega
 from bertedge.bench.html.looks import View, view_of
+from bertedge.bench.html.vega import Bar, Row, Spec, layer, linear, lines, log, points
 from bertedge.bench.reliability import unreliable
 from bertedge.bench.report import EngineReport, Load, Report, Result
 from bertedge.bench.statistics import Difference, median_interval
 from bertedge.bench.wording import MIB, load_name, number
 
-Row = dict[str, Any]
-Spec = dict[str, Any]
-
-WIDTH, LEFT, RIGHT, TOP, BOTTOM, TALL = 350.0, 38.0, 16.0, 26.0, 40.0, 204.0
-"""Units of a figure, its margins and its axes; a unit is about a pixel on a phone as on a desk."""
-PITCH = 31.0
-"""A row of a bar chart: the name stands above its bar, so that long names need no margin."""
 GAP, HEADING = 36.0, 34.0
 """Between the panels of a picture, and above the bars of one."""
 STEPS = 120
 """Points of a distribution's curve: so many fill the width."""
-TICKS = [float(f"{step}e{power}") for power in range(-4, 7) for step in (1, 2, 5)]
-FONT = "DejaVu Sans, Verdana, sans-serif"
-"""Names are cut to their room in a font that few are wider than; pages set their own."""
 SYSTEM = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', Helvetica, Arial, sans-serif"
 PARTS = tuple(f"part-{i}" for i in range(7))
 STARTS = (
@@ -43,36 +27,7 @@ STARTS = (
     ("load_s", "model and session", "part-0"),
     ("first_run_s", "first run", "part-5"),
 )
-WEIGHT = {"expr": "datum.strong ? 'bold' : 'normal'"}
-COLOR, SHAPE = ({"field": name, "type": "nominal", "scale": None} for name in ("color", "marker"))
 HOLLOW: Spec = {"filled": False, "aria": False}
-CONFIG = {
-    "font": FONT,
-    "view": {"stroke": None},
-    "text": {"fontSize": 12, "baseline": "middle", "aria": False, "fill": "var(--ink)"},
-    "rule": {"aria": False},
-    "rect": {"aria": False},
-    "point": {"filled": True, "opacity": 1, "stroke": "var(--card)", "strokeWidth": 0.8},
-    "axis": {
-        "aria": False, "ticks": False, "domain": False, "gridColor": "var(--line)",
-        "labelColor": "var(--muted)", "titleColor": "var(--muted)", "labelFontSize": 11,
-        "titleFontSize": 11, "titleFontWeight": "normal", "labelPadding": 6, "titlePadding": 8,
-        "labelExpr": "datum.value >= 10000 ? datum.value / 1000 + 'k' : '' + datum.value",
-    },
-    "axisX": {"grid": False, "domain": True, "domainColor": "var(--band)"},
-    "axisY": {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "start", "titleX": -26,
-              "titleY": -14, "titleBaseline": "middle"},
-}  # fmt: skip
-
-
-class Bar(NamedTuple):
-    """A row of a bar chart; the name and the figure stand above it."""
-
-    name: str
-    figure: str
-    parts: Sequence[tuple[float, str]]
-    """The length and the colour of each piece."""
-    strong: bool = False
 
 
 def speedups(view: View) -> str | None:
@@ -90,13 +45,9 @@ def speedups(view: View) -> str | None:
             place = {"at": top + 2.6 + names.index(engine.name), "ratio": ratio.median}
             rows.append(_row(view, engine, f"{ratio.median:.2f}x, {name}") | place | ends)
         if found:
-            band = {
-                "low": max(1 - floor, 0.2),
-                "high": 1 + floor,
-                "from": top + 2,
-                "to": top + slots - 0.2,
-            }
-            heads.append({"at": top + 1, "text": name, "ratio": 1, **band})
+            ends = {"from": top + 2, "to": top + slots - 0.2}
+            band = {"ratio": 1, "low": max(1 - floor, 0.2), "high": 1 + floor}
+            heads.append({"at": top + 1, "text": name} | band | ends)
     x = log("ratio", "times as fast as the baseline", grid=True, domain=False)
     y = linear("at", "", slots * len(heads), 0) | {"axis": None}
     across = {"x": x | {"field": "low"}, "x2": {"field": "high"}}
@@ -106,10 +57,10 @@ def speedups(view: View) -> str | None:
         layer("rect", across | down, heads, color="var(--band)", opacity=0.75),
         layer("rule", {"x": x, **down}, heads, color="var(--muted)"),
         layer("text", text, heads, align="left"),
-        layer("rule", {**across, "y": y, "color": COLOR}, strokeWidth=1.6),
+        layer("rule", {**across, "y": y, "color": vega.COLOR}, strokeWidth=1.6),
         points(x, y),
     ]
-    return draw(layers, rows, height=8.0 * slots * len(heads), left=RIGHT, top=4)
+    return vega.draw(layers, rows, height=8.0 * slots * len(heads), left=vega.RIGHT, top=4)
 
 
 def distribution(view: View, load: Load) -> str | None:
@@ -122,7 +73,9 @@ def distribution(view: View, load: Load) -> str | None:
         for share, ms in zip(shares, np.quantile(runs, shares, method="inverted_cdf"), strict=True):
             rows.append(same | {"ms": float(ms), "share": 100 * float(share)})
     y = linear("share", "share of runs, %", 0, 101, values=[0, 25, 50, 75, 95])
-    return draw([lines(log("ms", "took no longer than, ms"), y, interpolate="step-after")], rows)
+    return vega.draw(
+        [lines(log("ms", "took no longer than, ms"), y, interpolate="step-after")], rows
+    )
 
 
 def pareto(view: View, what: str) -> str | None:
@@ -131,7 +84,7 @@ def pareto(view: View, what: str) -> str | None:
     scored = any(engine.labelled for engine in view.report.engines)
     rows: list[Row] = []
     for engine, result in view.of(load.name) if load else []:
-        if (found := (_labelled if scored else _agreement)(engine)) is not None:
+        if found := _rightness(engine, scored=scored):
             value, low, high = (100 * each for each in found)
             ms = result.latency.p50_ms
             place = {"ms": ms, "value": value, "low": low, "high": high}
@@ -146,10 +99,10 @@ def pareto(view: View, what: str) -> str | None:
     room = max((most - least) * 0.1, 0.15)
     x = log("ms", "median latency, ms", padding=24)
     y = linear("value", f"{what}, %", least - room, most + room, tickCount=5)
-    bar = {"x": x, "y": y | {"field": "low"}, "y2": {"field": "high"}, "color": COLOR}
+    bar = {"x": x, "y": y | {"field": "low"}, "y2": {"field": "high"}, "color": vega.COLOR}
     step = {"interpolate": "step-after", "color": "var(--band)", "aria": False}
     front = layer("line", {"x": x, "y": y}, best, **step)
-    return draw([front, layer("rule", bar, opacity=0.6), points(x, y)], rows)
+    return vega.draw([front, layer("rule", bar, opacity=0.6), points(x, y)], rows)
 
 
 def curves(view: View, along: str, fixed: str, what: str) -> str | None:
@@ -168,8 +121,8 @@ def curves(view: View, along: str, fixed: str, what: str) -> str | None:
             rows.append(_row(view, engine, f"{number(ms)} ms, {load.name}") | place)
     ticks = sorted({row["x"] for row in rows})
     x, y = log("x", what, padding=14, values=ticks), log("ms", "median latency, ms")
-    whisker = {"x": x, "y": y | {"field": "low"}, "y2": {"field": "high"}, "color": COLOR}
-    return draw([layer("rule", whisker), lines(x, y), points(x, y)], rows if ticks[1:] else [])
+    whisker = {"x": x, "y": y | {"field": "low"}, "y2": {"field": "high"}, "color": vega.COLOR}
+    return vega.draw([layer("rule", whisker), lines(x, y), points(x, y)], rows if ticks[1:] else [])
 
 
 def commonest(report: Report, field: str) -> int | None:
@@ -191,14 +144,14 @@ def under_load(view: View) -> str | None:
             rows.append(row | place | marks | {"size": 22 if chosen else 8})
     rows.sort(key=lambda row: row["chosen"])
     x, y = log("rate", "texts offered a second"), log("ms", "99th percentile, ms")
-    at = {"x": x, "y": y, "color": COLOR}
+    at = {"x": x, "y": y, "color": vega.COLOR}
     lost, ring = ([row for row in rows if row[kind]] for kind in ("lost", "ring"))
     cross: Spec = {"shape": "M-1,-1L1,1M-1,1L1,-1", "size": 30, "strokeWidth": 1.6}
     marked = [
         layer("point", at, lost, **HOLLOW | cross),
         layer("point", at, ring, **HOLLOW | {"shape": "circle", "size": 120, "strokeWidth": 1.8}),
     ]
-    return draw([lines(x, y), points(x, y), *marked], rows, height=224)
+    return vega.draw([lines(x, y), points(x, y), *marked], rows, height=224)
 
 
 def operators(view: View) -> str | None:
@@ -212,7 +165,7 @@ def operators(view: View) -> str | None:
         rest = max(profile.total_ms - sum(length for length, _ in parts), 0.0)
         name = profile.stage + (f", {profile.workload}" if several else "")
         found.append(Bar(name, f"{number(profile.total_ms)} ms", [*parts, (rest, "other")]))
-    return bars(found, "ms a run", limited=True)
+    return vega.bars(found, "ms a run", limited=True)
 
 
 def top_operators(report: Report) -> list[str]:
@@ -235,7 +188,7 @@ def cold_start(view: View) -> str | None:
         for engine in view.report.engines
         if (start := engine.cold_start) is not None
     ]
-    return bars(found, "seconds", limited=True)
+    return vega.bars(found, "seconds", limited=True)
 
 
 def sizes(view: View, field: str) -> str | None:
@@ -245,7 +198,7 @@ def sizes(view: View, field: str) -> str | None:
         for engine in view.report.engines
         if (size := getattr(engine, field)) is not None
     ]
-    return bars(found, "MiB")
+    return vega.bars(found, "MiB")
 
 
 def memory(view: View) -> str | None:
@@ -259,7 +212,7 @@ def memory(view: View) -> str | None:
     last, top = (max((row[axis] for row in rows), default=0) for axis in "xy")
     x = linear("x", "seconds since the process was started", 0, last, tickCount=4)
     y = linear("y", "resident, MiB", 0, top * 1.05, tickCount=6)
-    return draw([lines(x, y), points(x, y)], rows)
+    return vega.draw([lines(x, y), points(x, y)], rows)
 
 
 def picture(benches: Sequence[tuple[str, Report]], *, dark: bool) -> str:
@@ -280,115 +233,23 @@ def picture(benches: Sequence[tuple[str, Report]], *, dark: bool) -> str:
             if engine.problem is None
         ]
         mark = " (not reliable)" if unreliable(report) else ""
-        heading, x = html.escape(f"{name}, {load_name(load)}{mark}"), len(panels) * (WIDTH + GAP)
-        panel = bars(found, "median latency, ms", top=HEADING) or ""
-        panel = panel.replace("<svg ", f'<svg x="{x:g}" ', 1).replace(FONT, SYSTEM)
+        heading = html.escape(f"{name}, {load_name(load)}{mark}")
+        x = len(panels) * (vega.WIDTH + GAP)
+        panel = vega.bars(found, "median latency, ms", top=HEADING) or ""
+        panel = panel.replace("<svg ", f'<svg x="{x:g}" ', 1).replace(vega.FONT, SYSTEM)
         bold = f'x="{x + 8:g}" y="18" font-size="14" font-weight="bold" fill="var(--ink)"'
         panel += f"<text {bold}>{heading}</text>\n"
         for variable, shade in view.shades().items():
             panel = panel.replace(f"var(--{variable})", shade[dark])
         panels.append(panel)
-        tallest = max(tallest, len(found) * PITCH + HEADING + BOTTOM)
-    across, names = len(panels) * (WIDTH + GAP) - GAP, ", ".join(name for name, _ in benches)
+        tallest = max(tallest, len(found) * vega.PITCH + HEADING + vega.BOTTOM)
+    across, names = len(panels) * (vega.WIDTH + GAP) - GAP, ", ".join(name for name, _ in benches)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{across:g}" '
         f'height="{tallest:g}" viewBox="0 0 {across:g} {tallest:g}" '
         f'aria-label="Median latency by engine: {html.escape(names)}" font-family="{SYSTEM}">\n'
         f"{''.join(panels)}</svg>\n"
     )
-
-
-def draw(
-    layers: Sequence[Spec], rows: Sequence[Row], *, height: float = TALL, left: float = LEFT,
-    top: float = TOP,
-) -> str | None:  # fmt: skip
-    """Return the SVG of layers, whose data are `rows` unless they have their own; None for none."""
-    if not rows:
-        return None
-    svg: str = vl_convert.vegalite_to_svg({
-        "data": {"values": list(rows)},
-        "layer": list(layers),
-        "width": WIDTH - left - RIGHT,
-        "height": height,
-        "padding": {"left": left, "right": RIGHT, "top": top, "bottom": BOTTOM},
-        "autosize": "none",
-        "background": None,
-        "config": CONFIG,
-    })  # fmt: skip
-    svg = re.sub(r'<path class="(?:back|fore)ground"[^>]*/>', "", svg)
-    svg = re.sub(r' (?:aria-(?:hidden|roledescription)|class|pointer-events|role)="[^"]*"', "", svg)
-    return re.sub(r' (?:d|transform)="[^"]*"', lambda m: re.sub(r"(\.\d\d)\d+", r"\1", m[0]), svg)
-
-
-def layer(kind: str, encoding: Spec, rows: Sequence[Row] | None = None, **mark: object) -> Spec:
-    """Return marks of one kind, of their own rows or of the figure's."""
-    data = {} if rows is None else {"data": {"values": list(rows)}}
-    return {**data, "mark": {"type": kind, **mark}, "encoding": encoding}
-
-
-def lines(x: Spec, y: Spec, *, interpolate: str = "linear") -> Spec:
-    """Return a line for each engine."""
-    width = {"field": "width", "type": "quantitative", "scale": None}
-    engine = {"field": "engine", "type": "nominal"}
-    same = {"color": COLOR, "strokeWidth": width, "detail": engine, "description": engine}
-    return layer("line", {"x": x, "y": y, **same}, interpolate=interpolate)
-
-
-def points(x: Spec, y: Spec) -> Spec:
-    """Return a point for each row, with its engine's marker."""
-    size = {"field": "size", "type": "quantitative", "scale": None}
-    same = {"color": COLOR, "shape": SHAPE, "size": size, "description": {"field": "said"}}
-    return layer("point", {"x": x, "y": y, **same})
-
-
-def linear(field: str, title: str, low: float, high: float, **axis: object) -> Spec:
-    """Return an axis from `low` to `high`."""
-    scale = {"domain": [low, high], "nice": False, "zero": False}
-    return {"field": field, "type": "quantitative", "title": title, "scale": scale, "axis": axis}
-
-
-def log(field: str, title: str, padding: float = 8, **axis: object) -> Spec:
-    """Return a logarithmic axis around its values, with numbers at 1, 2 and 5 of each power."""
-    scale = {"type": "log", "nice": False, "padding": padding}
-    axis = {"values": TICKS} | axis
-    return {"field": field, "type": "quantitative", "title": title, "scale": scale, "axis": axis}
-
-
-def bars(found: Sequence[Bar], unit: str, *, limited: bool = False, top: float = 4) -> str | None:
-    """Draw bars; where `limited`, one that leaves the others no room is cut off, and says so."""
-    totals = [sum(length for length, _ in bar.parts) for bar in found]
-    limit = _limit(totals) if limited else max(totals, default=0.0)
-    heads: list[Row] = []
-    rows: list[Row] = []
-    for i, (bar, total) in enumerate(zip(found, totals, strict=True)):
-        figure = bar.figure + (" (beyond the axis)" if total > limit else "")
-        heads.append({"row": i, "name": bar.name, "figure": figure, "strong": bar.strong})
-        for part, (length, color) in enumerate(bar.parts):
-            piece = {"row": i, "part": part, "length": length, "color": f"var(--{color})"}
-            rows.append(piece | {"said": f"{bar.name}: {length:.3g} {unit}"})
-    y = {"field": "row", "type": "ordinal", "axis": None, "scale": {"padding": 0}}
-    x = linear("length", unit, 0, limit, tickCount=4, grid=True, domain=False)
-    x = x | {"stack": "zero", "scale": x["scale"] | {"clamp": True}}
-    said = {"description": {"field": "said"}}
-    pieces = {"x": x, "y": y, "color": COLOR, "order": {"field": "part"}} | said
-    name = {"x": {"value": 0}, "y": y, "text": {"field": "name"}}
-    right = {"x": {"value": WIDTH - 8 - RIGHT}, "y": y, "text": {"field": "figure"}}
-    room = {"expr": f"{WIDTH - 40} - 7.5 * length(datum.figure)"}
-    above = {"dy": -7, "fontWeight": WEIGHT}
-    layers = [
-        layer("bar", pieces, height=10, yOffset=8, stroke="var(--card)", strokeWidth=0.6),
-        layer("text", name, heads, align="left", limit=room, **above),
-        layer("text", right, heads, align="right", **above),
-    ]
-    return draw(layers, rows, height=len(found) * PITCH, left=8, top=top)
-
-
-def _limit(totals: Sequence[float]) -> float:
-    """Return where the axis ends: at the longest bar that is not three times the next."""
-    longest = sorted(totals, reverse=True)
-    while len(longest) > 3 and longest[0] > 3 * longest[1]:
-        longest = longest[1:]
-    return max(longest[:1], default=0.0) * (1 if len(longest) == len(totals) else 1.1)
 
 
 def _latency(result: Result) -> str:
@@ -418,16 +279,13 @@ def _row(view: View, engine: EngineReport, said: str, *, crowded: bool = False) 
     }
 
 
-def _labelled(engine: EngineReport) -> tuple[float, float, float] | None:
-    """Return an engine's value on labelled data and the ends of its interval."""
-    if (found := engine.labelled) is None:
+def _rightness(engine: EngineReport, *, scored: bool) -> tuple[float, float, float] | None:
+    """Return the metric, or else the agreement, and the ends of its interval."""
+    found, seen = engine.labelled, engine.on_texts or engine.on_random_tokens
+    if scored and found:
+        low, high = found.low, found.high
+        return found.value, found.value if low is None else low, high or found.value
+    if scored or (seen is None and engine.baseline is not None):
         return None
-    if found.low is None or found.high is None:
-        return found.value, found.value, found.value
-    return found.value, found.low, found.high
-
-
-def _agreement(engine: EngineReport) -> tuple[float, float, float] | None:
-    found = engine.on_texts or engine.on_random_tokens
-    share = 1.0 if engine.baseline is None else found.share if found else None
-    return None if share is None else (share, share, share)
+    share = 1.0 if seen is None or engine.baseline is None else seen.share
+    return share, share, share
