@@ -77,18 +77,18 @@ def find_peers(
 ) -> Iterator[EngineSpec | LeftOut]:
     """Yield peers as engines, prepared; of one that is not installed, how to get it."""
     for peer in peers:
+        fix, why = peer.install, None
         if not shutil.which(peer.command[0]):
-            program = Path(peer.command[0]).name
-            why = f"it is not installed: there is no {program} for it"
-            yield LeftOut(name=peer.name, why=why, fix=peer.install)
+            why = f"it is not installed: there is no {Path(peer.command[0]).name} for it"
         elif exported is None and any("{exported}" in word for word in peer.prepare):
             why = "it needs the exported graph, which could not be made"
-            yield LeftOut(name=peer.name, why=why, fix=peer.install)
         else:
             try:
                 yield _prepared(peer, base, exported or "", progress)
             except WorkerError as error:
-                yield LeftOut(name=peer.name, why=f"its preparation failed: {error}")
+                fix, why = None, f"its preparation failed: {error}"
+        if why:
+            yield LeftOut(name=peer.name, why=why, fix=fix)
 
 
 def _read(file: Path) -> list[Peer]:
@@ -102,11 +102,8 @@ def _read(file: Path) -> list[Peer]:
     if not peers:
         raise SettingError(f"{file} names no engine; give one under [[engine]]")
     for peer in peers:
-        _check_words(file, peer)
-        if not peer.command or set(peer.takes) - set(BOTH):
-            raise SettingError(
-                f"{file}: {peer.name} needs a command, and takes of {', '.join(BOTH)}"
-            )
+        if problem := _problem(peer):
+            raise SettingError(f"{file}: {problem}")
     return [
         replace(
             peer,
@@ -117,19 +114,19 @@ def _read(file: Path) -> list[Peer]:
     ]
 
 
-def _check_words(file: Path, peer: Peer) -> None:
-    """Refuse what no system takes for a name, a path or a word of a command."""
-    words = (peer.name, peer.kind, *peer.command, *peer.prepare)
-    for word in words:
+def _problem(peer: Peer) -> str | None:
+    """Return what no system takes for a name, a path or a word of a command."""
+    for word in (peer.name, peer.kind, *peer.command, *peer.prepare):
         if len(word) > LONGEST_WORD or not word.isprintable():
-            raise SettingError(
-                f"{file}: {shorten(word)!r} cannot be a name or a word of a command; give at most "
+            return (
+                f"{shorten(word)!r} cannot be a name or a word of a command; give at most "
                 f"{LONGEST_WORD:,} printable characters"
             )
     if not peer.name.strip() or len(peer.name) > LONGEST_NAME or "/" in peer.name:
-        raise SettingError(
-            f"{file}: name is {shorten(peer.name)!r}; give 1 to {LONGEST_NAME} characters, no /"
-        )
+        return f"name is {shorten(peer.name)!r}; give 1 to {LONGEST_NAME} characters, no /"
+    if not peer.command or set(peer.takes) - set(BOTH):
+        return f"{peer.name} needs a command, and takes of {', '.join(BOTH)}"
+    return None
 
 
 def _absolute(folder: Path, words: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import IO, TypeVar
+from typing import IO, NoReturn, TypeVar
 
 from bertedge.bench.protocol import Answer, Failed, ProtocolError, Request, decode_answer, encode
 
@@ -36,39 +36,29 @@ class Worker:
     """
 
     def __init__(self, command: Sequence[str], *, threads: int) -> None:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
         self._said: queue.Queue[str] = queue.Queue()
         self._to_say: queue.Queue[str] = queue.Queue()
         self.began_s = time.perf_counter()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
+        environment = os.environ | thread_variables(threads) | OFFLINE
         try:
-            self._process = start_process(
-                command,
-                stdin=subprocess.PIPE,
-                stderr=self._errors,
-                env=os.environ | thread_variables(threads) | OFFLINE,
-            )
+            self._process = start_process(command, subprocess.PIPE, self._errors, environment)
         except WorkerError:
             self._errors.close()
             raise
+        self.pid = self._process.pid
+        """Of the process group too."""
         for task in (self._listen, self._speak, self._await):
             threading.Thread(target=task, daemon=True).start()
-
-    @property
-    def pid(self) -> int:
-        """The process id, which is the process group's too."""
-        return self._process.pid
 
     def ask(self, request: Request, expected: type[A], *, timeout_s: float) -> A:
         """Send a request and wait for its answer; WorkerError where no good one comes."""
         self._to_say.put(encode(request))
         try:
             line = self._said.get(timeout=timeout_s)
+            answer = decode_answer(line or self._last_words())
         except queue.Empty:
             raise WorkerError(f"gave no answer within {timeout_s:g} s") from None
-        if not line:
-            raise WorkerError(self._last_words())
-        try:
-            answer = decode_answer(line)
         except ProtocolError as error:
             raise WorkerError(f"gave no valid answer: {error}") from None
         if isinstance(answer, Failed):
@@ -117,23 +107,24 @@ class Worker:
                 requests.write(request)
                 requests.flush()
 
-    def _last_words(self) -> str:
+    def _last_words(self) -> NoReturn:
+        """Raise WorkerError with how the process ended."""
         try:
             code = self._process.wait(timeout=GRACE_S)
         except subprocess.TimeoutExpired:
-            return "closed its output without an answer"
+            raise WorkerError("closed its output without an answer") from None
         if code < 0:
             name = signal.Signals(-code).name
             memory = ", perhaps for lack of memory" if name == "SIGKILL" else ""
-            return f"was killed by {name}{memory}"
+            raise WorkerError(f"was killed by {name}{memory}")
         self._errors.seek(0)
         said = self._errors.read().decode("utf-8", "replace").strip().splitlines()
-        return f"ended with exit code {code}" + (f": {said[-1].strip()[:200]}" if said else "")
+        last = f": {said[-1].strip()[:200]}" if said else ""
+        raise WorkerError(f"ended with exit code {code}{last}")
 
 
 def start_process(
     command: Sequence[str],
-    *,
     stdin: int,
     stderr: int | IO[bytes],
     env: Mapping[str, str] | None = None,
@@ -172,7 +163,7 @@ def run_to_end(command: Sequence[str], *, timeout_s: float) -> None:
 
     Nothing that it started survives an interrupt or the time limit.
     """
-    process = start_process(command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    process = start_process(command, subprocess.DEVNULL, subprocess.STDOUT)
     try:
         said, _ = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
