@@ -66,10 +66,10 @@ def to_words(
     """
     places = list(split_words(text))
     tags = ["O"] * len(places)
-    begins = [start for start, _ in places]
+    begins, ends = [start for start, _ in places], [end for _, end in places]
     before: Span | None = None
     for span in sorted(_spans(where, text, given), key=lambda span: span.start):
-        touched = _touched(places, begins, span)
+        touched = range(bisect_right(ends, span.start), bisect_left(begins, span.end))
         if not touched:
             raise DataError(f"{where}: the span {_show(span)} holds no word; fix or delete it")
         if before is not None and before.end > span.start:
@@ -78,7 +78,7 @@ def to_words(
                 "tag: delete one of them"
             )
         before = span
-        if places[touched[0]][0] < span.start or places[touched[-1]][1] > span.end:
+        if begins[touched[0]] < span.start or ends[touched[-1]] > span.end:
             report.note(CUT)
         own = [number for number in touched if tags[number] == "O"]
         if not own:
@@ -86,13 +86,6 @@ def to_words(
         for number in own:
             tags[number] = f"{'B' if number == own[0] else 'I'}-{span.kind}"
     return tuple(text[start:end] for start, end in places), tuple(tags)
-
-
-def _touched(places: list[tuple[int, int]], begins: list[int], span: Span) -> range:
-    first = max(bisect_right(begins, span.start) - 1, 0)
-    while first < len(places) and places[first][1] <= span.start:
-        first += 1
-    return range(first, max(bisect_left(begins, span.end), first))
 
 
 def _spans(where: str, text: str, given: object) -> Iterator[Span]:
