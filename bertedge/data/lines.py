@@ -95,7 +95,7 @@ def read_lines(
                 else:
                     yield number, text
                 offset += len(raw)
-    except UnicodeDecodeError as error:  # of an encoding whose lines are not cut as bytes
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:  # of lines not cut as bytes
         raise DataError(
             f"{path}:{number + 1}: the bytes from here on are not {error.encoding} "
             f"({error.reason}); give another --encoding, or save the file as UTF-8"

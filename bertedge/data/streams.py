@@ -66,7 +66,7 @@ def opened(path: Path, encoding: str | None) -> Iterator[Stream]:
 
 
 def _read_as_utf8(text: io.TextIOWrapper, characters: int) -> bytes:
-    return text.readline(characters).encode("utf-8", "surrogatepass")
+    return text.readline(characters).encode("utf-8")
 
 
 def raw_lines(stream: Stream, longest: int) -> Iterator[bytes]:

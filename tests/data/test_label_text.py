@@ -74,6 +74,10 @@ def test_fasttext_gives_a_text_several_labels(write) -> None:
     ]
     with pytest.raises(DataError, match=r"a\.txt:1: there are 2 labels, 'a b'; .*--problem-type"):
         list(ask(path))
+    path = write("a.txt", "__label__a __label__ __label__b c\n")
+    assert [e.labels for e in ask(path, problem_type=MULTI) if isinstance(e, TextExample)] == [
+        ("a", "b")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,19 @@ from bertedge.data.report import RowReport
 from bertedge.errors import DataError
 
 
-def test_lines_end_at_line_feeds_only(write) -> None:
-    path = write("a.txt", "one\u2028still\x85one\x0b\r\n\ntwo\rstill two")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32"])
+def test_lines_end_at_line_feeds_only(write, encoding: str) -> None:
+    path = write("a.txt", "one\u2028still\x85one\x0b\r\n\ntwo\rstill two".encode(encoding))
     assert list(read_lines(path)) == [
         (1, "one\u2028still\x85one\x0b\r\n"),
         (2, "\n"),
         (3, "two\rstill two"),
     ]
+
+
+def test_half_a_character_of_utf_7_is_located(write) -> None:
+    with pytest.raises(DataError, match=r"a\.txt:2: the bytes from here on are not .*surrogates"):
+        list(read_lines(write("a.txt", b"a\n+2AA-\n"), "utf-7"))
 
 
 def test_a_byte_order_mark_is_dropped_at_the_start_only(write) -> None:

@@ -3,6 +3,7 @@
 import codecs
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,14 @@ def test_the_columns_of_the_training_are_found_again(
         assert "training" not in file.description
         told = open_texts(path, Columns(text="text"), trained=TRAINED, labelled=labelled)
         assert rows(told) == [("falsch", "x" if labelled else None)]
+
+
+def test_the_second_text_of_the_training_is_left_where_the_first_is_told(write: Write) -> None:
+    trained = replace(TRAINED, pair="Antwort")
+    path = write("a.csv", "Anliegen;Antwort;Ziel;text\na;b;x;c\n")
+    assert [each.input for each in open_texts(path, trained=trained)] == [("a", "b")]
+    assert rows(open_texts(path, Columns(text="text"), trained=trained)) == [("c", "x")]
+    assert not open_texts(path, Columns(text="text"), trained=trained).pair
 
 
 def test_a_file_without_the_trainings_columns_is_guessed_and_that_is_said(write: Write) -> None:

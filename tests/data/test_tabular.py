@@ -309,3 +309,5 @@ def test_a_known_second_text_is_not_left_out_in_silence(write, name: str) -> Non
         (Columns(), None),
     ):
         assert "left out" not in open_texts(path, columns, pair=pair).description
+    other = write(name, (path.read_text()).replace("Question2", "note"))
+    assert "left out" not in open_texts(other, Columns(text="question1")).description
