@@ -320,3 +320,11 @@ def full(recorded: Report) -> Report:
         noise=tuple(noise),
         left_out=(LeftOut(name="openvino", why="it is not installed", fix="pip install openvino"),),
     )
+
+
+@pytest.fixture(scope="session")
+def full_page(full: Report) -> str:
+    """The page of a record that has something of everything."""
+    from bertedge.bench.html.page import render_page
+
+    return render_page(full)

@@ -49,14 +49,8 @@ class Page(HTMLParser):
             self.data += data
 
 
-@pytest.fixture(scope="session")
-def written(full: Report) -> str:
-    """The page of a record that has something of everything."""
-    return render_page(full)
-
-
-def test_every_figure_is_there_and_none_is_missing(written: str):
-    page = Page(written)
+def test_every_figure_is_there_and_none_is_missing(full_page: str):
+    page = Page(full_page)
     assert set(page.ids) >= FIGURES
     assert page.missing == set()
     assert len(page.ids) == len(set(page.ids))
@@ -71,9 +65,9 @@ def test_what_was_not_measured_says_how_to_get_it(recorded: Report):
     assert "give --grid 1x16,1x64,1x128" in render_page(one)
 
 
-def test_nothing_is_fetched(written: str):
-    assert set(Page(written).addresses) == {"data:,"}  # the icon
-    assert "@import" not in written and "url(" not in written
+def test_nothing_is_fetched(full_page: str):
+    assert set(Page(full_page).addresses) == {"data:,"}  # the icon
+    assert "@import" not in full_page and "url(" not in full_page
 
 
 def test_the_record_is_embedded_whole_and_cannot_end_its_element(full: Report):
@@ -112,7 +106,7 @@ def test_a_bench_in_which_nothing_ran_is_still_a_page(full: Report):
     assert text.count("start: crashed") >= len(engines)
 
 
-def test_a_start_that_dwarfs_all_others_is_cut_off_and_said_to_be(full: Report, written: str):
+def test_a_start_that_dwarfs_all_others_is_cut_off_and_said_to_be(full: Report, full_page: str):
     start = full.engines[1].cold_start
     assert start
     slow = [
@@ -121,7 +115,7 @@ def test_a_start_that_dwarfs_all_others_is_cut_off_and_said_to_be(full: Report, 
         )
         for i, s in enumerate((3.0, 26.0))
     ]
-    assert "beyond the axis" not in written
+    assert "beyond the axis" not in full_page
     text = render_page(replace(full, engines=(*full.engines, *slow)))
     assert text.count("(beyond the axis)") == 1
 
@@ -139,16 +133,16 @@ def test_a_difference_in_accuracy_within_chance_is_said_to_be(full: Report):
     assert "0.8800 against 0.9000 on 400 rows; 99.0%" in page(0.88)
 
 
-def test_colors_come_from_the_page_and_text_is_text(written: str):
-    figures = re.findall(r"<figure.*?</figure>", written, flags=re.DOTALL)
+def test_colors_come_from_the_page_and_text_is_text(full_page: str):
+    figures = re.findall(r"<figure.*?</figure>", full_page, flags=re.DOTALL)
     assert figures
     for figure in figures:
         assert not re.search(r"#[0-9a-f]{6}", figure)
         assert "<text" in figure
 
 
-def test_a_bench_that_is_not_reliable_says_so_before_anything_else(full: Report, written: str):
-    assert "Not reliable" not in written
+def test_a_bench_that_is_not_reliable_says_so_before_anything_else(full: Report, full_page: str):
+    assert "Not reliable" not in full_page
     text = render_page(replace(full, noise=(replace(full.noise[0], floor=4.02),)))
     body = text.partition("<body>")[2].lstrip()
     assert body.startswith('<p class="unreliable" role="alert"><strong>Not reliable:</strong> ')
@@ -157,8 +151,24 @@ def test_a_bench_that_is_not_reliable_says_so_before_anything_else(full: Report,
     assert tiles.count("(not reliable)") == 2  # latency and cold start, not size and memory
 
 
-def test_the_same_report_is_the_same_page(full: Report, written: str):
-    assert render_page(full) == written
+def test_the_title_names_the_bundle_and_the_engines_and_terms_are_explained(full_page: str):
+    title = "intents-bundle: cpu-int8 against torch-fp32 and 1 other engine"
+    assert f"<title>{title} - bertedge bench</title>" in full_page
+    assert f"<h1>{title}</h1>" in full_page
+    glossary = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", full_page))
+    assert {"baseline", "speed-up", "noise", "max. rate within the latency limit"} <= set(glossary)
+    assert glossary["speed-up"].endswith(".")
+
+
+def test_the_rate_within_the_limit_stands_beside_the_name(full: Report):
+    loads = tuple(
+        replace(load, max_rate_within_slo=100.0 if load.engine == "cpu-int8" else None)
+        for load in full.open_loads
+    )
+    text = render_page(replace(full, open_loads=loads))
+    figure = text.partition('<figure id="under-load"')[2].partition("</figure>")[0]
+    legend = re.findall(r"</i>([^<]*)</li>", figure)
+    assert legend == ["torch-fp32", "torch-bf16", "cpu-int8 100/s"]
 
 
 @pytest.mark.parametrize("dark", [False, True])
