@@ -1,7 +1,7 @@
 """Texts to rows of token ids, as transformers' fast tokenizers give them."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -157,17 +157,10 @@ class Tokenizer:
 
     def _windows(self, text: int, encoding: tokenizers.Encoding) -> Iterator[Encoded]:
         whole = _whole(text, encoding)
-        tokens = np.arange(len(whole.ids))
-        size = len(tokens) - self._before - self._after
-        for first in window_starts(size, self._room, self._stride):
-            length = min(self._room, size - first)
-            begin = self._before + first
-            take = np.r_[
-                tokens[: self._before],
-                tokens[begin : begin + length],
-                tokens[self._before + size :],
-            ]
-            yield _cut(whole, take, slice(self._before, self._before + length), first)
+        end = len(whole.ids) - self._after
+        starts = window_starts(end - self._before, self._room, self._stride)
+        parts = np.split(np.arange(len(whole.ids)), [self._before, end])
+        return _cut(whole, parts, starts, self._room)
 
     def _asked(self, pair: int, encoding: tokenizers.Encoding) -> Iterator[Encoded]:
         whole = _whole(pair, encoding)
@@ -180,12 +173,9 @@ class Tokenizer:
             whole = replace(whole, truncated=True)
             kept = np.setdiff1d(kept, question[max(longest, 0) :])
         before = kept[kept < context[0]] if len(context) else kept
-        after = kept[len(before) :]
         room = self._max_length - len(kept)
-        for first in strided_starts(len(context), room, min(self._overlap, room - 1)):
-            own = context[first : first + room]
-            take = np.concatenate([before, own, after])
-            yield _cut(whole, take, slice(len(before), len(before) + len(own)), first)
+        starts = strided_starts(len(context), room, min(self._overlap, room - 1))
+        return _cut(whole, [before, context, kept[len(before) :]], starts, room)
 
     def _lengths(self, ids: Ints) -> Ints:
         # Filled as tokens are met: asking for the whole vocabulary would slow the first answer.
@@ -214,18 +204,27 @@ def _whole(text: int, encoding: tokenizers.Encoding) -> Encoded:
     )
 
 
-def _cut(whole: Encoded, take: Ints, content: slice, first: int) -> Encoded:
-    """Make a window of the tokens `take`."""
-    return Encoded(
-        ids=whole.ids[take],
-        type_ids=whole.type_ids[take],
-        offsets=whole.offsets[take],
-        word_ids=whole.word_ids[take],
-        content=content,
-        first=first,
-        text=whole.text,
-        truncated=whole.truncated,
-    )
+def _cut(
+    whole: Encoded, parts: Sequence[Ints], starts: Iterable[int], room: int
+) -> Iterator[Encoded]:
+    """Yield the windows of at most `room` tokens of the content that begin at `starts`.
+
+    `parts` are the numbers of the tokens before the content, of the content, and after it.
+    """
+    before, content, after = parts
+    for first in starts:
+        own = content[first : first + room]
+        take = np.concatenate([before, own, after])
+        yield Encoded(
+            ids=whole.ids[take],
+            type_ids=whole.type_ids[take],
+            offsets=whole.offsets[take],
+            word_ids=whole.word_ids[take],
+            content=slice(len(before), len(before) + len(own)),
+            first=first,
+            text=whole.text,
+            truncated=whole.truncated,
+        )
 
 
 def _or_minus_one(numbers: Sequence[int | None]) -> Ints:
