@@ -13,7 +13,7 @@ from bertedge.runtime.encoding import TOKEN_BUDGET, Encoded
 from bertedge.runtime.engine import Engine, Keep, infer
 from bertedge.runtime.logits import Floats
 from bertedge.runtime.tokenizer import Tokenizer
-from bertedge.spec import ModelSpec, Text
+from bertedge.spec import InputShape, ModelSpec, Text
 from bertedge.tasks import task_module
 from bertedge.tasks.contract import PredictOptions
 
@@ -46,7 +46,7 @@ class TextModel:
 
     def encode(self, inputs: Sequence[Text], first: int = 0) -> list[Encoded]:
         """Tokenize inputs to rows; DataError names the one at fault, counted from `first`."""
-        check_inputs(inputs, first, pair=self.spec.pair)
+        check_inputs(inputs, first, self.spec.input_shape)
         return self.task.encode(self.tokenizer, inputs, first)
 
     def keep(self, rows: Sequence[Encoded]) -> Keep | None:
@@ -91,14 +91,20 @@ class TextModel:
         return list(self.decode(inputs, rows, logits, settled))
 
 
-def check_inputs(inputs: Sequence[object], first: int, *, pair: bool) -> None:
-    """Raise DataError for the first input that is no text, or no pair where pairs are wanted."""
+def check_inputs(inputs: Sequence[object], first: int, shape: InputShape) -> None:
+    """Raise DataError for the first input that is not made of as many texts as the model reads."""
     for index, text in enumerate(inputs, first):
-        is_pair = (
-            isinstance(text, tuple) and len(text) == 2 and all(isinstance(t, str) for t in text)
-        )
-        if is_pair if pair else isinstance(text, str):
+        parts = _parts(text)
+        if shape.accepts(len(parts)):
             continue
-        takes = "pairs: give a tuple of two strings" if pair else "single texts: give a string"
-        found = "a pair" if is_pair else f"of type {type(text).__name__}"
-        raise DataError(f"text {index} is {found}; this model takes {takes}")
+        found = f"{len(parts)} texts" if len(parts) > 2 else f"of type {type(text).__name__}"
+        found = "a pair" if len(parts) == 2 else found
+        raise DataError(f"text {index} is {found}; this model takes {shape.description}")
+
+
+def _parts(text: object) -> tuple[str, ...]:
+    """Return the texts of an input; none where it is something else."""
+    if isinstance(text, str):
+        return (text,)
+    sound = isinstance(text, tuple) and len(text) > 1 and all(isinstance(t, str) for t in text)
+    return text if sound and isinstance(text, tuple) else ()

@@ -1,6 +1,6 @@
 """What a model is: its task, its labels, and how its logits are decided."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -58,6 +58,21 @@ class Task(StrEnum):
         """Whether its inputs are never pairs."""
         return self.tags_words or self.labels_are is LabelKind.VECTOR
 
+    @property
+    def reads_pairs(self) -> bool:
+        """Whether the rows of its inputs are always pairs."""
+        return self.labels_are is LabelKind.SPANS
+
+    @property
+    def fixed_labels(self) -> tuple[str, ...] | None:
+        """The names of its logits where they are those of every model; None: the data's."""
+        return _FIXED_LABELS.get(self.labels_are)
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether it is trained on labelled data."""
+        return self.fixed_labels != ()
+
     @classmethod
     def of(cls, kind: LabelKind) -> "Task":
         """Return the task whose labels are of this kind."""
@@ -71,6 +86,15 @@ _LABEL_KINDS = {
     Task.QUESTION_ANSWERING: LabelKind.SPANS,
     Task.FILL_MASK: LabelKind.VOCABULARY,
     Task.FEATURE_EXTRACTION: LabelKind.VECTOR,
+}
+
+
+SPAN_LABELS = ("start", "end")
+"""What the two logits of each token stand for in a model that answers questions."""
+_FIXED_LABELS: dict[LabelKind, tuple[str, ...]] = {
+    LabelKind.SPANS: SPAN_LABELS,
+    LabelKind.VOCABULARY: (),
+    LabelKind.VECTOR: (),
 }
 
 
@@ -134,13 +158,35 @@ class Aggregation(StrEnum):
     """A word takes the label of its token with the highest score."""
 
 
-SPAN_LABELS = ("start", "end")
-"""What the two logits of each token stand for in a model that answers questions."""
 OUTSIDE = "O"
 """The tag of a word that is in no entity, in every scheme."""
 
-Text = str | tuple[str, str]
+Text = str | tuple[str, ...]
 """One input: a text, or a pair of texts; a question comes before its context."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputShape:
+    """How many texts one input of a model is made of."""
+
+    least: int
+    most: int | None
+    """None: any number."""
+    keys: tuple[str, ...]
+    """What they are called in JSON where nothing else is said; the last has all that follow."""
+    description: str
+    """For messages."""
+
+    def accepts(self, parts: int) -> bool:
+        """Return whether so many texts are one input."""
+        return self.least <= parts and (self.most is None or parts <= self.most)
+
+
+SINGLE = InputShape(least=1, most=1, keys=("text",), description="single texts: give a string")
+PAIR = InputShape(
+    least=2, most=2, keys=("text", "pair"), description="pairs: give a tuple of two strings"
+)
+QUESTION = replace(PAIR, keys=("question", "context"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,3 +208,10 @@ class ModelSpec:
     """How the logits of a text become its prediction."""
     pooling: Pooling | None = None
     """What the graph makes of hidden states, for embeddings; None for other tasks."""
+
+    @property
+    def input_shape(self) -> InputShape:
+        """How many texts one input is made of."""
+        if self.task.labels_are is LabelKind.SPANS:
+            return QUESTION
+        return PAIR if self.pair else SINGLE

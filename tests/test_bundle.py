@@ -283,7 +283,10 @@ def test_json_that_is_too_deep_is_damaged(bundle: Path) -> None:
         ({"labels": ["a", "b", "\ud800"]}, "there is a lone surrogate in"),
         ({"versions": {"\ud800": "1"}}, "there is a lone surrogate in"),
         ({"task": "intent-slots"}, "there are no labels that begin with 'intent:'"),
-        ({"task": "question-answering", "pair": True}, "there are 3 labels, not start and end"),
+        (
+            {"task": "question-answering", "pair": True},
+            "there are 3 labels, but it does question-answering",
+        ),
         ({"task": "fill-mask"}, "there are 3 labels, but it does fill-mask"),
         ({"task": "feature-extraction"}, "pooling is missing"),
         ({"rule": {"temperature": 0}}, "model.rule.temperature is 0"),

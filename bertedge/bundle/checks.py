@@ -26,7 +26,6 @@ _MOST_FILES = 64
 _LONGEST_NAME = 128
 _NOT_LETTERS = dict.fromkeys(map(ord, "_.+-"))
 _HEX = frozenset("0123456789abcdef")
-_WITHOUT_LABELS = (LabelKind.VOCABULARY, LabelKind.VECTOR)
 
 
 def check_manifest(manifest: Manifest) -> None:
@@ -70,21 +69,23 @@ def _check_numbers(manifest: Manifest) -> None:
 def _check_labels(model: ModelSpec) -> None:
     task, labels, pair = model.task, model.labels, model.pair
     kind = task.labels_are
-    _expect(pair or kind is not LabelKind.SPANS, f"pair is false, but it does {task}")
+    _expect(pair or not task.reads_pairs, f"pair is false, but it does {task}")
     _expect(not pair or not task.reads_single_texts, f"pair is true, but it does {task}")
     _expect(
         (model.pooling is None) == (kind is not LabelKind.VECTOR),
         f"pooling is {'there' if model.pooling else 'missing'}, but it does {task}",
     )
-    if kind in _WITHOUT_LABELS:
-        _expect(not labels, f"there are {len(labels)} labels, but it does {task}")
+    fixed = task.fixed_labels
+    _expect(
+        fixed is None or len(labels) == len(fixed),
+        f"there are {len(labels)} labels, but it does {task}",
+    )
+    if not labels and fixed is not None:
         return
     _expect(0 < len(labels) <= MOST_LABELS, f"there are {len(labels)} labels")
     _expect(all(label.strip() for label in labels), "a label is empty")
     twice = _repeated(labels)
     _expect(twice is None, f"the label {shorten(repr(twice))} is there twice")
-    if kind is LabelKind.SPANS:
-        _expect(len(labels) == 2, f"there are {len(labels)} labels, not start and end")
     if kind is LabelKind.INTENT_AND_TAGS:
         try:
             split_labels(labels)

@@ -9,7 +9,6 @@ from bertedge.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from bertedge.checkpoint.config import ARCHITECTURES
-    from bertedge.checkpoint.embedding import add_pooling
     from bertedge.checkpoint.engine import TorchEngine, logits_of, use_threads
     from bertedge.checkpoint.folder import fetch
     from bertedge.checkpoint.opening import (
@@ -22,10 +21,10 @@ if TYPE_CHECKING:
         open_checkpoint,
         usual_length,
     )
+    from bertedge.checkpoint.row_models import RowModel, row_model
     from bertedge.checkpoint.training import TRAINING, DataFile, Setting, Training, read_training
 
 _HOMES = {
-    "embedding": ("add_pooling",),
     "engine": ("TorchEngine", "logits_of", "use_threads"),
     "config": ("ARCHITECTURES",),
     "folder": ("fetch",),
@@ -33,6 +32,7 @@ _HOMES = {
         *("auto_model", "Base", "Checkpoint", "load_base", "load_model", "open_base"),
         *("open_checkpoint", "usual_length"),
     ),
+    "row_models": ("RowModel", "row_model"),
     "training": ("TRAINING", "DataFile", "Setting", "Training", "read_training"),
 }
 
@@ -42,10 +42,10 @@ __all__ = [
     "Base",
     "Checkpoint",
     "DataFile",
+    "RowModel",
     "Setting",
     "TorchEngine",
     "Training",
-    "add_pooling",
     "auto_model",
     "fetch",
     "load_base",
@@ -54,6 +54,7 @@ __all__ = [
     "open_base",
     "open_checkpoint",
     "read_training",
+    "row_model",
     "use_threads",
     "usual_length",
 ]

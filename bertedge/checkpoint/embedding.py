@@ -1,11 +1,7 @@
-"""An encoder whose logits are the embeddings of texts: hidden states, pooled and normalized."""
+"""How sentence-transformers makes embeddings with a checkpoint, read from its folder."""
 
 import reprlib
 from pathlib import Path
-
-import torch
-import transformers
-from transformers.modeling_outputs import SequenceClassifierOutput
 
 from bertedge.checkpoint.files import read_json, read_object, shown
 from bertedge.errors import CheckpointError, shorten
@@ -21,39 +17,6 @@ _MODES = {
 _MODE = "pooling_mode"
 _LEAST = 3
 """Tokens of a text: a piece between [CLS] and [SEP]."""
-
-
-class Embedder(transformers.PreTrainedModel):
-    """An encoder with its pooling, in the shape of a text classifier."""
-
-    base_model_prefix = "encoder"
-    _supports_sdpa = True  # as the encoder does, which settled that already
-
-    def __init__(self, encoder: transformers.PreTrainedModel, pooling: Pooling) -> None:
-        super().__init__(encoder.config)
-        self.encoder = encoder
-        self._pooling = pooling
-
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        token_type_ids: torch.Tensor | None = None,
-    ) -> SequenceClassifierOutput:
-        """Return the embeddings `(batch, hidden)` as the logits."""
-        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        found = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **types)
-        pooled = _pool(found.last_hidden_state, attention_mask, self._pooling.mode)
-        if self._pooling.normalized:
-            pooled = pooled / pooled.norm(dim=1, keepdim=True).clamp_min(1e-12)
-        return SequenceClassifierOutput(logits=pooled)
-
-
-def add_pooling(encoder: transformers.PreTrainedModel, pooling: Pooling) -> Embedder:
-    """Put `pooling` behind an encoder; a pooler of its own, which it does not read, goes."""
-    if hasattr(encoder, "pooler"):
-        encoder.pooler = None
-    return Embedder(encoder, pooling)
 
 
 def read_pooling(folder: Path) -> Pooling:
@@ -116,15 +79,6 @@ def _inside(folder: Path, name: str) -> Path:
             "copy the model again"
         )
     return folder / name
-
-
-def _pool(hidden: torch.Tensor, mask: torch.Tensor, mode: PoolingMode) -> torch.Tensor:
-    match mode:
-        case PoolingMode.CLS:
-            return hidden[:, 0]
-        case PoolingMode.MEAN:
-            weights = mask.to(hidden.dtype).unsqueeze(-1)
-            return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
 
 
 def _mode(path: Path) -> PoolingMode:

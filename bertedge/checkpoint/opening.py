@@ -13,9 +13,10 @@ from transformers.utils import logging
 from bertedge.bundle import Source
 from bertedge.bundle.checks import check_model
 from bertedge.checkpoint.config import read_config
-from bertedge.checkpoint.embedding import MODULES, add_pooling, read_length, read_pooling
+from bertedge.checkpoint.embedding import MODULES, read_length, read_pooling
 from bertedge.checkpoint.files import shown
 from bertedge.checkpoint.folder import fetch
+from bertedge.checkpoint.row_models import row_model
 from bertedge.checkpoint.tokenizer import load_tokenizer, longest_input
 from bertedge.checkpoint.training import TRAINING, Training, read_training
 from bertedge.checkpoint.weights import check_weights, plain_name, read_source
@@ -23,7 +24,6 @@ from bertedge.errors import CheckpointError, library_errors, shorten
 from bertedge.joint_labels import has_intents
 from bertedge.serialization import RecordError
 from bertedge.spec import (
-    SPAN_LABELS,
     DecisionRule,
     LabelKind,
     ModelSpec,
@@ -94,7 +94,7 @@ def open_checkpoint(
     model = ModelSpec(
         task=found,
         labels=labels,
-        pair=training.model.pair if training else found.labels_are is LabelKind.SPANS,
+        pair=training.model.pair if training else found.reads_pairs,
         max_length=training.model.max_length
         if training
         else usual_length(found, _longest(folder, longest, embeds=embeds)),
@@ -147,20 +147,22 @@ def load_base(
     return model, {*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])}
 
 
-def load_model(checkpoint: Checkpoint) -> transformers.PreTrainedModel:
-    """Load the weights, fp32, in evaluation mode; CheckpointError where any are missing."""
+def load_model(checkpoint: Checkpoint, *, trained: bool = False) -> transformers.PreTrainedModel:
+    """Load the weights, fp32, in evaluation mode; CheckpointError where any are missing.
+
+    It is that which engines run (`row_model`), or with `trained` that which was trained.
+    """
     config = read_config(checkpoint.folder)
     model, info = _load(checkpoint.folder, config, auto_model(checkpoint.model.task))
     missing = sorted(info["missing_keys"])
     if checkpoint.model.pooling is not None:
-        model = add_pooling(model, checkpoint.model.pooling)
         missing = [name for name in missing if not name.startswith("pooler.")]
     if missing:
         raise CheckpointError(
             f"{shown(checkpoint.folder)} lacks {len(missing)} of its tensors, such as "
             f"{missing[0]}; the file is incomplete, or the model was never fine-tuned"
         )
-    return model.eval()
+    return (model if trained else row_model(model, checkpoint.model)).eval()
 
 
 def _load(
@@ -209,13 +211,9 @@ def _task_of(config: transformers.PretrainedConfig, folder: Path, asked: Task | 
 
 
 def _labels_of(config: transformers.PretrainedConfig, task: Task) -> tuple[str, ...]:
-    match task.labels_are:
-        case LabelKind.VECTOR | LabelKind.VOCABULARY:  # whose labels are the vocabulary
-            return ()
-        case LabelKind.SPANS:  # whose config has names for them as for any two
-            return SPAN_LABELS
-        case _:
-            return tuple(str(config.id2label[i]) for i in range(config.num_labels))
+    if task.fixed_labels is not None:  # a config may name them as it likes
+        return task.fixed_labels
+    return tuple(str(config.id2label[i]) for i in range(config.num_labels))
 
 
 def _longest(folder: Path, positions: int, *, embeds: bool) -> int:
@@ -245,7 +243,7 @@ def _check_training(
 ) -> None:
     """Hold training.json against the model beside it."""
     path = shown(folder / TRAINING)
-    if training.model.labels != labels and training.model.task.labels_are is not LabelKind.SPANS:
+    if training.model.labels != labels:
         odd = next(iter(set(labels) ^ set(training.model.labels)), "another order")
         raise CheckpointError(
             f"{path} has other labels than config.json (see {shorten(odd, 40)!r}); copy the "

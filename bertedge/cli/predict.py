@@ -1,6 +1,7 @@
 """`bertedge predict`."""
 
 import contextlib
+import functools
 import io
 import itertools
 import json
@@ -16,7 +17,7 @@ from bertedge.cli import options
 from bertedge.cli.console import clean_json
 from bertedge.cli.sections import Sectioned
 from bertedge.predictions import Embedding, Prediction, Result
-from bertedge.spec import Aggregation, Text
+from bertedge.spec import Aggregation, InputShape, Text
 
 if TYPE_CHECKING:
     from bertedge.data import Columns
@@ -87,7 +88,7 @@ def command(
     bertedge predict bundles/home-intents --input texts.txt --output labels.jsonl
     """
     from bertedge.cli.progress import Terminal
-    from bertedge.cli.texts import pair_up, read_texts
+    from bertedge.cli.texts import group, read_texts
     from bertedge.outputs import check_file
     from bertedge.predictor import Predictor
     from bertedge.progress import Silent
@@ -101,15 +102,15 @@ def command(
     )
     shares_terminal = output in (None, STANDARD) and sys.stdout.isatty()
     progress = Silent() if text else Terminal(bars=not shares_terminal, keep=True)
-    pair, chunk = predictor.manifest.model.pair, flags["chunk"]
+    shape, chunk = predictor.manifest.model.input_shape, flags["chunk"]
     texts = (
-        iter(pair_up(text, pair=pair))
+        iter(group(text, shape))
         if source is None
         else read_texts(
             source,
             _columns(flags),
             Terminal(),
-            pair=pair,
+            shape=shape,
             task=predictor.task,
             trained=predictor.manifest.columns,
         )
@@ -117,7 +118,7 @@ def command(
     total = None
     live = isinstance(progress, Terminal) and progress.live
     if live and source is not None and source.is_file():  # a pipe is read once
-        counted = read_texts(source, _columns(flags), Silent(), pair=pair, task=predictor.task)
+        counted = read_texts(source, _columns(flags), Silent(), shape=shape, task=predictor.task)
         total = sum(1 for _ in counted)  # quick beside predicting them
     shown, read = itertools.tee(texts)
     against = flags["against"]
@@ -130,7 +131,7 @@ def command(
     )
     found = _rank(predictor, predictions, against, flags["top_k"]) if against else predictions
     # Predictions first: they must come to their end, or only the garbage collector ends them.
-    rows = map(_row, found, shown)
+    rows = map(functools.partial(_row, shape), found, shown)
     with _sink(output, overwrite=overwrite) as sink:
         progress.start("predicting", total, "texts")
         while lines := list(itertools.islice(rows, chunk)):
@@ -164,7 +165,7 @@ def _rank(
     from bertedge.progress import Silent
     from bertedge.tasks.fill_mask import TOP_K
 
-    texts = [str(text) for text in read_texts(against, Columns(), Silent(), pair=False)]
+    texts = [str(text) for text in read_texts(against, Columns(), Silent())]
     vectors = predictor.embed(texts)
     for each in embeddings:
         assert isinstance(each, Embedding)
@@ -188,10 +189,10 @@ def _columns(flags: dict[str, Any]) -> "Columns":
     )
 
 
-def _row(prediction: "Prediction | _Ranking", text: Text) -> str:
+def _row(shape: InputShape, prediction: "Prediction | _Ranking", text: Text) -> str:
     row: dict[str, Any] = {"text": text} if isinstance(text, str) else {"text": text[0]}
     if isinstance(text, tuple):
-        row["pair"] = text[1]
+        row["pair"] = text[1:] if shape.most is None else text[1]
     row |= prediction.to_dict()
     return clean_json(json.dumps(row, ensure_ascii=False)) + "\n"
 

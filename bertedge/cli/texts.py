@@ -4,7 +4,7 @@ import codecs
 import errno
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from bertedge.data.lines import (
 )
 from bertedge.errors import DataError, SettingError, first_line
 from bertedge.progress import Progress
-from bertedge.spec import Task, Text
+from bertedge.spec import SINGLE, InputShape, Task, Text
 
 STANDARD_INPUT = (Path("-"), Path("/dev/stdin"))
 
@@ -40,13 +40,15 @@ class _Source:
 
     name: str
     lines: Iterable[tuple[int, str]]
-    pair: bool
+    shape: InputShape
 
 
-def pair_up(arguments: tuple[str, ...], *, pair: bool) -> list[Text]:
-    """Take the texts of the command line as they are, or two by two for a pair model."""
-    if not pair:
+def group(arguments: tuple[str, ...], shape: InputShape) -> list[Text]:
+    """Take the texts of the command line as they are, or two by two, or all as one input."""
+    if shape.most == 1:
         return list(arguments)
+    if shape.most is None:
+        return [arguments]
     if len(arguments) % 2:
         raise SettingError(
             f"this model labels pairs, and {len(arguments)} texts are not pairs; "
@@ -60,14 +62,14 @@ def read_texts(
     columns: Columns,
     progress: Progress,
     *,
-    pair: bool,
+    shape: InputShape = SINGLE,
     task: Task = Task.TEXT_CLASSIFICATION,
     trained: Columns | None = None,
 ) -> Iterator[Text]:
     """Stream the texts of a file (`-`: standard input): lines, a table or JSON lines.
 
     In plain lines an empty one is a text too, so that output line N belongs to input line N; a
-    TAB stands between the texts of a pair. `trained` are the columns that the model was trained
+    TAB stands between the texts of one input. `trained` are the columns that the model was trained
     on, which this file may have too.
     """
     trained = trained or Columns()
@@ -82,25 +84,29 @@ def read_texts(
                 "a table (CSV, TSV, Excel) is read twice, which standard input cannot be; save it "
                 "to a file"
             )
-        source = _Source(name="standard input", lines=_standard_input(encoding), pair=pair)
+        source = _Source(name="standard input", lines=_standard_input(encoding), shape=shape)
     else:
         check_file(path)
-        source = _Source(name=str(path), lines=read_lines(path, encoding), pair=pair)
-    like = kind == "lines" and columns.format is None and path not in STANDARD_INPUT and not pair
-    like = like and trained is not None and trained.format == label_text.FORMAT
+        source = _Source(name=str(path), lines=read_lines(path, encoding), shape=shape)
+    like = kind == "lines" and columns.format is None and path not in STANDARD_INPUT
+    like = like and shape.most == 1 and trained.format == label_text.FORMAT
     if like and label_text.looks_like(path, encoding):
         # The label is no part of the text, where lines are like those of the training.
         kind, columns = label_text.FORMAT, replace(columns, format=label_text.FORMAT)
     if kind == "lines":
         return _lines(source)
     if kind == "jsonl" and (path in STANDARD_INPUT or not _starts_with_object(path, encoding)):
-        if task is Task.QUESTION_ANSWERING:
-            question, context = columns.text or "question", columns.pair or "context"
-            columns = replace(columns, text=question, pair=context)
         return _json_lines(source, columns, trained)
-    # Whatever the model does with it, what stands in a column is a text; questions have JSON too.
-    if task is not Task.QUESTION_ANSWERING or kind != "jsonl":
+    # Whatever the model does with it, what stands in a column is a text; pairs have keys of their
+    # own in JSON, by the task.
+    if shape.most == 1 or kind != "jsonl":
         task = Task.TEXT_CLASSIFICATION
+    if shape.most is None and kind != "jsonl":
+        raise SettingError(
+            f"{path} is a table, and one input of this model has any number of texts: write JSON "
+            "lines, or a .txt file with TABs between the texts"
+        )
+    pair = shape.least > 1
     examples = open_examples(path, task, columns, labelled=False, pair=pair, trained=trained)
     progress.say(examples.description)
     return (example.input for example in examples if not isinstance(example, TokenExample))
@@ -128,23 +134,27 @@ def _is_table(path: Path, columns: Columns, trained: Columns) -> bool:
 def _lines(source: _Source) -> Iterator[Text]:
     for number, line in source.lines:
         text = line.rstrip("\r\n")
-        if not source.pair:
+        if source.shape.most == 1:
             yield text
             continue
-        first, tab, second = text.partition("\t")
-        if not tab or "\t" in second:
+        parts = tuple(text.split("\t"))
+        if not source.shape.accepts(len(parts)):
+            reads = "labels pairs: put one TAB between the two texts"
+            if source.shape.most is None:
+                reads = "reads several texts at once: put a TAB between them"
             raise DataError(
-                f"{source.name}:{number}: there are {text.count(chr(9))} TABs in the line; this "
-                "model labels pairs: put one TAB between the two texts"
+                f"{source.name}:{number}: there are {len(parts) - 1} TABs in the line; this model "
+                f"{reads}"
             )
-        yield first, second
+        yield parts
 
 
 def _json_lines(source: _Source, columns: Columns, trained: Columns) -> Iterator[Text]:
-    """Yield strings, lists of two strings, or what objects hold under the columns' names."""
-    told = [columns.text, *([columns.pair] if source.pair else [])]
-    usual = [trained.text, trained.pair]
-    keys = [name or plain for name, plain in zip(told, ("text", "pair"), strict=False)]
+    """Yield strings, lists of strings, or what objects hold under the columns' names."""
+    shape = source.shape
+    count = len(shape.keys)
+    told, usual = (columns.text, columns.pair)[:count], (trained.text, trained.pair)[:count]
+    keys = [name or plain for name, plain in zip(told, shape.keys, strict=True)]
     for number, line in source.lines:
         if not line.strip():
             continue
@@ -158,19 +168,28 @@ def _json_lines(source: _Source, columns: Columns, trained: Columns) -> Iterator
         if isinstance(item, dict):
             own = [
                 before if name is None and before is not None and before in item else key
-                for name, before, key in zip(told, usual, keys, strict=False)
+                for name, before, key in zip(told, usual, keys, strict=True)
             ]
             item = [item.get(key) for key in own]
-        parts = item if isinstance(item, list) else [item]
-        if len(parts) != len(keys) or not all(isinstance(part, str) for part in parts):
-            wanted = f"{keys[0]!r}" if len(keys) == 1 else f"{keys[0]!r} and {keys[1]!r}"
-            raise DataError(
-                f"{source.name}:{number}: this model needs {len(keys)} "
-                f"{'text' if len(keys) == 1 else 'texts'} a line: write "
-                f"{'a string' if len(keys) == 1 else 'a list of two strings'}, or an object with "
-                f"{wanted} (other keys: --text-column, --pair-column)"
-            )
-        yield parts[0] if len(parts) == 1 else (parts[0], parts[1])
+            if shape.most is None and isinstance(item[-1], list):
+                item = [*item[:-1], *item[-1]]
+        parts = tuple(item) if isinstance(item, list) else (item,)
+        if not shape.accepts(len(parts)) or not all(isinstance(part, str) for part in parts):
+            raise _misshapen(f"{source.name}:{number}", shape, keys)
+        yield parts[0] if shape.most == 1 else parts
+
+
+def _misshapen(where: str, shape: InputShape, keys: Sequence[str]) -> DataError:
+    wanted = " and ".join(map(repr, keys))
+    needs, example = {
+        1: ("1 text", "a string"),
+        2: ("2 texts", "a list of two strings"),
+        None: (f"{shape.least} texts or more", "a list of strings"),
+    }[shape.most]
+    return DataError(
+        f"{where}: this model needs {needs} a line: write {example}, or an object with {wanted} "
+        "(other keys: --text-column, --pair-column)"
+    )
 
 
 def _starts_with_object(path: Path, encoding: str | None) -> bool:

@@ -29,11 +29,13 @@ class TextExample:
     """In multi-label files, which may well give none."""
     value: float | None = None
     """In regression files; finite."""
+    others: tuple[str, ...] = ()
+    """Texts that follow that of the pair, where an input has more than two."""
 
     @property
     def input(self) -> Text:
-        """The text, or the two of a pair."""
-        return self.text if self.pair is None else (self.text, self.pair)
+        """The text, or the two of a pair, or more."""
+        return self.text if self.pair is None else (self.text, self.pair, *self.others)
 
     @property
     def names(self) -> tuple[str, ...]:

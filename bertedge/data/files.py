@@ -38,11 +38,6 @@ READERS: dict[str, Reader] = {
     plain.FORMAT: plain,
     parallel.FORMAT: parallel,
 }
-_WORDS = {
-    LabelKind.TAGS: {"text": "words", "label": "tags"},
-    LabelKind.INTENT_AND_TAGS: {"text": "words", "label": "tags", "intent": "intent"},
-    LabelKind.SPANS: {"text": "question", "pair": "context", "label": "answers"},
-}
 _LABELS = {ProblemType.MULTI_LABEL: "labels", ProblemType.REGRESSION: "value"}
 
 
@@ -149,7 +144,7 @@ def open_examples(  # noqa: PLR0913 (what is read, and what of it)
         columns=columns,
         problem_type=problem_type,
         labelled=labelled,
-        pair=True if kind is LabelKind.SPANS else pair,
+        pair=True if task.reads_pairs else pair,
         trained=trained,
     )
     if folder or lines:
@@ -237,9 +232,13 @@ def _say(reading: Reading) -> str:
             names = [path.name for path in parallel.files(reading.path, columns)]
             words = zip(("words", "tags", "intents"), names, strict=False)
             return ", ".join(f"{word} from {name}" for word, name in words)
-    label = _LABELS.get(reading.problem_type, "label")
-    texts = {"text": "text", "pair": "second text", "label": label}
-    said = _WORDS.get(reading.task.labels_are, texts)
+    text, pair, label = guessing.naming(reading.task).words
+    said = {
+        "text": text,
+        "pair": pair,
+        "label": _LABELS.get(reading.problem_type, label),
+        "intent": "intent",
+    }
     kind = "key" if columns.format == "jsonl" else "column"
     numbered = columns.format == "conll" or columns.header is False
     parts = [

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from bertedge.data import label_text, parallel, questions, targets, workbook
+from bertedge.data import label_text, questions, targets, workbook
 from bertedge.data.example import Columns, Reading
+from bertedge.data.guessing import naming
 from bertedge.errors import SettingError
 from bertedge.spec import LabelKind, ProblemType
 
@@ -43,11 +44,9 @@ def settle_format(reading: Reading) -> Columns:
     name = columns.format or _guess_format(reading)
     if name not in FORMATS:
         raise SettingError(f"--format {name!r} is unknown; choose one of {', '.join(FORMATS)}")
-    if task.labels_are is LabelKind.INTENT_AND_TAGS and name != "jsonl":
-        raise SettingError(
-            f"{path} is {name.upper()}, but intents and slots are read from JSON lines, or from a "
-            f"folder with {parallel.WORDS}, {parallel.TAGS} and {parallel.INTENTS}; convert it"
-        )
+    only = naming(task).json
+    if only and name != "jsonl":
+        raise SettingError(f"{path} is {name.upper()}, but {only}; convert it")
     tokens = task.tags_words
     if tokens and name == "tsv":
         name, separator = "conll", separator or "\t"

@@ -4,9 +4,10 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bertedge.data import parallel
 from bertedge.data.example import Columns, Reading, shorten
 from bertedge.errors import DataError
-from bertedge.spec import LabelKind, ProblemType
+from bertedge.spec import LabelKind, ProblemType, Task
 
 Tiers = tuple[tuple[str, ...], ...]
 
@@ -44,21 +45,45 @@ VALUES: Tiers = (
     *LABELS,
     ("score", "similarity", "similarity_score", "relatedness_score", "rating", "value", "stars"),
 )
-QUESTIONS: Tiers = (("question",), ("query",))
-ANSWERS: Tiers = (("answers",),)
 TOKENS: Tiers = (("tokens",), ("words", "token", "word"))
 TAGS: Tiers = (("tags",), ("ner_tags", "labels", "slots", "ner", "tag"))
 INTENTS: Tiers = (("intent",), ("label", "category", "class", "intents", "domain", "target"))
-_LABELS = {
-    LabelKind.TAGS: TAGS,
-    LabelKind.INTENT_AND_TAGS: TAGS,
-    LabelKind.SPANS: ANSWERS,
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """What the columns of a file are called, by what its labels are."""
+
+    text: Tiers = TEXTS
+    label: Tiers = LABELS
+    pair: Tiers = ()
+    """Of a second text; none: that which belongs to the name of the first (PAIRS)."""
+    words: tuple[str, str, str] = ("text", "second text", "label")
+    """For people: what the text, the second text and the label are."""
+    json: str = ""
+    """For messages: that it is read from JSON lines alone."""
+
+
+NAMING = {
+    LabelKind.TAGS: Naming(text=TOKENS, label=TAGS, words=("words", "", "tags")),
+    LabelKind.INTENT_AND_TAGS: Naming(
+        text=(*TOKENS, *TEXTS),
+        label=TAGS,
+        words=("words", "", "tags"),
+        json=f"intents and slots are read from JSON lines, or from a folder with {parallel.WORDS}, "
+        f"{parallel.TAGS} and {parallel.INTENTS}",
+    ),
+    LabelKind.SPANS: Naming(
+        text=(("question",), ("query",)),
+        label=(("answers",),),
+        words=("question", "context", "answers"),
+    ),
 }
-_TEXTS = {
-    LabelKind.TAGS: TOKENS,
-    LabelKind.INTENT_AND_TAGS: (*TOKENS, *TEXTS),
-    LabelKind.SPANS: QUESTIONS,
-}
+
+
+def naming(task: Task) -> Naming:
+    """Return what columns of a task's files are called."""
+    return NAMING.get(task.labels_are, Naming())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,13 +143,13 @@ def find(names: Sequence[str], name: str | None) -> str | None:
 
 def label_names(reading: Reading) -> Tiers:
     """Return the names that a column of labels (or tags, or values) may have."""
-    usual = VALUES if reading.problem_type is ProblemType.REGRESSION else LABELS
-    return _LABELS.get(reading.task.labels_are, usual)
+    own = naming(reading.task).label
+    return VALUES if reading.problem_type is ProblemType.REGRESSION and own is LABELS else own
 
 
 def resolve_names(header: Header, reading: Reading) -> Columns:
     """Fill in `text`, `pair`, `label` and `intent` with names of the header."""
-    kind = reading.task.labels_are
+    kind, names = reading.task.labels_are, naming(reading.task)
     told = {
         field: header.names[header.position(name)] for field, name in reading.columns.named.items()
     }
@@ -135,7 +160,9 @@ def resolve_names(header: Header, reading: Reading) -> Columns:
         found["intent"] = _guess(header, INTENTS, "intent", found)
     guessed = "text" not in found
     if guessed:
-        found["text"] = _guess(header, _TEXTS.get(kind, TEXTS), "text", found)
+        found["text"] = _guess(header, names.text, "text", found)
+    if names.pair and "pair" not in found:
+        found["pair"] = _guess(header, names.pair, "pair", found)
     if "pair" not in found and not reading.task.tags_words and reading.pair is not False:
         found |= _second(header, found, reading, guessed=guessed)
     return reading.columns.with_names(found)

@@ -21,7 +21,6 @@ _SHORTEST, _LONGEST = 4, 80
 """Of labels that are compared letter by letter: shorter ones differ by a letter on purpose."""
 _FITTING = 100
 """Characters of unknown labels that one line holds beside the rest."""
-_WITHOUT_LABELS = (LabelKind.VOCABULARY, LabelKind.VECTOR, LabelKind.SPANS)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,7 +94,7 @@ def check_known(
 
     All rows that cannot be read are raised together.
     """
-    if examples.columns.label is None or examples.task.labels_are in _WITHOUT_LABELS:
+    if examples.columns.label is None or examples.task.fixed_labels is not None:
         return examples
     found = survey(examples)
     if decision.problem_type is ProblemType.REGRESSION:

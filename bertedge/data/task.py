@@ -45,8 +45,8 @@ def guess_task(path: Path, told: str | None = None, encoding: str | None = None)
         kind = _of_json(path, encoding)
     if kind is None:
         raise SettingError(
-            f"--task is missing, and {path} does not show it; choose one of text-classification, "
-            "token-classification, intent-slots, question-answering"
+            f"--task is missing, and {path} does not show it; choose one of "
+            f"{', '.join(task for task in Task if task.needs_labels)}"
         )
     return Task.of(kind)
 
@@ -85,6 +85,10 @@ def _of_json(path: Path, encoding: str | None) -> LabelKind | None:
         return LabelKind.TAGS
     if {"question", "context", "answers"} <= item.keys():
         return LabelKind.SPANS
+    for kind, naming in guessing.NAMING.items():
+        others = guessing.known(tuple(item), naming.pair)
+        if others and guessing.known(tuple(item), naming.text):
+            return kind
     texts, labels = (guessing.known(tuple(item), n) for n in (guessing.TEXTS, guessing.VALUES))
     return LabelKind.CLASSES if texts and labels else None
 

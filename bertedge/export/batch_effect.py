@@ -18,7 +18,7 @@ from bertedge.export.reference import Reference
 from bertedge.runtime.encoding import Batch
 from bertedge.runtime.engine import Engine
 from bertedge.runtime.logits import subsample_logits
-from bertedge.spec import LabelKind, ProblemType
+from bertedge.spec import LabelKind, ProblemType, Text
 
 TOKEN_BUDGETS = (128, 512, 4096)
 """Of the batches that texts alone are compared with; `predict` chooses among such sizes."""
@@ -96,7 +96,7 @@ def _first(reference: Reference) -> Iterator[Example]:
             return
 
 
-def _parts(text: str | tuple[str, str]) -> tuple[str, ...]:
+def _parts(text: Text) -> tuple[str, ...]:
     return (text,) if isinstance(text, str) else text
 
 

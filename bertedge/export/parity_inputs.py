@@ -73,12 +73,18 @@ def parity_batches(checkpoint: Checkpoint, data: ExampleFile | None, *, pair: bo
 
 
 def texts_of(example: Example, *, pair: bool) -> list[Text]:
-    """Return what a model reads of an example: two texts where it compares them, one by one."""
+    """Return what a model reads of an example: two texts where it compares them, one by one.
+
+    Where it reads pairs, the first text stands before each of the others.
+    """
     if isinstance(example, TokenExample):
         return [" ".join(example.tokens)]
-    if pair or isinstance(example, QuestionExample) or example.pair is None:
+    if isinstance(example.input, str):
         return [example.input]
-    return [example.text, example.pair]
+    first, *others = example.input
+    if pair or isinstance(example, QuestionExample):
+        return [(first, other) for other in others]
+    return [first, *others]
 
 
 def _sentences(*, pair: bool) -> tuple[tuple[str, ...], ...]:

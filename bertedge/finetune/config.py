@@ -199,7 +199,7 @@ def _check_problem(config: FinetuneConfig) -> None:
         )
     classless = {
         "regression has": config.problem_type is ProblemType.REGRESSION,
-        "answers have": config.task.labels_are is LabelKind.SPANS,
+        f"{config.task} has": config.task.fixed_labels is not None,
     }
     for what, asked in classless.items():
         if asked and config.class_weights is not ClassWeights.NONE:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,5 +59,12 @@ def token_ids_in(data: Sequence[Features], padding: int | None) -> NDArray[np.in
     found = [np.array([0 if padding is None else padding])]
     for features in data:
         ids = features.data.with_format("arrow")["input_ids"][:]
-        found += [np.unique(chunk.flatten().to_numpy()) for chunk in ids.chunks]
+        found += [np.unique(_flat(chunk).to_numpy()) for chunk in ids.chunks]
     return np.unique(np.concatenate(found)).astype(np.int64)
+
+
+def _flat(ids: Any) -> Any:
+    """Return an Arrow array of lists, or of lists of lists, as one of numbers."""
+    while ids.type.num_fields:
+        ids = ids.flatten()
+    return ids

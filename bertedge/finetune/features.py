@@ -1,5 +1,6 @@
 """Labelled examples to tokenized Arrow data sets, streamed through `datasets`."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,8 @@ class Features:
     """A tokenized data set: input_ids, token_type_ids, labels, length.
 
     The labels of a window over a context are the first and the last token of the answer (0, [CLS],
-    where not all of it is there), the number of the question, and that of the first token.
+    where not all of it is there), the number of the question, and that of the first token. Where
+    rows are trained on in groups, input_ids and token_type_ids are lists of rows.
     """
 
     data: datasets.Dataset
@@ -71,6 +73,8 @@ def build(
 
     def tokenize(batch: dict[str, list[Any]], numbers: list[int]) -> dict[str, list[Any]]:
         found = task.encode_training(tokenizer, batch, numbers)
+        if found.groups is not None:
+            return _grouped(found.rows, found.groups, found.labels)
         return {
             "input_ids": [row.ids for row in found.rows],
             "token_type_ids": [row.type_ids for row in found.rows],
@@ -104,6 +108,21 @@ def _rows(examples: ExampleFile, labels: tuple[str, ...], scored: bool) -> Itera
         row = task.training_row(example, number, examples.problem_type, scored=scored)
         if row is not None:
             yield row
+
+
+def _grouped(
+    rows: Sequence[Encoded], groups: Sequence[int], labels: Sequence[Any]
+) -> dict[str, list[Any]]:
+    """Return columns with a list of rows for each group; its length is that of the longest."""
+    iterator = iter(rows)
+    parts = [list(itertools.islice(iterator, size)) for size in groups]
+    return {
+        "input_ids": [[row.ids for row in part] for part in parts],
+        "token_type_ids": [[row.type_ids for row in part] for part in parts],
+        "length": [max(len(row.ids) for row in part) for part in parts],
+        "labels": list(labels),
+        "flag": [TRUNCATED * any(row.truncated for row in part) for part in parts],
+    }
 
 
 def _flags(encoded: Sequence[Encoded]) -> list[int]:

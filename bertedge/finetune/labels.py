@@ -6,7 +6,7 @@ from bertedge.data import ExampleFile
 from bertedge.data.example import shorten
 from bertedge.data.labels import Survey, match_labels, near_equal, survey
 from bertedge.errors import DataError
-from bertedge.spec import DecisionRule, LabelKind, ProblemType
+from bertedge.spec import DecisionRule, ProblemType
 from bertedge.tasks import trainable_task
 
 PLAIN = DecisionRule()
@@ -35,9 +35,9 @@ def check_labels(
 
     Where texts may be out of scope, there must be rows of both kinds to tell apart.
     """
-    if examples.task.labels_are is LabelKind.SPANS:
-        return examples  # its answers stand in its context
     found = survey(examples)
+    if examples.task.fixed_labels is not None:
+        return examples  # what is right of a row is found in the row
     if rule.problem_type is not ProblemType.REGRESSION:
         examples = match_labels(
             examples, found, labels, rule, lacks="the training file does not have"

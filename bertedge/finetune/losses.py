@@ -108,7 +108,8 @@ def hidden_states(teacher: Teacher, *, weight: float) -> LossTerm:
 
     def term(model: torch.nn.Module, batch: Batch, outputs: Any) -> torch.Tensor:
         wanted = teacher(batch).hidden_states
-        found = hidden_loss(outputs["hidden_states"], wanted, batch.inputs["attention_mask"])
+        mask = batch.inputs["attention_mask"].flatten(0, -2)  # groups of rows are rows in there
+        found = hidden_loss(outputs["hidden_states"], wanted, mask)
         return weight * found / batch.step_batches
 
     return term

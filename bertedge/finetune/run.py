@@ -116,7 +116,7 @@ def _run(
     if work.first:
         _say_lengths(config.task, train, inputs.max_length, progress)
     transformers.set_seed(config.seed)
-    teacher = checkpoints.load_model(inputs.teacher) if inputs.teacher else None
+    teacher = checkpoints.load_model(inputs.teacher, trained=True) if inputs.teacher else None
     material = training.Material(
         model=_load_base(config, inputs, teacher, train),
         tokenizer=inputs.tokenizer,
@@ -196,7 +196,8 @@ def _judge(
     spec = material.spec
     if inputs.dev is None:
         return Judged(fitted=FittedRule(rule=spec.rule, calibration=None), dev=None)
-    engine = checkpoints.TorchEngine(material.model.eval(), device="auto")
+    model = checkpoints.row_model(material.model, spec).eval()
+    engine = checkpoints.TorchEngine(model, device="auto")
     began = time.perf_counter()
     found = evaluation.TextModel(spec=spec, tokenizer=tokenizer, engine=engine)
     outputs = evaluation.collect(found, inputs.dev, progress)

@@ -102,7 +102,9 @@ class TrainingRows:
 
     rows: Sequence[Encoded]
     labels: Sequence[Any]
-    """What the loss compares with, one a row."""
+    """What the loss compares with, one a row; or one a group of rows."""
+    groups: Sequence[int] | None = None
+    """How many rows, in turn, are trained on together; None: each by itself."""
 
 
 if TYPE_CHECKING:  # nothing else reads the contract itself, and a start need not wait for it

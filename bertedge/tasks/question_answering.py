@@ -75,7 +75,7 @@ def settle(options: PredictOptions) -> PredictOptions:
 
 def encode(tokenizer: Tokenizer, inputs: Sequence[Text], first: int) -> list[Encoded]:
     """Return the windows over the context of each question."""
-    return tokenizer.encode_questions([text for text in inputs if isinstance(text, tuple)])
+    return tokenizer.encode_questions([(text[0], text[1]) for text in inputs])
 
 
 def decode(

@@ -113,4 +113,4 @@ def test_a_model_trained_on_such_lines_is_given_their_texts_alone(write) -> None
         (None, ["1 a good film", "0 a bad film"]),
     ):
         trained = Columns(format=format_)
-        assert list(read_texts(path, Columns(), Silent(), pair=False, trained=trained)) == texts
+        assert list(read_texts(path, Columns(), Silent(), trained=trained)) == texts

@@ -334,7 +334,7 @@ def test_mistakes_are_one_clear_line(
     with pytest.raises(SettingError, match="which is for text-classification"):
         read_config(None, flags)
     del flags["problem_type"]
-    with pytest.raises(SettingError, match="answers have no classes"):
+    with pytest.raises(SettingError, match="question-answering has no classes"):
         read_config(None, flags | {"class_weights": "balanced"})
     with pytest.raises(CheckpointError, match="without a head for a task"):
         open_checkpoint(str(base), Task.QUESTION_ANSWERING)

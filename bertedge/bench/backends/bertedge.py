@@ -107,7 +107,7 @@ def load_torch(request: Open, *, compiled: bool = False) -> Backend:
     """Load the checkpoint as transformers' users do, straight into its precision."""
     import torch
 
-    from bertedge.checkpoint import TorchEngine, add_pooling, auto_model, use_threads
+    from bertedge.checkpoint import TorchEngine, auto_model, row_model, use_threads
 
     use_threads(request.threads)
     spec = request.model
@@ -118,8 +118,7 @@ def load_torch(request: Open, *, compiled: bool = False) -> Backend:
         trust_remote_code=False,
         dtype=getattr(torch, TORCH_DTYPES[request.precision]),
     )
-    if spec.pooling is not None:
-        model = add_pooling(model, spec.pooling)
+    model = row_model(model, spec)
     engine = TorchEngine(model.eval(), device=request.device, dtype=request.precision)
     if compiled:
         model.compile(dynamic=True)  # in place; without it every new shape would compile again

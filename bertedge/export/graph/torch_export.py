@@ -10,6 +10,7 @@ from optimum.exporters.tasks import TasksManager
 from transformers import AutoModelForTokenClassification, PreTrainedModel
 
 from bertedge.bundle import Source
+from bertedge.checkpoint import RowModel
 from bertedge.errors import CheckpointError
 from bertedge.export.third_party import stage
 from bertedge.spec import LabelKind, Task
@@ -34,8 +35,8 @@ def export_graph(model: PreTrainedModel, folder: Path, *, task: Task, opset: int
         model, task = as_token_classifier(model), Task.of(LabelKind.TAGS)
     name = Task.of(LabelKind.TAGS) if task.labels_are is LabelKind.INTENT_AND_TAGS else task
     with stage(f"the export to ONNX (opset {opset})", folder.parent):
-        if task.labels_are is LabelKind.VECTOR:
-            _export_embedder(model, folder / "model.onnx", opset)
+        if isinstance(model, RowModel):
+            _export_row_model(model, folder / "model.onnx", opset)
             return folder / "model.onnx"
         onnx_export_from_model(
             model,
@@ -48,7 +49,7 @@ def export_graph(model: PreTrainedModel, folder: Path, *, task: Task, opset: int
     return folder / "model.onnx"
 
 
-def _export_embedder(model: PreTrainedModel, path: Path, opset: int) -> None:
+def _export_row_model(model: RowModel, path: Path, opset: int) -> None:
     """Write the graph of a class of our own, which Optimum knows by its encoder alone."""
     configure = TasksManager.get_exporter_config_constructor(
         "onnx",
