@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         FilledMasks,
         IntentSlots,
         MultiLabelClassification,
+        MultipleChoice,
         Prediction,
         Regression,
     )
@@ -52,7 +53,8 @@ _HOMES = {
     ),
     "predictions": (
         *("Answer", "Answers", "Classification", "Embedding", "Entities", "Entity", "Fill"),
-        *("FilledMasks", "IntentSlots", "MultiLabelClassification", "Prediction", "Regression"),
+        *("FilledMasks", "IntentSlots", "MultiLabelClassification", "MultipleChoice", "Prediction"),
+        "Regression",
     ),
     "predictor": ("Predictor",),
     "spec": ("Aggregation", "ProblemType", "Task"),
@@ -77,6 +79,7 @@ __all__ = [
     "IntentSlots",
     "MissingExtraError",
     "MultiLabelClassification",
+    "MultipleChoice",
     "OutputError",
     "Prediction",
     "Predictor",
@@ -168,6 +171,17 @@ def load(
     threads: int | None = ...,
     variant: str | None = ...,
 ) -> "Predictor[Answers]": ...
+
+
+@overload
+def load(
+    path: "Path",
+    *,
+    task: "Literal['multiple-choice', Task.MULTIPLE_CHOICE]",
+    device: str = ...,
+    threads: int | None = ...,
+    variant: str | None = ...,
+) -> "Predictor[MultipleChoice]": ...
 
 
 @overload

@@ -250,11 +250,37 @@ class Answers(Result):
     """True where the question was so long that its end was not seen."""
 
 
-Prediction = TextPrediction | Entities | FilledMasks | Embedding | IntentSlots | Answers
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultipleChoice(Result):
+    """Which of the choices goes with a context.
+
+    Examples:
+        >>> import bertedge
+        >>> asked = ("it is dark in the hall", "turn the lights on", "play some jazz")
+        >>> bertedge.load("bundles/choices").predict_one(asked).choice
+        0
+    """
+
+    choice: int
+    """Place of the best, from 0."""
+    chosen: str
+    """The best choice itself."""
+    score: float
+    """Its softmax probability among the choices."""
+    scores: tuple[float, ...]
+    """Softmax probability of every choice, in the order given."""
+    truncated: bool = False
+    """True where the context with a choice was longer than the model reads."""
+
+
+Prediction = (
+    TextPrediction | Entities | FilledMasks | Embedding | IntentSlots | Answers | MultipleChoice
+)
 
 
 _KINDS: tuple[type[Prediction], ...] = (
     *(Classification, MultiLabelClassification, Regression, Entities, IntentSlots, Answers),
+    MultipleChoice,
 )
 
 

@@ -15,6 +15,8 @@ class LabelKind(StrEnum):
     """One of the text, and one a word; see `bertedge.joint_labels`."""
     SPANS = "spans"
     """Start and end of an answer in a context."""
+    CHOICES = "choices"
+    """Which of an input's own texts is right."""
     VOCABULARY = "vocabulary"
     """The tokens themselves."""
     VECTOR = "vector"
@@ -34,6 +36,8 @@ class Task(StrEnum):
     """A text has an embedding."""
     QUESTION_ANSWERING = "question-answering"
     """A span of a context answers a question."""
+    MULTIPLE_CHOICE = "multiple-choice"
+    """One of several texts goes with a context."""
     INTENT_SLOTS = "intent-slots"
     """Each text has an intent, each word a tag; one token classifier has both blocks of labels.
     The name is bertedge's, not Hugging Face's."""
@@ -61,7 +65,7 @@ class Task(StrEnum):
     @property
     def reads_pairs(self) -> bool:
         """Whether the rows of its inputs are always pairs."""
-        return self.labels_are is LabelKind.SPANS
+        return self.labels_are in (LabelKind.SPANS, LabelKind.CHOICES)
 
     @property
     def fixed_labels(self) -> tuple[str, ...] | None:
@@ -84,6 +88,7 @@ _LABEL_KINDS = {
     Task.TOKEN_CLASSIFICATION: LabelKind.TAGS,
     Task.INTENT_SLOTS: LabelKind.INTENT_AND_TAGS,
     Task.QUESTION_ANSWERING: LabelKind.SPANS,
+    Task.MULTIPLE_CHOICE: LabelKind.CHOICES,
     Task.FILL_MASK: LabelKind.VOCABULARY,
     Task.FEATURE_EXTRACTION: LabelKind.VECTOR,
 }
@@ -91,8 +96,11 @@ _LABEL_KINDS = {
 
 SPAN_LABELS = ("start", "end")
 """What the two logits of each token stand for in a model that answers questions."""
+CHOICE_LABELS = ("choice",)
+"""What the one logit of each choice stands for."""
 _FIXED_LABELS: dict[LabelKind, tuple[str, ...]] = {
     LabelKind.SPANS: SPAN_LABELS,
+    LabelKind.CHOICES: CHOICE_LABELS,
     LabelKind.VOCABULARY: (),
     LabelKind.VECTOR: (),
 }
@@ -162,7 +170,8 @@ OUTSIDE = "O"
 """The tag of a word that is in no entity, in every scheme."""
 
 Text = str | tuple[str, ...]
-"""One input: a text, or a pair of texts; a question comes before its context."""
+"""One input: a text, or a pair of texts; a question comes before its context, and a context before
+its choices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +196,12 @@ PAIR = InputShape(
     least=2, most=2, keys=("text", "pair"), description="pairs: give a tuple of two strings"
 )
 QUESTION = replace(PAIR, keys=("question", "context"))
+CHOICES = InputShape(
+    least=2,
+    most=None,
+    keys=("context", "endings"),
+    description="a context with its choices: give a tuple of strings",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +227,5 @@ class ModelSpec:
     @property
     def input_shape(self) -> InputShape:
         """How many texts one input is made of."""
-        if self.task.labels_are is LabelKind.SPANS:
-            return QUESTION
-        return PAIR if self.pair else SINGLE
+        own = {LabelKind.SPANS: QUESTION, LabelKind.CHOICES: CHOICES}
+        return own.get(self.task.labels_are, PAIR if self.pair else SINGLE)

@@ -62,8 +62,8 @@ PUBLIC = {
     "bertedge": """
         Aggregation Answer Answers BertedgeError BundleError CheckpointError Classification
         DataError DeviceError Embedding Entities Entity FaultsError Fill FilledMasks IntentSlots
-        MissingExtraError MultiLabelClassification OutputError Prediction Predictor ProblemType
-        Regression SettingError StoppedError Task VerificationError __version__ load
+        MissingExtraError MultiLabelClassification MultipleChoice OutputError Prediction Predictor
+        ProblemType Regression SettingError StoppedError Task VerificationError __version__ load
     """,
     "bertedge.evaluation": """
         Agreement Evaluation FittedTemperature TextEvaluation TextModel collect

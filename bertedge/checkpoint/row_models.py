@@ -4,14 +4,14 @@ import torch
 import transformers
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from bertedge.spec import ModelSpec, Pooling, PoolingMode
+from bertedge.spec import LabelKind, ModelSpec, Pooling, PoolingMode
 
 
 def row_model(model: transformers.PreTrainedModel, spec: ModelSpec) -> transformers.PreTrainedModel:
     """Return the model that engines run and graphs are made of; mostly it is `model` itself."""
     if spec.pooling is not None:
         return add_pooling(model, spec.pooling)
-    return model
+    return ChoiceScorer(model) if spec.task.labels_are is LabelKind.CHOICES else model
 
 
 class RowModel(transformers.PreTrainedModel):
@@ -42,6 +42,27 @@ class Embedder(RowModel):
         if self._pooling.normalized:
             pooled = pooled / pooled.norm(dim=1, keepdim=True).clamp_min(1e-12)
         return SequenceClassifierOutput(logits=pooled)
+
+
+class ChoiceScorer(RowModel):
+    """A model of choices, which takes them in groups, for one row at a time."""
+
+    def __init__(self, model: transformers.PreTrainedModel) -> None:
+        super().__init__(model.config)
+        self.encoder = model
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_type_ids: torch.Tensor | None = None,
+    ) -> SequenceClassifierOutput:
+        """Return the logit of each row `(batch, 1)`."""
+        rows = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if token_type_ids is not None:
+            rows["token_type_ids"] = token_type_ids
+        found = self.encoder(**{name: tensor.unsqueeze(1) for name, tensor in rows.items()})
+        return SequenceClassifierOutput(logits=found.logits)
 
 
 def add_pooling(encoder: transformers.PreTrainedModel, pooling: Pooling) -> Embedder:

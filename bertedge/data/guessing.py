@@ -78,6 +78,12 @@ NAMING = {
         label=(("answers",),),
         words=("question", "context", "answers"),
     ),
+    LabelKind.CHOICES: Naming(
+        text=(("context",), ("sent1", *(name for tier in TEXTS for name in tier))),
+        pair=(("endings", "choices"), ("options", "candidates", "ending0")),
+        words=("context", "choices", "place of the right choice"),
+        json="contexts with their choices are read from JSON lines",
+    ),
 }
 
 

@@ -1,5 +1,6 @@
 """JSON: one object a line, or a list of objects."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -9,9 +10,11 @@ from bertedge.data.example import (
     Columns,
     Example,
     Reading,
+    TextExample,
     TokenExample,
     check_text,
     describe,
+    shorten,
 )
 from bertedge.data.json_rows import read_rows
 from bertedge.data.questions import question_example
@@ -79,6 +82,8 @@ def example(reading: Reading, record: Record, report: RowReport) -> Example | No
             own = None if columns.label is None else _tags(where, tokens, label, columns)
             said = None if columns.intent is None else read_label(where, columns.intent, intent)
             return TokenExample(tokens=tokens, tags=own, line=line, intent=said)
+        case LabelKind.CHOICES:
+            return _choice_example(reading, record, text, pair, label)
         case LabelKind.SPANS:
             noted = None if columns.label is None else report
             return question_example(where, question=text, context=pair, answers=label, report=noted)
@@ -103,13 +108,43 @@ def _resolve_spans(item: dict[str, Any], reading: Reading) -> Columns:
 
 def _tags(where: str, tokens: tuple[str, ...], value: object, columns: Columns) -> tuple[str, ...]:
     numbers = _ids(value)
-    tags = numbers or _strings(where, str(columns.label), value)
+    tags = numbers or _strings(where, str(columns.label), value, "the tags' names, such as B-PER")
     if len(tags) != len(tokens):
         raise DataError(
             f"{where}: {len(tokens)} words in {columns.text!r}, but {len(tags)} tags in "
             f"{columns.label!r}; give each word one tag"
         )
     return numbers or to_iob2(tags, where)
+
+
+def _choice_example(
+    reading: Reading, record: Record, context: object, given: object, label: object
+) -> TextExample:
+    """Check a context with a list of choices; or SWAG's own keys, `sent1`, `sent2`, `ending0` on.
+
+    The label is the place of the right choice, from 0, or the right choice itself.
+    """
+    line, item = record
+    where, key = f"{reading.path}:{line}", str(reading.columns.pair)
+    if key == "ending0" and isinstance(given, str):
+        names = itertools.takewhile(item.__contains__, map("ending{}".format, itertools.count()))
+        begin = f"{item.get('sent2') or ''} ".lstrip()
+        given = [begin + each if isinstance(each, str) else each for each in map(item.get, names)]
+    choices = _strings(where, key, given)
+    if len(choices) < 2:
+        raise DataError(f"{where}: {key!r} holds {len(choices)} of 2 choices or more")
+    for choice in choices:
+        check_text(where, choice, "choice")
+    found = text_example(reading, line, context, choices[0], label)
+    place = found.label
+    if isinstance(label, str) and label in choices:
+        place = str(choices.index(label))
+    if place is not None and not (place.isdecimal() and int(place) < len(choices)):
+        raise DataError(
+            f"{where}: the label is {shorten(place)}; give the place of the right choice, from 0 "
+            f"to {len(choices) - 1}, or the choice itself"
+        )
+    return replace(found, label=place and str(int(place)), others=choices[1:])
 
 
 def _ids(value: object) -> tuple[str, ...]:
@@ -119,13 +154,13 @@ def _ids(value: object) -> tuple[str, ...]:
     return tuple(map(str, ids)) if sound else ()
 
 
-def _strings(where: str, key: str, value: object) -> tuple[str, ...]:
+def _strings(where: str, key: str, value: object, number: str = "strings") -> tuple[str, ...]:
     if not isinstance(value, list):
         raise DataError(f"{where}: {key!r} is {describe(value)}; write a list of strings")
     for entry in value:
         if not isinstance(entry, str):
-            names = "the tags' names, such as B-PER" if type(entry) is int else "strings"
-            raise DataError(f"{where}: {key!r} holds {describe(entry)}; write {names}")
+            wanted = number if type(entry) is int else "strings"
+            raise DataError(f"{where}: {key!r} holds {describe(entry)}; write {wanted}")
     return tuple(value)
 
 

@@ -17,7 +17,7 @@ from bertedge.joint_labels import split_labels
 from bertedge.spec import LabelKind, ProblemType, Task
 
 PADDING_LOGIT = -1e4
-"""Of a token that no answer begins or ends at."""
+"""Of a token that no answer begins or ends at, and of a choice that is none."""
 
 LabelLoss = Callable[[Any, torch.Tensor, Any], torch.Tensor]
 """From a model's outputs, the labels and how many labels the optimizer step has: the batch's share
@@ -82,6 +82,32 @@ def _spans(config: FinetuneConfig, train: Features, labels: Sequence[str]) -> Ob
     return Objective(label_loss=span_loss, labelled_logits=labelled)
 
 
+class ChoiceCollator:
+    """Batches of inputs with their choices `(batch, choices, sequence)`, which may be ragged."""
+
+    def __init__(self, tokenizer: transformers.PreTrainedTokenizerFast) -> None:
+        self._pad = transformers.DataCollatorWithPadding(tokenizer)
+
+    def __call__(self, inputs: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Pad rows, and repeat the last choice where an input has fewer than another."""
+        most = max(len(each["input_ids"]) for each in inputs)
+        names = [name for name in inputs[0] if name != "labels"]
+        rows = [
+            {name: each[name][min(i, len(each[name]) - 1)] for name in names}
+            for each in inputs
+            for i in range(most)
+        ]
+        batch = {name: tensor.unflatten(0, (-1, most)) for name, tensor in self._pad(rows).items()}
+        return batch | {"labels": torch.tensor([each["labels"] for each in inputs])}
+
+
+def _choices(config: FinetuneConfig, train: Features, labels: Sequence[str]) -> Objective:
+    def labelled(outputs: Any, gold: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (choice_logits(outputs, gold),)
+
+    return Objective(label_loss=choice_loss, labelled_logits=labelled)
+
+
 _WORDS = TaskObjective(collator=transformers.DataCollatorForTokenClassification, make=_tags)
 OBJECTIVES = {
     Task.TEXT_CLASSIFICATION: TaskObjective(
@@ -92,6 +118,7 @@ OBJECTIVES = {
     Task.QUESTION_ANSWERING: TaskObjective(
         collator=transformers.DataCollatorWithPadding, make=_spans
     ),
+    Task.MULTIPLE_CHOICE: TaskObjective(collator=ChoiceCollator, make=_choices),
 }
 """A row for each task that `finetune` trains."""
 
@@ -113,6 +140,23 @@ def span_loss(outputs: Any, labels: torch.Tensor, items: Any) -> torch.Tensor:
         for side in (0, 1)
     ]
     return (sides[0] + sides[1]) / (2 * items / labels.shape[1])  # what is counted are numbers
+
+
+def choice_logits(outputs: Any, labels: torch.Tensor) -> torch.Tensor:
+    """Return the logits `(batch, choices)`; those that only fill up a batch are very low.
+
+    `labels` `(batch, 2)`: the place of the right choice, and how many there are.
+    """
+    logits = _logits(outputs)
+    filled = torch.arange(logits.shape[1], device=logits.device) >= labels[:, 1:]
+    return logits.masked_fill(filled, PADDING_LOGIT)
+
+
+def choice_loss(outputs: Any, labels: torch.Tensor, items: Any) -> torch.Tensor:
+    """Compute the batch's share of the mean cross entropy of the right choice."""
+    logits = choice_logits(outputs, labels)
+    total = functional.cross_entropy(logits, labels[:, 0], reduction="sum")
+    return total / (items / labels.shape[1])  # what is counted are numbers
 
 
 def _cross_entropy_of(config: FinetuneConfig, train: Features, labels: Sequence[str]) -> LabelLoss:

@@ -48,6 +48,10 @@ def trainable_task(task: Task) -> "TrainableTask":
             from bertedge.tasks import question_answering
 
             return question_answering
+        case Task.MULTIPLE_CHOICE:
+            from bertedge.tasks import multiple_choice
+
+            return multiple_choice
         case Task.FILL_MASK:
             raise SettingError("task is fill-mask, which needs no labels: use bertedge pretrain")
         case Task.FEATURE_EXTRACTION:

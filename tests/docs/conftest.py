@@ -44,6 +44,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_json_lines(folder / "tags.jsonl", tagged(rng, TAGGED, ("tokens", "tags")))
     write_json_lines(folder / "joint.jsonl", tagged(rng, JOINT, ("tokens", "tags", "intent")))
     write_json_lines(folder / "questions.jsonl", questions(rng))
+    write_json_lines(folder / "choices.jsonl", choices(rng))
     record = REPOSITORY / "benchmarks" / "bench_home_intents.json"
     shutil.copyfile(record, folder / record.name)
     make_base(folder / "bert-base-uncased", (folder / "corpus.txt").read_text())
@@ -111,7 +112,22 @@ def questions(rng: random.Random) -> Iterable[dict[str, object]]:
         yield {"question": asked, "context": context, "answers": answers}
 
 
+def choices(rng: random.Random) -> Iterable[dict[str, object]]:
+    yield {
+        "context": "it is dark in the hall",
+        "endings": ["turn the hall lights on", "play some jazz"],
+        "label": 0,
+    }
+    for _ in range(200):
+        room = rng.choice(ROOMS)
+        endings = [f"turn the {room} lights on", f"play some {rng.choice(MUSIC)}"]
+        rng.shuffle(endings)
+        label = next(i for i, each in enumerate(endings) if "lights" in each)
+        yield {"context": f"it is dark in the {room}", "endings": endings, "label": label}
+
+
 def corpus(rng: random.Random) -> Iterable[str]:
+    yield "it is dark in the hall"
     yield from ("play some jazz in the kitchen", SHOWN[0][0], SHOWN[2][0])
     yield "hello and where do the lights go off where does the jazz play the jazz plays in the hall"
     yield from (sentence(rng, INTENTS[i % 3])[0] for i in range(300))

@@ -22,7 +22,7 @@ from bertedge.export.verify import ReferenceLogits, difference, record_logits
 from bertedge.joint_labels import intent_label
 from bertedge.runtime.providers import CPU
 from bertedge.runtime.session import Session, open_native
-from bertedge.spec import SPAN_LABELS, Task
+from bertedge.spec import CHOICE_LABELS, SPAN_LABELS, Task
 
 POSITIONS = 64
 CLASSES = ("bad", "fair", "good")
@@ -31,6 +31,7 @@ LABELS = {
     Task.TEXT_CLASSIFICATION: CLASSES,
     Task.TOKEN_CLASSIFICATION: TAGS,
     Task.QUESTION_ANSWERING: SPAN_LABELS,
+    Task.MULTIPLE_CHOICE: CHOICE_LABELS,
     Task.INTENT_SLOTS: (intent_label("ask"), intent_label("go"), *TAGS),
     Task.FILL_MASK: CLASSES,  # whose head knows words, and the next none: neither has labels
     Task.FEATURE_EXTRACTION: CLASSES,

@@ -26,7 +26,7 @@ QUESTION = ("where are the lights", "the lights are in the hall and the music is
 INPUTS = {
     "question-answering": [QUESTION],
     "fill-mask": ["turn the [MASK] lights on", "[MASK] music [MASK]"],
-    "multiple-choice": [("turn the music", ("on", "off in the hall"))],
+    "multiple-choice": [("turn the music", "on", "off in the hall")],
 }
 TEXTS = ["turn the hall lights on please", "music", "", "Ist es kälter als 21°? 🙂"]
 EXTRAS = (

@@ -12,6 +12,7 @@ from bertedge import (
     FilledMasks,
     IntentSlots,
     MultiLabelClassification,
+    MultipleChoice,
     Prediction,
     Predictor,
     ProblemType,
@@ -37,6 +38,7 @@ assert_type(value, Predictor[Regression])
 assert_type(bertedge.load(PATH, task="token-classification"), Predictor[Entities])
 assert_type(bertedge.load(PATH, task="intent-slots"), Predictor[IntentSlots])
 assert_type(bertedge.load(PATH, task="question-answering"), Predictor[Answers])
+assert_type(bertedge.load(PATH, task="multiple-choice"), Predictor[MultipleChoice])
 assert_type(bertedge.load(PATH, task="fill-mask"), Predictor[FilledMasks])
 assert_type(bertedge.load(PATH, task=Task.FEATURE_EXTRACTION), Predictor[Embedding])
 
