@@ -244,6 +244,7 @@ def _say(reading: Reading) -> str:
     parts = [
         f"{said[field]} from {kind} {name if numbered else shorten(name)}"
         for field, name in columns.named.items()
+        if field in said
     ]
     return ", ".join(parts) + (" (no header)" if columns.header is False else "")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from bertedge.data.lines import (
     LONGEST_DOCUMENT,
     check_surrogates,
+    first_line,
     read_document,
     read_lines,
 )
@@ -38,8 +39,7 @@ def read_rows(path: Path, encoding: str | None, report: RowReport) -> Iterator[t
 
 def _is_list(path: Path, encoding: str | None) -> bool:
     """Return whether a file is one list of objects; one list on a first line is a bad line."""
-    lines = read_lines(path, encoding, longest=LONGEST_DOCUMENT)
-    first = next((text for _, text in lines if text.strip()), "").strip()
+    first = first_line(path, encoding, LONGEST_DOCUMENT)
     if not first.startswith("["):
         return False
     try:

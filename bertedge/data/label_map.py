@@ -1,17 +1,17 @@
 """What labels of a file are called: a map of names that the user gives, or that ids stand for."""
 
-import csv
 import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from bertedge.data.example import Example, TextExample, TokenExample, shorten
-from bertedge.data.lines import check_file, read_document, read_lines
-from bertedge.data.separators import read_quoted
+from bertedge.data import separators, tabular
+from bertedge.data.example import Columns, Example, Reading, TextExample, TokenExample, shorten
+from bertedge.data.lines import check_file, read_document
+from bertedge.data.report import RowReport
 from bertedge.data.tags import split_tag, to_iob2
 from bertedge.errors import DataError
-from bertedge.spec import OUTSIDE
+from bertedge.spec import OUTSIDE, LabelKind, ProblemType, Task
 
 
 def read_label_map(path: Path) -> dict[str, str]:
@@ -72,16 +72,18 @@ def _from_json(path: Path) -> list[tuple[str, str]]:
 
 
 def _from_table(path: Path) -> list[tuple[str, str]]:
-    lines = [line for _, line in read_lines(path) if line.strip()]
-    marks = [mark for mark in "\t;," if all(mark in line for line in lines)]
-    try:
-        rows = list(read_quoted(lines, marks[0] if marks else ","))
-    except csv.Error as error:
-        raise DataError(f"{path} is not CSV ({error})") from None
+    reading = Reading(
+        path=path,
+        task=Task.of(LabelKind.CLASSES),
+        columns=Columns(format="csv"),
+        problem_type=ProblemType.SINGLE_LABEL,
+    )
+    reading = replace(reading, columns=separators.settle(reading))
+    rows = list(tabular.read_rows(reading, RowReport()))
     for number, row in enumerate(rows, 1):
-        if len(row) != 2:
+        if len(row.cells) != 2:
             raise DataError(
-                f"{path}: row {number} has {len(row)} columns; a label map has two: the file's "
-                "label and the model's"
+                f"{path}: row {number} has {len(row.cells)} columns; a label map has two: the "
+                "file's label and the model's"
             )
-    return [(old.strip(), new.strip()) for old, new in rows]
+    return [(old.strip(), new.strip()) for _, (old, new) in rows]

@@ -109,6 +109,12 @@ def read_lines(
         raise unreadable(path, error) from None
 
 
+def first_line(path: Path, encoding: str | None = None, longest: int = LONGEST_LINE) -> str:
+    """Return the first line with anything in it; an empty one where there is none."""
+    lines = (line.strip() for _, line in read_lines(path, encoding, longest=longest))
+    return next(filter(None, lines), "")
+
+
 def take_head(items: Iterable[T], count: int, size: Callable[[T], int]) -> list[T]:
     """Take the first `count` of some items; fewer, at least one, where they are large."""
     head: list[T] = []
@@ -191,12 +197,9 @@ def _decode(raw: bytes, path: Path, number: int, offset: int, encoding: str) -> 
 
 def _guess_encoding(raw: bytes) -> str:
     # Four bytes above ASCII in a row are rare in Western text, the rule in Chinese.
-    if re.search(rb"[\x80-\xff]{4}", raw):
-        try:
-            raw.decode("gb18030")
+    with contextlib.suppress(UnicodeDecodeError):
+        if re.search(rb"[\x80-\xff]{4}", raw) and raw.decode("gb18030"):
             return "gb18030"
-        except UnicodeDecodeError:
-            pass
     return "cp1252"
 
 

@@ -18,8 +18,8 @@ from bertedge.data.example import (
 from bertedge.data.lines import (
     LONGEST_DOCUMENT,
     check_surrogates,
+    first_line,
     read_document,
-    read_lines,
 )
 from bertedge.data.report import RowReport
 from bertedge.errors import DataError, SettingError
@@ -43,10 +43,8 @@ Record = tuple[str, object, dict[str, Any]]
 
 def looks_like_document(path: Path, encoding: str | None = None) -> bool:
     """Return whether a file is SQuAD's one JSON document, not JSON lines with a question each."""
-    lines = read_lines(path, encoding, longest=LONGEST_DOCUMENT)
-    first = next((line for _, line in lines if line.strip()), "")
     try:
-        item = json.loads(first)
+        item = json.loads(first_line(path, encoding, LONGEST_DOCUMENT))
     except (ValueError, RecursionError):  # the document goes on in the next line
         return True
     return not isinstance(item, dict) or any(name in item for name in LEVELS)

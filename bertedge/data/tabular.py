@@ -15,13 +15,22 @@ from bertedge.errors import DataError
 
 Record = tuple[int, list[str | None]]
 """A row's line, and its text, second text and label."""
+_OPEN = 'a quote (") opens in this row and is never closed; close it, or write "" for one'
+_REASONS = {
+    "unexpected end of data": _OPEN,
+    "field larger": _OPEN,
+    "expected after": 'text follows a closing quote ("): write "" for a quote in a text, or close '
+    "an open one",
+    "new-line character": "a carriage return without a line feed ends a row; save it with \\n line "
+    "ends",
+}
 
 
 def resolve(reading: Reading) -> Columns:
     """Fill in the separator, whether there is a header, and the columns, from the first rows."""
     if reading.columns.format != workbook.FORMAT:
         reading = replace(reading, columns=separators.settle(reading))
-    rows = _rows(reading, RowReport(policy=reading.columns.bad_rows))
+    rows = read_rows(reading, RowReport(policy=reading.columns.bad_rows))
     head = take_head(rows, contents.SAMPLE, lambda row: sum(map(len, row.cells)))
     if not head:
         raise DataError(f"{reading.path} is empty; give a file with at least one labelled row")
@@ -40,7 +49,7 @@ def resolve(reading: Reading) -> Columns:
 
 def records(reading: Reading, report: RowReport) -> Iterator[Record]:
     """Yield the cells of the settled columns; a row of another width is a bad one."""
-    rows = _rows(reading, report)
+    rows = read_rows(reading, report)
     first = next(rows, None)
     if first is None:
         return
@@ -62,7 +71,8 @@ def example(reading: Reading, record: Record, report: RowReport) -> TextExample:
     return text_example(reading, line, text, pair, label)
 
 
-def _rows(reading: Reading, report: RowReport) -> Iterator[Row]:
+def read_rows(reading: Reading, report: RowReport) -> Iterator[Row]:
+    """Yield the rows with anything in them."""
     path, columns = reading.path, reading.columns
     if columns.format == workbook.FORMAT:
         yield from workbook.read_rows(path, columns.sheet)
@@ -110,16 +120,8 @@ def _blank(cells: list[str]) -> bool:
 
 
 def _explain(error: csv.Error) -> str:
-    reason = str(error)
-    if "unexpected end of data" in reason or "field larger" in reason:
-        return 'a quote (") opens in this row and is never closed; close it, or write "" for one'
-    if "expected after" in reason:
-        return (
-            'text follows a closing quote ("): write "" for a quote in a text, or close an open one'
-        )
-    if "new-line character" in reason:
-        return "a carriage return without a line feed ends a row; save it with \\n line ends"
-    return f"this is not CSV ({reason}); for a file without quoting say --format tsv"
+    known = (advice for reason, advice in _REASONS.items() if reason in str(error))
+    return next(known, f"this is not CSV ({error}); for a file without quoting say --format tsv")
 
 
 def _has_header(reading: Reading, first: Row) -> bool | None:
