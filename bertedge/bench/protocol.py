@@ -21,7 +21,7 @@ For example (abridged):
     > {"say": "text_workload", "name": "texts", "texts": [["play a song"]], "at_once": true}
     < {"say": "ready", …, "outputs": [{"label": "music", "score": 0.9, "scores": {"music": 0.9}}]}
     > {"say": "run", "workload": "2x3", "first": 0, "repeats": 2, "warm_up_ms": 30}
-    < {"say": "ran", "samples_ms": [4.1, 4.2], "peak_memory_bytes": 410000000}
+    < {"say": "ran", "samples_ms": [4.1, 4.2]}
 
 `outputs` are in the order of the inputs, and come from the very runs that are timed, for they tell
 whether engines agree. A text has a prediction, as `bertedge predict` prints it (`Prediction`, by
@@ -169,8 +169,6 @@ class Opened:
     """The device or execution provider that really runs the model."""
     versions: dict[str, str]
     """Of the libraries at work."""
-    peak_memory_bytes: int | None = None
-    """Largest resident size so far; None where the system does not tell."""
     outputs: tuple[Output, ...] = ()
     """Of the first text."""
 
@@ -184,7 +182,6 @@ class Ready:
     """False where times had not settled when patience ended."""
     run_ms: float
     """About what a run will take; the baseline's decides how many runs a turn has."""
-    peak_memory_bytes: int | None = None
     outputs: tuple[Output, ...] = ()
     batching: str | None = None
     """How it makes batches of many texts, where it chose that itself."""
@@ -196,7 +193,6 @@ class Ran:
 
     samples_ms: tuple[float, ...]
     """Of each run; of inputs that arrive, from the intended arrival to the answer."""
-    peak_memory_bytes: int | None = None
     uncounted_runs: int = 0
     """Made before, to warm up."""
 

@@ -50,7 +50,6 @@ class EngineRunner:
     idle_cpu: float | None = None
     memory: list[MemoryPoint] = field(default_factory=list)
     """Of the process that takes the turns."""
-    peak_memory_bytes: int | None = None
     problem: str | None = None
     """Why it was left out of the rest."""
     worker: Worker | None = None
@@ -76,7 +75,6 @@ class EngineRunner:
             )
             self.opened = opened
             self.cold_starts.append(start)
-            self._note_peak(opened.peak_memory_bytes)
             self.memory.clear()
             self.note_memory("start")
 
@@ -87,7 +85,6 @@ class EngineRunner:
         if ready:
             self.warm_up_s[workload.name] = time.perf_counter() - began
             self.ready[workload.name] = ready
-            self._note_peak(ready.peak_memory_bytes)
             self.note_memory(f"warm-up {workload.name}")
 
     def take_turn(self, run: Run, number: int, *, limit_ms: float, energy: bool) -> None:
@@ -123,7 +120,6 @@ class EngineRunner:
             claims = f"{shorten(str(ran.samples_ms), 60)} ms"
             self.leave_out(f"{what}: claims {claims} for {run.repeats} runs")
             return None
-        self._note_peak(ran.peak_memory_bytes)
         return ran
 
     def ask(self, request: Request, expected: type[A], what: str) -> A | None:
@@ -155,6 +151,11 @@ class EngineRunner:
             self.worker.end()
             self.worker = None
 
+    @property
+    def peak_memory_bytes(self) -> int | None:
+        """Return the largest resident size that was seen; None where the system does not tell."""
+        return max((point.peak_bytes for point in self.memory), default=None)
+
     def rounds_of(self, workload: str) -> dict[int, tuple[float, ...]]:
         """Return the timed runs of a workload, by round, in milliseconds."""
         return {turn.round: turn.samples_ms for turn in self.turns if turn.workload == workload}
@@ -171,10 +172,6 @@ class EngineRunner:
             return None
         times = ([rounds[number] for number in both] for rounds in (theirs, ours))
         return paired_ratio(*times, seed=self.settings.seed)
-
-    def _note_peak(self, peak_bytes: int | None) -> None:
-        if peak_bytes is not None:
-            self.peak_memory_bytes = max(peak_bytes, self.peak_memory_bytes or 0)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -3,54 +3,30 @@
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from bertedge.bench.report import MemoryPoint
+import psutil  # type: ignore[import-untyped]
+
+from bertedge.bench.report import MemoryPoint
 
 POWERCAP = Path("/sys/class/powercap")
 
 
-def memory_of(pid: int, where: str, at_s: float) -> "MemoryPoint | None":
-    """Look at another process; None where the system does not tell."""
-    if sys.platform != "linux":
-        return None
-    from bertedge.bench.report import MemoryPoint  # a worker would pay for its imports
+def memory_of(pid: int, where: str, at_s: float) -> MemoryPoint | None:
+    """Return the memory of another process; None where it has ended.
 
-    status = _status(str(pid))
-    if "VmRSS" not in status or "VmHWM" not in status:
+    Its peak is Linux's and Windows' own figure; elsewhere what it takes now.
+    """
+    try:
+        found = psutil.Process(pid).memory_info()
+        peak_bytes = getattr(found, "peak_wset", found.rss)
+        if sys.platform == "linux":
+            status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+            peak_bytes = int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    except (psutil.Error, OSError, IndexError):  # IndexError: it is a zombie
         return None
     return MemoryPoint(
-        where=where,
-        at_s=round(at_s, 3),
-        resident_bytes=status["VmRSS"],
-        peak_bytes=status["VmHWM"],
+        where=where, at_s=round(at_s, 3), resident_bytes=found.rss, peak_bytes=peak_bytes
     )
-
-
-def peak_memory_bytes() -> int | None:
-    """Return the largest resident size that this process has had; None where that is not told.
-
-    Linux's `getrusage` would carry the parent's own peak over to a process started from it, so
-    there the kernel's figure for this very program is read.
-    """
-    if sys.platform == "linux":
-        return _status("self").get("VmHWM")
-    if sys.platform == "darwin":
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return None
-
-
-def _status(process: str) -> dict[str, int]:
-    """Read the sizes in bytes that Linux lists of a process; none where it has ended."""
-    try:
-        text = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
-    except OSError:
-        return {}
-    rows = (line.split() for line in text.splitlines() if line.endswith(" kB"))
-    return {row[0].rstrip(":"): int(row[1]) * 1024 for row in rows}
 
 
 def read_counters(folder: Path = POWERCAP) -> dict[str, tuple[int, int]]:

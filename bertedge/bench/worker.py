@@ -34,7 +34,6 @@ from bertedge.bench.protocol import (
     decode_request,
     encode,
 )
-from bertedge.bench.trackers import peak_memory_bytes
 from bertedge.errors import LONGEST, BertedgeError, first_line
 
 STABLE_WINDOW = 5
@@ -109,7 +108,6 @@ class State:
             first_run_s=ended - loaded,
             runs_on=backend.runs_on,
             versions=spec.versions(),
-            peak_memory_bytes=peak_memory_bytes(),
             outputs=tuple(first.read(made)),
         )
 
@@ -133,7 +131,6 @@ def warm_up(prepared: Prepared, *, timed: bool = True) -> Ready:
         stable=timed and settled(times_ms),
         run_ms=min(statistics.median(each) for each in (first_ms, times_ms) if each),
         outputs=tuple(outputs),
-        peak_memory_bytes=peak_memory_bytes(),
         batching=prepared.batching,
     )
 
@@ -171,7 +168,6 @@ def take_turn(prepared: Prepared, request: Run) -> Ran:
             samples_ms.append(round((time.perf_counter() - due) * 1000, 4))
     return Ran(
         samples_ms=tuple(samples_ms),
-        peak_memory_bytes=peak_memory_bytes(),
         uncounted_runs=uncounted,
     )
 

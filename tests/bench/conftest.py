@@ -155,7 +155,7 @@ def answer(message):
     match message["say"]:
         case "open":
             return {"say": "opened", "imports_s": 0, "load_s": 0, "first_run_s": 0,
-                    "runs_on": "nothing", "versions": {}, "peak_memory_bytes": None}
+                    "runs_on": "nothing", "versions": {}}
         case "token_workload" | "text_workload":
             if mode == "hang":
                 time.sleep(600)
@@ -165,7 +165,7 @@ def answer(message):
                 return {"say": "failed", "error": "this peer cannot do that"}
             run_ms = {"sleep": 2000.0, "crawl": 400.0}.get(mode, 1.0)
             return {"say": "ready", "warm_up_runs": 1, "stable": True, "run_ms": run_ms,
-                    "outputs": outputs(message), "peak_memory_bytes": None}
+                    "outputs": outputs(message)}
         case "run" if message["arrivals_s"]:
             return {"say": "ran", "samples_ms": [1.0] * message["repeats"]}
         case "run":
@@ -176,10 +176,9 @@ def answer(message):
             if mode == "killed":
                 os.kill(os.getpid(), 9)
             if mode == "lazy":
-                return {"say": "ran", "samples_ms": [1.0], "peak_memory_bytes": None}
+                return {"say": "ran", "samples_ms": [1.0]}
             time.sleep(0.001)
-            return {"say": "ran", "samples_ms": [1.0] * message["repeats"],
-                    "peak_memory_bytes": None}
+            return {"say": "ran", "samples_ms": [1.0] * message["repeats"]}
 
 note()
 for line in sys.stdin:

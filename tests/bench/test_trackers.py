@@ -1,6 +1,8 @@
+import subprocess
+import sys
 from pathlib import Path
 
-from bertedge.bench.trackers import joules_between, read_counters
+from bertedge.bench.trackers import joules_between, memory_of, read_counters
 
 
 def zone(folder: Path, name: str, kind: str, energy_uj: int) -> None:
@@ -29,3 +31,9 @@ def test_a_machine_without_counters_has_none(tmp_path: Path):
     zone(tmp_path, "intel-rapl:0", "package-0", 1)
     (tmp_path / "intel-rapl:0" / "energy_uj").write_text("no number")
     assert read_counters(tmp_path) == {}
+
+
+def test_a_process_that_has_ended_has_no_memory():
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    assert memory_of(process.pid, "now", 1) is None

@@ -20,6 +20,7 @@ from bertedge.bench.protocol import (
     TokenWorkload,
     encode,
 )
+from bertedge.bench.trackers import memory_of
 from bertedge.bench.worker import settled, take_turn, warm_up
 from bertedge.predictions import Classification
 from bertedge.predictor import Predictor
@@ -55,8 +56,8 @@ def test_a_worker_answers_in_full(worker: Worker, opening: Open):
     assert len(ran.samples_ms) == 5 and min(ran.samples_ms) > 0
     arriving = replace(run, repeats=2, arrivals_s=(0.0, 0.001))
     assert len(worker.ask(arriving, Ran, timeout_s=60).samples_ms) == 2
-    if sys.platform == "linux":
-        assert 20 * 2**20 < (ran.peak_memory_bytes or 0) < 400 * 2**20
+    point = memory_of(worker.pid, "now", 1.5)
+    assert point and 20 * 2**20 < point.resident_bytes <= point.peak_bytes < 400 * 2**20
     with pytest.raises(WorkerError, match="no workload 't'"):
         worker.ask(replace(run, workload="t"), Ran, timeout_s=60)
     cell = TokenWorkload(name="bad", batches=(((10**6,),),))

@@ -123,7 +123,7 @@ def test_every_engine_takes_every_turn_and_one_against_itself_agrees(
 
 
 def turns(name: str, samples_ms: list[float], engine: EngineSpec, **changes) -> EngineRunner:
-    ready = Ready(warm_up_runs=1, stable=True, run_ms=1, peak_memory_bytes=None)
+    ready = Ready(warm_up_runs=1, stable=True, run_ms=1)
     return EngineRunner(
         spec=replace(engine, name=name, **changes),
         settings=ScenarioConfig(threads=1),
@@ -411,7 +411,7 @@ def test_ctrl_c_keeps_what_is_finished_and_ends_the_workers(
 
 
 def log(name: str, run_ms: float, baseline: str | None, engine: EngineSpec) -> EngineRunner:
-    ready = Ready(warm_up_runs=1, stable=True, run_ms=run_ms, peak_memory_bytes=None)
+    ready = Ready(warm_up_runs=1, stable=True, run_ms=run_ms)
     spec = replace(engine, name=name, baseline=baseline)
     return EngineRunner(spec=spec, settings=ScenarioConfig(threads=1), ready={"1x4": ready})
 
