@@ -105,6 +105,32 @@ def scoped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return files
 
 
+@pytest.fixture(scope="module")
+def doubtful(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Colors, fruits and places out of scope; of the labels in the dev file one in four is wrong.
+
+    So a model that has learned is too sure of itself, whatever the seed, and its temperature is
+    above 1. No two texts are the same: their scores would differ in a last digit, if at all.
+    """
+    rng, folder = random.Random(4), tmp_path_factory.mktemp("doubtful")
+    files, seen = {}, set[str]()
+    for split, count in (("train", 360), ("dev", 160)):
+        rows: list[dict[str, object]] = []
+        while len(rows) < count:
+            i = len(rows)
+            label, words = ("fruit", FRUITS) if i % 2 else ("color", COLORS)
+            if i % 4 == 0:
+                label, words = "neither", PLACES
+            elif split == "dev" and i // 4 % 4 == 0:
+                label = "color" if label == "fruit" else "fruit"
+            text = mix(rng, [rng.choice(words)])
+            if text not in seen:
+                seen.add(text)
+                rows.append({"text": text, "label": label})
+        files[split] = write(folder / f"{split}.jsonl", rows)
+    return files
+
+
 def config(files: dict[str, Path], base: Path, output: Path, **changes: object) -> FinetuneConfig:
     settings: dict[str, object] = {
         "task": Task.TEXT_CLASSIFICATION,
@@ -216,25 +242,24 @@ def test_texts_out_of_scope_from_file_to_bundle(
         assert (found.label == "neither") == (found.score < threshold)
 
 
-def test_a_temperature_is_reported_always_and_taken_on_demand_where_it_helps(
-    base: Path, scoped: dict[str, Path], tmp_path: Path
+def test_a_temperature_is_reported_always_and_changes_scores_on_demand_and_no_label(
+    wide: Path, doubtful: dict[str, Path], tmp_path: Path
 ) -> None:
-    changes = {"out_of_scope": "neither", "epochs": 2.0}
-    plain = train(scoped, base, tmp_path / "plain", **changes)
-    warm = train(scoped, base, tmp_path / "warm", calibrate=True, **changes)
+    changes = {"out_of_scope": "neither", "epochs": 6.0}
+    plain = train(doubtful, wide, tmp_path / "plain", **changes)
+    warm = train(doubtful, wide, tmp_path / "warm", calibrate=True, **changes)
     fitted = plain.training.calibration
     assert fitted is not None and fitted == warm.training.calibration
+    assert fitted.calibrated < fitted.raw and fitted.temperature > 1.2
     assert plain.training.model.rule.temperature == 1.0
-    helps = fitted.calibrated < fitted.raw
-    assert fitted.temperature != 1.0
-    assert warm.training.model.rule.temperature == (fitted.temperature if helps else 1.0)
+    assert warm.training.model.rule.temperature == fitted.temperature
     assert plain.dev is not None and warm.dev is not None
     assert plain.dev.calibration is not None and warm.dev.calibration is not None
     assert plain.dev.calibration.calibrated == plain.dev.calibration.raw
     assert warm.dev.calibration.raw == plain.dev.calibration.raw
-    # Scores that are equal before the temperature and not after it may move the threshold.
-    kept = (plain.dev.predicted < 2) & (warm.dev.predicted < 2)
-    assert kept.any() and (plain.dev.predicted == warm.dev.predicted)[kept].all()
+    assert warm.dev.calibration.calibrated < plain.dev.calibration.calibrated
+    assert set(plain.dev.predicted.tolist()) == {0, 1, 2}
+    assert (plain.dev.predicted == warm.dev.predicted).all()
     for name in ("plain", "warm"):
         export(ExportConfig(checkpoint=str(tmp_path / name), output=tmp_path / f"{name}-b"))
     accuracy = open_bundle(tmp_path / "warm-b").manifest.variants[0].accuracy
@@ -243,11 +268,12 @@ def test_a_temperature_is_reported_always_and_taken_on_demand_where_it_helps(
         warm.dev.calibration.calibrated, abs=1e-4
     )
     bundles = [Predictor.open(tmp_path / f"{name}-b", device="cpu") for name in ("plain", "warm")]
-    one, other = (each.predict(["see the red", "the old plum", "oslo"]) for each in bundles)
+    texts = [json.loads(line)["text"] for line in doubtful["dev"].read_text().splitlines()]
+    one, other = (each.predict(texts) for each in bundles)
     for before, after in zip(one, other, strict=True):
         assert isinstance(before, Classification) and isinstance(after, Classification)
         assert list(before.scores) == list(after.scores)
-        assert (before.score != after.score) == helps
+        assert before.label == after.label and before.score != after.score
 
 
 def test_rare_labels_among_several_count_for_more(tmp_path: Path) -> None:
