@@ -39,6 +39,9 @@ _SHEETS = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006"
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 
+LONGEST = ("test_whole_way.py", "test_kills.py", "test_quickstart.py", "test_network.py")
+"""Files whose single tests take longest, which start first: at the end all processes are busy."""
+
 COLORS = ["red", "blue", "green", "white"]
 FRUITS = ["apple", "pear", "plum", "grape"]
 FILLERS = ["the", "a", "one", "very", "old", "new", "here", "there", "take", "see"]
@@ -63,6 +66,7 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
     needs_gpu = [item for item in items if item.get_closest_marker("gpu")]
     if needs_gpu and "CUDAExecutionProvider" not in _providers():
         for item in needs_gpu:

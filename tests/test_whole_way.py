@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import bertedge
+from bertedge.cli import main
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -23,9 +25,8 @@ def minilm() -> Path:
 
 
 def verb(*arguments: str | Path) -> str:
-    command = [sys.executable, "-m", "bertedge", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(main, [*map(str, arguments)])
+    assert done.exit_code == 0, done.stderr
     return done.stdout
 
 

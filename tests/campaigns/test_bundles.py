@@ -18,7 +18,7 @@ import pytest
 PROGRAM = Path(__file__).with_name("hostile_bundles.py")
 FULL = os.environ.get("BERTEDGE_CAMPAIGN") == "full"
 CASES = {"manifest": 2000, "graph": 600, "tokenizer": 400}
-SAMPLE = {"manifest": 160, "graph": 80, "tokenizer": 60}
+SAMPLE = {"manifest": 120, "graph": 40, "tokenizer": 40}
 BATCH = 40
 LONGEST = 10.0
 """Seconds of the processor that a case may take."""

@@ -50,7 +50,7 @@ def refusal(result: Result) -> str:
 @pytest.mark.parametrize(
     "task",
     [
-        "text-classification",
+        pytest.param("text-classification", marks=pytest.mark.full),
         pytest.param("token-classification", marks=pytest.mark.full),
         "intent-slots",
     ],

@@ -1,8 +1,9 @@
 """A mistake in a file or a flag is told before torch is imported, which takes seconds."""
 
+import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,26 @@ from bertedge.spec import ModelSpec, Task
 
 TINY = Path(__file__).parents[2] / "models" / "tiny" / "text-classification"
 PROGRAM = """
-import atexit, sys
-atexit.register(lambda: print("heavy:", *{"torch", "transformers"} & set(sys.modules)))
+import json, os, sys
+import numpy
 from bertedge.cli import main
-main(sys.argv[1:])
+for line in sys.stdin:
+    folder, output, arguments = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.chdir(folder)
+        for number, name in ((1, "stdout"), (2, "stderr")):
+            os.dup2(os.open(f"{output}/{name}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
+        try:
+            main(arguments)
+        except SystemExit as end:
+            print("heavy:", *{"torch", "transformers"} & set(sys.modules), flush=True)
+            os._exit(end.code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
+"""Runs command lines, each in a process forked from one that has imported what all of them do."""
+
+Tell = Callable[..., str]
 
 
 @pytest.fixture
@@ -52,17 +68,37 @@ VERBS = {
 }
 
 
-def told(folder: Path, *arguments: str) -> str:
-    """Run the command line; return its one line of an error, told without torch."""
-    run = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments], cwd=folder, capture_output=True, text=True
+@pytest.fixture(scope="module")
+def forking() -> Iterator["subprocess.Popen[str]"]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    assert run.returncode == 1, run.stderr
-    assert run.stdout == "heavy:\n"
-    lines = [line for line in run.stderr.splitlines() if line.startswith("Error: ")]
-    assert "Traceback" not in run.stderr and len(lines) == 1, run.stderr
-    assert not (folder / "out").exists()
-    return lines[0]
+    yield process
+    process.communicate()
+
+
+@pytest.fixture
+def told(
+    forking: "subprocess.Popen[str]", folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Tell:
+    """Runs the command line; returns its one line of an error, told without torch."""
+    output = tmp_path_factory.mktemp("said")
+    assert forking.stdin and forking.stdout
+    requests, codes = forking.stdin, forking.stdout
+
+    def tell(*arguments: str) -> str:
+        requests.write(json.dumps([str(folder), str(output), arguments]) + "\n")
+        requests.flush()
+        code = int(codes.readline())
+        stdout, stderr = ((output / name).read_text() for name in ("stdout", "stderr"))
+        assert code == 1, stderr
+        assert stdout == "heavy:\n"
+        lines = [line for line in stderr.splitlines() if line.startswith("Error: ")]
+        assert "Traceback" not in stderr and len(lines) == 1, stderr
+        assert not (folder / "out").exists()
+        return lines[0]
+
+    return tell
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -77,10 +113,10 @@ def told(folder: Path, *arguments: str) -> str:
     ],
 )
 def test_a_mistake_in_a_file_is_told_before_torch_is_imported(
-    folder: Path, verb: str, data: str, flags: tuple[str, ...], message: str
+    told: Tell, verb: str, data: str, flags: tuple[str, ...], message: str
 ) -> None:
     arguments = [data if each == "DATA" else each for each in VERBS[verb]]
-    assert message in told(folder, *arguments, *flags)
+    assert message in told(*arguments, *flags)
 
 
 @pytest.mark.parametrize(
@@ -100,10 +136,10 @@ def test_a_mistake_in_a_file_is_told_before_torch_is_imported(
     ],
 )
 def test_a_mistake_in_a_flag_is_told_before_torch_is_imported(
-    folder: Path, arguments: tuple[str, ...], message: str
+    told: Tell, arguments: tuple[str, ...], message: str
 ) -> None:
     arguments = tuple("good.csv" if each == "DATA" else each for each in arguments)
-    assert message in told(folder, *arguments)
+    assert message in told(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -130,11 +166,11 @@ def test_a_mistake_in_a_flag_is_told_before_torch_is_imported(
     ],
 )
 def test_a_mistake_in_a_checkpoints_name_is_told_before_torch_is_imported(
-    folder: Path, arguments: tuple[str, ...], model: str, message: str
+    told: Tell, folder: Path, arguments: tuple[str, ...], model: str, message: str
 ) -> None:
     (folder / "model").mkdir()
     (folder / "weights").mkdir()
     (folder / "weights" / "pytorch_model.bin").touch()
-    said = told(folder, *(model if each == "MODEL" else each for each in arguments))
+    said = told(*(model if each == "MODEL" else each for each in arguments))
     assert message in said
     assert len(said) <= len("Error: ") + 300

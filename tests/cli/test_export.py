@@ -104,17 +104,19 @@ def test_json_is_one_object_with_the_manifest(checkpoint: Path, tmp_path: Path) 
     assert "accuracy was not measured" in done.stderr
 
 
-def test_a_cuda_variant_says_what_it_was_measured_on(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_cuda_variant_says_what_it_was_measured_on(
+    checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     output = tmp_path / "bundle"
-    command = ["-m", "bertedge", "export", str(checkpoint), "--output", str(output), "--gpu"]
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
-    lines = done.stdout.splitlines()
+    main(["export", str(checkpoint), "--output", str(output), "--gpu"], standalone_mode=False)
+    done = capfd.readouterr()
+    lines = done.out.splitlines()
     assert [line.split()[0] for line in lines[1:3]] == ["cpu-fp32", "cuda-fp16"]
     checked_on = open_bundle(output).manifest.variants[1].checked_on
     said = f"cuda-fp16: measured on {checked_on}, for lack of CUDA"
     assert (said in lines) == (checked_on != "CUDAExecutionProvider")
     ours = ("tiny: ", "this checkpoint", "recorded", "exported", "optimized", "cpu-", "cuda-")
-    assert [line for line in done.stderr.splitlines() if not line.startswith(ours)] == []
+    assert [line for line in done.err.splitlines() if not line.startswith(ours)] == []
     shown = CliRunner().invoke(main, ["inspect", str(output)]).stdout
     assert f"checked on {checked_on}" in shown
 

@@ -15,6 +15,7 @@ from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.run import finetune
 from bertedge.progress import Silent
 from bertedge.spec import Task
+from bertedge.training.seal import SEAL
 
 STEPS = 4
 """Of an epoch."""
@@ -107,6 +108,12 @@ WAYS: dict[str, dict[str, object]] = {
 }
 
 
+def stops(steps: int) -> list[int]:
+    """The first step, the last but one, and those around the ends of epochs."""
+    around = {1, STEPS - 1, STEPS, STEPS + 1, 2 * STEPS, steps - 1}
+    return sorted(step for step in around if step < steps)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_run_stopped_at_any_step_ends_as_one_that_was_not(lab: Lab, way: str) -> None:
     lab.run("whole", Stop(), **WAYS[way])
@@ -114,7 +121,7 @@ def test_a_run_stopped_at_any_step_ends_as_one_that_was_not(lab: Lab, way: str) 
     steps = round(whole.epochs * STEPS)
     assert whole.best_epoch is not None
     early = way == "stopped early"  # is not known at its last step
-    for step in range(1, steps + early):
+    for step in [*stops(steps), *[steps] * early]:
         number = signal.SIGTERM if step % 2 else signal.SIGINT
         lab.stop("broken", step, number, **WAYS[way])
         lab.run("broken", Stop(), resume=True, **WAYS[way])
@@ -169,25 +176,32 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 def test_a_damaged_state_is_left_out_and_the_run_still_ends_as_it_should(lab: Lab) -> None:
-    """Each file of each saved state in turn is cut, emptied and removed."""
+    """tests/training/test_seal.py damages each file of what is sealed; all of a state is."""
     lab.run("whole", Stop())
     whole = lab.end("whole")
     lab.stop("broken", 2 * STEPS + 1)
     kept = lab.folder / "kept"
     lab.work("broken").rename(kept)
-    files = sorted(
-        path.relative_to(kept)
-        for path in kept.rglob("*")
-        if path.is_file() and not path.relative_to(kept).parts[0].startswith("cache")
-    )
-    assert len(files) > 20
-    for number, name in enumerate(files):
-        damage = list(DAMAGES)[number % len(DAMAGES)]
+    newest, before = (kept / f"checkpoint-{step}" for step in (2 * STEPS + 1, 2 * STEPS))
+    for state in (newest, before):
+        assert {*listed(state), SEAL} == {path.name for path in state.iterdir()}
+    damaged = {
+        newest / "model.safetensors": "cut",
+        newest / "optimizer.pt": "empty",
+        newest / SEAL: "cut",
+        before / "model.safetensors": "missing",
+        kept / "settings.json": "cut",
+    }
+    for path, damage in damaged.items():
         shutil.copytree(kept, lab.work("broken"))
-        DAMAGES[damage](lab.work("broken") / name)
+        DAMAGES[damage](lab.work("broken") / path.relative_to(kept))
         resumed = Stop()
         lab.run("broken", resumed, resume=True)
-        assert lab.end("broken") == whole, (name, damage)
-        if name.parts[0] == f"checkpoint-{2 * STEPS + 1}" and damage != "missing":
-            assert any("is left out" in line for line in resumed.lines), (name, damage)
+        assert lab.end("broken") == whole, (path.name, damage)
+        if path.parent == newest:
+            assert any("is left out" in line for line in resumed.lines), (path.name, damage)
     shutil.rmtree(kept)
+
+
+def listed(state: Path) -> list[str]:
+    return [file["file"] for file in json.loads((state / SEAL).read_text())["files"]]

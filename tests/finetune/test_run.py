@@ -8,11 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from safetensors.numpy import load_file
 from transformers import AutoTokenizer
 
 from bertedge import evaluation
 from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
+from bertedge.cli import main
 from bertedge.data import open_examples
 from bertedge.errors import OutputError, SettingError
 from bertedge.finetune.config import ClassWeights, FinetuneConfig
@@ -211,9 +213,9 @@ def test_an_existing_output_is_refused_and_replaced_on_demand(
         finetune(config(texts, base, output, epochs=1), Silent(), overwrite=True)
 
 
-def command(files: dict[str, Path], base: Path, output: Path, *more: str) -> list[str]:
+def arguments(files: dict[str, Path], base: Path, output: Path, *more: str) -> list[str]:
     return [
-        *(sys.executable, "-m", "bertedge", "finetune", "--task", "text-classification"),
+        *("finetune", "--task", "text-classification"),
         *("--train", str(files["train"]), "--dev", str(files["dev"]), "--model", str(base)),
         *("--output", str(output), "--batch-size", "4", "--epochs", "6", *more),
     ]
@@ -228,36 +230,39 @@ def wait_for(folder: Path, pattern: str, process: "subprocess.Popen[str]") -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_stopped_run_resumes_to_the_weights_of_an_unbroken_one(
-    base: Path, texts: dict[str, Path], tmp_path: Path, number: signal.Signals
+def test_a_stopped_process_is_resumed_to_the_weights_of_an_unbroken_one(
+    base: Path, texts: dict[str, Path], tmp_path: Path
 ) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run(command(texts, base, whole), check=True, capture_output=True)
-    process = subprocess.Popen(command(texts, base, broken), stderr=subprocess.PIPE, text=True)
+    """test_resume.py stops a run around its epochs, tests/campaigns/test_kills.py kills it."""
+    broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
+    typed = arguments(texts, base, broken)
+    command = [sys.executable, "-m", "bertedge", *typed]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     wait_for(tmp_path, ".broken.partial/checkpoint-*/sealed.json", process)
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=300)
-    assert not broken.exists()
-    assert process.returncode == (-number if number == signal.SIGKILL else 1)
-    if number != signal.SIGKILL:
-        assert "--resume continues there" in errors and "Traceback" not in errors
-    again = subprocess.run(command(texts, base, broken), capture_output=True, text=True)
-    assert again.returncode == 1 and "continue it with --resume" in again.stderr
-    other = command(texts, base, broken, "--resume", "--seed", "1")
-    refused = subprocess.run(other, capture_output=True, text=True)
-    assert refused.returncode == 1 and "the interrupted run had seed 42" in refused.stderr
-    subprocess.run(command(texts, base, broken, "--resume"), check=True, capture_output=True)
-    assert (whole / "model.safetensors").read_bytes() == (broken / "model.safetensors").read_bytes()
-    assert {path.name for path in tmp_path.iterdir()} == {"whole", "broken"}
+    assert process.returncode == 1 and not broken.exists()
+    assert "--resume continues there" in errors and "Traceback" not in errors
+    again = CliRunner().invoke(main, typed)
+    assert again.exit_code == 1 and "continue it with --resume" in again.stderr
+    refused = CliRunner().invoke(main, [*typed, "--resume", "--seed", "1"])
+    assert refused.exit_code == 1 and "the interrupted run had seed 42" in refused.stderr
+    done = CliRunner().invoke(main, [*typed, "--resume"])
+    assert done.exit_code == 0 and "resuming at step" in done.stderr, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"broken"}
+    done = CliRunner().invoke(main, arguments(texts, base, unbroken))
+    assert done.exit_code == 0, done.stderr
+    weights = [(output / "model.safetensors").read_bytes() for output in (unbroken, broken)]
+    assert weights[0] == weights[1]
 
 
 @pytest.mark.slow
 def test_a_distributed_launch_trains_one_checkpoint(
     base: Path, texts: dict[str, Path], tmp_path: Path
 ) -> None:
-    plain = command(texts, base, tmp_path / "out", "--json", "--epochs", "2")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", *plain[1:]]
+    plain = arguments(texts, base, tmp_path / "out", "--json", "--epochs", "2")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    launch += ["-m", "bertedge", *plain]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(launch, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr

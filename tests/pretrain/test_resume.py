@@ -13,6 +13,7 @@ from bertedge.errors import StoppedError
 from bertedge.pretrain.config import PretrainConfig
 from bertedge.pretrain.run import pretrain
 from bertedge.progress import Silent
+from bertedge.training.seal import SEAL
 
 STEPS = 9
 
@@ -71,7 +72,7 @@ def test_a_run_stopped_at_any_step_ends_as_one_that_was_not(text: Path, tmp_path
     output = tmp_path / "base"
     run(text, output, Stop())
     whole = end(output)
-    for step in range(1, STEPS):
+    for step in (1, 3, 4, 5, 8):  # states are saved at 3, 6 and 9
         number = signal.SIGTERM if step % 2 else signal.SIGINT
         with pytest.raises(StoppedError, match=f"interrupted at step {step} of {STEPS}"):
             run(text, output, Stop(step, number))
@@ -91,7 +92,10 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 def test_what_is_damaged_is_made_anew_and_the_run_still_ends_as_it_should(
     text: Path, tmp_path: Path
 ) -> None:
-    """Each file in turn, of the vocabulary, the tokens and the newest saved state."""
+    """Each file in turn of the vocabulary and the tokens, and some of the newest state.
+
+    tests/training/test_seal.py damages each file of what is sealed; all of a state is.
+    """
     output = tmp_path / "base"
     run(text, output, Stop())
     whole = end(output)
@@ -102,9 +106,12 @@ def test_what_is_damaged_is_made_anew_and_the_run_still_ends_as_it_should(
     files = sorted(path.relative_to(kept) for path in kept.rglob("*") if path.is_file())
     folders = {name.parts[0] for name in files}
     assert folders >= {"corpus", "tokenizer", "settings.json", "checkpoint-3", "checkpoint-5"}
-    for number, name in enumerate(files):
-        if name.parts[0] == "checkpoint-3":  # the one before, which is not even looked at
-            continue
+    newest = kept / "checkpoint-5"
+    sealed = [file["file"] for file in json.loads((newest / SEAL).read_text())["files"]]
+    assert {*sealed, SEAL} == {path.name for path in newest.iterdir()}
+    damaged = [name for name in files if not name.parts[0].startswith("checkpoint-")]
+    damaged += [Path("checkpoint-5", name) for name in (SEAL, sealed[0], sealed[-1])]
+    for number, name in enumerate(damaged):
         damage = list(DAMAGES)[number % len(DAMAGES)]
         shutil.copytree(kept, work(output))
         DAMAGES[damage](work(output) / name)

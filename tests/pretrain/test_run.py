@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from click.testing import CliRunner
 from safetensors.numpy import load_file
 
 from bertedge import serialization
+from bertedge.cli import main
 from bertedge.errors import SettingError
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.run import finetune
@@ -131,10 +133,12 @@ def test_a_time_limit_ends_the_run_with_its_rate_at_zero(text: Path, tmp_path: P
     changes = {"max_steps": None, "minutes": 0.05}
     finished = pretrain(config(text, tmp_path / "out", **changes), Silent())
     assert finished is not None
-    assert 3 <= finished.record.seconds < 60  # a busy machine may keep a step waiting
-    assert [check.seconds >= 0.75 * i for i, check in enumerate(finished.record.checks)] == [
-        True
-    ] * 5
+    assert finished.record.seconds >= 3
+    checks = finished.record.checks
+    assert checks[0].step == 0 and checks[-1].step == finished.record.steps > 0
+    # Where the machine is busy, one step may take longer than the time between two checks.
+    assert 2 <= len(checks) <= 5
+    assert all(check.seconds >= 0.75 * i for i, check in enumerate(checks))
 
 
 def test_dropout_of_the_run_is_not_that_of_the_base(fruits: Pretrained) -> None:
@@ -179,21 +183,11 @@ def test_the_loss_is_the_one_transformers_takes_over_all_positions(kind: str) ->
     assert plain.logits.shape == (2, 9, 50)
 
 
-def command(text: Path, output: Path, *more: str) -> list[str]:
+def arguments(text: Path, output: Path, *more: str) -> list[str]:
     return [
-        *(sys.executable, "-m", "bertedge", "pretrain", "--text", str(text)),
-        *("--size", "2x32x2", "--vocab-size", "120", "--max-length", "26"),
-        *(
-            "--batch-size",
-            "4",
-            "--gradient-accumulation-steps",
-            "2",
-            "--epochs",
-            "10",
-            "--checks",
-            "20",
-        ),
-        *("--output", str(output), *more),
+        *("pretrain", "--text", str(text), "--size", "2x32x2", "--vocab-size", "120"),
+        *("--max-length", "26", "--batch-size", "4", "--gradient-accumulation-steps", "2"),
+        *("--epochs", "10", "--checks", "20", "--output", str(output), *more),
     ]
 
 
@@ -203,40 +197,42 @@ def curve(output: Path) -> list[tuple[int, float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_stopped_run_resumes_to_the_weights_and_the_curve_of_an_unbroken_one(
-    text: Path, tmp_path: Path, number: signal.Signals
+def test_a_killed_process_is_resumed_to_the_weights_and_the_curve_of_an_unbroken_one(
+    text: Path, tmp_path: Path
 ) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run(command(text, whole), check=True, capture_output=True)
-    process = subprocess.Popen(command(text, broken), stderr=subprocess.PIPE, text=True)
+    """test_resume.py stops a run at each of its steps, by signals that it can hear."""
+    broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
+    typed = arguments(text, broken)
+    command = [sys.executable, "-m", "bertedge", *typed]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 300
     while not list(tmp_path.glob(".broken.partial/checkpoint-*/sealed.json")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=300)
-    assert not broken.exists()
-    assert process.returncode == (-number if number == signal.SIGKILL else 1)
-    if number != signal.SIGKILL:
-        assert "--resume continues there" in errors and "Traceback" not in errors
-    again = subprocess.run(command(text, broken), capture_output=True, text=True)
-    assert again.returncode == 1 and "continue it with --resume" in again.stderr
-    done = subprocess.run(command(text, broken, "--resume"), capture_output=True, text=True)
-    assert done.returncode == 0 and "resuming at step" in done.stderr
-    assert (whole / "model.safetensors").read_bytes() == (broken / "model.safetensors").read_bytes()
-    assert curve(whole) == curve(broken)
-    assert math.isfinite(curve(whole)[-1][1])
-    assert {path.name for path in tmp_path.iterdir()} == {"whole", "broken"}
+    process.kill()
+    process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL and not broken.exists()
+    again = CliRunner().invoke(main, typed)
+    assert again.exit_code == 1 and "continue it with --resume" in again.stderr
+    done = CliRunner().invoke(main, [*typed, "--resume"])
+    assert done.exit_code == 0 and "resuming at step" in done.stderr, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"broken"}
+    done = CliRunner().invoke(main, arguments(text, unbroken))
+    assert done.exit_code == 0, done.stderr
+    weights = [(output / "model.safetensors").read_bytes() for output in (unbroken, broken)]
+    assert weights[0] == weights[1]
+    assert curve(unbroken) == curve(broken)
+    assert math.isfinite(curve(broken)[-1][1])
 
 
 @pytest.mark.slow
 def test_a_distributed_launch_trains_one_base_by_the_first_ones_clock(
     text: Path, tmp_path: Path
 ) -> None:
-    plain = command(text, tmp_path / "out", "--json", "--minutes", "0.05")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", *plain[1:]]
+    plain = arguments(text, tmp_path / "out", "--json", "--minutes", "0.05")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    launch += ["-m", "bertedge", *plain]
     done = subprocess.run(launch, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["steps"] > 0

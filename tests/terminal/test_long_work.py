@@ -112,9 +112,8 @@ def interrupt(screen: Any, bar: str) -> list[str]:
     return list(screen.lines[: at + 1])
 
 
-@pytest.mark.parametrize("columns", [40, 80])
 def test_ctrl_c_while_training_says_how_to_go_on(
-    on_terminal: Run, base: Path, texts: dict[str, Path], tmp_path: Path, columns: int
+    on_terminal: Run, base: Path, texts: dict[str, Path], tmp_path: Path
 ):
     screen = on_terminal(
         *(
@@ -127,7 +126,7 @@ def test_ctrl_c_while_training_says_how_to_go_on(
             "3000",
         ),
         *("--task", "text-classification", "--model", base, "--output", tmp_path / "out"),
-        columns=columns,
+        columns=40,
     )
     interrupt(screen, "training")
     assert "--resume" in screen.joined and not bars_of(screen)
