@@ -121,16 +121,11 @@ def test_a_start_that_dwarfs_all_others_is_cut_off_and_said_to_be(full: Report, 
 
 
 def test_a_difference_in_accuracy_within_chance_is_said_to_be(full: Report):
-    torch, int8 = full.engines[0], full.engines[-1]
-    assert torch.labelled and int8.labelled
-
-    def page(value: float) -> str:
-        ours = replace(int8.labelled, value=value, agreement=0.99)
-        engines = (*full.engines[:-1], replace(int8, labelled=ours))
-        return render_page(replace(full, engines=engines))
-
-    assert "0.8950 against 0.9000 on 400 rows, not significant; 99.0%" in page(0.895)
-    assert "0.8800 against 0.9000 on 400 rows; 99.0%" in page(0.88)
+    int8 = full.engines[-1]
+    assert int8.labelled
+    ours = replace(int8.labelled, value=0.895, agreement=0.99)
+    text = render_page(replace(full, engines=(*full.engines[:-1], replace(int8, labelled=ours))))
+    assert "0.8950 against 0.9000 on 400 rows, not significant; 99.0%" in text
 
 
 def test_colors_come_from_the_page_and_text_is_text(full_page: str):

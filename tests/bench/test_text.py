@@ -1,74 +1,52 @@
 from dataclasses import replace
+from pathlib import Path
 
-from bertedge.bench.config import ScenarioConfig
 from bertedge.bench.discovery import LeftOut
-from bertedge.bench.environment import Environment
 from bertedge.bench.gate import judge, parse_gate
-from bertedge.bench.report import (
-    SCHEMA,
-    Agreement,
-    ColdStart,
-    Comparison,
-    Difference,
-    EngineReport,
-    Labelled,
-    Load,
-    Report,
-    Result,
-)
-from bertedge.bench.statistics import Ratio, summarize
+from bertedge.bench.reading import read_report
+from bertedge.bench.report import Agreement, EngineReport, Labelled, Load, Report, Result
+from bertedge.bench.statistics import Difference, Ratio, summarize
 from bertedge.bench.summary import best_variant, notes, summary
 from bertedge.bench.tables import Row, Table
 from bertedge.bench.text import layout, render
 from bertedge.bench.wording import number
 from bertedge.bundle import Accuracy
-from bertedge.spec import Task
 
 MIB = 2**20
+RECORDED = read_report(Path(__file__).parent / "records" / "bench.json")
 
 
 def engine(name: str, **changes) -> EngineReport:
-    start = ColdStart(total_s=4.0, process_s=0.1, imports_s=3.0, load_s=0.8, first_run_s=0.1)
-    report = EngineReport(
+    recorded = RECORDED.by_name["cpu-int8"]
+    assert recorded.cold_start
+    report = replace(
+        recorded,
         name=name,
-        kind="bundle",
-        device="cpu",
-        precision="int8",
-        baseline="torch-fp32",
-        runs_on="CPUExecutionProvider",
-        batching="512 tokens a batch, sorted by length",
         bytes_on_disk=20 * MIB,
         installed_bytes=100 * MIB,
         peak_memory_bytes=100 * MIB,
-        memory=(),
-        idle_cpu=0.0,
-        joules_per_text=None,
-        cold_starts=(start,),
-        cold_start=replace(start, total_s=0.4),
+        cold_start=replace(recorded.cold_start, total_s=0.4),
         on_texts=None,
         on_random_tokens=Agreement(share=0.96875, labels=32),
-        labelled=None,
-        at_export=None,
-        problem=None,
-        versions={},
     )
     return replace(report, **changes)
 
 
 def result(name: str, p50_ms: float, ratio: tuple[float, float, float] | None) -> Result:
-    speedup = None
+    recorded, speedup, difference = RECORDED.results[0], None, None
     if ratio:
         low, median, high = ratio
         speedup = Ratio(median=median, low=low, high=high, confidence=0.95, rounds=10)
-    return Result(
+        difference = Difference.FASTER if low > 1 else Difference.NONE
+    return replace(
+        recorded,
         engine=name,
         workload="8x128",
         latency=summarize([p50_ms] * 10),
         texts_per_second=8000 / p50_ms,
         speedup=speedup,
-        difference=difference(ratio) if ratio else None,
+        difference=difference,
         agreement=Agreement(share=0.96875, labels=32) if ratio else None,
-        warm_up_runs=12,
         warm_up_s=0.5,
         settled=True,
         rounds=(0,),
@@ -76,63 +54,28 @@ def result(name: str, p50_ms: float, ratio: tuple[float, float, float] | None) -
     )
 
 
-def difference(ratio: tuple[float, float, float]) -> Difference:
-    low, median, high = ratio
-    if low <= 1 <= high:
-        return Difference.NONE
-    return Difference.FASTER if median > 1 else Difference.SLOWER
-
-
+START = replace(RECORDED.engines[0].cold_starts[0], total_s=4, process_s=0.1, imports_s=3)
 TORCH = engine(
     "torch-fp32",
     kind="torch",
     baseline=None,
     bytes_on_disk=80 * MIB,
     peak_memory_bytes=500 * MIB,
-    cold_start=ColdStart(total_s=4, process_s=0.1, imports_s=3, load_s=0.8, first_run_s=0.1),
+    cold_start=replace(START, load_s=0.8, first_run_s=0.1),
     on_random_tokens=None,
 )
 
 
 def report(*engines: EngineReport, results: tuple[Result, ...], **changes) -> Report:
-    whole = Report(
-        schema=SCHEMA,
-        command="bertedge bench bundles/home-intents --baseline runs/home-intents",
-        complete=True,
-        seconds=60,
-        environment=Environment(
-            created="2026-01-02T03:04:05+00:00",
-            system="Linux 6",
-            python="3.11",
-            cpu="A CPU with a name that is as long as the names of CPUs are, at 2.00 GHz",
-            cores=2,
-            cpu_flags=("avx2", "avx512_vnni"),
-            host_cores=2,
-            governor=None,
-            memory_bytes=None,
-            load=0.5,
-            versions={"bertedge": "0.1.0", "torch": "2.13.0"},
-            git_commit=None,
-        ),
-        thread_settings={"OMP_NUM_THREADS": "2"},
-        comparison=Comparison(
-            bundle="home-intents",
-            baseline="home-intents",
-            task=Task.TEXT_CLASSIFICATION,
-            labels=13,
-            max_length=128,
-            parameters=22_700_000,
-            same_source=True,
-            data=None,
-        ),
-        settings=ScenarioConfig(threads=2),
+    cpu = "A CPU with a name that is as long as the names of CPUs are, at 2.00 GHz"
+    whole = replace(
+        RECORDED,
+        environment=replace(RECORDED.environment, cpu=cpu, cores=2, host_cores=2, load=0.5),
         workloads=(Load(name="8x128", batch=8, length=128, texts=8, repeats=20),),
         engines=engines,
         results=results,
         noise=(),
-        open_loads=(),
-        profiles=(),
-        left_out=(),
+        cpu_use=(),
     )
     return replace(whole, **changes)
 

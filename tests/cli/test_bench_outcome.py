@@ -123,8 +123,7 @@ def test_the_page_is_written_whole_and_never_over_another(tmp_path: Path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("flags", ["", "--json"])
-@pytest.mark.parametrize("stdout", [">/dev/full", ">&-"])
+@pytest.mark.parametrize(("stdout", "flags"), [(">/dev/full", ""), (">&-", "--json")])
 def test_where_nothing_can_be_printed_the_files_are_written_all_the_same(
     tmp_path: Path, stdout: str, flags: str
 ):
