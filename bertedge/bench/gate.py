@@ -15,12 +15,7 @@ from bertedge.bench.wording import MIB, number
 from bertedge.errors import SettingError
 
 OF_A_WORKLOAD = {
-    "p50_ms": "latency.p50_ms",
-    "p90_ms": "latency.p90_ms",
-    "p95_ms": "latency.p95_ms",
-    "p99_ms": "latency.p99_ms",
-    "max_ms": "latency.max_ms",
-    "mean_ms": "latency.mean_ms",
+    **{f"{each}_ms": f"latency.{each}_ms" for each in ("p50", "p90", "p95", "p99", "max", "mean")},
     "texts_per_second": "texts_per_second",
     "speedup": "speedup.median",
     "speedup_low": "speedup.low",

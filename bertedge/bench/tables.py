@@ -15,11 +15,7 @@ Columns = tuple[tuple[str, str, Callable[[Any], str]], ...]
 """Of each column the head, the field that it shows, and how the field is written."""
 LATENCY: Columns = (
     ("p50 ms", "latency.p50_ms", number),
-    ("p90", "latency.p90_ms", number),
-    ("p95", "latency.p95_ms", number),
-    ("p99", "latency.p99_ms", number),
-    ("max", "latency.max_ms", number),
-    ("mean", "latency.mean_ms", number),
+    *((name, f"latency.{name}_ms", number) for name in ("p90", "p95", "p99", "max", "mean")),
     ("texts/s", "texts_per_second", number),
 )
 STARTS: Columns = (
@@ -140,7 +136,7 @@ def engines(report: Report) -> Table:
     kept = tuple(
         (head or summary.scored_by(report), path, write)
         for head, path, write in ENGINE
-        if any(field_at(engine, path) is not None for engine in report.engines)
+        if any(field_at(engine, path) not in (None, "") for engine in report.engines)
     )
     rows = [Row(cells=_cells(engine, kept)) for engine in report.engines]
     if agree := next((i for i, column in enumerate(kept) if column[1] == "agreement"), None):
