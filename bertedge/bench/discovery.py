@@ -140,17 +140,17 @@ def choose_devices(candidates: Candidates) -> tuple[Device, ...]:
     Raises SettingError for a device that is none, DeviceError for one that is not there.
     """
     asked, there = find_devices(candidates.device), candidates.machine.devices
-    if candidates.device != AUTO:
-        if asked[0] not in there:
-            name = asked[0].name.upper()
-            raise DeviceError(
-                f"PyTorch sees no {name} device to compare with; use --device cpu, or install a "
-                f"{name} build of torch"
-            )
+    if candidates.device == AUTO:
+        variants = candidates.bundle.manifest.variants
+        wanted = [first_device(variant.providers) for variant in variants]
+        return tuple(each for each in there if each in wanted) or (CPU,)
+    if asked[0] in there:
         return asked
-    variants = candidates.bundle.manifest.variants
-    wanted = [first_device(variant.providers) for variant in variants]
-    return tuple(each for each in there if each in wanted) or (CPU,)
+    name = asked[0].name.upper()
+    raise DeviceError(
+        f"PyTorch sees no {name} device to compare with; use --device cpu, or install a "
+        f"{name} build of torch"
+    )
 
 
 def find_torch(candidates: Candidates) -> Found:
@@ -262,13 +262,8 @@ def this_machine() -> Machine:
     return Machine(
         cpu_flags=machine.cpu_flags(),
         devices=tuple(each for each in DEVICES if getattr(torch, each.name).is_available()),
-        compiler=has_compiler(),
+        compiler=any(shutil.which(name) for name in (os.environ.get("CXX"), *COMPILERS) if name),
     )
-
-
-def has_compiler() -> bool:
-    """Return whether torch.compile will find a C++ compiler."""
-    return any(shutil.which(name) for name in (os.environ.get("CXX", ""), *COMPILERS) if name)
 
 
 def sum_installed(specs: Iterable[EngineSpec]) -> dict[str, int]:

@@ -136,7 +136,7 @@ def warm_up(prepared: Prepared, *, timed: bool = True) -> Ready:
 
 
 def settled(times_ms: list[float]) -> bool:
-    """Tell whether the last runs took as long as those before them."""
+    """Return whether the last runs took as long as those before them."""
     window = min(STABLE_WINDOW, len(times_ms) // 2)
     before = statistics.median(times_ms[-2 * window : -window])
     now = statistics.median(times_ms[-window:])

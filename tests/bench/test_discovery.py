@@ -17,7 +17,7 @@ from bertedge.bench.discovery import (
     find_rivals,
     find_torch,
     find_variants,
-    has_compiler,
+    this_machine,
     with_noise_controls,
 )
 from bertedge.bench.engine import checkpoint_bytes
@@ -195,11 +195,11 @@ def test_what_is_not_run_is_listed(rivals: Callable[..., Lineup]):
 def test_a_compiler_is_looked_for_where_torch_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    assert not has_compiler()
+    assert not this_machine().compiler
     (tmp_path / "my-c++").write_text("#!/bin/sh\n")
     (tmp_path / "my-c++").chmod(0o755)
     monkeypatch.setenv("CXX", "my-c++")
-    assert has_compiler()
+    assert this_machine().compiler
 
 
 def test_graphs_that_could_not_be_made_leave_their_engines_out(

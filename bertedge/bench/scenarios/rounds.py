@@ -59,22 +59,17 @@ def take_turns(
         for runner in measurement.runners:
             runner.note_memory(f"round {number + 1}")
         note(f"round {number + 1}")
-    if settings.extra_rounds:
-        measurement.progress.start("further rounds", None, "turns")
+    if not settings.extra_rounds:
+        return
+    measurement.progress.start("further rounds", None, "turns")
     for turn in turns:
-        take_extra_rounds(measurement, turn, time.perf_counter() + settings.extra_s / len(turns))
-    if settings.extra_rounds:
-        note("extra rounds")
-
-
-def take_extra_rounds(measurement: Measurement, turn: Turns, deadline_s: float) -> None:
-    """Go on until every ratio is known well enough, or until the time is up."""
-    rounds = measurement.settings.rounds
-    for number in range(rounds, rounds + measurement.settings.extra_rounds):
-        # In this order: to tell what is unsure, every ratio is resampled.
-        if time.perf_counter() > deadline_s or not is_unsure(turn.run.workload, measurement):
-            return
-        take_round(measurement, turn, number)
+        deadline_s = time.perf_counter() + settings.extra_s / len(turns)
+        for number in range(settings.rounds, settings.rounds + settings.extra_rounds):
+            # In this order: to tell what is unsure, every ratio is resampled.
+            if time.perf_counter() > deadline_s or not is_unsure(turn.run.workload, measurement):
+                break
+            take_round(measurement, turn, number)
+    note("extra rounds")
 
 
 def take_round(measurement: Measurement, turn: Turns, number: int) -> None:
