@@ -280,16 +280,14 @@ TEXTS_ALONE = {"query_text": "Where?", "query_id": 3, "answers": ["Berlin"]}
         [{"context": CONTEXT, "question": "Where?", "answer": BERLIN}],
     ],
 )
-@pytest.mark.parametrize("indent", [None, 1])
-def test_the_files_of_other_publishers_are_read(
-    tmp_path: Path, document: object, indent: int | None
-) -> None:
+def test_the_files_of_other_publishers_are_read(tmp_path: Path, document: object) -> None:
     path = tmp_path / "a.json"
-    path.write_text(json.dumps(document, ensure_ascii=False, indent=indent), encoding="utf-8")
-    (example,) = ask(path)
-    assert isinstance(example, QuestionExample)
-    assert example.input == ("Where?", CONTEXT)
-    assert example.answers == (GoldAnswer(text="Berlin", start=CONTEXT.index("Berlin")),)
+    for indent in (None, 1):
+        path.write_text(json.dumps(document, ensure_ascii=False, indent=indent), encoding="utf-8")
+        (example,) = ask(path)
+        assert isinstance(example, QuestionExample)
+        assert example.input == ("Where?", CONTEXT)
+        assert example.answers == (GoldAnswer(text="Berlin", start=CONTEXT.index("Berlin")),)
 
 
 def test_bad_questions_are_left_out_where_that_is_wanted(tmp_path: Path) -> None:

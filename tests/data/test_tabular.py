@@ -50,13 +50,9 @@ def test_tsv_whose_rows_are_even_only_with_quotes_is_quoted(write) -> None:
     assert rows(open_texts(path, Columns(format="csv", separator="tab"))) == [("a\tb", "x")]
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
-@pytest.mark.parametrize("name", ["a.csv", "A.TSV.GZ"])
-def test_line_ends_marks_and_gzip_make_no_difference(write, name: str, mark: str, end: str) -> None:
-    separator = "," if "csv" in name else "\t"
-    text = f"{mark}text{separator}label{end}Grüße{separator}x{end}b{separator}y{end}"
-    path = write(name.lower(), text).rename(write(name.lower(), text).with_name(name))
+def test_capitals_in_an_extension_make_no_difference(write) -> None:
+    path = write("a.tsv.gz", "text\tlabel\nGrüße\tx\nb\ty\n")
+    path = path.rename(path.with_name("A.TSV.GZ"))
     assert rows(open_texts(path)) == [("Grüße", "x"), ("b", "y")]
 
 

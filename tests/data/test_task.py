@@ -56,13 +56,12 @@ CLEAR = [
 ]
 
 
-@pytest.mark.parametrize("indent", [None, 2])
 @pytest.mark.parametrize(("name", "content", "task"), CLEAR)
-def test_a_clear_file_shows_its_task(
-    write, name: str, content: object, task: Task, indent: int | None
-) -> None:
-    text = content if isinstance(content, str) else json.dumps(content, indent=indent) + "\n"
-    assert guess_task(write(name, text)) is task
+def test_a_clear_file_shows_its_task(write, name: str, content: object, task: Task) -> None:
+    values = (content, [content])
+    texts = [json.dumps(value, indent=indent) for value in values for indent in (None, 2)]
+    for text in [content] if isinstance(content, str) else texts:
+        assert guess_task(write(name, text)) is task
 
 
 def test_a_folder_is_for_intents_and_a_format_can_be_told(write, tmp_path: Path) -> None:
