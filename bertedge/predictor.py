@@ -276,7 +276,8 @@ class Predictor(Generic[P_co]):
             )
         found = self.predict_iter(texts, token_budget=token_budget)
         rows = [each.values for each in found if isinstance(each, Embedding)]
-        return np.stack(rows) if rows else np.empty((0, self._hidden), np.float32)
+        hidden = len(self.manifest.golden.logits[0])
+        return np.array(rows, np.float32).reshape(-1, hidden)
 
     def similarity(self, one: Texts, other: Texts) -> NDArray[np.float32]:
         """Compute the cosine of each of `one` with each of `other` `(one, other)`.
@@ -292,15 +293,10 @@ class Predictor(Generic[P_co]):
         """
         both = (one, other)
         sides = [each if isinstance(each, np.ndarray) else self.embed(each) for each in both]
-        from bertedge.tasks.feature_extraction import (
-            cosine_matrix,  # most models have no embeddings
-        )
+        # Here, as most models have no embeddings.
+        from bertedge.tasks.feature_extraction import cosine_matrix
 
         return cosine_matrix(*sides)
-
-    @property
-    def _hidden(self) -> int:
-        return len(self.manifest.golden.logits[0])
 
 
 def _check_wanted(

@@ -1,6 +1,6 @@
 """What a manifest must say to be true of any bundle, beyond the types of its fields."""
 
-from collections.abc import Sequence
+from collections import Counter
 
 from bertedge.bundle.manifest import File, Golden, Manifest, Variant
 from bertedge.errors import shorten
@@ -84,7 +84,7 @@ def _check_labels(model: ModelSpec) -> None:
         return
     _expect(0 < len(labels) <= MOST_LABELS, f"there are {len(labels)} labels")
     _expect(all(label.strip() for label in labels), "a label is empty")
-    twice = _repeated(labels)
+    twice = next((label for label, count in Counter(labels).items() if count > 1), None)
     _expect(twice is None, f"the label {shorten(repr(twice))} is there twice")
     if kind is LabelKind.INTENT_AND_TAGS:
         try:
@@ -174,15 +174,6 @@ def is_plain_name(name: str) -> bool:
         and (rest.isalnum() or not rest)
         and name[0] not in ".+-"
     )
-
-
-def _repeated(labels: Sequence[str]) -> str | None:
-    seen: set[str] = set()
-    for label in labels:
-        if label in seen:
-            return label
-        seen.add(label)
-    return None
 
 
 def _expect(holds: bool, problem: str) -> None:

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 from bertedge.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from bertedge.checkpoint.config import ARCHITECTURES
     from bertedge.checkpoint.engine import TorchEngine, logits_of, use_threads
     from bertedge.checkpoint.folder import fetch
     from bertedge.checkpoint.opening import (
-        Base,
         Checkpoint,
         auto_model,
         load_base,
@@ -22,24 +20,21 @@ if TYPE_CHECKING:
         usual_length,
     )
     from bertedge.checkpoint.row_models import RowModel, row_model
-    from bertedge.checkpoint.training import TRAINING, DataFile, Setting, Training, read_training
+    from bertedge.checkpoint.training import TRAINING, DataFile, Setting, Training
 
 _HOMES = {
     "engine": ("TorchEngine", "logits_of", "use_threads"),
-    "config": ("ARCHITECTURES",),
     "folder": ("fetch",),
     "opening": (
-        *("auto_model", "Base", "Checkpoint", "load_base", "load_model", "open_base"),
+        *("auto_model", "Checkpoint", "load_base", "load_model", "open_base"),
         *("open_checkpoint", "usual_length"),
     ),
     "row_models": ("RowModel", "row_model"),
-    "training": ("TRAINING", "DataFile", "Setting", "Training", "read_training"),
+    "training": ("TRAINING", "DataFile", "Setting", "Training"),
 }
 
 __all__ = [
-    "ARCHITECTURES",
     "TRAINING",
-    "Base",
     "Checkpoint",
     "DataFile",
     "RowModel",
@@ -53,7 +48,6 @@ __all__ = [
     "logits_of",
     "open_base",
     "open_checkpoint",
-    "read_training",
     "row_model",
     "use_threads",
     "usual_length",

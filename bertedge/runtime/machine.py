@@ -91,10 +91,8 @@ def _groups(controller: str, proc: Path, cgroups: Path) -> Iterator[Path]:
 
 def cpu_model() -> str:
     """Return the CPU's name as its maker gives it."""
-    for line in _read(_PROC / "cpuinfo").splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() in ("model name", "Model", "cpu model"):
-            return value.strip()
+    if name := _cpuinfo("model name", "Model", "cpu model"):
+        return name
     if sys.platform == "darwin":
         return _sysctl("machdep.cpu.brand_string") or platform.machine()
     return platform.processor() or platform.machine()
@@ -105,10 +103,8 @@ def cpu_flags() -> frozenset[str]:
 
     On macOS and Windows only those that matter for int8 are looked for.
     """
-    for line in _read(_PROC / "cpuinfo").splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() in ("flags", "Features"):
-            return frozenset(value.split())
+    if flags := _cpuinfo("flags", "Features"):
+        return frozenset(flags.split())
     if sys.platform == "darwin":
         return frozenset(flag for name, flag in _MACOS_FLAGS.items() if _sysctl(name) == "1")
     if sys.platform == "win32":
@@ -138,6 +134,12 @@ def _quota(group: Path) -> float | None:
     if not limit.isdigit() or not period.isdigit() or int(period) == 0:  # "max", or -1 in v1
         return None
     return int(limit) / int(period)
+
+
+def _cpuinfo(*keys: str) -> str:
+    """Read the first field of Linux's /proc/cpuinfo with one of these names; "" for none."""
+    rows = (line.partition(":") for line in _read(_PROC / "cpuinfo").splitlines())
+    return next((value.strip() for key, _, value in rows if key.strip() in keys), "")
 
 
 def _sysctl(name: str) -> str:
