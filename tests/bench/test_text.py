@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from bertedge.bench import tables
 from bertedge.bench.discovery import LeftOut
 from bertedge.bench.gate import judge, parse_gate
 from bertedge.bench.reading import read_report
@@ -118,6 +119,17 @@ def test_details_show_percentiles_intervals_and_the_parts_of_a_start():
     rows = [line.split() for line in text.splitlines() if line.startswith("torch-fp32")]
     assert rows[2][1:] == ["4.00", "0.10", "3.00", "0.80", "0.10"]
     assert rows[3][1:5] == ["4.00", "80.0", "100", "500"]  # disk, installed, peak
+
+
+def test_what_no_engine_has_has_no_column():
+    def head(*engines: EngineReport) -> list[str]:
+        return tables.engines(report(*engines, results=(BASE, INT8))).head
+
+    bare = replace(TORCH, batching="", idle_cpu=None)
+    assert not {"batches", "J a text", "idle CPU", "same entity lists"} & set(head(bare))
+    assert {"batches", "J a text"} <= set(
+        head(bare, replace(bare, batching="x", joules_per_text=1))
+    )
 
 
 def test_columns_beyond_the_width_make_another_block_with_the_names_again():
