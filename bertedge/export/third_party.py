@@ -1,6 +1,7 @@
 """Calls into other libraries: their output is hidden, their failures become one error."""
 
 import contextlib
+import functools
 import io
 import logging
 import tempfile
@@ -48,6 +49,7 @@ def stage(what: str, temporary: Path) -> Iterator[None]:
         yield
 
 
+@functools.cache
 def libraries() -> str:
     """Return names and versions of the libraries that make a bundle, for a message."""
     return ", ".join(f"{name} {version}" for name, version in library_versions().items())

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import onnx_ir as ir
 import pytest
@@ -14,6 +15,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from bertedge.checkpoint import TorchEngine, auto_model, load_model, open_checkpoint
+from bertedge.export import ExportConfig, ExportReport, export, latency
 from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS, fuse, infer_shapes
 from bertedge.export.graph.torch_export import export_graph
 from bertedge.export.graph.values import to_proto
@@ -149,6 +151,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def brief_timings() -> Iterator[None]:
+    """How long a graph takes beside another is asked of no test: one round a block."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latency, "BLOCK_SECONDS", 0.0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
     """Make (once) the checkpoint of an architecture and task, with changes to its config."""
@@ -198,5 +208,22 @@ def fused(
             attention=model.config._attn_implementation,
             probe=probe,
         )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def exported(
+    checkpoints: Checkpoints, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., ExportReport]:
+    """Export (once) a checkpoint with some settings; its bundle must stay as it is."""
+
+    @cache
+    def make(kind: str, task: Task = Task.TEXT_CLASSIFICATION, **settings: Any) -> ExportReport:
+        output = tmp_path_factory.mktemp("bundles") / "bundle"
+        checkpoint = str(checkpoints(kind, task))
+        report = export(ExportConfig(checkpoint=checkpoint, output=output, **settings))
+        assert [path.name for path in output.parent.iterdir()] == ["bundle"]
+        return report
 
     return make

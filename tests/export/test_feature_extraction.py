@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ PAIRS = (
 )
 
 Make = Callable[..., ExportReport]
+Embedder = Callable[..., tuple[Path, ExportReport]]
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,20 @@ def make(tmp_path: Path) -> Make:
             **({"task": Task.FEATURE_EXTRACTION} | settings),
         )
         return export(config)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def embedder(encoder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Embedder:
+    """Export (once) an encoder; return its folder too. Both must stay as they are."""
+
+    @cache
+    def make(kind: str, **settings: Any) -> tuple[Path, ExportReport]:
+        folder, output = encoder(kind), tmp_path_factory.mktemp("embedders") / "bundle"
+        task = Task.FEATURE_EXTRACTION
+        config = ExportConfig(checkpoint=str(folder), output=output, task=task, **settings)
+        return folder, export(config)
 
     return make
 
@@ -126,10 +142,9 @@ def check_alone_and_together(report: ExportReport, expected: NDArray[np.float32]
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "electra"])
 def test_embeddings_of_every_architecture_are_those_of_transformers(
-    encoder: Callable[[str], Path], make: Make, kind: str
+    embedder: Embedder, kind: str
 ) -> None:
-    folder = encoder(kind)
-    report = make(folder)
+    folder, report = embedder(kind)
     assert (report.manifest.model.task, report.manifest.model.labels) == (
         Task.FEATURE_EXTRACTION,
         (),
@@ -141,11 +156,8 @@ def test_embeddings_of_every_architecture_are_those_of_transformers(
 
 
 @pytest.mark.parametrize("mode", list(PoolingMode))
-def test_pooling_and_length_are_as_asked_for(
-    encoder: Callable[[str], Path], make: Make, mode: PoolingMode
-) -> None:
-    folder = encoder("bert")
-    report = make(folder, pooling=mode, normalize=False)
+def test_pooling_and_length_are_as_asked_for(embedder: Embedder, mode: PoolingMode) -> None:
+    folder, report = embedder("bert", pooling=mode, normalize=False)
     pooling = Pooling(mode=mode, normalized=False)
     assert report.manifest.model.pooling == pooling
     check_alone_and_together(report, by_hand(folder, TEXTS, pooling))
@@ -153,10 +165,8 @@ def test_pooling_and_length_are_as_asked_for(
     assert ("cls-only-last-layer" in names) == (mode is PoolingMode.CLS)
 
 
-def test_the_graph_for_unpadded_batches_takes_no_mask(
-    encoder: Callable[[str], Path], make: Make
-) -> None:
-    report = make(encoder("bert"))
+def test_the_graph_for_unpadded_batches_takes_no_mask(embedder: Embedder) -> None:
+    _, report = embedder("bert")
     variant = report.manifest.variants[0]
     assert variant.unpadded is not None
     graph = onnx.load(report.output / variant.unpadded.file, load_external_data=False).graph
@@ -275,8 +285,9 @@ def test_the_cuda_variant_keeps_parity(encoder: Callable[[str], Path], make: Mak
         assert variant.name == "cuda-fp16" and variant.parity.max_difference <= 0.01
 
 
-def test_similarity_is_a_matrix_of_cosines(encoder: Callable[[str], Path], make: Make) -> None:
-    predictor = bertedge.load(make(encoder("bert"), normalize=False).output)
+def test_similarity_is_a_matrix_of_cosines(embedder: Embedder) -> None:
+    _, report = embedder("bert", pooling=PoolingMode.MEAN, normalize=False)
+    predictor = bertedge.load(report.output)
     found = predictor.similarity(TEXTS[:2], TEXTS[:3])
     assert found.shape == (2, 3) and found.dtype == np.float32
     np.testing.assert_allclose(np.diag(found), 1, atol=1e-5)
@@ -289,11 +300,9 @@ def test_similarity_is_a_matrix_of_cosines(encoder: Callable[[str], Path], make:
         predictor.similarity(vectors, np.ones((1, 5), np.float32))
 
 
-def test_odd_texts_are_embedded_as_by_transformers(
-    encoder: Callable[[str], Path], make: Make
-) -> None:
-    folder = encoder("bert")
-    predictor = bertedge.load(make(folder).output)
+def test_odd_texts_are_embedded_as_by_transformers(embedder: Embedder) -> None:
+    folder, report = embedder("bert")
+    predictor = bertedge.load(report.output)
     found = predictor.predict([*ODD.values(), "good hotel " * 10_000])
     readable = [text.replace("\ud83d", "\ufffd") for text in ODD.values()]
     expected = by_hand(folder, [*readable, "good hotel " * 10_000], Pooling())
@@ -303,8 +312,9 @@ def test_odd_texts_are_embedded_as_by_transformers(
     assert [each.truncated for each in found if isinstance(each, Embedding)] == [False] * 6 + [True]
 
 
-def test_other_models_have_no_embeddings(checkpoints: Any, make: Make) -> None:
-    predictor = bertedge.load(make(checkpoints("bert"), task=None).output)
+def test_other_models_have_no_embeddings(exported: Any) -> None:
+    report = exported("bert", Task.TEXT_CLASSIFICATION, quantize=True, keep_fp32=True)
+    predictor = bertedge.load(report.output)
     with pytest.raises(SettingError, match="--task feature-extraction"):
         predictor.embed(TEXTS)
 

@@ -14,6 +14,7 @@ from bertedge.export.bounds import agrees, at_least
 from bertedge.export.config import DEPENDENT_RECIPES, RECIPES
 from bertedge.export.graph.values import count_operators
 from bertedge.export.search import Order, choose_recipe, recipe_order
+from bertedge.spec import Task
 
 WORDS = ("the", "in", "not", "good", "bad", "very", "berlin", "paris", "anna", "met", "hotel", "no")
 
@@ -256,22 +257,27 @@ def test_a_budget_that_nothing_keeps_writes_nothing_but_says_how_each_failed(
 
 
 @pytest.mark.parametrize("recipe", sorted({*RECIPES} - {"dynamic"}))
-def test_a_recipe_can_be_forced_without_data(recipe: str, make: Any, tmp_path: Path) -> None:
-    variant, _ = make(recipe=recipe, target=Target.X86_AVX2)
+def test_a_recipe_can_be_forced_without_data(recipe: str, exported: Any) -> None:
+    task = Task.TEXT_CLASSIFICATION
+    report = exported("bert", task, quantize=True, recipe=recipe, target=Target.X86_AVX2)
+    (variant,) = report.manifest.variants
     found = quantization_of(variant)
     assert (found.recipe, found.target) == (recipe, "x86-avx2")
     assert found.calibration is not None
     assert (found.calibration.data, found.calibration.sha256) == ("built-in", None)
     assert (found.calibration.method is not None) == ("static" in recipe)
-    counts = count_operators(ir.load(tmp_path / "bundle" / "cpu-int8.onnx"))
+    counts = count_operators(ir.load(report.output / "cpu-int8.onnx"))
     assert (counts["DynamicQuantizeLinear"] == 0) == ("static" in recipe)
     kinds = ("QAttention", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul")
     products = sum(counts[kind] for kind in kinds)
     assert (products < 14) == ("float-nodes" in recipe)
 
 
-def test_without_labelled_data_the_logits_choose_and_the_batch_does_not_matter(make: Any) -> None:
-    variant, _ = make()
+def test_without_labelled_data_the_logits_choose_and_the_batch_does_not_matter(
+    exported: Any,
+) -> None:
+    task = Task.TEXT_CLASSIFICATION
+    variant = exported("bert", task, quantize=True, keep_fp32=True).manifest.variants[0]
     found = quantization_of(variant)
     nearest = min(found.trials, key=lambda trial: trial.rms_difference)
     assert [trial.recipe for trial in found.trials] == ["static", "outliers-static"]

@@ -7,6 +7,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 from onnxruntime.quantization.calibrate import HistogramCollector
+from onnxruntime.quantization.quant_utils import smooth_distribution
+from scipy.special import rel_entr  # type: ignore[import-untyped]
 
 from bertedge.bundle import Calibration
 from bertedge.checkpoint import Checkpoint
@@ -94,12 +96,48 @@ def activation_ranges(model: ir.Model, texts: CalibrationTexts) -> dict[str, dic
             for name, value in values.items():
                 low, high = extremes.get(name, (0.0, 0.0))
                 extremes[name] = (min(low, float(value.min())), max(high, float(value.max())))
-        percentile, entropy = collector.compute_percentile(), collector.compute_entropy()
+        percentile = collector.compute_percentile()
+    entropy = {
+        name: entropy_range(counts, edges)
+        for name, (counts, edges, *_) in collector.histogram_dict.items()
+    }
     return {
         "min-max": extremes,
         "percentile": {name: _clip(found, extremes[name]) for name, found in percentile.items()},
         "entropy": {name: _clip(found, extremes[name]) for name, found in entropy.items()},
     }
+
+
+def entropy_range(counts: NDArray[np.int64], edges: NDArray[np.floating]) -> Range:
+    """Return the range around the middle of a histogram that loses the least information.
+
+    What `HistogramCollector.get_entropy_threshold` finds, whose loops over bins in Python took two
+    thirds of an export's time. `counts` are those of the bins `(bins,)`, `edges` `(bins + 1,)`.
+    """
+    bins, middle = len(counts), len(counts) // 2
+    below = np.concatenate([[0], np.cumsum(counts)])
+    ranges, losses = [], []
+    for half in range(LEVELS // 2, middle + 1):
+        first, end = middle - half, min(middle + half + 1, bins)
+        ranges.append((float(edges[first]), float(edges[end])))
+        inner = counts[first:end]
+        exact = inner.copy()
+        exact[0] += below[first]
+        exact[-1] += below[bins] - below[end]
+        merged = len(inner) // LEVELS
+        even = LEVELS * merged  # bins that fill levels; the last level has the rest, too
+        levels = inner[:even].reshape(LEVELS, merged).sum(axis=1)
+        levels[-1] += inner[even:].sum()
+        occupied = (exact[:even] != 0).reshape(LEVELS, merged).sum(axis=1)
+        shares = np.where(occupied, levels // np.maximum(occupied, 1), 0)
+        rounded = np.zeros_like(exact)
+        rounded[:even] = np.repeat(shares, merged)
+        one, other = smooth_distribution(exact), smooth_distribution(rounded)
+        if other is None:
+            losses.append(np.inf)
+        else:
+            losses.append(rel_entr(one / one.sum(), other / other.sum()).sum())
+    return ranges[int(np.argmin(np.asarray(losses, edges.dtype)))]
 
 
 def _clip(found: tuple[float, ...], extremes: Range) -> Range:

@@ -14,7 +14,7 @@ from onnx import helper
 import bertedge
 from bertedge.bundle import Variant, describe_file, open_bundle, write_bundle
 from bertedge.errors import BundleError, VerificationError
-from bertedge.export import ExportConfig, export
+from bertedge.export import ExportReport, Target
 from bertedge.export.graph.passes import add_bias_in_products, run_passes
 from bertedge.export.graph.serialize import GraphFiles, SavedGraph, check_kept, finish, name_nodes
 from bertedge.export.graph.values import count_operators, save
@@ -49,15 +49,11 @@ def ship(fused: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def bundles(checkpoints: Any, tmp_path_factory: pytest.TempPathFactory) -> Bundles:
+def bundles(exported: Callable[..., ExportReport]) -> Bundles:
     """Export (once) an architecture and task by a recipe."""
 
-    @cache
     def make(kind: str, task: Task, recipe: str = "dynamic") -> Path:
-        output = tmp_path_factory.mktemp("bundles") / "bundle"
-        checkpoint = str(checkpoints(kind, task))
-        export(ExportConfig(checkpoint=checkpoint, output=output, quantize=True, recipe=recipe))
-        return output
+        return exported(kind, task, quantize=True, recipe=recipe, target=Target.X86_AVX2).output
 
     return make
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnxruntime.quantization.calibrate import HistogramCollector
 
 from bertedge.bundle import hash_file
 from bertedge.checkpoint import Checkpoint, DataFile, Training, open_checkpoint
@@ -98,6 +99,27 @@ def test_ranges_hold_zero_and_what_occurs(checkpoint: Checkpoint, fused: Any) ->
         for name, found in ranges["min-max"].items()
     ]
     assert any(narrower)
+
+
+@pytest.mark.parametrize("kind", ["even", "one-sided", "constant", "growing"])
+def test_the_entropy_range_is_that_of_onnxruntime(kind: str) -> None:
+    random = np.random.default_rng(0)
+    collector = HistogramCollector("entropy", False, 256, calibration.LEVELS, 99.99, "same")
+    for scale in (1, 1, 3):
+        values = random.standard_t(3, (500, 4)).astype(np.float32)
+        match kind:
+            case "one-sided":
+                values = np.maximum(values, np.float32(-0.17))
+            case "constant":
+                values = np.full_like(values, 2.5)
+            case "growing":
+                values *= scale
+        collector.collect({"x": values})
+    counts, edges, low, high, _ = collector.histogram_dict["x"]
+    expected = collector.compute_entropy()["x"][:2]
+    found = calibration.entropy_range(counts, edges)
+    assert (max(found[0], low), min(found[1], high)) == expected
+    assert kind == "constant" or found[1] < high  # a part of what occurs is left out
 
 
 def test_padding_is_not_calibrated_on(checkpoint: Checkpoint, fused: Any) -> None:

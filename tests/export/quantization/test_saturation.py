@@ -1,5 +1,6 @@
 """A processor without VNNI, told in numpy: pairs of u8 x s8 products are added in 16 bits."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from onnx.reference.op_run import OpRun
 
 from bertedge.bundle import open_bundle
 from bertedge.errors import VerificationError
-from bertedge.export import ExportConfig, Target, export
+from bertedge.export import ExportReport, Target
 from bertedge.runtime.encoding import Batch
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.runtime.verification import check_golden
+from bertedge.spec import Task
 
 
 def erf(x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -100,26 +102,24 @@ def golden_difference(folder: Path, *, saturating: bool) -> float:
     return check_golden(bundle.manifest, variant, engine, tokenizer)
 
 
-def quantized(checkpoint: Path, folder: Path, target: Target) -> Path:
-    config = ExportConfig(
-        checkpoint=str(checkpoint),
-        output=folder,
-        quantize=True,
-        recipe="dynamic",
-        target=target,
+@pytest.fixture
+def quantized(exported: Callable[..., ExportReport]) -> Callable[[Target], Path]:
+    task = Task.TEXT_CLASSIFICATION
+    return lambda target: (
+        exported("bert", task, quantize=True, recipe="dynamic", target=target).output
     )
-    export(config)
-    return folder
 
 
-def test_golden_inputs_catch_a_processor_that_saturates(checkpoints: Any, tmp_path: Path) -> None:
-    bundle = quantized(checkpoints("bert"), tmp_path / "out", Target.X86_VNNI)
+def test_golden_inputs_catch_a_processor_that_saturates(
+    quantized: Callable[[Target], Path],
+) -> None:
+    bundle = quantized(Target.X86_VNNI)
     assert golden_difference(bundle, saturating=False) < 0.06
     with pytest.raises(VerificationError, match="does not give its recorded answers on this"):
         golden_difference(bundle, saturating=True)
 
 
-def test_weights_of_seven_bits_never_saturate(checkpoints: Any, tmp_path: Path) -> None:
-    bundle = quantized(checkpoints("bert"), tmp_path / "out", Target.X86_AVX2)
+def test_weights_of_seven_bits_never_saturate(quantized: Callable[[Target], Path]) -> None:
+    bundle = quantized(Target.X86_AVX2)
     exact = golden_difference(bundle, saturating=False)
     assert golden_difference(bundle, saturating=True) == exact
