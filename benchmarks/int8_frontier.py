@@ -149,7 +149,7 @@ def differ(one: list[np.ndarray], other: list[np.ndarray]) -> np.ndarray:
 def make_graphs(checkpoint, examples, work: Path, recipes: Sequence[str]):
     """Make what recipes ship in `work`, the float graph first."""
     from bertedge.checkpoint import load_model
-    from bertedge.export.config import OPSETS
+    from bertedge.export.config import OPSETS, this_machine
     from bertedge.export.graph.fusion import fuse, infer_shapes
     from bertedge.export.graph.passes import run_passes
     from bertedge.export.graph.serialize import SavedGraph, finish
@@ -157,7 +157,6 @@ def make_graphs(checkpoint, examples, work: Path, recipes: Sequence[str]):
     from bertedge.export.graph.values import save
     from bertedge.export.quantization.calibration import gather
     from bertedge.export.quantization.recipes import QuantizationContext
-    from bertedge.export.quantization.target import this_machine
 
     fused = work / FP32
     fused.mkdir(parents=True)
@@ -196,7 +195,7 @@ def label(checkpoint, examples, engine):
 
 def compare(labelling, logits, exact_labelling, exact_logits) -> dict[str, float]:
     from bertedge import evaluation
-    from bertedge.export.accuracy import rms
+    from bertedge.export.verify import rms
 
     same = evaluation.compare_predictions(exact_labelling, labelling)
     return {

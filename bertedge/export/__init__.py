@@ -6,8 +6,7 @@ The work is imported when it is asked for: settings are checked without torch.
 from typing import TYPE_CHECKING
 
 from bertedge.errors import MissingExtraError
-from bertedge.export.config import BatchEffects, ExportConfig
-from bertedge.export.quantization.target import Target
+from bertedge.export.config import BatchEffects, ExportConfig, Target
 
 if TYPE_CHECKING:
     from bertedge.export.run import ExportReport, export

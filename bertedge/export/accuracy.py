@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bertedge import evaluation
 from bertedge.bundle import Accuracy
-from bertedge.checkpoint import Checkpoint
+from bertedge.checkpoint import Checkpoint, DataFile
 from bertedge.data import Columns, ExampleFile, open_examples
 from bertedge.data.labels import check_known, with_label_map
 from bertedge.errors import DataError, VerificationError
@@ -93,15 +93,20 @@ def find_eval_data(config: ExportConfig, checkpoint: Checkpoint) -> EvalData:
         path = training.dev.locate(checkpoint.folder)
     except DataError as error:
         return _none(f"the dev file of the training cannot be used ({error})")
+    examples = open_recorded(checkpoint, training.dev, path)
+    return EvalData(examples=examples, note=f"{path}, the dev file of the training")
+
+
+def open_recorded(checkpoint: Checkpoint, file: DataFile, path: Path) -> ExampleFile:
+    """Open a file of the training, which lies at `path` now, as it was read then."""
     examples = open_examples(
         path,
         checkpoint.model.task,
-        training.dev.columns,
+        file.columns,
         problem_type=checkpoint.model.rule.problem_type,
         pair=checkpoint.model.pair,
     )
-    examples = with_label_map(examples, training.dev.label_map)
-    return EvalData(examples=examples, note=f"{path}, the dev file of the training")
+    return with_label_map(examples, file.label_map)
 
 
 def own_texts(folder: Path) -> EvalData:
@@ -129,20 +134,10 @@ def compare(evaluated: ReferenceEvaluation, variant: Evaluation) -> Accuracy:
         agreement=same.value,
         calibration=variant.calibration,
         significant=is_significant(evaluated.result, variant),
-        entities=same.count if same.words is not None and not _is_frame(variant) else None,
+        entities=None if same.words is None or isinstance(after, FrameScores) else same.count,
         text_agreement=same.texts,
         word_agreement=same.words,
     )
-
-
-def _is_frame(evaluated: Evaluation) -> bool:
-    return isinstance(evaluated.scores, FrameScores)
-
-
-def rms(exact: NDArray[np.float32], logits: NDArray[np.float32]) -> float:
-    """Return the root mean square of the logits' differences, divided by their spread."""
-    off = (logits - exact) / max(float(np.ptp(exact)), 1e-9)
-    return float(np.sqrt(np.mean(off**2)))
 
 
 def drop(accuracy: Accuracy) -> float:

@@ -18,7 +18,7 @@ from bertedge.export.reference import Reference
 from bertedge.runtime.encoding import Batch
 from bertedge.runtime.engine import Engine
 from bertedge.runtime.logits import subsample_logits
-from bertedge.spec import LabelKind, ProblemType, Text
+from bertedge.spec import LabelKind, ProblemType
 
 TOKEN_BUDGETS = (128, 512, 4096)
 """Of the batches that texts alone are compared with; `predict` chooses among such sizes."""
@@ -91,13 +91,9 @@ def _first(reference: Reference) -> Iterator[Example]:
     for example in itertools.islice(reference.evaluation.examples, TEXTS):
         yield example
         texts = texts_of(example, pair=reference.pair)
-        characters += sum(len(part) for text in texts for part in _parts(text))
+        characters += sum(len("".join(text)) for text in texts)
         if characters > CHARACTERS:
             return
-
-
-def _parts(text: Text) -> tuple[str, ...]:
-    return (text,) if isinstance(text, str) else text
 
 
 def _is_discrete(reference: Reference) -> bool:

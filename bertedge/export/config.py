@@ -1,5 +1,6 @@
 """What `export` is asked to do."""
 
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -7,8 +8,8 @@ from pathlib import Path
 
 from bertedge.columns import Columns
 from bertedge.errors import SettingError
-from bertedge.export.quantization.target import Target
 from bertedge.fields import setting, validate
+from bertedge.runtime.machine import cpu_flags
 from bertedge.spec import PoolingMode, Task
 
 OPSETS = (17, 18)
@@ -43,6 +44,29 @@ BATCH_TOLERANCE = 1e-5
 """Share of the logits' spread by which a text's logits may move with its batch. Static scales leave
 what fp32 sums in another order differ by (at most 1.2e-7 on 1,000 texts of MiniLM); dynamic ones
 moved all of these texts, by up to 0.07."""
+
+_VNNI = {"avx512_vnni", "avx_vnni", "amx_int8"}
+
+
+class Target(StrEnum):
+    """A kind of processor that int8 weights are made for, by its products of 8 bits."""
+
+    X86_VNNI = "x86-vnni"
+    X86_AVX2 = "x86-avx2"
+    """Adds pairs of u8 x s8 products in 16 bits, which saturate: weights get 7 bits."""
+    ARM64 = "arm64"
+
+    @property
+    def reduced_range(self) -> bool:
+        """Whether weights must stay within -64 to 64."""
+        return self is Target.X86_AVX2
+
+
+def this_machine() -> Target:
+    """Return this machine's kind; an x86 without a VNNI flag is taken to have none."""
+    if platform.machine().lower() in ("arm64", "aarch64"):
+        return Target.ARM64
+    return Target.X86_AVX2 if _VNNI.isdisjoint(cpu_flags()) else Target.X86_VNNI
 
 
 class BatchEffects(StrEnum):

@@ -14,7 +14,7 @@ from bertedge.errors import SettingError
 from bertedge.export import parity_inputs, verify
 from bertedge.export.accuracy import find_eval_data, own_texts
 from bertedge.export.batch_effect import measure_batch_effect
-from bertedge.export.config import ExportConfig
+from bertedge.export.config import ExportConfig, this_machine
 from bertedge.export.graph.cuda import make_cuda_variant
 from bertedge.export.graph.fusion import fuse, infer_shapes
 from bertedge.export.graph.passes import run_passes, summarize_passes
@@ -23,7 +23,6 @@ from bertedge.export.graph.torch_export import check_size, export_graph
 from bertedge.export.graph.values import save
 from bertedge.export.quantization.calibration import gather
 from bertedge.export.quantization.recipes import QuantizationContext
-from bertedge.export.quantization.target import this_machine
 from bertedge.export.reference import Reference, record_reference, verify_float
 from bertedge.export.search import search_recipe
 from bertedge.export.third_party import library_versions, quietly

@@ -8,7 +8,7 @@ from bertedge.bundle import Quantization, Trial, Variant
 from bertedge.errors import VerificationError
 from bertedge.evaluation import count_answers
 from bertedge.export import verify
-from bertedge.export.accuracy import Recorder, rms
+from bertedge.export.accuracy import Recorder
 from bertedge.export.batch_effect import measure_batch_effect
 from bertedge.export.bounds import beyond_chance, broken, refusal
 from bertedge.export.config import BatchEffects, ExportConfig
@@ -184,12 +184,15 @@ def _try(
     accuracy = measure_accuracy(reference, variant.name, recorder, Silent())
     variant = replace(variant, accuracy=accuracy)
     logits = recorder.all()
-    difference = verify.compare(reference.parity, engine)
+    if exact is None or logits is None:
+        rms = verify.rms_difference(reference.parity, engine)
+    else:
+        rms = verify.rms(exact, logits)
     trial = Trial(
         recipe=recipe,
         relative_time=relative_time(graph, context.floats, reference.checkpoint),
-        max_difference=difference.largest,
-        rms_difference=(difference.rms if exact is None or logits is None else rms(exact, logits)),
+        max_difference=verify.difference(reference.parity, engine),
+        rms_difference=rms,
         metric=accuracy.variant if accuracy else None,
         agreement=accuracy.agreement if accuracy else None,
         batch_difference=verify.batch_variation(reference.parity, engine),

@@ -55,14 +55,6 @@ class ReferenceLogits:
         return logit_range(self.logits)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """Of logits from the checkpoint's, as a share of the spread."""
-
-    largest: float
-    rms: float
-
-
 def record_logits(engine: Engine, batches: Sequence[Batch]) -> ReferenceLogits:
     """Record what `engine`, the checkpoint, answers."""
     probe = ReferenceLogits(batches=tuple(batches), logits=_answers(engine, batches))
@@ -82,13 +74,19 @@ def alone(probe: ReferenceLogits) -> ReferenceLogits:
 
 def difference(probe: ReferenceLogits, engine: Engine) -> float:
     """Return the largest difference of a logit, divided by the spread of the checkpoint's."""
-    return compare(probe, engine).largest
+    off = _answers(engine, probe.batches) - probe.logits
+    return float(np.abs(off / probe.spread).max())
 
 
-def compare(probe: ReferenceLogits, engine: Engine) -> Difference:
-    """Compare the logits of `engine` with the checkpoint's."""
-    off = (_answers(engine, probe.batches) - probe.logits) / probe.spread
-    return Difference(largest=float(np.abs(off).max()), rms=float(np.sqrt(np.mean(off**2))))
+def rms_difference(probe: ReferenceLogits, engine: Engine) -> float:
+    """Return the root mean square of the logits' differences, divided by their spread."""
+    return rms(probe.logits, _answers(engine, probe.batches))
+
+
+def rms(exact: NDArray[np.float32], logits: NDArray[np.float32]) -> float:
+    """Return the root mean square of differences `(rows, labels)`, divided by the spread."""
+    off = (logits - exact) / max(logit_range(exact), 1e-9)
+    return float(np.sqrt(np.mean(off**2)))
 
 
 def batch_variation(probe: ReferenceLogits, engine: Engine) -> float:
@@ -102,11 +100,7 @@ def batch_variation(probe: ReferenceLogits, engine: Engine) -> float:
 
 def check_parity(name: str, probe: ReferenceLogits, engine: Engine, bound: Bound) -> Parity:
     """Measure how far the variant `name` is off; VerificationError above the bound."""
-    return check_bound(name, probe, difference(probe, engine), bound)
-
-
-def check_bound(name: str, probe: ReferenceLogits, found: float, bound: Bound) -> Parity:
-    """Raise VerificationError where the variant `name` is off by more than the bound."""
+    found = difference(probe, engine)
     bounded = bound.tolerance is None or found <= bound.tolerance
     if not (bounded and np.isfinite(found)):
         allowed = "any number" if bound.tolerance is None else f"{bound.tolerance:.2g}"

@@ -18,9 +18,9 @@ from bertedge.export.accuracy import (
     compare,
     exceeds,
     find_eval_data,
-    rms,
 )
 from bertedge.export.config import ExportConfig
+from bertedge.export.verify import rms
 from bertedge.metrics import classification_scores
 from bertedge.spec import Task
 

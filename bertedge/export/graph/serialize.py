@@ -12,8 +12,12 @@ import onnxruntime
 from bertedge.bundle import Calibration, File, GraphPass, describe_file
 from bertedge.errors import VerificationError
 from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS
-from bertedge.export.graph.passes import MASK_PLACE, add_bias_in_products, drop_mask
-from bertedge.export.graph.pooling import pool_plainly
+from bertedge.export.graph.passes import (
+    MASK_PLACE,
+    add_bias_in_products,
+    drop_mask,
+    pool_plainly,
+)
 from bertedge.export.graph.values import count_operators, save, to_proto
 from bertedge.export.third_party import libraries, stage
 from bertedge.runtime.engine import PaddingAwareEngine

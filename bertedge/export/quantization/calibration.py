@@ -12,8 +12,9 @@ from scipy.special import rel_entr  # type: ignore[import-untyped]
 
 from bertedge.bundle import Calibration
 from bertedge.checkpoint import Checkpoint
-from bertedge.data import Example, ExampleFile, TokenExample, open_examples
+from bertedge.data import Example, ExampleFile, TokenExample
 from bertedge.errors import BertedgeError
+from bertedge.export.accuracy import open_recorded
 from bertedge.export.parity_inputs import sentences, texts_of
 from bertedge.export.quantization.matmuls import watch_inputs
 from bertedge.export.third_party import quietly
@@ -152,15 +153,7 @@ def _training_file(checkpoint: Checkpoint) -> ExampleFile | None:
         return None
     try:
         path = training.train.locate(checkpoint.folder)
-        columns = training.train.columns
-        problem_type = checkpoint.model.rule.problem_type
-        return open_examples(
-            path,
-            checkpoint.model.task,
-            columns,
-            problem_type=problem_type,
-            pair=checkpoint.model.pair,
-        )
+        return open_recorded(checkpoint, training.train, path)
     except BertedgeError:
         return None
 

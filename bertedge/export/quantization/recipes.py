@@ -15,7 +15,7 @@ from transformers import PretrainedConfig
 
 from bertedge.bundle import GraphPass
 from bertedge.errors import VerificationError
-from bertedge.export.config import RECIPES
+from bertedge.export.config import RECIPES, Target
 from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS, infer_shapes
 from bertedge.export.graph.serialize import GraphFiles, SavedGraph, finish
 from bertedge.export.graph.values import save
@@ -31,7 +31,6 @@ from bertedge.export.quantization.matmuls import float_branches
 from bertedge.export.quantization.outlier_channels import fold_outliers
 from bertedge.export.quantization.sensitivity import measure_sensitivities, most_sensitive
 from bertedge.export.quantization.static import freeze_scales
-from bertedge.export.quantization.target import Target
 from bertedge.runtime.engine import infer
 from bertedge.runtime.session import Session
 

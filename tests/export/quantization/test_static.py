@@ -9,12 +9,12 @@ import pytest
 
 from bertedge.checkpoint import open_checkpoint
 from bertedge.errors import VerificationError
+from bertedge.export.config import Target, this_machine
 from bertedge.export.graph.values import array_of, count_operators, save, to_proto
 from bertedge.export.quantization.calibration import METHODS, activation_ranges, gather
 from bertedge.export.quantization.dynamic import quantize_dynamic
 from bertedge.export.quantization.matmuls import find_matmuls
 from bertedge.export.quantization.static import freeze_scales, scale_of
-from bertedge.export.quantization.target import Target, this_machine
 from bertedge.export.verify import batch_variation
 from bertedge.spec import Task
 
@@ -96,6 +96,6 @@ def test_weights_have_seven_bits_where_products_saturate(fused: Fuse, tmp_path: 
 def test_the_machine_is_told_by_its_flags(
     machine: str, flags: set[str], expected: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bertedge.export.quantization.target.platform.machine", lambda: machine)
-    monkeypatch.setattr("bertedge.export.quantization.target.cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr("bertedge.export.config.platform.machine", lambda: machine)
+    monkeypatch.setattr("bertedge.export.config.cpu_flags", lambda: frozenset(flags))
     assert this_machine() is expected
