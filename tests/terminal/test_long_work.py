@@ -57,7 +57,10 @@ DUMB = {"env": {"TERM": "dumb"}}
 
 
 def test_the_whole_way(run_on_terminal: Run, base: Path, texts: dict[str, Path], tmp_path: Path):
-    """Each verb on a terminal of another kind: every kind is of every verb in what is shown."""
+    """Each verb on a terminal of another kind: every kind is of every verb in what is shown.
+
+    test_quickstart.py has all of them, and bench, on one terminal.
+    """
     run, bundle = tmp_path / "runs" / "mine", tmp_path / "bundles" / "mine"
 
     def whole(*arguments: object, **settings: Any) -> Any:
@@ -83,10 +86,6 @@ def test_the_whole_way(run_on_terminal: Run, base: Path, texts: dict[str, Path],
     assert (bundle / MANIFEST).exists()
     shown = whole("evaluate", run, "--data", texts["dev"], **DUMB)
     assert shown.text.count("next:") == 1
-    quick = ("--quick", "--threads", "1", "--rounds", "3", "--repeats", "3", "--grid", "1x8")
-    shown = whole("bench", bundle, "--baseline", run, "--data", texts["dev"], *quick)
-    assert re.search(rb"rounds  \[-+\]  0/\d+ turns", shown.sent)
-    assert b"planned" not in shown.sent
 
 
 def test_pretraining(run_on_terminal: Run, corpus: Path, tmp_path: Path):

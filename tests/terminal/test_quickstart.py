@@ -79,6 +79,8 @@ def test_it_ends_well_and_reads_well(
     assert verbs == ["finetune", "export", "evaluate", "bench", "predict"]
     told = re.findall(r"^next: bertedge (\w+)", screen.text, re.MULTILINE)
     assert told == ["export", "predict", "predict", "predict"]
+    assert re.search(rb"rounds  \[-+\]  0/\d+ turns", screen.sent)
+    assert b"planned" not in screen.sent
     assert not re.search(r"^[\w ]+  \[#*-*\]  ", screen.text, re.MULTILINE)
     assert '"text":"makeitabitwarmerinhere"' in screen.joined
     assert '$ bertedge predict bundles/home-intents "turn the hall lights off"' in screen.text
