@@ -1,20 +1,17 @@
-"""The values of a JSON file: one a line, or those of one list that is the whole file."""
+"""JSON within limits: a value a line, those of one list that is the whole file, or a document."""
 
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from bertedge.data.lines import (
-    LONGEST_DOCUMENT,
-    check_surrogates,
-    first_line,
-    read_document,
-    read_lines,
-)
+from bertedge.data.lines import first_line, read_lines
 from bertedge.data.report import RowReport
 from bertedge.errors import DataError
 
+LONGEST_DOCUMENT = 2**27
+"""In bytes, 128 MiB: three times SQuAD 2.0. A JSON document is parsed whole, to about five times
+its size."""
 DEEPEST = 100
 """Levels of lists and objects: Python's own limit, near 1,000, fails at any later use."""
 _BEGIN = re.compile(r"[^\s,]|\Z")
@@ -35,6 +32,34 @@ def read_rows(path: Path, encoding: str | None, report: RowReport) -> Iterator[t
             report.skip(error)
         else:
             yield line, item
+
+
+def read_document(path: Path, encoding: str | None = None) -> str:
+    """Return all text of a file; DataError where it has more than LONGEST_DOCUMENT characters."""
+    parts, size = [], 0
+    for _, text in read_lines(path, encoding, longest=LONGEST_DOCUMENT):
+        parts.append(text)
+        size += len(text)
+        if size > LONGEST_DOCUMENT:
+            raise DataError(
+                f"{path} is one JSON document of more than {LONGEST_DOCUMENT >> 20} MiB; write "
+                "one object a line instead"
+            )
+    return "".join(parts)
+
+
+def check_surrogates(where: str, item: object) -> None:
+    """Raise DataError for half of a surrogate pair in any text of what JSON gave."""
+    try:
+        json.dumps(item, ensure_ascii=False).encode("utf-8")
+    except RecursionError:
+        raise DataError(f"{where}: this JSON is nested too deep to be read") from None
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise DataError(
+            f"{where}: {half} is half of a surrogate pair, no character; "
+            "write the other half beside it, or delete it"
+        ) from None
 
 
 def _is_list(path: Path, encoding: str | None) -> bool:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from bertedge.data import separators, tabular
 from bertedge.data.example import Columns, Example, Reading, TextExample, TokenExample, shorten
-from bertedge.data.lines import check_file, read_document
+from bertedge.data.json_rows import read_document
+from bertedge.data.lines import check_file
 from bertedge.data.report import RowReport
 from bertedge.data.tags import split_tag, to_iob2
 from bertedge.errors import DataError

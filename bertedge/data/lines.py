@@ -4,7 +4,6 @@ import codecs
 import contextlib
 import difflib
 import gzip
-import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -17,9 +16,6 @@ from bertedge.errors import DataError, SettingError
 
 LONGEST_LINE = 2**24
 """In bytes, 16 MiB: five times War and Peace. One line is held in memory, several times over."""
-LONGEST_DOCUMENT = 2**27
-"""In bytes, 128 MiB: three times SQuAD 2.0. A JSON document is parsed whole, to about five times
-its size."""
 LONGEST_HEAD = 2**22
 """In characters, 4 MiB: what is held of a file to see how it is written."""
 
@@ -127,20 +123,6 @@ def take_head(items: Iterable[T], count: int, size: Callable[[T], int]) -> list[
     return head
 
 
-def read_document(path: Path, encoding: str | None = None) -> str:
-    """Return all text of a file; DataError where it has more than LONGEST_DOCUMENT characters."""
-    parts, size = [], 0
-    for _, text in read_lines(path, encoding, longest=LONGEST_DOCUMENT):
-        parts.append(text)
-        size += len(text)
-        if size > LONGEST_DOCUMENT:
-            raise DataError(
-                f"{path} is one JSON document of more than {LONGEST_DOCUMENT >> 20} MiB; write "
-                "one object a line instead"
-            )
-    return "".join(parts)
-
-
 def split(line: str) -> list[str]:
     """Return the words between spaces and tabs."""
     # Not str.split: it also splits at no-break and ideographic spaces, which are words.
@@ -154,20 +136,6 @@ def check_length(where: str, raw: bytes, longest: int = LONGEST_LINE) -> None:
             f"{where}: the line has more than {longest >> 20} MiB; write one example a line, and "
             "cut its text: no model reads that much"
         )
-
-
-def check_surrogates(where: str, item: object) -> None:
-    """Raise DataError for half of a surrogate pair in any text of what JSON gave."""
-    try:
-        json.dumps(item, ensure_ascii=False).encode("utf-8")
-    except RecursionError:
-        raise DataError(f"{where}: this JSON is nested too deep to be read") from None
-    except UnicodeEncodeError as error:
-        half = f"\\u{ord(error.object[error.start]):04x}"
-        raise DataError(
-            f"{where}: {half} is half of a surrogate pair, no character; "
-            "write the other half beside it, or delete it"
-        ) from None
 
 
 def _decode(raw: bytes, path: Path, number: int, offset: int, encoding: str) -> str:

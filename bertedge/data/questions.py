@@ -15,12 +15,8 @@ from bertedge.data.example import (
     first_of,
     shorten,
 )
-from bertedge.data.lines import (
-    LONGEST_DOCUMENT,
-    check_surrogates,
-    first_line,
-    read_document,
-)
+from bertedge.data.json_rows import LONGEST_DOCUMENT, check_surrogates, read_document
+from bertedge.data.lines import first_line
 from bertedge.data.report import RowReport
 from bertedge.errors import DataError, SettingError
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from bertedge.data import formats, guessing, label_text, questions, workbook
 from bertedge.data.conll import DOCUMENT_MARK
-from bertedge.data.lines import LONGEST_DOCUMENT, check_encoding, check_file, read_lines
+from bertedge.data.json_rows import LONGEST_DOCUMENT
+from bertedge.data.lines import check_encoding, check_file, read_lines
 from bertedge.data.tags import split_tag
 from bertedge.errors import SettingError
 from bertedge.spec import LabelKind, Task
