@@ -1,7 +1,8 @@
 """A model that reads texts: what it is, its tokenizer, and the engine that runs it."""
 
+import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +33,12 @@ class TextModel:
     engine: Engine
     token_budget: int = TOKEN_BUDGET
     """Padded tokens in a batch; with 1 every text goes alone."""
+    shape: InputShape = field(init=False)
+    """How many texts one input is made of."""
+
+    def __post_init__(self) -> None:
+        """Settle the shape once: every call checks its inputs against it."""
+        object.__setattr__(self, "shape", self.spec.input_shape)
 
     @classmethod
     def of(cls, spec: ModelSpec, tokenizer_json: str, engine: Engine) -> "TextModel":
@@ -46,7 +53,7 @@ class TextModel:
 
     def encode(self, inputs: Sequence[Text], first: int = 0) -> list[Encoded]:
         """Tokenize inputs to rows; DataError names the one at fault, counted from `first`."""
-        check_inputs(inputs, first, self.spec.input_shape)
+        check_inputs(inputs, first, self.shape)
         return self.task.encode(self.tokenizer, inputs, first)
 
     def keep(self, rows: Sequence[Encoded]) -> Keep | None:
@@ -93,9 +100,10 @@ class TextModel:
 
 def check_inputs(inputs: Sequence[object], first: int, shape: InputShape) -> None:
     """Raise DataError for the first input that is not made of as many texts as the model reads."""
+    most = shape.most or sys.maxsize
     for index, text in enumerate(inputs, first):
         parts = _parts(text)
-        if shape.accepts(len(parts)):
+        if shape.least <= len(parts) <= most:
             continue
         found = f"{len(parts)} texts" if len(parts) > 2 else f"of type {type(text).__name__}"
         found = "a pair" if len(parts) == 2 else found
