@@ -213,12 +213,14 @@ def choose_from(row: dict, effects: BatchEffects) -> str:
     """Search the recipes as `export --quantize` does, by the figures of the dev file."""
     from bertedge.bundle import Trial
     from bertedge.export import ExportConfig
-    from bertedge.export.bounds import ENTITIES, LABELS, agrees
+    from bertedge.export.bounds import agrees
     from bertedge.export.config import BATCH_TOLERANCE
     from bertedge.export.search import choose_recipe, recipe_order
+    from bertedge.tasks import text_classification, token_classification
 
     recipes = row["recipes"]
-    bounds = ENTITIES if row["metric"] == "entity_f1" else LABELS
+    task = token_classification if row["metric"] == "entity_f1" else text_classification
+    bounds = task.BOUNDS
     rows = recipes[FP32]["dev"].get("count", row["dev_rows"])
     config = ExportConfig(checkpoint="", output=Path(), quantize=True, batch_effects=effects)
 

@@ -328,7 +328,7 @@ def test_after_a_kill_the_next_run_tidies_up(
 
 def test_a_missing_library_names_the_extra() -> None:
     program = (
-        "import sys; sys.modules['onnx'] = None\n"
+        "import sys; sys.modules['transformers'] = None\n"
         "from bertedge.errors import MissingExtraError\n"
         "try:\n    from bertedge.export import export\n"
         "except MissingExtraError as error:\n    print(error)"
