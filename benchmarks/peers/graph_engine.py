@@ -26,16 +26,10 @@ class Graph:
         )
 
     def tokens(self, workload) -> Prepared:
-        import numpy as np
-
         from bertedge.predictions import Embedding
         from bertedge.runtime.encoding import Batch
 
-        batches = []
-        for rows in workload.batches:
-            ids = np.array(rows, np.int64)
-            ones, zeros = np.ones_like(ids), np.zeros_like(ids)
-            batches.append(Batch(input_ids=ids, attention_mask=ones, token_type_ids=zeros))
+        batches = [Batch.full(rows) for rows in workload.batches]
         return Prepared(
             inputs=len(batches),
             run=lambda i: self.session.logits(batches[i]),

@@ -69,5 +69,4 @@ def _seconds(engine: Engine, batch: Batch) -> float:
 
 def _batch(shape: tuple[int, int], checkpoint: Checkpoint) -> Batch:
     shape = (shape[0], min(shape[1], checkpoint.model.max_length))
-    ids = np.random.default_rng(0).integers(0, checkpoint.source.vocabulary, shape, np.int64)
-    return Batch(input_ids=ids, attention_mask=np.ones_like(ids), token_type_ids=np.zeros_like(ids))
+    return Batch.full(np.random.default_rng(0).integers(0, checkpoint.source.vocabulary, shape))

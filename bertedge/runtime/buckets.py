@@ -93,5 +93,4 @@ def pad_to_bucket(
 
 def empty_batch(bucket: Bucket) -> Batch:
     """Return a batch `(bucket.rows, bucket.length)` for capturing: its values do not matter."""
-    zeros = np.zeros((bucket.rows, bucket.length), np.int64)
-    return Batch(input_ids=zeros, attention_mask=np.ones_like(zeros), token_type_ids=zeros)
+    return Batch.full(np.zeros((bucket.rows, bucket.length)))

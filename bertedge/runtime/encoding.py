@@ -103,6 +103,14 @@ class Batch:
     attention_mask: Ints
     token_type_ids: Ints
 
+    @classmethod
+    def full(cls, rows: ArrayLike) -> "Batch":
+        """Return the batch of rows of token ids `(batch, sequence)` without padding."""
+        ids = np.asarray(rows, np.int64)
+        return cls(
+            input_ids=ids, attention_mask=np.ones_like(ids), token_type_ids=np.zeros_like(ids)
+        )
+
 
 def plan(lengths: ArrayLike, token_budget: int = TOKEN_BUDGET) -> list[Ints]:
     """Split rows of `lengths` tokens `(rows,)` into batches of like length, longest first.

@@ -62,7 +62,7 @@ def backend_of(
 
     def tokens(workload: TokenWorkload) -> Prepared:
         return prepare(
-            [_make_batch(rows) for rows in workload.batches],
+            [Batch.full(rows) for rows in workload.batches],
             engine.logits,
             _best if model.pooling is None else _embeddings,
         )
@@ -139,12 +139,6 @@ def load_compiled(request: Open) -> Backend:
     """The same under torch.compile, which compiles at its first runs, nothing cached before."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = request.scratch
     return load_torch(request, compiled=True)
-
-
-def _make_batch(rows: Sequence[Sequence[int]]) -> Batch:
-    """Make a batch of rows of one length."""
-    ids = np.array(rows, np.int64)
-    return Batch(input_ids=ids, attention_mask=np.ones_like(ids), token_type_ids=np.zeros_like(ids))
 
 
 def _best(logits: NDArray[np.float32]) -> list[Output]:
