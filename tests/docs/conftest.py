@@ -127,9 +127,9 @@ def choices(rng: random.Random) -> Iterable[dict[str, object]]:
 
 
 def corpus(rng: random.Random) -> Iterable[str]:
-    yield "it is dark in the hall"
     yield from ("play some jazz in the kitchen", SHOWN[0][0], SHOWN[2][0])
     yield "hello and where do the lights go off where does the jazz play the jazz plays in the hall"
+    yield "it is dark in the hall"
     yield from (sentence(rng, INTENTS[i % 3])[0] for i in range(300))
 
 
