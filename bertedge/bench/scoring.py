@@ -24,6 +24,7 @@ from bertedge.predictions import (
     Entities,
     IntentSlots,
     MultiLabelClassification,
+    MultipleChoice,
 )
 from bertedge.spec import OUTSIDE, ModelSpec
 from bertedge.tasks import task_module
@@ -112,6 +113,9 @@ def score(
         rows = gold = [np.array(graded, FOUND)]
     else:
         found = [_labels(each, _word_starts(example)) for each, example in pairs]
+        if isinstance(outputs[0], MultipleChoice):  # whose labels are places
+            named = (*found, *(example.names for example in examples))
+            labels = tuple(sorted({name for names in named for name in names}, key=int))
         if not {name for names in found for name in names} <= set(labels):
             return None
         if isinstance(outputs[0], Entities):  # a type of entity that the model has not is missed
@@ -134,6 +138,8 @@ def _labels(output: Output | None, words: Sequence[int]) -> list[Any]:
     match output:
         case Classification() | MultiLabelClassification():  # whatever is decided on the scores
             return [max(output.scores, key=lambda name: output.scores[name])]
+        case MultipleChoice():
+            return [str(output.choice)]
         case Answers():
             return [next(((each.start, each.end) for each in output.answers), None)]
         case Entities(entities=tokens) | IntentSlots(slots=tokens):

@@ -133,12 +133,8 @@ def text_of(example: Example) -> tuple[str, ...]:
     match example:
         case TokenExample():
             return (" ".join(example.tokens),)
-        case TextExample(pair=None):
-            return (example.text,)
-        case TextExample():
-            return (example.text, str(example.pair))
-        case QuestionExample():
-            return example.input
+        case TextExample() | QuestionExample():
+            return (example.input,) if isinstance(example.input, str) else example.input
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +171,6 @@ def draw_labelled(  # noqa: PLR0913 (how the file is read, and what of it)
     examples = draw(file, count, seed=seed)
     whole = [e for e in examples if not isinstance(e, TokenExample) or e.intent]
     unknown = {name for each in whole for name in each.names} - set(labels)
-    if unknown:
+    if unknown and task.fixed_labels is None:
         raise DataError(f"the model does not know the label {min(unknown)!r}")
     return LabelledTexts(data=data.name, task=task, examples=examples)

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the bench extra")
 
-from bertedge.bench.backends import ALONE, NO_WINDOWS, NOT_POOLED
+from bertedge.bench.backends import ALONE, NO_PIPELINE, NO_WINDOWS, NOT_POOLED
 from bertedge.bench.discovery import (
     Candidates,
     Lineup,
@@ -223,6 +223,7 @@ def test_graphs_that_could_not_be_made_leave_their_engines_out(
     ("task", "engines", "reason"),
     [
         (Task.INTENT_SLOTS, ["torch-compile"], ALONE),
+        (Task.MULTIPLE_CHOICE, ["torch-compile"], NO_PIPELINE),
         (Task.FEATURE_EXTRACTION, ["torch-compile"], NOT_POOLED),
         (Task.QUESTION_ANSWERING, ["torch-compile", "pipeline-fp32"], NO_WINDOWS),
     ],
@@ -242,8 +243,8 @@ def test_engines_that_have_nothing_to_say_of_a_task_are_left_out_with_the_reason
     else:
         assert left_out["optimum-fp32"].why == reason
         rival = "sentence-transformers-fp32"
-        if task is Task.INTENT_SLOTS:
-            assert left_out["pipeline-fp32"].why == ALONE
+        if task is not Task.FEATURE_EXTRACTION:
+            assert left_out["pipeline-fp32"].why == reason
         elif importlib.util.find_spec("sentence_transformers") is None:
             assert left_out[rival].fix == "pip install sentence-transformers"
         else:

@@ -19,6 +19,7 @@ from bertedge.predictions import (
     Entity,
     IntentSlots,
     MultiLabelClassification,
+    MultipleChoice,
 )
 from bertedge.spec import Task
 
@@ -172,6 +173,21 @@ def frame(intent: str, *slots: Entity) -> IntentSlots:
 
 def slot(label: str, start: int, end: int) -> Entity:
     return Entity(label=label, score=1.0, start=start, end=end, text="")
+
+
+def test_choices_are_scored_and_compared_by_place(tmp_path: Path) -> None:
+    rows = [{"context": "hall", "endings": ["on", "off", "in"], "label": n} for n in (0, 1)]
+    data = tmp_path / "d.jsonl"
+    data.write_text("\n".join(map(json.dumps, rows)))
+    drawn = draw_labelled(data, Task.MULTIPLE_CHOICE, Columns(), ("choice",), count=10, seed=0)
+    assert drawn.texts == (("hall", "on", "off", "in"),) * 2
+    first, last = (
+        MultipleChoice(choice=place, chosen="", score=1.0, scores=(0.1, 0.2, 0.7))
+        for place in (0, 2)
+    )
+    found = score(drawn, [first, last], ("choice",))
+    assert found and found.scores.value == 0.5 and found.parts.tolist() == [[1, 1], [0, 1]]
+    assert compare([first, last], [first, first], drawn.texts).labels == (1, 0)
 
 
 def test_frames_are_scored_by_words(tmp_path: Path) -> None:

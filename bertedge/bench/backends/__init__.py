@@ -23,6 +23,7 @@ AS_PREDICTOR = "as the predictor packs them, sorted by length"
 BOTH = ("tokens", "texts")
 
 ALONE = "bench gives intents with slots to PyTorch and the bundle alone: no pipeline finds both"
+NO_PIPELINE = "bench gives choices to PyTorch and the bundle alone: transformers has no pipeline"
 NOT_POOLED = "it gives every token a vector, and leaves it to the user to pool them"
 NO_WINDOWS = "it makes no windows over contexts"
 
@@ -165,7 +166,9 @@ _EXPORTED: dict[str, Any] = {
     "needs": "optimum",
     "install": "pip install 'bertedge[export]'",
 }
-_NO_EXPORT = {LabelKind.VECTOR: NOT_POOLED, LabelKind.INTENT_AND_TAGS: ALONE}
+_UNKNOWN = {LabelKind.INTENT_AND_TAGS: ALONE, LabelKind.CHOICES: NO_PIPELINE}
+"""To transformers."""
+_NO_EXPORT = {LabelKind.VECTOR: NOT_POOLED, **_UNKNOWN}
 BACKENDS = {
     "torch": _own("bertedge", _OURS, *_TORCH, load="load_torch", batching=PACKED),
     "compile": _own("bertedge", _OURS, *_TORCH, load="load_compiled", batching=PACKED, slow=True),
@@ -175,7 +178,7 @@ BACKENDS = {
         *_TORCH,
         load="load_transformers",
         batching=IN_ORDER,
-        without={LabelKind.INTENT_AND_TAGS: ALONE},
+        without=_UNKNOWN,
         **_TEXTS,
     ),
     "sentence-transformers": _own(
