@@ -134,7 +134,7 @@ def _sentence(change: Change) -> str:
 
 
 def _settings(old: Report, new: Report) -> list[str]:
-    """Say what of the setting differs, as each may explain a change."""
+    """Return what of the setting differs, as each may explain a change."""
     pairs = [(name, field_at(old, path), field_at(new, path)) for name, path in _SETTING.items()]
     then, now = old.environment.versions, new.environment.versions
     pairs += [(name, then.get(name), now.get(name)) for name in {**then, **now}]
@@ -145,7 +145,7 @@ def _settings(old: Report, new: Report) -> list[str]:
 
 
 def _other(then: EngineReport, now: EngineReport, *, timed: bool) -> list[str]:
-    """Say what else changed of an engine: start, sizes, labels, problems."""
+    """Return what else changed of an engine: start, sizes, labels, problems."""
     lines = []
     before, after = ([start.total_s for start in each.cold_starts] for each in (then, now))
     # Few starts give no interval; ranges that do not touch are as sure as these get.

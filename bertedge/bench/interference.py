@@ -31,7 +31,7 @@ class _Seconds:
 
 
 class Watch:
-    """Tells what others took of the processor since it was last asked."""
+    """Measures what others took of the processor since it was last asked."""
 
     def __init__(self) -> None:
         self._last = _read()

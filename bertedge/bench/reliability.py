@@ -10,7 +10,7 @@ IN_ROUNDS = ("round ", "extra rounds")
 
 
 def unreliable(report: Report) -> str | None:
-    """Say why times of a report are not reliable, with the figure found; None where they are."""
+    """Return why times of a report are not reliable, with the figure found; None where they are."""
     reasons = [
         reason for reason in (_noise(report), _others(report), _load(report)) if reason is not None
     ]
@@ -18,7 +18,7 @@ def unreliable(report: Report) -> str | None:
 
 
 def other_cores(report: Report) -> float | None:
-    """Give the cores that other processes took during the rounds; None where not recorded."""
+    """Return the cores that other processes took during the rounds; None where not recorded."""
     seen = [
         (use.seconds, use.other_cores)
         for use in report.cpu_use

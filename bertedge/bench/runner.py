@@ -79,7 +79,7 @@ class EngineRunner:
             self.note_memory("start")
 
     def warm_up(self, workload: Workload) -> None:
-        """Give the engine a workload."""
+        """Send the engine a workload."""
         began = time.perf_counter()
         ready = self.ask(workload, Ready, f"warm-up, {workload.name}")
         if ready:
@@ -189,7 +189,7 @@ class Measurement:
     complete: bool = False
 
     def begin(self, part: str, of: str, total: int | None, unit: str) -> None:
-        """Say that a part of the bench begins, and count its steps, which take much the same."""
+        """Begin a part of the bench and count its steps, which take much the same."""
         self.progress.say(f"{part}: {of}")
         self.progress.start(part, total, unit)
 

@@ -51,19 +51,19 @@ class Ratio:
 
 
 def difference(low: float, high: float, floor: float) -> Difference:
-    """Tell what the interval of a speed-up shows: it must lie beyond the noise whole."""
+    """Return what the interval of a speed-up shows: it must lie beyond the noise whole."""
     if low > 1 + floor:
         return Difference.FASTER
     return Difference.SLOWER if high < 1 - floor else Difference.NONE
 
 
 def is_open(low: float, high: float, floor: float) -> bool:
-    """Tell whether an interval leaves open which of the differences is there."""
+    """Return whether an interval leaves open which of the differences is there."""
     return any(low <= end <= high for end in (1 - floor, 1 + floor))
 
 
 def certain_distance(ratio: Ratio) -> float:
-    """Give how far from 1 a ratio is beyond doubt: 0 where its interval covers 1."""
+    """Return how far from 1 a ratio is beyond doubt: 0 where its interval covers 1."""
     if ratio.low is None or ratio.high is None:
         return abs(ratio.median - 1)
     return max(ratio.low - 1, 1 - ratio.high, 0.0)
@@ -85,7 +85,7 @@ def summarize(samples_ms: Sequence[float]) -> Summary:
 
 
 def ratio_interval(parts: NDArray[np.float64], *, seed: int = 0) -> tuple[float, float]:
-    """Give the 95 % interval of a ratio of sums, as a mean or an F1 is one, rows resampled.
+    """Return the 95 % interval of a ratio of sums, as a mean or an F1 is one, rows resampled.
 
     `parts` `(rows, 2)` has what each row adds to the numerator and to the denominator.
     """

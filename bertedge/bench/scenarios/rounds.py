@@ -31,7 +31,7 @@ class Turns:
 
 
 def warm_up_all(measurement: Measurement, workloads: Sequence[Workload]) -> None:
-    """Give every engine every workload that it takes."""
+    """Prepare every engine for every workload that it takes."""
     pairs = count_pairs(measurement, workloads)
     measurement.begin("warm-up", f"{len(workloads)} workloads", pairs, "workloads")
     for workload in workloads:
