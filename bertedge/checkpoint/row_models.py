@@ -45,7 +45,7 @@ class Embedder(RowModel):
 
 
 class ChoiceScorer(RowModel):
-    """A model of choices, which takes them in groups, for one row at a time."""
+    """A model of choices, which takes them in groups, with its head on one row at a time."""
 
     def __init__(self, model: transformers.PreTrainedModel) -> None:
         super().__init__(model.config)
@@ -58,11 +58,16 @@ class ChoiceScorer(RowModel):
         token_type_ids: torch.Tensor | None = None,
     ) -> SequenceClassifierOutput:
         """Return the logit of each row `(batch, 1)`."""
-        rows = {"input_ids": input_ids, "attention_mask": attention_mask}
-        if token_type_ids is not None:
-            rows["token_type_ids"] = token_type_ids
-        found = self.encoder(**{name: tensor.unsqueeze(1) for name, tensor in rows.items()})
-        return SequenceClassifierOutput(logits=found.logits)
+        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        model = self.encoder
+        found = model.base_model(input_ids=input_ids, attention_mask=attention_mask, **types)
+        if hasattr(model, "sequence_summary"):  # ELECTRA
+            pooled = model.sequence_summary(found.last_hidden_state)
+        elif hasattr(model, "pre_classifier"):  # DistilBERT
+            pooled = model.pre_classifier(found.last_hidden_state[:, 0]).relu()
+        else:
+            pooled = found.pooler_output
+        return SequenceClassifierOutput(logits=model.classifier(pooled))
 
 
 def add_pooling(encoder: transformers.PreTrainedModel, pooling: Pooling) -> Embedder:

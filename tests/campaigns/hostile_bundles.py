@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import memory
+
 import bertedge
 from bertedge.bundle import MANIFEST, TOKENIZER, UNHASHED
 from bertedge.errors import BertedgeError
@@ -360,7 +362,7 @@ def main() -> None:
                 found |= {"error": type(error).__name__, "message": str(error)}
             except BaseException as error:
                 found |= {"error": f"not ours: {type(error).__name__}", "message": str(error)}
-            found["seconds"] = time.process_time() - began
+            found |= {"seconds": time.process_time() - began, "peak": memory.peak()}
             out.write(json.dumps(found) + "\n")
             out.flush()
 

@@ -10,7 +10,6 @@ it. A case that is not refused is loaded, and labels a text.
 import copy
 import json
 import random
-import resource
 import shutil
 import signal
 import struct
@@ -20,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import memory
 import numpy as np
 import transformers
 
@@ -209,7 +209,7 @@ def run(template: Path, folder: Path, number: int) -> dict[str, Any]:
         signal.alarm(0)
         seconds = round(time.process_time() - began, 2)
         found["ways"][way] = {"error": error, "message": message, "seconds": seconds}
-    found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    found["peak"] = memory.peak()
     return found
 
 
