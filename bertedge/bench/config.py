@@ -27,7 +27,7 @@ class ScenarioConfig:
     """In each, every engine takes one turn at every workload."""
     extra_rounds: int = setting(60, "At most.", ge=0)
     """At most, of those workloads at which a ratio is not yet known well enough."""
-    extra_s: float = setting(15.0, "For extra rounds.", ge=0)
+    extra_s: float = setting(30.0, "For extra rounds.", ge=0)
     """For all extra rounds together, shared evenly by the workloads; one begun is ended."""
     within: float = setting(0.05, "Width of an interval.", ge=0)
     """Half the width of a ratio's interval, as a share of the ratio, that is narrow enough, unless

@@ -2,7 +2,7 @@
 
 import torch
 import transformers
-from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput
 
 from bertedge.spec import LabelKind, ModelSpec, Pooling, PoolingMode
 
@@ -20,33 +20,6 @@ class RowModel(transformers.PreTrainedModel):
     base_model_prefix = "encoder"
     _supports_sdpa = True  # as the encoder does, which settled that already
 
-
-class Embedder(RowModel):
-    """An encoder with its pooling, in the shape of a text classifier."""
-
-    def __init__(self, encoder: transformers.PreTrainedModel, pooling: Pooling) -> None:
-        super().__init__(encoder.config)
-        self.encoder = encoder
-        self._pooling = pooling
-
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        token_type_ids: torch.Tensor | None = None,
-    ) -> SequenceClassifierOutput:
-        """Return the embeddings `(batch, hidden)` as the logits."""
-        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        found = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **types)
-        pooled = _pool(found.last_hidden_state, attention_mask, self._pooling.mode)
-        if self._pooling.normalized:
-            pooled = pooled / pooled.norm(dim=1, keepdim=True).clamp_min(1e-12)
-        return SequenceClassifierOutput(logits=pooled)
-
-
-class ChoiceScorer(RowModel):
-    """A model of choices, which takes them in groups, with its head on one row at a time."""
-
     def __init__(self, model: transformers.PreTrainedModel) -> None:
         super().__init__(model.config)
         self.encoder = model
@@ -57,17 +30,46 @@ class ChoiceScorer(RowModel):
         attention_mask: torch.Tensor,
         token_type_ids: torch.Tensor | None = None,
     ) -> SequenceClassifierOutput:
-        """Return the logit of each row `(batch, 1)`."""
+        """Return the logits `(batch, …)`."""
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        model = self.encoder
-        found = model.base_model(input_ids=input_ids, attention_mask=attention_mask, **types)
+        encoder = self.encoder.base_model
+        found = encoder(input_ids=input_ids, attention_mask=attention_mask, **types)
+        return SequenceClassifierOutput(logits=self.head(found, attention_mask))
+
+    def head(self, found: BaseModelOutput, mask: torch.Tensor) -> torch.Tensor:
+        """Compute the logits from what the encoder gave."""
+        raise NotImplementedError
+
+
+class Embedder(RowModel):
+    """An encoder with its pooling, whose logits are embeddings `(batch, hidden)`."""
+
+    def __init__(self, encoder: transformers.PreTrainedModel, pooling: Pooling) -> None:
+        super().__init__(encoder)
+        self._pooling = pooling
+
+    def head(self, found: BaseModelOutput, mask: torch.Tensor) -> torch.Tensor:
+        """Pool the hidden states."""
+        pooled = _pool(found.last_hidden_state, mask, self._pooling.mode)
+        if self._pooling.normalized:
+            pooled = pooled / pooled.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        return pooled
+
+
+class ChoiceScorer(RowModel):
+    """A model of choices, which takes them in groups, with its head on one row at a time."""
+
+    def head(self, found: BaseModelOutput, mask: torch.Tensor) -> torch.Tensor:
+        """Compute the logit of each row `(batch, 1)`."""
+        model, hidden = self.encoder, found.last_hidden_state
         if hasattr(model, "sequence_summary"):  # ELECTRA
-            pooled = model.sequence_summary(found.last_hidden_state)
+            pooled = model.sequence_summary(hidden)
         elif hasattr(model, "pre_classifier"):  # DistilBERT
-            pooled = model.pre_classifier(found.last_hidden_state[:, 0]).relu()
+            pooled = model.pre_classifier(hidden[:, 0]).relu()
         else:
             pooled = found.pooler_output
-        return SequenceClassifierOutput(logits=model.classifier(pooled))
+        logits: torch.Tensor = model.classifier(pooled)
+        return logits
 
 
 def add_pooling(encoder: transformers.PreTrainedModel, pooling: Pooling) -> Embedder:
