@@ -164,7 +164,7 @@ def facts(report: Report) -> list[tuple[str, str]]:
     cores += "" if where.host_cores in (None, where.cores) else f" of {where.host_cores}"
     flags = " ".join(where.cpu_flags) or "no int8 or bf16 instructions known"
     load = "" if where.load is None else f"; load before {where.load:.2f}"
-    labels = f", {what.labels} labels" if what.labels else ""
+    labels = f", {what.labels} labels" if what.task.fixed_labels is None else ""
     versions = ", ".join(f"{name} {version}" for name, version in where.versions.items())
     found = (
         ("bundle", f"{what.bundle} ({what.task}{labels}, {what.max_length} tokens at most)"),

@@ -73,6 +73,7 @@ def command(
         lines += [render_scores(finished.dev.scores, rows=finished.dev.rows), ""]
     lines += render_decision(record.model.task, record.model.rule, record.calibration)
     best = f", the best is epoch {record.best_epoch:.3g}" if record.best_epoch else ""
-    lines.append(f"{record.epochs:.3g} epochs in {record.seconds:.0f} s{best}")
+    epochs = "1 epoch" if record.epochs == 1 else f"{record.epochs:.3g} epochs"
+    lines.append(f"{epochs} in {record.seconds:.0f} s{best}")
     show("\n".join([*lines, f"checkpoint: {finished.output}"]))
     say_next(after_training(str(finished.output)))

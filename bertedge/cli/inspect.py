@@ -147,7 +147,7 @@ def _heads(task: "Task", labels: tuple[str, ...]) -> str:
     from bertedge.spec import Task
 
     if task is not Task.INTENT_SLOTS:
-        return _labels(labels, "labels")
+        return _labels(labels, "labels") if task.fixed_labels is None else ""
     joint = split_labels(labels)
     return _labels(joint.intents, "intents") + _labels(joint.tags, "slot tags")
 

@@ -47,6 +47,11 @@ def group(arguments: tuple[str, ...], shape: InputShape) -> list[Text]:
     """Take the texts of the command line as they are, or two by two, or all as one input."""
     if shape.most == 1:
         return list(arguments)
+    if shape.most is None and not shape.accepts(len(arguments)):
+        raise SettingError(
+            f"this model reads several texts at once, and there is {len(arguments)}; give "
+            f"{' and '.join(shape.keys)} in turn"
+        )
     if shape.most is None:
         return [arguments]
     if len(arguments) % 2:

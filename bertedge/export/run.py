@@ -179,8 +179,9 @@ def _describe(reference: Reference, variants: tuple[Variant, ...], tokenizer: Pa
 
 def _introduce(checkpoint: Checkpoint) -> str:
     source = checkpoint.source
-    labels = f", {len(checkpoint.model.labels)} labels" if checkpoint.model.labels else ""
+    model = checkpoint.model
+    labels = f", {len(model.labels)} labels" if model.task.fixed_labels is None else ""
     return (
         f"{checkpoint.name}: {source.architecture}, {source.layers} layers of "
-        f"{source.hidden_size}, {checkpoint.model.task}{labels}"
+        f"{source.hidden_size}, {model.task}{labels}"
     )

@@ -80,7 +80,8 @@ def finetune(
         inputs = open_inputs(config, data)
         launch = accelerate.PartialState(cpu=not torch.cuda.is_available())
         if launch.is_main_process:
-            progress.say(f"{inputs.train.description}; {len(inputs.labels)} labels")
+            own = f"; {len(inputs.labels)} labels" if config.task.fixed_labels is None else ""
+            progress.say(f"{inputs.train.description}{own}")
             if inputs.dev and inputs.dev.findings:
                 progress.say(f"{inputs.dev.path.name}: {inputs.dev.findings}")
             elif inputs.dev and inputs.dev.label_map != inputs.train.label_map:

@@ -120,6 +120,8 @@ def test_the_command_reads_arguments_lines_with_tabs_and_json(
     assert '"text": "hall", "pair": ["on", "off"], "choice": ' in alone
     assert lines.startswith(alone) and lines.count("\n") == 2
     assert run(main, ["predict", bundle, "--input", str(by_json)]).stdout == lines
+    lone = run(main, ["predict", bundle, "hall"])
+    assert lone.exit_code == 1 and "there is 1; give context and endings in turn" in lone.output
     table = tmp_path / "table.csv"
     table.write_text("text,pair\nhall,on\n")
     refused = run(main, ["predict", bundle, "--input", str(table)])
