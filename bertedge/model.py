@@ -105,8 +105,9 @@ def check_inputs(inputs: Sequence[object], first: int, shape: InputShape) -> Non
         parts = _parts(text)
         if shape.least <= len(parts) <= most:
             continue
-        found = f"{len(parts)} texts" if len(parts) > 2 else f"of type {type(text).__name__}"
-        found = "a pair" if len(parts) == 2 else found
+        found = f"of type {type(text).__name__}"
+        if len(parts) > 1:
+            found = "a pair" if len(parts) == 2 else f"{len(parts)} texts"
         raise DataError(f"text {index} is {found}; this model takes {shape.description}")
 
 
@@ -114,5 +115,6 @@ def _parts(text: object) -> tuple[str, ...]:
     """Return the texts of an input; none where it is something else."""
     if isinstance(text, str):
         return (text,)
-    sound = isinstance(text, tuple) and len(text) > 1 and all(isinstance(t, str) for t in text)
-    return text if sound and isinstance(text, tuple) else ()
+    if isinstance(text, tuple) and len(text) > 1 and all(isinstance(part, str) for part in text):
+        return text
+    return ()

@@ -1,13 +1,16 @@
 """What a model reads: rows of token ids, windows of texts that are too long, padded batches."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bertedge.runtime.providers import CPU
 
+T = TypeVar("T")
 Ints = NDArray[np.int64]
 
 TOKEN_BUDGET = CPU.token_budget
@@ -73,6 +76,16 @@ def window_starts(size: int, room: int, stride: int) -> list[int]:
 def strided_starts(size: int, room: int, stride: int) -> range:
     """Return where windows begin, as `window_starts` does; the last one may be short."""
     return range(0, max(size - stride, 1), room - stride)
+
+
+def by_text(
+    rows: Sequence[Encoded], values: Sequence[T]
+) -> Iterator[tuple[int, tuple[Encoded, ...], tuple[T, ...]]]:
+    """Yield the number of each text with its rows, which come in turn, and a value for each row."""
+    both = zip(rows, values, strict=True)
+    for text, group in itertools.groupby(both, key=lambda each: each[0].text):
+        own, found = zip(*group, strict=True)
+        yield text, own, found
 
 
 def best_context(windows: Sequence[Encoded]) -> list[slice]:

@@ -22,6 +22,7 @@ from bertedge.spec import Aggregation, DecisionRule, ModelSpec, ProblemType, Tex
 
 if TYPE_CHECKING:
     from bertedge.data import Example, ExampleFile
+    from bertedge.data.example import TextExample
     from bertedge.data.labels import Survey
     from bertedge.metrics import AnyScores
 
@@ -234,6 +235,13 @@ def settle_top_k(options: PredictOptions, default: int) -> int:
     if top_k < 1:
         raise SettingError(f"top_k is {top_k}; give 1 or more")
     return top_k
+
+
+def text_examples(examples: Sequence["Example"]) -> "list[TextExample]":
+    """Return the examples of a task whose inputs are texts."""
+    from bertedge.data.example import TextExample  # predicting needs none
+
+    return [example for example in examples if isinstance(example, TextExample)]
 
 
 def unknown_label(where: str, names: Sequence[str], labels: Sequence[str]) -> DataError:

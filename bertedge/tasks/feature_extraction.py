@@ -83,9 +83,7 @@ def encode_labelled(
     spec: ModelSpec, tokenizer: Tokenizer, examples: Sequence[Example], path: Path
 ) -> LabelledRows:
     """Tokenize both texts of each pair, or the one there is; gold is one array `(pairs,)`."""
-    from bertedge.data.example import TextExample  # predicting needs none
-
-    texts = [example for example in examples if isinstance(example, TextExample)]
+    texts = contract.text_examples(examples)
     parts = [part for each in texts for part in (each.text, each.pair) if part is not None]
     values = [each.value for each in texts if each.value is not None]
     return LabelledRows(

@@ -115,9 +115,7 @@ def encode_labelled(
     spec: ModelSpec, tokenizer: Tokenizer, examples: Sequence[Example], path: Path
 ) -> LabelledRows:
     """Tokenize texts and mask some of their tokens, whose ids are an array a text."""
-    from bertedge.data.example import TextExample  # predicting needs none
-
-    rows = tokenizer.encode([each.text for each in examples if isinstance(each, TextExample)])
+    rows = tokenizer.encode([each.text for each in contract.text_examples(examples)])
     gold, places = [], []
     for row in rows:
         before = row.ids.copy()

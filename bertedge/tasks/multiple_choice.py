@@ -7,7 +7,6 @@ of an input may be of any number.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from bertedge.errors import DataError
 from bertedge.predictions import MultipleChoice
-from bertedge.runtime.encoding import Encoded
+from bertedge.runtime.encoding import Encoded, by_text
 from bertedge.runtime.logits import Floats, softmax
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import CHOICE_LABELS, DecisionRule, ModelSpec, ProblemType, Text
@@ -29,11 +28,12 @@ from bertedge.tasks.contract import (
     Outputs,
     PredictOptions,
     TrainingRows,
+    text_examples,
 )
 
 if TYPE_CHECKING:
     from bertedge.data import ExampleFile
-    from bertedge.data.example import Example, TextExample
+    from bertedge.data.example import Example
     from bertedge.data.labels import Survey
     from bertedge.metrics import AnyScores
 
@@ -71,25 +71,16 @@ def decode(
     options: PredictOptions,
 ) -> Iterator[MultipleChoice]:
     """Yield the best choice of each input."""
-    for number, own in enumerate(_by_input(rows, logits)):
-        scores = softmax(np.array([logit for _, logit in own], np.float32))
+    for number, own, found in by_text(rows, logits):
+        scores = softmax(np.concatenate(found))
         best = int(scores.argmax())
         yield MultipleChoice(
             choice=best,
             chosen=inputs[number][best + 1],
             score=float(scores[best]),
             scores=tuple(scores.tolist()),
-            truncated=any(row.truncated for row, _ in own),
+            truncated=any(row.truncated for row in own),
         )
-
-
-def _by_input(
-    rows: Sequence[Encoded], logits: Sequence[Floats] | Sequence[NDArray[Any]]
-) -> Iterator[list[tuple[Encoded, float]]]:
-    """Yield the rows of each input with their logits."""
-    both = zip(rows, (float(each[0]) for each in logits), strict=True)
-    for _, own in itertools.groupby(both, key=lambda each: each[0].text):
-        yield list(own)
 
 
 # Labelled data.
@@ -99,7 +90,7 @@ def encode_labelled(
     spec: ModelSpec, tokenizer: Tokenizer, examples: Sequence[Example], path: Path
 ) -> LabelledRows:
     """Tokenize contexts with their choices; gold is the number of the right one."""
-    texts = _texts(examples)
+    texts = text_examples(examples)
     return LabelledRows(
         rows=encode(tokenizer, [text.input for text in texts], 0),
         gold=[np.array([int(text.label or 0) for text in texts], np.int64)],
@@ -114,13 +105,13 @@ def outputs(
     logits: Sequence[NDArray[Any]],
 ) -> Outputs:
     """Return the number of the best choice of each example."""
-    groups = list(_by_input(labelled.rows, logits))
-    best = [int(np.argmax([logit for _, logit in own])) for own in groups]
+    groups = list(by_text(labelled.rows, logits))
+    best = [int(np.concatenate(found).argmax()) for _, _, found in groups]
     return Outputs(
         gold=labelled.gold,
         answers=[np.array(best, np.int64)],
         rows=len(examples),
-        truncated=sum(any(row.truncated for row, _ in own) for own in groups),
+        truncated=sum(any(row.truncated for row in own) for _, own, _ in groups),
     )
 
 
@@ -143,12 +134,6 @@ def contributions(
     return np.stack([right, np.ones(len(right))], axis=1).astype(np.float64)
 
 
-def _texts(examples: Sequence[Example]) -> list[TextExample]:
-    from bertedge.data.example import TextExample  # predicting needs none
-
-    return [example for example in examples if isinstance(example, TextExample)]
-
-
 # Training.
 
 
@@ -166,7 +151,7 @@ def training_row(
     example: Example, number: dict[str, int], problem_type: ProblemType, *, scored: bool
 ) -> dict[str, Any] | None:
     """Return the context with its choices, and the place of the right one."""
-    (text,) = _texts([example])
+    (text,) = text_examples([example])
     return {"texts": list(text.input), "label": int(text.label or 0)}
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bertedge.errors import DataError
 from bertedge.predictions import Answer, Answers
-from bertedge.runtime.encoding import Encoded
+from bertedge.runtime.encoding import Encoded, by_text
 from bertedge.runtime.logits import Floats
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import SPAN_LABELS, DecisionRule, ModelSpec, ProblemType, Text
@@ -148,9 +148,7 @@ def answer_each(
     top_k: int = 1,
 ) -> Iterator[Answers]:
     """Yield the answers to questions about several contexts, whose windows come in turn."""
-    groups = itertools.groupby(zip(windows, logits, strict=True), key=lambda each: each[0].text)
-    for number, group in groups:
-        own, answered = zip(*group, strict=True)
+    for number, own, answered in by_text(windows, logits):
         yield find_answers(contexts[number], own, answered, rule, top_k=top_k)
 
 

@@ -35,6 +35,7 @@ from bertedge.tasks.contract import (
     PartialEvaluation,
     PredictOptions,
     TrainingRows,
+    text_examples,
     unknown_label,
 )
 
@@ -176,9 +177,7 @@ def encode_labelled(
     spec: ModelSpec, tokenizer: Tokenizer, examples: Sequence[Example], path: Path
 ) -> LabelledRows:
     """Tokenize texts; gold is one array, as `apply_rule` gives it."""
-    from bertedge.data.example import TextExample  # predicting needs none
-
-    texts = [example for example in examples if isinstance(example, TextExample)]
+    texts = text_examples(examples)
     gold = _gold(spec, texts, path)
     return LabelledRows(rows=tokenizer.encode([text.input for text in texts]), gold=[gold])
 

@@ -7,7 +7,6 @@ it equals for every text that fits the model.
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from bertedge.errors import DataError, SettingError
 from bertedge.predictions import Entities, Entity
-from bertedge.runtime.encoding import Encoded, best_context
+from bertedge.runtime.encoding import Encoded, best_context, by_text
 from bertedge.runtime.logits import Floats, softmax
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import OUTSIDE, Aggregation, DecisionRule, ModelSpec, ProblemType, Text
@@ -175,10 +174,7 @@ def join_windows(
 ) -> Tokens:
     """Return every token of every text once, from the window that shows it in most context."""
     text, offsets, kept, continues = [], [], [], []
-    for index, group in itertools.groupby(
-        zip(windows, logits, strict=True), key=lambda each: each[0].text
-    ):
-        own, answers = zip(*group, strict=True)
+    for index, own, answers in by_text(windows, logits):
         rows = best_context(own)
         ids = np.concatenate([window.ids[row] for window, row in zip(own, rows, strict=True)])
         spans = [window.offsets[row] for window, row in zip(own, rows, strict=True)]
@@ -335,12 +331,10 @@ def word_labels(
     `best` has a label number a token of each window; a word without any piece is `outside`.
     """
     found: list[Ints] = [np.full(len(words), outside, dtype=np.int64) for words in texts]
-    for text, group in itertools.groupby(range(len(windows)), lambda i: windows[i].text):
-        members = list(group)
-        kept = best_context([windows[i] for i in members])
-        pairs = list(zip(members, kept, strict=True))
-        word_ids = np.concatenate([windows[i].word_ids[keep] for i, keep in pairs])
-        pieces = np.concatenate([best[i][keep] for i, keep in pairs])
+    for text, own, numbers in by_text(windows, best):
+        kept = best_context(own)
+        word_ids = np.concatenate([row.word_ids[keep] for row, keep in zip(own, kept, strict=True)])
+        pieces = np.concatenate([each[keep] for each, keep in zip(numbers, kept, strict=True)])
         words, first = np.unique(word_ids, return_index=True)
         found[text][words] = pieces[first]
     return found
