@@ -5,7 +5,8 @@ The work is imported when it is asked for: a config is made and checked without 
 
 from typing import TYPE_CHECKING
 
-from bertedge.finetune.config import ClassWeights, FinetuneConfig
+from bertedge.finetune.config import FinetuneConfig
+from bertedge.finetune.settings.regularization import ClassWeights
 from bertedge.lazy import lazy_exports
 from bertedge.training.config import Precision
 

@@ -5,8 +5,9 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
-from bertedge.finetune.config import ClassWeights, FinetuneConfig
+from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.features import Features, label_counts
+from bertedge.finetune.settings.regularization import ClassWeights
 from bertedge.spec import ProblemType
 
 Floats = NDArray[np.float64]

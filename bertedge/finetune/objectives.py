@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from bertedge.checkpoint import logits_of
-from bertedge.finetune.config import ClassWeights, FinetuneConfig
+from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.features import Features, label_counts
+from bertedge.finetune.settings.regularization import ClassWeights
 from bertedge.joint_labels import split_labels
 from bertedge.spec import LabelKind, ProblemType, Task
 

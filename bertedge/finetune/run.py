@@ -2,7 +2,7 @@
 
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +19,7 @@ from bertedge.data import ExampleFile
 from bertedge.finetune import features, training
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import Data, open_data
+from bertedge.finetune.defaults import Facts, choose_hyperparameters
 from bertedge.finetune.distill import make_student
 from bertedge.finetune.initialization import initialize_bias
 from bertedge.finetune.inputs import Inputs, open_inputs
@@ -122,6 +123,7 @@ def _run(
         model=_load_base(config, inputs, teacher, train),
         tokenizer=inputs.tokenizer,
         spec=_spec(config, inputs),
+        hyperparameters=choose_hyperparameters(config, _facts(inputs, train)),
         train=train,
         dev=dev,
         teacher=teacher,
@@ -135,6 +137,15 @@ def _run(
     record = _record(config, inputs, material, trained, judged)
     _write(material.model, inputs, record, work)
     return Finetuned(output=config.output, training=record, dev=judged.dev)
+
+
+def _facts(inputs: Inputs, train: features.Features) -> Facts:
+    return Facts(
+        rows=train.data.num_rows,
+        classes=len(inputs.labels),
+        hidden_size=int(inputs.base_config.hidden_size),
+        layers=int(inputs.base_config.num_hidden_layers),
+    )
 
 
 def _cache(split: str) -> str:
@@ -230,6 +241,7 @@ def _record(
         for name, value in serialization.to_plain(config).items()
         if name not in ("task", "train", "dev", "model", "output", "max_length", "label_map")
     }
+    settings |= asdict(material.hyperparameters)
     settings["precision"] = trained.precision.value
     settings["teacher"] = inputs.teacher.name if inputs.teacher else None
     return Training(

@@ -12,6 +12,7 @@ import transformers
 from bertedge.data import ExampleFile
 from bertedge.errors import StoppedError
 from bertedge.finetune.config import FinetuneConfig
+from bertedge.finetune.defaults import Hyperparameters
 from bertedge.finetune.embedding_subset import embedding_subset
 from bertedge.finetune.features import Features
 from bertedge.finetune.losses import loss_terms
@@ -35,6 +36,7 @@ class Material:
     model: transformers.PreTrainedModel
     tokenizer: transformers.PreTrainedTokenizerFast
     spec: ModelSpec
+    hyperparameters: Hyperparameters
     train: Features
     dev: Features | None
     teacher: transformers.PreTrainedModel | None
@@ -59,18 +61,19 @@ def train(config: FinetuneConfig, material: Material, work: Path, progress: Prog
     after Ctrl-C, with the state saved.
     """
     model, train_data, dev = material.model, material.train, material.dev
+    chosen = material.hyperparameters
     freeze(model, config.freeze)
     precision = choose_precision(config.precision)
     steps = math.ceil(
-        train_data.data.num_rows / (config.batch_size * config.gradient_accumulation_steps)
+        train_data.data.num_rows / (chosen.batch_size * config.gradient_accumulation_steps)
     )
     state = newest_state(work, progress)
     callback = ProgressCallback(progress, _metric(config), state)
     rows = OBJECTIVES[config.task]
     objective = rows.make(config, train_data, material.spec.labels)
-    arguments = _arguments(config, work, precision, evaluated=dev is not None, steps=steps)
+    arguments = _arguments(config, chosen, work, precision, evaluated=dev is not None, steps=steps)
     if state is not None:
-        arguments.num_train_epochs = _epochs(state, config)
+        arguments.num_train_epochs = _epochs(state, chosen.epochs)
     trainer = FinetuneTrainer(
         label_loss=objective.label_loss,
         terms=loss_terms(config, objective, material.teacher),
@@ -128,17 +131,25 @@ def freeze(model: transformers.PreTrainedModel, what: str | int | None) -> None:
 
 
 def _arguments(
-    config: FinetuneConfig, work: Path, precision: Precision, *, evaluated: bool, steps: int
+    config: FinetuneConfig,
+    chosen: Hyperparameters,
+    work: Path,
+    precision: Precision,
+    *,
+    evaluated: bool,
+    steps: int,
 ) -> transformers.TrainingArguments:
     return training_arguments(
         config,
         work,
         precision,
-        num_train_epochs=config.epochs,
-        per_device_eval_batch_size=config.batch_size * 2,
-        learning_rate=config.learning_rate,
+        num_train_epochs=chosen.epochs,
+        per_device_train_batch_size=chosen.batch_size,
+        per_device_eval_batch_size=chosen.batch_size * 2,
+        weight_decay=chosen.weight_decay,
+        learning_rate=chosen.learning_rate,
         lr_scheduler_type="linear",
-        warmup_ratio=config.warmup_ratio,
+        warmup_ratio=chosen.warmup_ratio,
         group_by_length=True,
         length_column_name="length",
         label_names=["labels"],
@@ -152,14 +163,14 @@ def _arguments(
     )
 
 
-def _epochs(state: Path, config: FinetuneConfig) -> float:
+def _epochs(state: Path, epochs: float) -> float:
     """Return the epochs of a resumed run; where all steps were done, so many that none follows."""
     found = json.loads((state / "trainer_state.json").read_text(encoding="utf-8"))
     early = found["stateful_callbacks"].get("EarlyStoppingCallback")
     waited = early["attributes"]["early_stopping_patience_counter"] if early else 0
     ended = early and waited >= early["args"]["early_stopping_patience"]
     done = ended or found["global_step"] >= found["max_steps"]
-    return math.floor(found["epoch"]) if done else config.epochs
+    return math.floor(found["epoch"]) if done else epochs
 
 
 def _callbacks(config: FinetuneConfig, callback: ProgressCallback, *, evaluated: bool) -> list[Any]:

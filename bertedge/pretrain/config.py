@@ -81,6 +81,7 @@ class PretrainConfig(TrainingConfig):
     minutes: float | None = setting(None, "Time to train for.", gt=0, le=1_000_000)
     """Of these three the first that is reached ends the run; with none of them, 1 epoch."""
     batch_size: int = setting(32, "Rows a batch.", ge=1, le=65_536)
+    weight_decay: float = setting(0.01, "AdamW's weight decay.", ge=0, le=10)
     learning_rate: float | None = setting(
         None, "Peak.", unset="1e-4; 1e-3 for a new model", gt=0, le=1
     )

@@ -17,9 +17,7 @@ def training_arguments(
     cuda = torch.cuda.is_available()
     return transformers.TrainingArguments(
         output_dir=str(folder),
-        per_device_train_batch_size=config.batch_size,
         gradient_accumulation_steps=config.gradient_accumulation_steps,
-        weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
         seed=config.seed,
         optim="adamw_torch_fused",

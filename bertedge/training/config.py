@@ -18,12 +18,10 @@ class Precision(StrEnum):
 class TrainingConfig:
     """What Hugging Face's TrainingArguments call by the same names; SettingError where wrong."""
 
-    batch_size: int = setting(32, "Texts a batch.", ge=1, le=65_536)
     gradient_accumulation_steps: int = setting(
         1, "Batches an optimizer step.", metavar="N", ge=1, le=65_536, formerly="accumulate"
     )
     """Batches whose gradients are summed for one step of the optimizer."""
-    weight_decay: float = setting(0.01, "AdamW's weight decay.", ge=0, le=10)
     max_grad_norm: float = setting(1.0, "Largest norm of the gradient.", gt=0, formerly="clip")
     precision: Precision = setting(Precision.AUTO, "Of the forward pass.", metavar="auto|fp32|bf16")
     seed: int = setting(42, "Two runs with one seed agree.", ge=0, le=2**32 - 1)

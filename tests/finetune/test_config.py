@@ -39,7 +39,7 @@ def test_files_of_a_config_file_are_relative_to_it_and_those_of_flags_are_not(
     ("text", "message"),
     [
         ("epoch = 3", "epoch is unknown; did you mean epochs?"),
-        ("colour = 3", "colour is unknown; known are batch_size, "),
+        ("colour = 3", "colour is unknown; known are task, "),
         ("clip = 3", "clip is unknown; its name is now max_grad_norm"),
         ('epochs = "three"', "epochs is 'three'; it must be a finite number"),
         ("epochs = 0", "epochs is 0.0; it must be above 0"),
@@ -69,9 +69,9 @@ def test_a_missing_config_file_is_one_line(tmp_path: Path) -> None:
         read_config(tmp_path / "no.toml", FLAGS)
 
 
-def test_defaults_are_the_documented_ones() -> None:
+def test_what_the_data_settles_is_unset() -> None:
     config = read_config(None, FLAGS)
-    assert (config.epochs, config.batch_size, config.learning_rate) == (3.0, 32, 5e-5)
+    assert (config.epochs, config.batch_size, config.learning_rate) == (None, None, None)
     assert config.precision is Precision.AUTO
 
 

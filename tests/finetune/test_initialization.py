@@ -10,8 +10,9 @@ import transformers
 from numpy.typing import NDArray
 
 from bertedge.checkpoint import load_model, open_checkpoint
-from bertedge.finetune.config import ClassWeights, FinetuneConfig
+from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.run import finetune
+from bertedge.finetune.settings.regularization import ClassWeights
 from bertedge.progress import Silent
 from bertedge.spec import ProblemType, Task
 

@@ -19,13 +19,14 @@ from bertedge.cli import main
 from bertedge.data import open_examples
 from bertedge.errors import CheckpointError, DataError, SettingError
 from bertedge.export import ExportConfig, export
-from bertedge.finetune.config import ClassWeights, FinetuneConfig
+from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import read_config
 from bertedge.finetune.features import IGNORED, Features, build
 from bertedge.finetune.labels import find_labels
 from bertedge.finetune.losses import Batch, Teacher, soft_labels
 from bertedge.finetune.objectives import OBJECTIVES, Objective
 from bertedge.finetune.run import Finetuned, finetune
+from bertedge.finetune.settings.regularization import ClassWeights
 from bertedge.joint_labels import split_labels
 from bertedge.metrics import FrameScores
 from bertedge.predictions import IntentSlots

@@ -17,8 +17,9 @@ from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
 from bertedge.cli import main
 from bertedge.data import open_examples
 from bertedge.errors import OutputError, SettingError
-from bertedge.finetune.config import ClassWeights, FinetuneConfig
+from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.run import finetune
+from bertedge.finetune.settings.regularization import ClassWeights
 from bertedge.progress import Silent
 from bertedge.spec import Task
 

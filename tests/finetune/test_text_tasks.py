@@ -16,11 +16,12 @@ from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
 from bertedge.data import open_examples
 from bertedge.errors import DataError, SettingError
 from bertedge.export import ExportConfig, export
-from bertedge.finetune.config import ClassWeights, FinetuneConfig
+from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import read_config
 from bertedge.finetune.features import Features
 from bertedge.finetune.objectives import OBJECTIVES
 from bertedge.finetune.run import Finetuned, finetune
+from bertedge.finetune.settings.regularization import ClassWeights
 from bertedge.metrics import Scores, ValueScores
 from bertedge.predictions import Classification, MultiLabelClassification, Regression
 from bertedge.predictor import Predictor

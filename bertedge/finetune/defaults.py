@@ -1,0 +1,38 @@
+"""The settings that nobody gave: from what is known of the data and the base before training."""
+
+from dataclasses import dataclass
+
+from bertedge.finetune.config import FinetuneConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known before the first step."""
+
+    rows: int
+    """Of the training data, as the model is given them: windows count one by one."""
+    classes: int
+    hidden_size: int
+    layers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hyperparameters:
+    """The settings of a run that depend on the data and the base, all of them settled."""
+
+    epochs: float
+    batch_size: int
+    learning_rate: float
+    warmup_ratio: float
+    weight_decay: float
+
+
+def choose_hyperparameters(config: FinetuneConfig, facts: Facts) -> Hyperparameters:
+    """Return what the config says, and where it is silent what the data and the base ask for."""
+    return Hyperparameters(
+        epochs=config.epochs or 3.0,
+        batch_size=config.batch_size or 32,
+        learning_rate=config.learning_rate or 5e-5,
+        warmup_ratio=0.1 if config.warmup_ratio is None else config.warmup_ratio,
+        weight_decay=0.01 if config.weight_decay is None else config.weight_decay,
+    )

@@ -1,0 +1,1 @@
+"""The settings of fine-tuning, in groups; `FinetuneConfig` has them all."""

@@ -1,0 +1,29 @@
+"""Which techniques cannot be combined, and why: a row for each pair, refused in one line."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from bertedge.errors import SettingError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clash:
+    """Two settings of which one must keep its default."""
+
+    one: str
+    other: str
+    why: str
+    """A sentence's end: "--one and --other cannot be combined: why"."""
+
+
+CLASHES: tuple[Clash, ...] = ()
+
+
+def check_together(config: Any) -> None:
+    """Raise SettingError for the first two settings that cannot be combined."""
+    defaults = {each.name: each.default for each in fields(config)}
+    for clash in CLASHES:
+        names = (clash.one, clash.other)
+        if all(getattr(config, name) != defaults[name] for name in names):
+            one, other = (f"--{name.replace('_', '-')}" for name in names)
+            raise SettingError(f"{one} and {other} cannot be combined: {clash.why}")

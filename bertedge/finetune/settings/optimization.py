@@ -1,0 +1,30 @@
+"""Settings of the optimizer and of its learning rate."""
+
+from dataclasses import dataclass
+
+from bertedge.fields import setting
+
+BY_DATA = "by the data"
+"""What help says of settings that `bertedge.finetune.defaults` fills in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizationConfig:
+    """How the weights are moved; what is unset depends on the data and the base."""
+
+    epochs: float | None = setting(
+        None, "Passes over the training file.", unset=BY_DATA, gt=0, le=10_000
+    )
+    batch_size: int | None = setting(None, "Texts a batch.", unset=BY_DATA, ge=1, le=65_536)
+    learning_rate: float | None = setting(
+        None, "Peak of the learning rate.", unset=BY_DATA, gt=0, le=1
+    )
+    warmup_ratio: float | None = setting(
+        None, "Share of steps with a rising rate.", unset=BY_DATA, ge=0, le=1, formerly="warmup"
+    )
+    """Of the steps; the learning rate falls linearly after."""
+    early_stopping_patience: int | None = setting(
+        3, "Epochs without a better dev metric.", metavar="N", ge=1, le=10_000, formerly="patience"
+    )
+    """Evaluations without a better dev metric before training stops; None never stops early."""
+    weight_decay: float | None = setting(None, "Of the weights.", unset=BY_DATA, ge=0, le=10)

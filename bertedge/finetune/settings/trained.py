@@ -1,0 +1,26 @@
+"""Settings of what of a model is trained."""
+
+from dataclasses import dataclass
+
+from bertedge.errors import SettingError
+from bertedge.fields import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedConfig:
+    """Which parameters are trained."""
+
+    freeze: str | int | None = setting(
+        None, "Not to train: embeddings, N layers.", metavar="embeddings|N"
+    )
+    """"embeddings", or the number of lowest layers frozen along with the embeddings."""
+
+
+def check_trained(config: TrainedConfig) -> None:
+    """Raise SettingError for settings that cannot work together."""
+    freeze = config.freeze
+    if isinstance(freeze, str) and freeze.isdigit():  # as a flag has it
+        freeze = int(freeze)
+        object.__setattr__(config, "freeze", freeze)
+    if freeze not in (None, "embeddings") and (isinstance(freeze, str) or freeze < 0):
+        raise SettingError(f"freeze is {freeze!r}; give embeddings, or a number of layers")
