@@ -25,6 +25,7 @@ class Hyperparameters:
     learning_rate: float
     warmup_ratio: float
     weight_decay: float
+    layer_decay: float
 
 
 def choose_hyperparameters(config: FinetuneConfig, facts: Facts) -> Hyperparameters:
@@ -35,4 +36,5 @@ def choose_hyperparameters(config: FinetuneConfig, facts: Facts) -> Hyperparamet
         learning_rate=config.learning_rate or 5e-5,
         warmup_ratio=0.1 if config.warmup_ratio is None else config.warmup_ratio,
         weight_decay=0.01 if config.weight_decay is None else config.weight_decay,
+        layer_decay=config.layer_decay or 1.0,
     )

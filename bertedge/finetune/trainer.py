@@ -1,4 +1,4 @@
-"""Hugging Face's Trainer, with a loss that is a sum of terms."""
+"""Hugging Face's Trainer, with a loss that is a sum of terms and rates that differ by layer."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,24 +8,42 @@ import transformers
 
 from bertedge.finetune.losses import Batch, LossTerm
 from bertedge.finetune.objectives import LabelLoss
+from bertedge.finetune.parameter_groups import parameter_groups
 from bertedge.tasks.token_classification import IGNORED
 
 
 class FinetuneTrainer(transformers.Trainer):
     """Sums the terms in training; in evaluation the loss is that of the labels alone."""
 
+    optimizer: torch.optim.Optimizer | None
+
     def __init__(
         self,
         *,
         label_loss: LabelLoss,
         terms: Sequence[LossTerm],
+        layer_decay: float,
         output_hidden_states: bool,
         **settings: Any,
     ) -> None:
         # With a loss of its own, Trainer counts the labels of a step and divides nothing itself.
         super().__init__(compute_loss_func=label_loss, **settings)
-        self._label_loss, self._terms = label_loss, terms
+        self._label_loss, self._terms, self._layer_decay = label_loss, terms, layer_decay
         self._called_with = {"output_hidden_states": True} if output_hidden_states else {}
+
+    def create_optimizer(self) -> torch.optim.Optimizer:
+        """Return the optimizer, which is made at the first call."""
+        if self.optimizer is None:
+            kind, settings = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            groups = parameter_groups(
+                self.model,
+                decayed=self.get_decay_parameter_names(self.model),
+                weight_decay=self.args.weight_decay,
+                learning_rate=self.args.learning_rate,
+                layer_decay=self._layer_decay,
+            )
+            self.optimizer = kind(groups, **settings)
+        return self.optimizer
 
     def compute_loss(
         self,

@@ -77,6 +77,7 @@ def train(config: FinetuneConfig, material: Material, work: Path, progress: Prog
     trainer = FinetuneTrainer(
         label_loss=objective.label_loss,
         terms=loss_terms(config, objective, material.teacher),
+        layer_decay=chosen.layer_decay,
         output_hidden_states=material.teacher is not None,
         model=model,
         args=arguments,

@@ -28,3 +28,8 @@ class OptimizationConfig:
     )
     """Evaluations without a better dev metric before training stops; None never stops early."""
     weight_decay: float | None = setting(None, "Of the weights.", unset=BY_DATA, ge=0, le=10)
+    layer_decay: float | None = setting(
+        None, "Of the rate, a layer down.", metavar="X", unset=BY_DATA, gt=0, le=1
+    )
+    """The head has the whole learning rate, each layer below `layer_decay` times that of the one
+    above it, the embeddings least. 1: all have the same."""
