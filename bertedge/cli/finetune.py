@@ -24,6 +24,7 @@ _RENAMED = {"--recipe": "--config", **from_fields.former_names(FinetuneConfig)}
 @click.command(
     cls=Sectioned,
     sections=_SECTIONS,
+    groups=from_fields.groups(FinetuneConfig),
     renamed=_RENAMED,
     short_help="Train a checkpoint from a labelled file.",
 )

@@ -1,5 +1,6 @@
 """Options made of a config's fields: type, help, default and bounds are written there alone."""
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, Field, fields
 from enum import Enum
@@ -37,6 +38,24 @@ def options(kind: type, only: Collection[str] = ()) -> Callable[[F], F]:
 def given(kind: type, flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of the flags that were given, by the names of the config's fields."""
     return {name: flags[name] for name in info_of(kind) if flags.get(name) is not None}
+
+
+def groups(kind: type) -> dict[str, tuple[str, ...]]:
+    """Return the fields of a config by heading: the classes that it inherits them from.
+
+    `TrainedParametersConfig` is "Trained parameters"; fields of its own have no heading.
+    """
+    known = info_of(kind)
+    return {
+        _heading(each): names
+        for each in reversed(kind.__mro__[1:])
+        if (names := tuple(n for n in vars(each).get("__annotations__", ()) if n in known))
+    }
+
+
+def _heading(kind: type) -> str:
+    words = re.findall("[A-Z][a-z]*", kind.__name__.removesuffix("Config"))
+    return " ".join(words).capitalize()
 
 
 def former_names(kind: type) -> dict[str, str]:

@@ -28,6 +28,7 @@ del _RENAMED["--config"]  # which names a file now
 @click.command(
     cls=Sectioned,
     sections=_SECTIONS,
+    groups=from_fields.groups(PretrainConfig),
     renamed=_RENAMED,
     short_help="Make or continue a base model from plain text.",
 )

@@ -6,7 +6,9 @@ from typing import Any
 import click
 
 MORE = "More"
-"""Heading of the last section."""
+"""Heading of the last section, of what has no other."""
+_OUTPUT = "Output"
+"""Heading of the last but one."""
 _HELP_ALL = "help_all"
 _IN_FULL = "bertedge.help_in_full"
 """Key of `click.Context.meta`."""
@@ -22,15 +24,17 @@ class Sectioned(click.Command):
         self,
         *args: Any,
         sections: Mapping[str, tuple[str, ...]],
+        groups: Mapping[str, tuple[str, ...]] | None = None,
         renamed: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
         """Take what click.Command takes, and the names of parameters by heading.
 
+        `groups` are the headings, in `--help-all`, of parameters that no section names.
         `renamed` are flags of version 0.1 and what they are called now.
         """
         super().__init__(*args, **kwargs)
-        self.sections, self.renamed = sections, renamed or {}
+        self.sections, self.groups, self.renamed = sections, groups or {}, renamed or {}
         named = {name for names in sections.values() for name in names}
         if any(isinstance(p, click.Option) and p.name not in named for p in self.params):
             self.params.append(_help_all())
@@ -59,16 +63,20 @@ class Sectioned(click.Command):
             raise click.UsageError(f"{' and '.join(names)} are missing", ctx) from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the sections; then, under MORE, all the rest where it was asked for, and help."""
+        """Write the sections, and where they were asked for the groups and all the rest; help."""
         options = {p.name: p for p in self.get_params(ctx) if isinstance(p, click.Option)}
         shown = {
             heading: [options.pop(name) for name in names]
             for heading, names in self.sections.items()
         }
         in_full, helping = ctx.meta.get(_IN_FULL), self.get_help_option(ctx)
+        for heading, names in self.groups.items() if in_full else ():
+            more = [options.pop(name) for name in names if name in options]
+            shown[heading] = [*shown.get(heading, []), *more]
         last = (_HELP_ALL, helping.name if helping else None)
         rest = [p for p in options.values() if in_full or p.name in last]
-        shown[MORE] = [*shown.get(MORE, []), *rest]
+        output, more = shown.pop(_OUTPUT, []), shown.pop(MORE, [])
+        shown |= {_OUTPUT: output, MORE: [*more, *rest]}
         for heading, group in shown.items():
             with formatter.section(heading):
                 formatter.write_dl([row for p in group if (row := p.get_help_record(ctx))])

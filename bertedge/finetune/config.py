@@ -9,7 +9,7 @@ from bertedge.finetune.settings.data import DataConfig
 from bertedge.finetune.settings.distillation import DistillationConfig, check_distillation
 from bertedge.finetune.settings.optimization import OptimizationConfig
 from bertedge.finetune.settings.regularization import ClassWeights, RegularizationConfig
-from bertedge.finetune.settings.trained import TrainedConfig, check_trained
+from bertedge.finetune.settings.trained import TrainedParametersConfig, check_trained
 from bertedge.spec import DecisionRule, LabelKind, ProblemType
 from bertedge.training.config import TrainingConfig
 
@@ -19,7 +19,7 @@ class FinetuneConfig(
     TrainingConfig,
     DistillationConfig,
     RegularizationConfig,
-    TrainedConfig,
+    TrainedParametersConfig,
     OptimizationConfig,
     DataConfig,  # the last one's fields come first
 ):

@@ -11,7 +11,13 @@ from click.testing import CliRunner
 
 from bertedge.cli import VERBS, main
 from bertedge.finetune.config import FinetuneConfig
+from bertedge.finetune.settings.data import DataConfig
+from bertedge.finetune.settings.distillation import DistillationConfig
+from bertedge.finetune.settings.optimization import OptimizationConfig
+from bertedge.finetune.settings.regularization import RegularizationConfig
+from bertedge.finetune.settings.trained import TrainedParametersConfig
 from bertedge.pretrain.config import PretrainConfig
+from bertedge.training.config import TrainingConfig
 
 LINES, COLUMNS = 40, 80
 SECTIONED = ("pretrain", "finetune", "export", "evaluate", "predict", "bench")
@@ -52,6 +58,32 @@ def test_every_option_is_shown_where_all_are_asked_for(verb: str):
         listed = re.findall(r"^  (?:-\w, )?(--[\w-]+)", text, flags=re.MULTILINE)
         assert len(listed) == len(set(listed))
         assert text.count("\nOutput:\n") == text.count("\nMore:\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("heading", "group"),
+    [
+        ("Data", DataConfig),
+        ("Optimization", OptimizationConfig),
+        ("Trained parameters", TrainedParametersConfig),
+        ("Regularization", RegularizationConfig),
+        ("Distillation", DistillationConfig),
+        ("Training", TrainingConfig),
+    ],
+)
+def test_all_options_stand_under_the_heading_of_their_group(heading: str, group: type):
+    short, full = shown("finetune", "--help"), shown("finetune", "--help-all")
+    headings = re.findall(r"^(\w[\w ]*):$", full, flags=re.MULTILINE)
+    assert headings[-2:] == ["Output", "More"] and len(headings) == len(set(headings))
+    (section,) = re.findall(rf"^{heading}:\n((?:  .*\n)+)", full, flags=re.MULTILINE)
+    own = {f"--{each.name.replace('_', '-')}" for each in fields(group)}
+    assert own - names_in(section) <= names_in(short) - {"--help"}
+    assert names_in(section) & own
+
+
+def test_more_holds_few_options():
+    """A setting of `finetune` belongs into a group; what has no heading is lost in a heap."""
+    assert shown("finetune", "--help-all").partition("\nMore:\n")[2].count("\n  -") <= 6
 
 
 def test_help_all_wins_over_what_is_missing():

@@ -7,7 +7,7 @@ from bertedge.fields import setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedConfig:
+class TrainedParametersConfig:
     """Which parameters are trained."""
 
     freeze: str | int | None = setting(
@@ -16,7 +16,7 @@ class TrainedConfig:
     """"embeddings", or the number of lowest layers frozen along with the embeddings."""
 
 
-def check_trained(config: TrainedConfig) -> None:
+def check_trained(config: TrainedParametersConfig) -> None:
     """Raise SettingError for settings that cannot work together."""
     freeze = config.freeze
     if isinstance(freeze, str) and freeze.isdigit():  # as a flag has it
