@@ -3,7 +3,7 @@
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 # Thai and Lao, Burmese, Khmer, 々〆〇, kana and bopomofo, Han, halfwidth kana, Han beyond the BMP.
 _RANGES = (
@@ -40,3 +40,29 @@ def split_words(text: str) -> Iterator[tuple[int, int]]:
             start = i
     if start >= 0:
         yield start, len(text)
+
+
+def join_words(words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
+    """Join words to a text; return it with start and end of each word.
+
+    Spaces part words, but for those of scripts without spaces (Han, kana, Thai and others), where
+    only letters and digits of another script are kept apart.
+    """
+    without = sum(bool(UNSPACED.search(word)) for word in words)
+    unspaced = without > sum(any(map(_is_spaced_letter, word)) for word in words)
+    text = ""
+    spans = []
+    for word in words:
+        if text and (not unspaced or (_is_spaced(text[-1]) and _is_spaced(word[:1]))):
+            text += " "
+        spans.append((len(text), len(text) + len(word)))
+        text += word
+    return text, spans
+
+
+def _is_spaced_letter(character: str) -> bool:
+    return character.isalpha() and not UNSPACED.match(character)
+
+
+def _is_spaced(character: str) -> bool:
+    return character.isalnum() and not UNSPACED.match(character)

@@ -68,7 +68,7 @@ PUBLIC = {
     "bertedge.evaluation": """
         Agreement Evaluation FittedTemperature TextEvaluation TextModel collect
         compare_predictions count_answers decide evaluate evaluate_as_text fit_on_half join_words
-        predict_each summarize
+        predict_each summarize write_wrong
     """,
 }
 

@@ -12,14 +12,15 @@ from bertedge.cli.sections import Sectioned
 
 if TYPE_CHECKING:
     from bertedge.data import Columns
-    from bertedge.evaluation import TextModel
+    from bertedge.evaluation import Evaluation, TextModel
+    from bertedge.spec import Task
 
     _Opened = tuple[TextModel, bool, Columns | None]  # also: whether it reads pairs; what it learnt
 
 _SECTIONS = {
     "Data": ("data", "text_column", "pair_column", "label_column", "as_text"),
     "Model": ("device", "variant", "threads"),
-    "Output": ("as_json",),
+    "Output": ("as_json", "errors", "overwrite"),
 }
 
 
@@ -37,11 +38,15 @@ _SECTIONS = {
 @click.option("--threads", type=click.IntRange(1), help="Default: the cores of this process.")
 @click.option("--as-text", is_flag=True, help="Of tagged words: join them, as predict reads.")
 @options.json_option
+@options.path_option("--errors", help="CSV file for the rows it gets wrong, surest first.")
+@options.overwrite_option
 def command(
     model: str,
     data: Path,
     as_json: bool,
     as_text: bool,
+    errors: Path | None,
+    overwrite: bool,
     **flags: Any,
 ) -> None:
     """Score BUNDLE or CHECKPOINT on a labelled file, with finetune's report.
@@ -55,11 +60,16 @@ def command(
     from bertedge.cli.early import check_labelled
     from bertedge.cli.next_step import after_export, after_training
     from bertedge.cli.progress import Terminal
-    from bertedge.cli.report import render_calibration, render_scores
+    from bertedge.cli.report import render_scores
     from bertedge.data import Columns, open_examples
     from bertedge.data.labels import check_known, with_label_map
-    from bertedge.data.lines import check_file
+    from bertedge.data.lines import check_file as check_readable
+    from bertedge.outputs import check_file
 
+    if errors is not None:
+        if as_text:
+            raise click.UsageError("--errors are by the file's words; leave --as-text out")
+        check_file(errors, overwrite=overwrite, inputs=(model, data, flags["label_map"]))
     task, columns = options.task_of(flags), options.columns_of(flags)
     names = options.label_map_of(flags)
     # Of a name that no path can have pathlib raises, and os.path says that nothing is there.
@@ -67,7 +77,7 @@ def command(
     if not bundled:
         check_labelled(data, columns, model, task, names)
     elif not data.is_dir():
-        check_file(data)
+        check_readable(data)
     text_model, pair, trained = (_open_bundle if bundled else _open_checkpoint)(model, flags)
     examples = open_examples(
         data,
@@ -89,32 +99,46 @@ def command(
         scores = render_scores(joined.scores, rows=joined.rows, unit="character")
         show(f"{scores}\n\nwords joined to texts, as predict reads them")
         return
-    found = evaluation.evaluate(text_model, examples, progress)
+    if errors is None:
+        found = evaluation.evaluate(text_model, examples, progress)
+    else:
+        found = evaluation.write_wrong(text_model, examples, errors, progress, overwrite=overwrite)
     if as_json:
-        facts = {
-            "rows": found.rows,
-            "truncated": found.truncated,
-            "seconds": round(found.seconds, 3),
-            "scores": found.scores,
-            "calibration": found.calibration,
-        }
-        show_json(serialization.to_json(facts))
+        show_json(serialization.to_json(_facts(found)))
         return
+    show("\n\n".join(_lines(found, text_model.spec.task, errors)))
+    say_next(
+        after_export(model, text_model.spec.task, pair=pair) if bundled else after_training(model)
+    )
+
+
+def _facts(found: "Evaluation") -> dict[str, object]:
+    return {
+        "rows": found.rows,
+        "truncated": found.truncated,
+        "seconds": round(found.seconds, 3),
+        "scores": found.scores,
+        "calibration": found.calibration,
+    }
+
+
+def _lines(found: "Evaluation", task: "Task", errors: Path | None) -> list[str]:
+    from bertedge.cli.report import render_calibration, render_scores
+
     parts = [render_scores(found.scores, rows=found.rows)]
     if found.calibration:
         parts.append(render_calibration(found.calibration))
     if found.truncated:
         parts.append(f"{found.truncated:,} texts were longer than the model reads")
-    if text_model.spec.task.tags_words:
+    if task.tags_words:
         parts.append(
             "scored by the file's words; predict splits texts by itself and may find other "
             "entities: --as-text measures that"
         )
+    if errors is not None:
+        parts.append(f"the rows it gets wrong, surest first: {errors}")
     parts.append(f"{found.rows / found.seconds:,.0f} rows/s")
-    show("\n\n".join(parts))
-    say_next(
-        after_export(model, text_model.spec.task, pair=pair) if bundled else after_training(model)
-    )
+    return parts
 
 
 def _open_bundle(name: str, flags: dict[str, Any]) -> "_Opened":

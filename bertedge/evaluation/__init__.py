@@ -4,7 +4,7 @@
 """
 
 from bertedge.evaluation.agreement import Agreement, compare_predictions, count_answers
-from bertedge.evaluation.as_text import TextEvaluation, evaluate_as_text, join_words
+from bertedge.evaluation.as_text import TextEvaluation, evaluate_as_text
 from bertedge.evaluation.run import (
     Evaluation,
     collect,
@@ -14,7 +14,9 @@ from bertedge.evaluation.run import (
     summarize,
 )
 from bertedge.evaluation.temperature import FittedTemperature, fit_on_half
+from bertedge.evaluation.wrong import write_wrong
 from bertedge.model import TextModel
+from bertedge.unspaced import join_words
 
 __all__ = [
     "Agreement",
@@ -32,4 +34,5 @@ __all__ = [
     "join_words",
     "predict_each",
     "summarize",
+    "write_wrong",
 ]

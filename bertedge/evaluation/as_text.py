@@ -19,7 +19,7 @@ from bertedge.model import TextModel
 from bertedge.predictions import Entities, Entity, IntentSlots, Prediction
 from bertedge.progress import Progress, Silent
 from bertedge.spec import OUTSIDE, LabelKind
-from bertedge.unspaced import UNSPACED
+from bertedge.unspaced import join_words
 
 Span = tuple[int, int, str]
 """Start, end and type of an entity, in characters."""
@@ -59,32 +59,6 @@ def evaluate_as_text(
     if model.spec.task.labels_are is LabelKind.INTENT_AND_TAGS:
         scores = _score_frames(split_labels(model.spec.labels).intents, found, slots)
     return TextEvaluation(scores=scores, rows=len(found), seconds=time.perf_counter() - began)
-
-
-def join_words(words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
-    """Join words to a text; return it with start and end of each word.
-
-    Spaces part words, but for those of scripts without spaces (Han, kana, Thai and others), where
-    only letters and digits of another script are kept apart.
-    """
-    without = sum(bool(UNSPACED.search(word)) for word in words)
-    unspaced = without > sum(any(map(_is_spaced_letter, word)) for word in words)
-    text = ""
-    spans = []
-    for word in words:
-        if text and (not unspaced or (_is_spaced(text[-1]) and _is_spaced(word[:1]))):
-            text += " "
-        spans.append((len(text), len(text) + len(word)))
-        text += word
-    return text, spans
-
-
-def _is_spaced_letter(character: str) -> bool:
-    return character.isalpha() and not UNSPACED.match(character)
-
-
-def _is_spaced(character: str) -> bool:
-    return character.isalnum() and not UNSPACED.match(character)
 
 
 def _compare(model: TextModel, chunk: Sequence[Example]) -> list[_Compared]:

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,14 @@ from bertedge.model import TextModel
 from bertedge.progress import Progress, Silent
 from bertedge.spec import DecisionRule, ModelSpec
 from bertedge.tasks import task_module
-from bertedge.tasks.contract import Outputs, PartialEvaluation
+from bertedge.tasks.contract import Judged, Outputs, PartialEvaluation
 
 CHUNK = 2048
 """Examples read, tokenized and sorted by length at a time; bounds the memory."""
+JUDGED_CHUNK = 256
+"""The same where all logits of all tokens are held."""
+Watch = Callable[[Example, Judged], None]
+"""Takes each example with what was said of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,16 +60,22 @@ class Evaluation:
 
 
 def evaluate(
-    model: TextModel, examples: ExampleFile, progress: Progress | None = None
+    model: TextModel,
+    examples: ExampleFile,
+    progress: Progress | None = None,
+    *,
+    judged: Watch | None = None,
 ) -> Evaluation:
     """Predict every example and return the scores.
 
-    Raises DataError for a gold label that the model does not know.
+    `judged` is called with each example, in turn, and what the task's `judge` says of it. Raises
+    DataError for a gold label that the model does not know.
     """
     began = time.perf_counter()
+    size = CHUNK if judged is None else JUDGED_CHUNK
     parts = [
-        model.task.decide(model.spec, run(model, chunk, examples.path))
-        for chunk in chunks(examples, progress or Silent())
+        model.task.decide(model.spec, run(model, chunk, examples.path, judged))
+        for chunk in chunks(examples, progress or Silent(), size)
     ]
     return summarize(model.spec, parts, seconds=time.perf_counter() - began)
 
@@ -87,11 +97,23 @@ def decide(spec: ModelSpec, outputs: Outputs, rule: DecisionRule, seconds: float
     return summarize(spec, [task_module(spec.task).decide(spec, outputs)], seconds=seconds)
 
 
-def run(model: TextModel, examples: Sequence[Example], path: Path) -> Outputs:
+def run(
+    model: TextModel, examples: Sequence[Example], path: Path, judged: Watch | None = None
+) -> Outputs:
     """Run the engine over labelled examples of the file `path`."""
     task = model.task
     labelled = task.encode_labelled(model.spec, model.tokenizer, examples, path)
-    logits = model.infer(labelled.rows, keep=labelled.keep)
+    logits: list[NDArray[Any]]
+    if judged is None or task.judge is None:
+        logits = model.infer(labelled.rows, keep=labelled.keep)
+    else:
+        logits = model.infer(labelled.rows)
+        for example, found in zip(
+            examples, task.judge(model.spec, examples, labelled, logits), strict=True
+        ):
+            judged(example, found)
+        if labelled.keep is not None:
+            logits = [labelled.keep(number, own) for number, own in enumerate(logits)]
     return task.outputs(model.spec, model.tokenizer, examples, labelled, logits)
 
 
@@ -120,12 +142,14 @@ def predict_each(model: TextModel, examples: Sequence[Example], path: Path) -> l
     return summarize(model.spec, [part], seconds=0.0).answers
 
 
-def chunks(examples: Iterable[Example], progress: Progress) -> Iterator[list[Example]]:
-    """Yield examples CHUNK at a time, and show how far that is."""
+def chunks(
+    examples: Iterable[Example], progress: Progress, size: int = CHUNK
+) -> Iterator[list[Example]]:
+    """Yield examples `size` at a time, and show how far that is."""
     # Reading is quick beside predicting.
     progress.start("evaluating", sum(1 for _ in examples), "rows")
     iterator = iter(examples)
-    while chunk := list(itertools.islice(iterator, CHUNK)):
+    while chunk := list(itertools.islice(iterator, size)):
         yield chunk
         progress.advance(len(chunk))
     progress.finish()

@@ -66,6 +66,21 @@ class Outputs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What a model says of one example beside what is right of it, both in words.
+
+    Of tags what differs alone: entities that only one of the two has.
+    """
+
+    gold: str
+    predicted: str
+    wrong: bool
+    score: float
+    """How sure the model is of what it says, from 0 to 1: where it is wrong, of the surest of its
+    wrong decisions. Of values how far the prediction is off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartialEvaluation:
     """What was predicted of some examples, beside what is right; arrays as in `Outputs`."""
 
@@ -91,6 +106,11 @@ class AgreementBounds:
     """Whether it is a share of rows, of which chance decides the more the fewer there are."""
 
 
+Judge = Callable[
+    [ModelSpec, "Sequence[Example]", LabelledRows, Sequence[Floats]], "Iterator[Judged]"
+]
+judge_none: Judge | None = None
+"""`judge` where no example is right or wrong by itself."""
 KeepOf = Callable[[Tokenizer, Sequence[Encoded]], Keep]
 keep_all: KeepOf | None = None
 """`keep` where the logits are few."""
@@ -165,6 +185,13 @@ if TYPE_CHECKING:  # nothing else reads the contract itself, and a start need no
 
         def decide(self, spec: ModelSpec, outputs: Outputs) -> PartialEvaluation:
             """Apply the rule."""
+
+        @property
+        def judge(self) -> Judge | None:
+            """What compares each example with its prediction, from all logits of the rows.
+
+            None where no example is right or wrong by itself.
+            """
 
         def score(
             self, spec: ModelSpec, gold: Sequence[NDArray[Any]], predicted: Sequence[NDArray[Any]]

@@ -31,11 +31,13 @@ from bertedge.tasks import contract
 from bertedge.tasks import token_classification as tagging
 from bertedge.tasks.contract import (
     LABEL_BOUNDS,
+    Judged,
     LabelledRows,
     Outputs,
     PredictOptions,
     TrainingRows,
 )
+from bertedge.tasks.judged_tags import judge_tags
 from bertedge.tasks.text_classification import classify
 
 if TYPE_CHECKING:
@@ -131,6 +133,37 @@ def outputs(
     intents = [found[0] for row, found in pairs if row.first == 0]
     found = [np.append(intent, own) for intent, own in zip(intents, words, strict=True)]
     return Outputs(gold=labelled.gold, answers=found, rows=len(examples), truncated=0)
+
+
+def judge(
+    spec: ModelSpec, examples: Sequence[Example], labelled: LabelledRows, logits: Sequence[Floats]
+) -> Iterator[Judged]:
+    """Compare intents and slots; an intent that is right is left out where a slot is wrong."""
+    joint, texts = split_labels(spec.labels), tagging.words_of(examples)
+    at_first = [
+        found[0, joint.intent_columns]
+        for row, found in zip(labelled.rows, logits, strict=True)
+        if row.first == 0
+    ]
+    intents = classify(np.stack(at_first), joint.intents)
+    of_tags = [found[:, joint.tag_columns] for found in logits]
+    found, scores = tagging.scored_labels(texts, labelled.rows, of_tags, joint.tags)
+    for words, gold, intent, own, sure in zip(
+        texts, labelled.gold, intents, found, scores, strict=True
+    ):
+        (said,) = tagging.tags_of(joint.tags, [own])
+        right = [spec.labels[number] for number in gold]
+        slots = judge_tags(words, right[1:], said, sure)
+        asked = right[0].removeprefix(PREFIX)
+        missed = intent.label != asked
+        of_wrong = [slots.score] * slots.wrong + [intent.score] * missed
+        named = missed or not slots.wrong
+        yield Judged(
+            gold="; ".join([asked] * named + [slots.gold] * bool(slots.gold)),
+            predicted="; ".join([intent.label] * named + [slots.predicted] * bool(slots.predicted)),
+            wrong=missed or slots.wrong,
+            score=max(of_wrong, default=min(slots.score, intent.score)),
+        )
 
 
 def score(

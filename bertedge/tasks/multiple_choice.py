@@ -24,6 +24,7 @@ from bertedge.spec import CHOICE_LABELS, DecisionRule, ModelSpec, ProblemType, T
 from bertedge.tasks import contract
 from bertedge.tasks.contract import (
     LABEL_BOUNDS,
+    Judged,
     LabelledRows,
     Outputs,
     PredictOptions,
@@ -113,6 +114,23 @@ def outputs(
         rows=len(examples),
         truncated=sum(any(row.truncated for row in own) for _, own, _ in groups),
     )
+
+
+def judge(
+    spec: ModelSpec, examples: Sequence[Example], labelled: LabelledRows, logits: Sequence[Floats]
+) -> Iterator[Judged]:
+    """Compare choices."""
+    gold = np.concatenate(labelled.gold).tolist()
+    groups = by_text(labelled.rows, logits)
+    for each, right, (_, _, found) in zip(text_examples(examples), gold, groups, strict=True):
+        scores = softmax(np.concatenate(found))
+        best = int(scores.argmax())
+        yield Judged(
+            gold=each.input[right + 1],
+            predicted=each.input[best + 1],
+            wrong=right != best,
+            score=float(scores[best]),
+        )
 
 
 def score(

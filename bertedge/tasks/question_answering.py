@@ -25,6 +25,7 @@ from bertedge.spec import SPAN_LABELS, DecisionRule, ModelSpec, ProblemType, Tex
 from bertedge.tasks import contract
 from bertedge.tasks.contract import (
     AgreementBounds,
+    Judged,
     LabelledRows,
     Outputs,
     PartialEvaluation,
@@ -218,6 +219,26 @@ def outputs(
         found[number] = grade(answers, question.gold)
         truncated += answers.truncated
     return Outputs(gold=[found], answers=[found], rows=len(questions), truncated=truncated)
+
+
+def judge(
+    spec: ModelSpec, examples: Sequence[Example], labelled: LabelledRows, logits: Sequence[Floats]
+) -> Iterator[Judged]:
+    """Compare answers: one that matches no right one exactly is wrong, "" being none at all."""
+    from bertedge.metrics.squad import exact_match
+
+    questions = _questions(examples)
+    contexts = [each.context for each in questions]
+    answered = answer_each(contexts, labelled.rows, logits, spec.rule)
+    for question, answers in zip(questions, answered, strict=True):
+        best = answers.answer
+        said = best.text if best else ""
+        yield Judged(
+            gold=" | ".join(dict.fromkeys(question.gold)),
+            predicted=said,
+            wrong=not exact_match(said, question.gold),
+            score=min(best.score if best else answers.no_answer, 1.0),
+        )
 
 
 def grade(answers: Answers, gold: Sequence[str]) -> tuple[Any, ...]:

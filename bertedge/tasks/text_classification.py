@@ -30,6 +30,7 @@ from bertedge.spec import DecisionRule, ModelSpec, ProblemType, Text
 from bertedge.tasks import contract
 from bertedge.tasks.contract import (
     LABEL_BOUNDS,
+    Judged,
     LabelledRows,
     Outputs,
     PartialEvaluation,
@@ -196,6 +197,36 @@ def outputs(
         rows=len(examples),
         truncated=sum(row.truncated for row in labelled.rows),
     )
+
+
+def judge(
+    spec: ModelSpec, examples: Sequence[Example], labelled: LabelledRows, logits: Sequence[Floats]
+) -> Iterator[Judged]:
+    """Compare labels, sets of labels, or values."""
+    stacked = np.stack(logits)
+    found, scores = apply_rule(stacked, spec.rule), probabilities(stacked, spec.rule)
+    names, gold = label_names(spec.labels, spec.rule), np.concatenate(labelled.gold)
+    match spec.rule.problem_type:
+        case ProblemType.SINGLE_LABEL:
+            rows = zip(gold.tolist(), found.tolist(), scores.max(axis=1).tolist(), strict=True)
+            for right, said, score in rows:
+                yield Judged(
+                    gold=names[right], predicted=names[said], wrong=right != said, score=score
+                )
+        case ProblemType.MULTI_LABEL:
+            for has, says, own in zip(gold, found, scores, strict=True):
+                sure = np.where(says, own, 1 - own)
+                wrong = has != says
+                yield Judged(
+                    gold=", ".join(np.array(names)[has]),
+                    predicted=", ".join(np.array(names)[says]),
+                    wrong=bool(wrong.any()),
+                    score=float(sure[wrong].max() if wrong.any() else sure.min()),
+                )
+        case ProblemType.REGRESSION:
+            for right, said in zip(gold.tolist(), found.tolist(), strict=True):
+                off = abs(right - said)
+                yield Judged(gold=f"{right:g}", predicted=f"{said:.6g}", wrong=off > 0, score=off)
 
 
 def decide(spec: ModelSpec, outputs: Outputs) -> PartialEvaluation:

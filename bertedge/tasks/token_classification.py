@@ -24,6 +24,7 @@ from bertedge.spec import OUTSIDE, Aggregation, DecisionRule, ModelSpec, Problem
 from bertedge.tasks import contract
 from bertedge.tasks.contract import (
     AgreementBounds,
+    Judged,
     LabelledRows,
     Outputs,
     PredictOptions,
@@ -31,6 +32,7 @@ from bertedge.tasks.contract import (
     no_top_k,
     unknown_label,
 )
+from bertedge.tasks.judged_tags import judge_tags
 
 if TYPE_CHECKING:
     from bertedge.data import ExampleFile
@@ -330,14 +332,48 @@ def word_labels(
 
     `best` has a label number a token of each window; a word without any piece is `outside`.
     """
-    found: list[Ints] = [np.full(len(words), outside, dtype=np.int64) for words in texts]
-    for text, own, numbers in by_text(windows, best):
+    return [found.astype(np.int64) for found in _of_first_piece(texts, windows, best, outside)]
+
+
+def _of_first_piece(
+    texts: Sequence[Sequence[str]],
+    windows: Sequence[Encoded],
+    of_tokens: Sequence[NDArray[Any]],
+    missing: float,
+) -> list[NDArray[np.float64]]:
+    found = [np.full(len(words), missing) for words in texts]
+    for text, own, values in by_text(windows, of_tokens):
         kept = best_context(own)
         word_ids = np.concatenate([row.word_ids[keep] for row, keep in zip(own, kept, strict=True)])
-        pieces = np.concatenate([each[keep] for each, keep in zip(numbers, kept, strict=True)])
+        pieces = np.concatenate([each[keep] for each, keep in zip(values, kept, strict=True)])
         words, first = np.unique(word_ids, return_index=True)
         found[text][words] = pieces[first]
     return found
+
+
+def judge(
+    spec: ModelSpec, examples: Sequence[Example], labelled: LabelledRows, logits: Sequence[Floats]
+) -> Iterator[Judged]:
+    """Compare entities."""
+    texts = words_of(examples)
+    found, scores = scored_labels(texts, labelled.rows, logits, spec.labels)
+    for words, right, said, sure in zip(
+        texts, tags_of(spec.labels, labelled.gold), tags_of(spec.labels, found), scores, strict=True
+    ):
+        yield judge_tags(words, right, said, sure)
+
+
+def scored_labels(
+    texts: Sequence[Sequence[str]],
+    windows: Sequence[Encoded],
+    logits: Sequence[Floats],
+    labels: Sequence[str],
+) -> tuple[list[Ints], list[NDArray[np.float64]]]:
+    """Return the label number of each word of each text, and its softmax probability."""
+    outside = labels.index(OUTSIDE) if OUTSIDE in labels else 0
+    scores = [softmax(each).max(axis=-1) for each in logits]
+    best = word_labels(texts, windows, [each.argmax(axis=-1) for each in logits], outside)
+    return best, _of_first_piece(texts, windows, scores, 1.0)
 
 
 def score(

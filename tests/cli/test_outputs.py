@@ -18,6 +18,7 @@ OUTPUTS = {
     ("finetune", "output"): "directory",
     ("export", "output"): "directory",
     ("predict", "output"): "file",
+    ("evaluate", "errors"): "file",
     ("bench", "output"): "file",
     ("bench", "page"): "file",
 }
@@ -43,6 +44,7 @@ NEEDED = {
     "finetune": {"task": "text-classification", "train": "own.csv", "model": "own"},
     "export": {"checkpoint": "own"},
     "predict": {"bundle": "own", "source": "own.txt"},
+    "evaluate": {"model": "own", "data": "own.csv"},
     "bench": {"bundle": "own", "baseline": "own"},
 }
 CONTENTS = {
