@@ -1,7 +1,5 @@
 """One fine-tuning run, from the labelled files to the finished checkpoint directory."""
 
-import os
-import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,26 +17,15 @@ from bertedge.data import ExampleFile
 from bertedge.finetune import features, training
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import Data, open_data
-from bertedge.finetune.defaults import Facts, choose_hyperparameters
-from bertedge.finetune.distill import make_student
-from bertedge.finetune.initialization import initialize_bias
 from bertedge.finetune.inputs import Inputs, open_inputs
-from bertedge.finetune.thresholds import FittedRule, fit_rule
+from bertedge.finetune.judging import Judged, judge
+from bertedge.finetune.preparation import load_material, prepare
 from bertedge.progress import SILENT, Progress
-from bertedge.runtime.tokenizer import Tokenizer
-from bertedge.spec import LabelKind, ModelSpec, Task
+from bertedge.spec import LabelKind, Task
 from bertedge.training.place import check_output
 from bertedge.training.run_directory import RunDirectory, open_run_directory, publish_output
 from bertedge.training.third_party import quiet_libraries
 from bertedge.version import __version__
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """How the trained model decides, and how well, on the dev data where there is any."""
-
-    fitted: FittedRule
-    dev: evaluation.Evaluation | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,55 +95,18 @@ def _run(
     config: FinetuneConfig, inputs: Inputs, work: RunDirectory, progress: Progress
 ) -> Finetuned | None:
     checkpoints.use_threads()
-    tokenizer = Tokenizer(_tokenizer_json(inputs), max_length=inputs.max_length)
-    train = features.build(inputs.train, inputs.labels, tokenizer, work.folder / _cache("train"))
-    dev = None
-    if inputs.dev:
-        dev = features.build(
-            inputs.dev, inputs.labels, tokenizer, work.folder / _cache("dev"), scored=True
-        )
+    prepared = prepare(inputs, work.folder)
     if work.first:
-        _say_lengths(config.task, train, inputs.max_length, progress)
-    transformers.set_seed(config.seed)
-    teacher = checkpoints.load_model(inputs.teacher, trained=True) if inputs.teacher else None
-    material = training.Material(
-        model=_load_base(config, inputs, teacher, train),
-        tokenizer=inputs.tokenizer,
-        spec=_spec(config, inputs),
-        hyperparameters=choose_hyperparameters(config, _facts(inputs, train)),
-        train=train,
-        dev=dev,
-        teacher=teacher,
-        graded=(tokenizer, inputs.dev) if inputs.dev else None,
-    )
+        _say_lengths(config.task, prepared.train, inputs.max_length, progress)
+    material = load_material(config, prepared)
     trained = training.train(config, material, work.folder, progress)
     accelerate.PartialState().wait_for_everyone()  # all have read the best weights from there
     if not work.first:
         return None
-    judged = _judge(config, material, inputs, tokenizer, progress)
+    judged = judge(config, material, progress)
     record = _record(config, inputs, material, trained, judged)
     _write(material.model, inputs, record, work)
     return Finetuned(output=config.output, training=record, dev=judged.dev)
-
-
-def _facts(inputs: Inputs, train: features.Features) -> Facts:
-    return Facts(
-        rows=train.data.num_rows,
-        classes=len(inputs.labels),
-        hidden_size=int(inputs.base_config.hidden_size),
-        layers=int(inputs.base_config.num_hidden_layers),
-    )
-
-
-def _cache(split: str) -> str:
-    return f"cache-{os.environ.get('RANK', '0')}-{split}"
-
-
-def _tokenizer_json(inputs: Inputs) -> str:
-    backend = inputs.tokenizer.backend_tokenizer
-    backend.no_padding()
-    backend.no_truncation()
-    return str(backend.to_str())
 
 
 def _say_lengths(task: Task, train: features.Features, max_length: int, progress: Progress) -> None:
@@ -176,57 +126,6 @@ def _say_lengths(task: Task, train: features.Features, max_length: int, progress
             f"{train.windowed:,} of {train.rows:,} training texts are longer than {max_length} "
             "tokens; they are read in overlapping windows"
         )
-
-
-def _load_base(
-    config: FinetuneConfig,
-    inputs: Inputs,
-    teacher: transformers.PreTrainedModel | None,
-    train: features.Features,
-) -> transformers.PreTrainedModel:
-    built = inputs.base_config
-    if teacher is not None:
-        return make_student(teacher, config.layers or int(built.num_hidden_layers))
-    built.num_labels = len(inputs.labels)
-    built.id2label = dict(enumerate(inputs.labels))
-    built.label2id = {label: i for i, label in enumerate(inputs.labels)}
-    texts = config.task.labels_are is LabelKind.CLASSES
-    built.problem_type = config.problem_type.value if texts else None
-    model, new = checkpoints.load_base(inputs.base, built, checkpoints.auto_model(config.task))
-    initialize_bias(model, new, config, train)
-    return model
-
-
-def _judge(
-    config: FinetuneConfig,
-    material: training.Material,
-    inputs: Inputs,
-    tokenizer: Tokenizer,
-    progress: Progress,
-) -> Judged:
-    """Settle how logits are decided on, and score that; texts are run through the model once."""
-    spec = material.spec
-    if inputs.dev is None:
-        return Judged(fitted=FittedRule(rule=spec.rule, calibration=None), dev=None)
-    model = checkpoints.row_model(material.model, spec).eval()
-    engine = checkpoints.TorchEngine(model, device="auto")
-    began = time.perf_counter()
-    found = evaluation.TextModel(spec=spec, tokenizer=tokenizer, engine=engine)
-    outputs = evaluation.collect(found, inputs.dev, progress)
-    fitted = fit_rule(spec.task, spec.rule, outputs, calibrate=config.calibrate)
-    seconds = time.perf_counter() - began
-    return Judged(fitted=fitted, dev=evaluation.decide(spec, outputs, fitted.rule, seconds))
-
-
-def _spec(config: FinetuneConfig, inputs: Inputs) -> ModelSpec:
-    return ModelSpec(
-        task=config.task,
-        labels=inputs.labels,
-        pair=inputs.train.pair,
-        max_length=inputs.max_length,
-        pad_token_id=int(inputs.tokenizer.pad_token_id),
-        rule=config.decision(),
-    )
 
 
 def _record(

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,15 +50,23 @@ class Trained:
 
     epochs: float
     best_epoch: float | None
+    best_score: float | None
+    """The dev metric of the best epoch, as training scores it."""
     seconds: float
     precision: Precision
 
 
-def train(config: FinetuneConfig, material: Material, work: Path, progress: Progress) -> Trained:
+def train(
+    config: FinetuneConfig,
+    material: Material,
+    work: Path,
+    progress: Progress,
+    watchers: Sequence[transformers.TrainerCallback] = (),
+) -> Trained:
     """Train the model in place, choosing the best epoch on the dev data where there is any.
 
-    Checkpoints lie in `work`; the newest whole one there is continued from. Raises StoppedError
-    after Ctrl-C, with the state saved.
+    Checkpoints lie in `work`; the newest whole one there is continued from. `watchers` may end
+    the training before its end. Raises StoppedError after Ctrl-C, with the state saved.
     """
     model, train_data, dev = material.model, material.train, material.dev
     chosen = material.hyperparameters
@@ -86,7 +94,7 @@ def train(config: FinetuneConfig, material: Material, work: Path, progress: Prog
         data_collator=rows.collator(material.tokenizer),
         processing_class=material.tokenizer,
         compute_metrics=_metrics(config, material),
-        callbacks=_callbacks(config, callback, evaluated=dev is not None),
+        callbacks=[*_callbacks(config, callback, evaluated=dev is not None), *watchers],
     )
     trainer.remove_callback(transformers.PrinterCallback)
     with (
@@ -106,6 +114,7 @@ def train(config: FinetuneConfig, material: Material, work: Path, progress: Prog
     return Trained(
         epochs=float(trainer.state.epoch or 0.0),
         best_epoch=best / max(steps, 1) if dev and best else None,
+        best_score=trainer.state.best_metric if dev else None,
         seconds=float(result.metrics["train_runtime"]),
         precision=precision,
     )

@@ -13,7 +13,7 @@ from bertedge.errors import OutputError, SettingError
 from bertedge.outputs import created_parents, publish, remove, writing
 from bertedge.progress import Progress
 from bertedge.training.place import run_folder
-from bertedge.training.seal import fault_of, is_sealed, write_synced
+from bertedge.training.seal import SEAL, fault_of, is_sealed, write_synced
 
 SETTINGS = "settings.json"
 
@@ -55,7 +55,7 @@ def open_run_directory(
             with _kept_on_full_disk(work), writing(work.output):
                 yield
         except BaseException:
-            if work.first and not _states(work.folder):
+            if work.first and not _resumable(work.folder):
                 remove(work.folder)
             raise
 
@@ -135,7 +135,7 @@ def _prepare(work: RunDirectory, settings: Mapping[str, object], progress: Progr
         return
     if work.resume and work.folder.exists():
         progress.say(f"no interrupted run of {work.output} is left; starting from the beginning")
-    elif not work.resume and _states(work.folder) and not work.overwrite:
+    elif not work.resume and _resumable(work.folder) and not work.overwrite:
         raise OutputError(
             f"an interrupted run of {work.output} is in {work.folder}; continue it with --resume, "
             "or start again with --overwrite"
@@ -169,9 +169,17 @@ def _kept_on_full_disk(work: RunDirectory) -> Iterator[None]:
     try:
         yield
     except OutputError as error:
-        if not _states(work.folder):
+        if not _resumable(work.folder):
             raise
         raise OutputError(f"{error}; then continue with --resume") from error
+
+
+def _resumable(folder: Path) -> bool:
+    """Return whether a run can go on from anything in its folder: a saved state, a finished part.
+
+    Parts lie in folders of their own, sealed when they are finished, states of theirs within.
+    """
+    return any(is_sealed(path.parent) for path in folder.rglob(SEAL))
 
 
 def _states(folder: Path, *, sealed: bool = True) -> list[Path]:

@@ -1,0 +1,106 @@
+"""What a training starts from: the data, tokenized once, and a model loaded anew for each."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import transformers
+
+from bertedge import checkpoint as checkpoints
+from bertedge.finetune import features, training
+from bertedge.finetune.config import FinetuneConfig
+from bertedge.finetune.defaults import Facts, choose_hyperparameters
+from bertedge.finetune.distill import make_student
+from bertedge.finetune.initialization import initialize_bias
+from bertedge.finetune.inputs import Inputs
+from bertedge.runtime.tokenizer import Tokenizer
+from bertedge.spec import LabelKind, ModelSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What every training on the same data shares."""
+
+    inputs: Inputs
+    tokenizer: Tokenizer
+    train: features.Features
+    dev: features.Features | None
+
+
+def prepare(inputs: Inputs, folder: Path) -> Prepared:
+    """Tokenize the data into Arrow files in `folder`."""
+    tokenizer = Tokenizer(_tokenizer_json(inputs), max_length=inputs.max_length)
+    train = features.build(inputs.train, inputs.labels, tokenizer, folder / _cache("train"))
+    dev = None
+    if inputs.dev:
+        dev = features.build(
+            inputs.dev, inputs.labels, tokenizer, folder / _cache("dev"), scored=True
+        )
+    return Prepared(inputs=inputs, tokenizer=tokenizer, train=train, dev=dev)
+
+
+def load_material(config: FinetuneConfig, prepared: Prepared) -> training.Material:
+    """Load the model, and settle what the config leaves open; the seed makes a new head."""
+    inputs = prepared.inputs
+    transformers.set_seed(config.seed)
+    teacher = checkpoints.load_model(inputs.teacher, trained=True) if inputs.teacher else None
+    return training.Material(
+        model=_load_base(config, inputs, teacher, prepared.train),
+        tokenizer=inputs.tokenizer,
+        spec=_spec(config, inputs),
+        hyperparameters=choose_hyperparameters(config, _facts(inputs, prepared.train)),
+        train=prepared.train,
+        dev=prepared.dev,
+        teacher=teacher,
+        graded=(prepared.tokenizer, inputs.dev) if inputs.dev else None,
+    )
+
+
+def _facts(inputs: Inputs, train: features.Features) -> Facts:
+    return Facts(
+        rows=train.data.num_rows,
+        classes=len(inputs.labels),
+        hidden_size=int(inputs.base_config.hidden_size),
+        layers=int(inputs.base_config.num_hidden_layers),
+    )
+
+
+def _cache(split: str) -> str:
+    return f"cache-{os.environ.get('RANK', '0')}-{split}"
+
+
+def _tokenizer_json(inputs: Inputs) -> str:
+    backend = inputs.tokenizer.backend_tokenizer
+    backend.no_padding()
+    backend.no_truncation()
+    return str(backend.to_str())
+
+
+def _load_base(
+    config: FinetuneConfig,
+    inputs: Inputs,
+    teacher: transformers.PreTrainedModel | None,
+    train: features.Features,
+) -> transformers.PreTrainedModel:
+    built = inputs.base_config
+    if teacher is not None:
+        return make_student(teacher, config.layers or int(built.num_hidden_layers))
+    built.num_labels = len(inputs.labels)
+    built.id2label = dict(enumerate(inputs.labels))
+    built.label2id = {label: i for i, label in enumerate(inputs.labels)}
+    texts = config.task.labels_are is LabelKind.CLASSES
+    built.problem_type = config.problem_type.value if texts else None
+    model, new = checkpoints.load_base(inputs.base, built, checkpoints.auto_model(config.task))
+    initialize_bias(model, new, config, train)
+    return model
+
+
+def _spec(config: FinetuneConfig, inputs: Inputs) -> ModelSpec:
+    return ModelSpec(
+        task=config.task,
+        labels=inputs.labels,
+        pair=inputs.train.pair,
+        max_length=inputs.max_length,
+        pad_token_id=int(inputs.tokenizer.pad_token_id),
+        rule=config.decision(),
+    )
