@@ -22,10 +22,16 @@ from bertedge.finetune.judging import Judged, judge
 from bertedge.finetune.preparation import load_material, prepare
 from bertedge.progress import SILENT, Progress
 from bertedge.spec import LabelKind, Task
+from bertedge.training.curves import CURVES, check_log_dir
 from bertedge.training.place import check_output
 from bertedge.training.run_directory import RunDirectory, open_run_directory, publish_output
 from bertedge.training.third_party import quiet_libraries
 from bertedge.version import __version__
+
+_NOT_RECORDED = {
+    *("task", "train", "dev", "model", "output", "max_length", "label_map"),  # in other fields
+    "log_dir",  # a place of this machine
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +69,7 @@ def finetune(
     work = RunDirectory(output=config.output, overwrite=overwrite, resume=resume)
     sources = (config.train, config.dev, config.label_map, config.model, config.teacher)
     check_output(config.output, sources, overwrite=overwrite)
+    check_log_dir(config.log_dir, config.output)
     with quiet_libraries():
         data = data or open_data(config)
         inputs = open_inputs(config, data)
@@ -105,7 +112,7 @@ def _run(
         return None
     judged = judge(config, material, progress)
     record = _record(config, inputs, material, trained, judged)
-    _write(material.model, inputs, record, work)
+    _write(material.model, inputs, record, trained.curves, work)
     return Finetuned(output=config.output, training=record, dev=judged.dev)
 
 
@@ -138,7 +145,7 @@ def _record(
     settings: dict[str, Setting] = {
         name: value
         for name, value in serialization.to_plain(config).items()
-        if name not in ("task", "train", "dev", "model", "output", "max_length", "label_map")
+        if name not in _NOT_RECORDED
     }
     settings |= asdict(material.hyperparameters)
     settings["precision"] = trained.precision.value
@@ -177,6 +184,7 @@ def _write(
     model: transformers.PreTrainedModel,
     inputs: Inputs,
     record: Training,
+    curves: str,
     work: RunDirectory,
 ) -> None:
     with publish_output(work) as done:
@@ -184,3 +192,4 @@ def _write(
         inputs.tokenizer.model_max_length = inputs.max_length
         inputs.tokenizer.save_pretrained(done)
         (done / checkpoints.TRAINING).write_text(serialization.to_json(record), encoding="utf-8")
+        (done / CURVES).write_text(curves, encoding="utf-8")

@@ -25,8 +25,9 @@ from bertedge.tasks import trainable_task
 from bertedge.training.arguments import training_arguments
 from bertedge.training.callbacks import ProgressCallback, interruptible
 from bertedge.training.config import Precision
+from bertedge.training.curves import render_curves, tensorboard_callbacks
 from bertedge.training.precision import choose_precision
-from bertedge.training.run_directory import newest_state
+from bertedge.training.run_directory import newest_state, step_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,8 @@ class Trained:
     """The dev metric of the best epoch, as training scores it."""
     seconds: float
     precision: Precision
+    curves: str
+    """Loss, learning rate and dev metric along the run, as CSV."""
 
 
 def train(
@@ -97,6 +100,10 @@ def train(
         callbacks=[*_callbacks(config, callback, evaluated=dev is not None), *watchers],
     )
     trainer.remove_callback(transformers.PrinterCallback)
+    if arguments.process_index == 0:
+        done = 0 if state is None else step_of(state)
+        for each in tensorboard_callbacks(config.log_dir, done):
+            trainer.add_callback(each)
     with (
         interruptible(callback),
         embedding_subset(model, [train_data, dev] if dev else [train_data]),
@@ -117,6 +124,7 @@ def train(
         best_score=trainer.state.best_metric if dev else None,
         seconds=float(result.metrics["train_runtime"]),
         precision=precision,
+        curves=render_curves(trainer.state.log_history),
     )
 
 

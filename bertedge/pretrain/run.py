@@ -27,6 +27,7 @@ from bertedge.pretrain.record import PRETRAINING, Pretraining, TextFile
 from bertedge.pretrain.rows import cut
 from bertedge.pretrain.vocabulary import train_tokenizer
 from bertedge.progress import SILENT, Progress
+from bertedge.training.curves import CURVES, check_log_dir
 from bertedge.training.place import check_output
 from bertedge.training.run_directory import RunDirectory, clear, open_run_directory, publish_output
 from bertedge.training.seal import fault_of, seal
@@ -79,6 +80,7 @@ def pretrain(
     """
     work = RunDirectory(output=config.output, overwrite=overwrite, resume=resume)
     check_output(config.output, (*config.text, config.model), overwrite=overwrite)
+    check_log_dir(config.log_dir, config.output)
     with quiet_libraries():
         launch = accelerate.PartialState(cpu=not torch.cuda.is_available())
         base = _open_base(config) if config.model else None
@@ -184,7 +186,7 @@ def _run(
     if not work.first:
         return None
     record = _record(config, start, corpus, material, trained)
-    _write(model, start.tokenizer, record, work)
+    _write(model, start.tokenizer, record, trained.curves, work)
     return Pretrained(output=config.output, record=record)
 
 
@@ -206,7 +208,7 @@ def _record(
     material: training.Material,
     trained: training.Trained,
 ) -> Pretraining:
-    left_out = ("text", "output", "model", "max_length")
+    left_out = ("text", "output", "model", "max_length", "log_dir")
     plain = serialization.to_plain(config).items()
     settings: dict[str, Setting] = {name: v for name, v in plain if name not in left_out}
     settings["precision"] = trained.precision.value
@@ -240,9 +242,11 @@ def _write(
     model: transformers.PreTrainedModel,
     tokenizer: transformers.PreTrainedTokenizerFast,
     record: Pretraining,
+    curves: str,
     work: RunDirectory,
 ) -> None:
     with publish_output(work) as done:
         model.save_pretrained(done, safe_serialization=True)
         tokenizer.save_pretrained(done)
         (done / PRETRAINING).write_text(serialization.to_json(record), encoding="utf-8")
+        (done / CURVES).write_text(curves, encoding="utf-8")

@@ -101,6 +101,7 @@ class BudgetCallback(ProgressCallback):
         """Start the clock where it stood, and measure what there is to begin with."""
         clock = [entry["clock"] for entry in state.log_history if "clock" in entry]
         self._budget.start(clock[-1] if clock else 0.0)
+        self.start_clock(state)
         if not state.global_step:
             self._check(state, model)
         if state.is_world_process_zero:

@@ -23,8 +23,9 @@ from bertedge.progress import Progress
 from bertedge.training.arguments import training_arguments
 from bertedge.training.callbacks import interruptible
 from bertedge.training.config import Precision
+from bertedge.training.curves import render_curves, tensorboard_callbacks
 from bertedge.training.precision import choose_precision
-from bertedge.training.run_directory import newest_state
+from bertedge.training.run_directory import newest_state, step_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,8 @@ class Trained:
     tokens_per_second: float
     precision: Precision
     checks: tuple[Check, ...]
+    curves: str
+    """Loss and learning rate along the run, as CSV."""
 
 
 def train(config: PretrainConfig, material: Material, work: Path, progress: Progress) -> Trained:
@@ -111,6 +114,10 @@ def train(config: PretrainConfig, material: Material, work: Path, progress: Prog
     )
     trainer.head, trainer.budget = head, budget
     trainer.remove_callback(transformers.PrinterCallback)
+    if trainer.args.process_index == 0:
+        done = 0 if state is None else step_of(state)
+        for each in tensorboard_callbacks(config.log_dir, done):
+            trainer.add_callback(each)
     with interruptible(callback):
         trainer.train(resume_from_checkpoint=None if state is None else str(state))
     progress.finish()
@@ -129,6 +136,7 @@ def train(config: PretrainConfig, material: Material, work: Path, progress: Prog
         tokens_per_second=callback.tokens_per_second,
         precision=precision,
         checks=checks_of(trainer.state),
+        curves=render_curves(trainer.state.log_history),
     )
 
 

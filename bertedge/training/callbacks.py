@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -34,12 +35,14 @@ class ProgressCallback(transformers.TrainerCallback):
         """Whether the run was ended before its end, with its state saved."""
         self._progress, self._metric, self._note = progress, metric, ""
         self._epoch_start = torch.get_rng_state()
+        self._began = time.monotonic()
 
     def on_train_begin(
         self, args: Any, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Open the bar, moved on to where a resumed run stands."""
         self._find_best(args, state)
+        self.start_clock(state)
         if state.is_world_process_zero:
             if state.global_step:
                 self._progress.say(f"resuming at step {state.global_step}")
@@ -90,7 +93,8 @@ class ProgressCallback(transformers.TrainerCallback):
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        """Keep the loss for the bar."""
+        """Keep the loss for the bar, and when it was, for the curves."""
+        state.log_history[-1]["seconds"] = round(time.monotonic() - self._began, 3)
         if logs and "loss" in logs:
             self._note = f"loss {logs['loss']:.3f}"
 
@@ -106,6 +110,11 @@ class ProgressCallback(transformers.TrainerCallback):
         if state.is_world_process_zero and metrics:
             value = metrics[f"eval_{self._metric}"]
             self._progress.say(f"epoch {state.epoch:.4g}: dev {self._metric} {value:.4f}")
+
+    def start_clock(self, state: TrainerState) -> None:
+        """Start the curves' clock, for a resumed run where it stood at the last logged step."""
+        before = [entry["seconds"] for entry in state.log_history if "seconds" in entry]
+        self._began = time.monotonic() - max(before, default=0.0)
 
     @staticmethod
     def _find_best(args: Any, state: TrainerState) -> None:

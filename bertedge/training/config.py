@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from bertedge.fields import setting, validate
 
@@ -25,6 +26,8 @@ class TrainingConfig:
     max_grad_norm: float = setting(1.0, "Largest norm of the gradient.", gt=0, formerly="clip")
     precision: Precision = setting(Precision.AUTO, "Of the forward pass.", metavar="auto|fp32|bf16")
     seed: int = setting(42, "Two runs with one seed agree.", ge=0, le=2**32 - 1)
+    log_dir: Path | None = setting(None, "TensorBoard's files, too.", metavar="DIR")
+    """training.csv is written in any case."""
 
     def __post_init__(self) -> None:
         """Check the types and bounds of all fields."""

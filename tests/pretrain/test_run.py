@@ -61,6 +61,9 @@ def test_perplexity_falls_and_the_curve_is_recorded(fruits: Pretrained) -> None:
     assert curve[-1].perplexity < 5 and curve[-1].accuracy > 0.5
     assert record.steps == 400 and record.documents == 60
     assert record.settings["precision"] in ("fp32", "bf16")
+    rows = (fruits.output / "training.csv").read_text().splitlines()
+    assert rows[0] == "step,epoch,loss,learning_rate,grad_norm,seconds"
+    assert [int(row.partition(",")[0]) for row in rows[1:]] == list(range(10, 401, 10))
 
 
 def test_nothing_but_the_base_is_left(fruits: Pretrained) -> None:
