@@ -8,7 +8,11 @@ from bertedge.finetune.settings.combinations import check_together
 from bertedge.finetune.settings.data import DataConfig
 from bertedge.finetune.settings.distillation import DistillationConfig, check_distillation
 from bertedge.finetune.settings.optimization import OptimizationConfig
-from bertedge.finetune.settings.regularization import ClassWeights, RegularizationConfig
+from bertedge.finetune.settings.regularization import (
+    ClassWeights,
+    RegularizationConfig,
+    check_regularization,
+)
 from bertedge.finetune.settings.trained import TrainedParametersConfig, check_trained
 from bertedge.spec import DecisionRule, LabelKind, ProblemType
 from bertedge.training.config import TrainingConfig
@@ -54,6 +58,7 @@ class FinetuneConfig(
         _check_start(self)
         _check_problem(self)
         check_trained(self)
+        check_regularization(self)
         check_distillation(self)
         check_together(self)
 

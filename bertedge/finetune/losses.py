@@ -57,7 +57,8 @@ def labels_term(loss: LabelLoss, *, weight: float) -> LossTerm:
     """Return the term of the labels in the data."""
 
     def term(model: torch.nn.Module, batch: Batch, outputs: Any) -> torch.Tensor:
-        return weight * loss(outputs, batch.labels, batch.step_labels)
+        mask = batch.inputs["attention_mask"]
+        return weight * loss(outputs, batch.labels, batch.step_labels, mask)
 
     return term
 

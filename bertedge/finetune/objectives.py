@@ -1,8 +1,9 @@
 """The torch half of each task: how its rows are batched and how its logits meet the labels."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from bertedge.checkpoint import logits_of
+from bertedge.finetune.class_loss import ClassLoss
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.features import Features, label_counts
 from bertedge.finetune.settings.regularization import ClassWeights
@@ -20,12 +22,23 @@ from bertedge.spec import LabelKind, ProblemType, Task
 PADDING_LOGIT = -1e4
 """Of a token that no answer begins or ends at, and of a choice that is none."""
 
-LabelLoss = Callable[[Any, torch.Tensor, Any], torch.Tensor]
-"""From a model's outputs, the labels and how many labels the optimizer step has: the batch's share
-of their mean loss, so that accumulated batches have the loss of one large batch."""
+PLAIN = ClassLoss()
 LabelledLogits = Callable[[Any, torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]]
 """From a model's outputs, the labels and the attention mask: logits `(items, classes)`, one tensor
 for each set of classes."""
+
+
+class LabelLoss(Protocol):
+    """The loss of the labels."""
+
+    def __call__(
+        self, outputs: Any, labels: torch.Tensor, items: Any, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Compute the batch's share of the mean loss `()`, from a model's outputs and the labels.
+
+        `items` are the labels of the optimizer step, so that accumulated batches have the loss of
+        one large batch; `mask` is 1 where tokens are no padding.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +93,8 @@ def _spans(config: FinetuneConfig, train: Features, labels: Sequence[str]) -> Ob
         logits = _logits(outputs).masked_fill(mask.unsqueeze(-1) == 0, PADDING_LOGIT)
         return (logits.transpose(1, 2).flatten(0, 1),)  # tokens to begin and to end at
 
-    return Objective(label_loss=span_loss, labelled_logits=labelled)
+    loss = functools.partial(span_loss, loss=_class_loss(config))
+    return Objective(label_loss=loss, labelled_logits=labelled)
 
 
 class ChoiceCollator:
@@ -106,7 +120,8 @@ def _choices(config: FinetuneConfig, train: Features, labels: Sequence[str]) -> 
     def labelled(outputs: Any, gold: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return (choice_logits(outputs, gold),)
 
-    return Objective(label_loss=choice_loss, labelled_logits=labelled)
+    loss = functools.partial(choice_loss, loss=_class_loss(config))
+    return Objective(label_loss=loss, labelled_logits=labelled)
 
 
 _WORDS = TaskObjective(collator=transformers.DataCollatorForTokenClassification, make=_tags)
@@ -124,12 +139,21 @@ OBJECTIVES = {
 """A row for each task that `finetune` trains."""
 
 
-def squared_error(outputs: Any, labels: torch.Tensor, items: Any) -> torch.Tensor:
+def squared_error(
+    outputs: Any, labels: torch.Tensor, items: Any, mask: torch.Tensor | None = None
+) -> torch.Tensor:
     """Compute the batch's share of the mean squared error of values `(batch,)`."""
     return functional.mse_loss(_logits(outputs)[:, 0], labels.float(), reduction="sum") / items
 
 
-def span_loss(outputs: Any, labels: torch.Tensor, items: Any) -> torch.Tensor:
+def span_loss(
+    outputs: Any,
+    labels: torch.Tensor,
+    items: Any,
+    mask: torch.Tensor | None = None,
+    *,
+    loss: ClassLoss = PLAIN,
+) -> torch.Tensor:
     """Compute the cross entropy of the first and the last token of the answer, as BERT's own.
 
     `labels` are those of `Features`. What the model itself would do cannot share the batches of an
@@ -137,8 +161,7 @@ def span_loss(outputs: Any, labels: torch.Tensor, items: Any) -> torch.Tensor:
     """
     logits = _logits(outputs)
     sides = [
-        functional.cross_entropy(logits[..., side], labels[:, side], reduction="sum")
-        for side in (0, 1)
+        loss.cross_entropy(logits[..., side], labels[:, side], possible=mask) for side in (0, 1)
     ]
     return (sides[0] + sides[1]) / (2 * items / labels.shape[1])  # what is counted are numbers
 
@@ -153,21 +176,33 @@ def choice_logits(outputs: Any, labels: torch.Tensor) -> torch.Tensor:
     return logits.masked_fill(filled, PADDING_LOGIT)
 
 
-def choice_loss(outputs: Any, labels: torch.Tensor, items: Any) -> torch.Tensor:
+def choice_loss(
+    outputs: Any,
+    labels: torch.Tensor,
+    items: Any,
+    mask: torch.Tensor | None = None,
+    *,
+    loss: ClassLoss = PLAIN,
+) -> torch.Tensor:
     """Compute the batch's share of the mean cross entropy of the right choice."""
     logits = choice_logits(outputs, labels)
-    total = functional.cross_entropy(logits, labels[:, 0], reduction="sum")
+    total = loss.cross_entropy(logits, labels[:, 0], possible=logits > PADDING_LOGIT)
     return total / (items / labels.shape[1])  # what is counted are numbers
 
 
 def _cross_entropy_of(config: FinetuneConfig, train: Features, labels: Sequence[str]) -> LabelLoss:
     counts = label_counts(train, config, len(labels))
     balanced = config.class_weights is ClassWeights.BALANCED
-    return _cross_entropy(counts, label_blocks(config.task, labels), balanced=balanced)
+    blocks = label_blocks(config.task, labels)
+    return _cross_entropy(counts, blocks, _class_loss(config), balanced=balanced)
+
+
+def _class_loss(config: FinetuneConfig) -> ClassLoss:
+    return ClassLoss(smoothing=config.label_smoothing, gamma=config.focal_gamma)
 
 
 def _cross_entropy(
-    counts: NDArray[np.int64], blocks: Sequence[slice], *, balanced: bool
+    counts: NDArray[np.int64], blocks: Sequence[slice], class_loss: ClassLoss, *, balanced: bool
 ) -> LabelLoss:
     """Sum the cross entropies of blocks of labels, each its mean over the training data.
 
@@ -183,16 +218,17 @@ def _cross_entropy(
             scale[block] *= own.sum() / (len(own) * np.maximum(own, 1))
     weights = torch.tensor(scale, dtype=torch.float32)
 
-    def loss(outputs: Any, labels: torch.Tensor, items: Any) -> torch.Tensor:
+    def loss(
+        outputs: Any, labels: torch.Tensor, items: Any, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
         logits = _logits(outputs)
         total = logits.new_zeros(())
         for block in blocks:
             own = _in_block(labels, block)
-            total = total + functional.cross_entropy(
+            total = total + class_loss.cross_entropy(
                 logits[own][:, block],
                 labels[own] - block.start,
                 weight=weights[block].to(logits.device),
-                reduction="sum",
             )
         return total / items
 
@@ -201,21 +237,18 @@ def _cross_entropy(
 
 def _binary(config: FinetuneConfig, train: Features, labels: Sequence[str]) -> LabelLoss:
     """Weight a label's positives as PyTorch's `pos_weight` advises: texts without it / with it."""
-    weights = None
+    weights, class_loss = None, _class_loss(config)
     if config.class_weights is ClassWeights.BALANCED:
         positives, texts = label_counts(train, config, len(labels)), train.data.num_rows
         share = (texts - positives) / np.maximum(positives, 1)
         weights = torch.tensor(share, dtype=torch.float32)
 
-    def loss(outputs: Any, gold: torch.Tensor, items: Any) -> torch.Tensor:
+    def loss(
+        outputs: Any, labels: torch.Tensor, items: Any, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
         logits = _logits(outputs)
-        total = functional.binary_cross_entropy_with_logits(
-            logits,
-            gold.float(),
-            pos_weight=None if weights is None else weights.to(logits.device),
-            reduction="sum",
-        )
-        return total / items
+        weight = None if weights is None else weights.to(logits.device)
+        return class_loss.binary(logits, labels.float(), weight=weight) / items
 
     return loss
 

@@ -57,7 +57,8 @@ class FinetuneTrainer(transformers.Trainer):
         plain = {name: tensor for name, tensor in inputs.items() if name != "labels"}
         outputs = model(**plain, **(self._called_with if model.training else {}))
         if not model.training:
-            loss = self._label_loss(outputs, labels, (labels != IGNORED).sum())
+            items, mask = (labels != IGNORED).sum(), plain["attention_mask"]
+            loss = self._label_loss(outputs, labels, items, mask)
             return (loss, outputs) if return_outputs else loss
         batch = Batch(
             inputs=plain,

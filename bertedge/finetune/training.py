@@ -26,6 +26,7 @@ from bertedge.training.arguments import training_arguments
 from bertedge.training.callbacks import ProgressCallback, interruptible
 from bertedge.training.config import Precision
 from bertedge.training.curves import render_curves, tensorboard_callbacks
+from bertedge.training.dropout import set_dropout
 from bertedge.training.precision import choose_precision
 from bertedge.training.run_directory import newest_state, step_of
 
@@ -74,6 +75,8 @@ def train(
     model, train_data, dev = material.model, material.train, material.dev
     chosen = material.hyperparameters
     freeze(model, config.freeze)
+    if config.dropout is not None:
+        set_dropout(model, config.dropout)
     precision = choose_precision(config.precision)
     steps = math.ceil(
         train_data.data.num_rows / (chosen.batch_size * config.gradient_accumulation_steps)

@@ -117,12 +117,3 @@ def make_model(
         return kind.from_config(config)
     model, _ = load_base(base, config, kind)
     return model
-
-
-def set_dropout(model: transformers.PreTrainedModel, share: float) -> None:
-    """Set the rate of every dropout of the model to `share`; its config stays as it is."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = share
-        elif isinstance(getattr(module, "dropout_prob", None), float):
-            module.dropout_prob = share

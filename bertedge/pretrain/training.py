@@ -15,7 +15,7 @@ from bertedge import serialization
 from bertedge.errors import StoppedError
 from bertedge.pretrain.collator import Item, RowMasker, Run, Split, collate
 from bertedge.pretrain.config import PretrainConfig
-from bertedge.pretrain.head import MaskedTokenHead, set_dropout
+from bertedge.pretrain.head import MaskedTokenHead
 from bertedge.pretrain.held_out import Check, HeldOut
 from bertedge.pretrain.rows import Rows
 from bertedge.pretrain.schedule import UNBOUNDED, Budget, BudgetCallback
@@ -24,6 +24,7 @@ from bertedge.training.arguments import training_arguments
 from bertedge.training.callbacks import interruptible
 from bertedge.training.config import Precision
 from bertedge.training.curves import render_curves, tensorboard_callbacks
+from bertedge.training.dropout import set_dropout
 from bertedge.training.precision import choose_precision
 from bertedge.training.run_directory import newest_state, step_of
 
