@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bertedge import serialization
 from bertedge.checkpoint.files import read_json, shown
-from bertedge.data import Columns, hash_examples
+from bertedge.data import Columns, Part, hash_examples
 from bertedge.errors import CheckpointError, DataError, first_line
 from bertedge.metrics import AnyScores
 from bertedge.metrics.calibration import CalibrationError
@@ -29,6 +29,8 @@ class DataFile:
     columns: Columns
     label_map: dict[str, str] = field(default_factory=dict)
     """What labels of the file are called in the model, where that is not the same."""
+    part: Part | None = None
+    """Which of its rows; None: all."""
 
     def locate(self, folder: Path) -> Path:
         """Find the file again, for a checkpoint in `folder`: the first that has its hash.

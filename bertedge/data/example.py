@@ -125,6 +125,16 @@ class Reading:
     file has them too."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One side of a file of which a share is held out; file, share and seed give the same rows."""
+
+    held_out: bool
+    """Whether these rows are the share, or what is left."""
+    share: float
+    seed: int
+
+
 class Reader(Protocol):
     """What the module of a format holds."""
 

@@ -19,7 +19,7 @@ from bertedge.data import (
     tabular,
     workbook,
 )
-from bertedge.data.example import Columns, Example, Reader, Reading, shorten
+from bertedge.data.example import Columns, Example, Part, Reader, Reading, shorten
 from bertedge.data.formats import is_text, settle_format
 from bertedge.data.label_map import renamed
 from bertedge.data.lines import check_encoding, check_file, unreadable
@@ -58,6 +58,10 @@ class ExampleFile:
     """What is left out or read otherwise than written, counted; part of `description` too."""
     label_map: tuple[tuple[str, str], ...] = ()
     """What labels of the file are called instead."""
+    rows: bytes | None = None
+    """A byte for each example of the file: whether it is one of ours; None: all are."""
+    part: Part | None = None
+    """What chose `rows`."""
 
     def __iter__(self) -> Iterator[Example]:
         """Stream the examples; DataError names the file and the line."""
@@ -67,8 +71,10 @@ class ExampleFile:
         """Stream the examples and count in `report` what is left out or read otherwise."""
         some = False
         names = dict(self.label_map)
-        for example in self._read(report):
+        for number, example in enumerate(self._read(report)):
             some = True
+            if self.rows is not None and not self.rows[number]:
+                continue
             yield renamed(example, names) if names else example
         if not some and not report.count:
             what = "a header but no rows" if self.columns.header else "no rows"

@@ -11,6 +11,7 @@ from bertedge.bundle import Accuracy
 from bertedge.checkpoint import Checkpoint, DataFile
 from bertedge.data import Columns, ExampleFile, open_examples
 from bertedge.data.labels import check_known, with_label_map
+from bertedge.data.split import side_of
 from bertedge.errors import DataError, VerificationError
 from bertedge.evaluation import Evaluation
 from bertedge.export.config import ExportConfig
@@ -94,7 +95,8 @@ def find_eval_data(config: ExportConfig, checkpoint: Checkpoint) -> EvalData:
     except DataError as error:
         return _none(f"the dev file of the training cannot be used ({error})")
     examples = open_recorded(checkpoint, training.dev, path)
-    return EvalData(examples=examples, note=f"{path}, the dev file of the training")
+    what = "the dev file" if training.dev.part is None else "the rows held out"
+    return EvalData(examples=examples, note=f"{path}, {what} of the training")
 
 
 def open_recorded(checkpoint: Checkpoint, file: DataFile, path: Path) -> ExampleFile:
@@ -106,7 +108,7 @@ def open_recorded(checkpoint: Checkpoint, file: DataFile, path: Path) -> Example
         problem_type=checkpoint.model.rule.problem_type,
         pair=checkpoint.model.pair,
     )
-    return with_label_map(examples, file.label_map)
+    return side_of(with_label_map(examples, file.label_map), file.part)
 
 
 def own_texts(folder: Path) -> EvalData:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from bertedge.errors import SettingError
 from bertedge.fields import setting
 from bertedge.finetune.settings.combinations import check_together
-from bertedge.finetune.settings.data import DataConfig
+from bertedge.finetune.settings.data import DataConfig, check_data
 from bertedge.finetune.settings.distillation import DistillationConfig, check_distillation
 from bertedge.finetune.settings.optimization import OptimizationConfig
 from bertedge.finetune.settings.regularization import (
@@ -56,6 +56,7 @@ class FinetuneConfig(
         TrainingConfig.__post_init__(self)
         _check_task(self)
         _check_start(self)
+        check_data(self)
         _check_problem(self)
         check_trained(self)
         check_regularization(self)
@@ -99,8 +100,10 @@ def _check_problem(config: FinetuneConfig) -> None:
     for name, asked in needs_dev.items():
         if asked and (not texts or config.problem_type is ProblemType.REGRESSION):
             raise SettingError(f"{name} is for labels of texts, which this task has not")
-        if asked and config.dev is None:
-            raise SettingError(f"{name} is settled on labelled dev data; give --dev FILE")
+        if asked and config.dev is None and not config.holds_out:
+            raise SettingError(
+                f"{name} is settled on labelled dev data; give --dev FILE, or leave --dev-share out"
+            )
     if not single and config.out_of_scope is not None:
         raise SettingError(
             f"out_of_scope is for one label a text; with {config.problem_type} a text that "

@@ -7,13 +7,20 @@ from pathlib import Path
 from bertedge.data import ExampleFile, open_examples
 from bertedge.data.label_map import read_label_map
 from bertedge.data.labels import survey, with_label_map
+from bertedge.data.split import Split, split
 from bertedge.data.task import guess_task
+from bertedge.errors import SettingError
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.labels import check_labels, hints, settle_labels
 from bertedge.progress import SILENT, Progress
 from bertedge.training.config_file import check_given, merge, read
 
 _START = ("model", "teacher")
+DEV_SHARE = 0.1
+"""Of a training file without dev data."""
+LEAST_DEV_ROWS = 20
+"""Of fewer, one row is more than 5 points: they tell no epoch from another, and are missed in
+training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +62,39 @@ def open_data(config: FinetuneConfig) -> Data:
     train = _open(config, config.train)
     rows = survey(train)
     labels = settle_labels(train, rows, decision)
+    notes = hints(rows, decision)
     dev = None
     if config.dev:
         dev = check_labels(_open(config, config.dev, pair=train.pair), labels, decision)
-    return Data(train=train, dev=dev, labels=labels, hints=tuple(hints(rows, decision)))
+    elif config.holds_out:
+        halves, note = _hold_out(config, train, rows.rows)
+        notes.insert(0, note)
+        if halves is not None:
+            train = halves.train
+            dev = check_labels(halves.held_out, labels, decision)
+    return Data(train=train, dev=dev, labels=labels, hints=tuple(notes))
+
+
+def _hold_out(config: FinetuneConfig, train: ExampleFile, rows: int) -> tuple[Split | None, str]:
+    """Return the two sides of the training file, if it is held out from, and a line about that.
+
+    SettingError where dev data are needed, and there are none.
+    """
+    share, found = config.dev_share, None
+    if share is not None or rows * DEV_SHARE >= LEAST_DEV_ROWS:
+        found = split(train, share or DEV_SHARE, config.seed)
+        why = "no text can be held out as dev data: one label has them all, or all are the same"
+    else:
+        why = f"{rows:,} rows are too few to hold some out as dev data"
+    if found is not None:
+        return found, (
+            f"held out {found.held_out_rows:,} of {rows:,} rows as dev data (--dev-share 0 trains "
+            "on all)"
+        )
+    if share is not None or config.calibrate or config.out_of_scope is not None:
+        more = "" if share is not None else ", or --dev-share X"
+        raise SettingError(f"{train.path}: {why}; give --dev FILE{more}")
+    return None, f"{why} (--dev FILE, or --dev-share X)"
 
 
 def _open(config: FinetuneConfig, path: Path, pair: bool | None = None) -> ExampleFile:

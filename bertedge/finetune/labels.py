@@ -44,8 +44,9 @@ def check_labels(
         )
     outside = found.counts[rule.out_of_scope] if rule.out_of_scope is not None else 0
     if rule.out_of_scope is not None and outside in (0, found.rows):
+        what = f"{examples.path} has" if examples.part is None else "the rows held out have"
         raise DataError(
-            f"{examples.path} has {'only' if outside else 'no'} rows with the label "
+            f"{what} {'only' if outside else 'no'} rows with the label "
             f"{rule.out_of_scope!r}; a threshold is chosen between such and others: add some"
         )
     return examples

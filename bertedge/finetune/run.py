@@ -177,6 +177,7 @@ def _data_file(output: Path, examples: ExampleFile, data: features.Features) -> 
         rows=data.rows,
         columns=examples.columns,
         label_map=dict(examples.label_map),
+        part=examples.part,
     )
 
 

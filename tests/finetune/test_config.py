@@ -122,7 +122,12 @@ def test_a_config_file_is_a_regular_file(tmp_path: Path) -> None:
         ({"task": "fill-mask"}, "task is fill-mask, which needs no labels"),
         ({"model": None}, "model is missing; give a base model, or a teacher to distill"),
         ({"teacher": "t"}, "a student is made of its teacher's layers; leave --model out"),
-        ({"calibrate": True}, "calibrate is settled on labelled dev data; give --dev FILE"),
+        (
+            {"calibrate": True, "dev_share": 0.0},
+            "calibrate is settled on labelled dev data; give --dev FILE",
+        ),
+        ({"dev_share": 0.95}, "dev_share is 0.95; it must be at least 0 and at most 0.9"),
+        ({"dev_share": 0.2, "dev": "d.csv"}, "dev_share is 0.2, but the dev data are d.csv"),
     ],
 )
 def test_python_is_told_what_a_config_file_is_told(

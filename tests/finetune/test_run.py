@@ -122,8 +122,9 @@ def test_tags_are_learned_by_words(base: Path, tags: dict[str, Path], tmp_path: 
 def test_without_dev_data_the_last_epoch_is_kept(
     base: Path, texts: dict[str, Path], tmp_path: Path
 ) -> None:
-    finished = finetune(config(texts, base, tmp_path / "out", dev=None, epochs=1), Silent())
-    assert finished is not None
+    changes = {"dev": None, "dev_share": 0.0, "epochs": 1}
+    finished = finetune(config(texts, base, tmp_path / "out", **changes), Silent())
+    assert finished is not None and finished.training.train.rows == 320
     assert finished.dev is None and finished.training.best_epoch is None
 
 

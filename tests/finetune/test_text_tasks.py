@@ -347,8 +347,14 @@ def test_data_that_nothing_can_be_learned_from_is_one_clear_line(
     ("flags", "message"),
     [
         ({"task": "token-classification", "problem_type": "regression"}, "which is for text-cl"),
-        ({"out_of_scope": "oos"}, "out_of_scope is settled on labelled dev data; give --dev"),
-        ({"calibrate": True}, "calibrate is settled on labelled dev data; give --dev FILE"),
+        (
+            {"out_of_scope": "oos", "dev_share": 0.0},
+            "out_of_scope is settled on labelled dev data; give --dev",
+        ),
+        (
+            {"calibrate": True, "dev_share": 0.0},
+            "calibrate is settled on labelled dev data; give --dev FILE",
+        ),
         ({"problem_type": "regression", "calibrate": True}, "calibrate is for labels of texts"),
         (
             {"problem_type": "multi_label_classification", "out_of_scope": "x", "dev": "d.csv"},

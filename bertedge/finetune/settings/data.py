@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bertedge.columns import BadRows, Columns
+from bertedge.errors import SettingError
 from bertedge.fields import about, setting
 from bertedge.spec import ProblemType, Task
 
@@ -27,6 +28,10 @@ class DataConfig:
     """Of text classification: one label a text, several, or a value."""
     train: Path = field(metadata=about("Labelled file: CSV, TSV, JSON lines, CoNLL; also .gz."))
     dev: Path | None = setting(None, "Labelled file that chooses the best epoch.")
+    dev_share: float | None = setting(
+        None, "Instead: share of train.", metavar="X", unset="0.1 of 200 rows or more", ge=0, le=0.9
+    )
+    """Held out of the training file, of each label alike; 0 trains on all rows."""
     output: Path = field(metadata=about("Directory for the checkpoint."))
     text_column: str | None = setting(None, "Text, or tokens; name or number.", metavar="NAME")
     pair_column: str | None = setting(None, "Second text of a pair.", metavar="NAME")
@@ -51,6 +56,11 @@ class DataConfig:
     """No row with it is trained on; a threshold chosen on the dev data gives it to texts of low
     scores."""
 
+    @property
+    def holds_out(self) -> bool:
+        """Whether the dev data are to be a share of the training file."""
+        return self.dev is None and self.dev_share != 0
+
     def columns(self) -> Columns:
         """Return how the files are read."""
         return Columns(
@@ -65,4 +75,12 @@ class DataConfig:
             encoding=self.encoding,
             sheet=self.sheet,
             bad_rows=self.bad_rows,
+        )
+
+
+def check_data(config: DataConfig) -> None:
+    """Raise SettingError for settings that cannot work together."""
+    if config.dev is not None and config.dev_share:
+        raise SettingError(
+            f"dev_share is {config.dev_share:g}, but the dev data are {config.dev}; leave one out"
         )
