@@ -6,7 +6,7 @@ Standard library alone: the command line makes its options of these fields, and 
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 from bertedge.errors import SettingError, shorten
 from bertedge.serialization import RecordError, from_plain, to_plain
@@ -57,15 +57,17 @@ def validate(config: Any) -> None:
     """Check the types and the bounds of all fields; call it in `__post_init__`.
 
     Plain values become what the field holds, as in a TOML file: "bf16" a Precision, a string a
-    Path. Raises SettingError that names the field, what was found and what is allowed.
+    Path, one value a list of one. Raises SettingError that names the field, what was found and
+    what is allowed.
     """
     kind = type(config)
     hints, known = get_type_hints(kind), info_of(kind)
     for each in fields(kind):
+        plain = to_plain(getattr(config, each.name))
+        if get_origin(hints[each.name]) is tuple and not isinstance(plain, list):
+            plain = [] if plain is None else [plain]
         try:
-            value: object = from_plain(
-                hints[each.name], to_plain(getattr(config, each.name)), each.name
-            )
+            value: object = from_plain(hints[each.name], plain, each.name)
         except RecordError as error:
             raise SettingError(str(error)) from None
         object.__setattr__(config, each.name, value)

@@ -14,7 +14,7 @@ from bertedge.spec import ModelSpec
 
 TRAINING = "training.json"
 
-Setting = str | int | float | bool | None
+Setting = str | int | float | bool | tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,10 +56,10 @@ def command(
     progress = Terminal()
     settings = read_config(config, flags, progress)
     check_apart(settings.output, (config,))
-    sources = (settings.train, settings.dev, settings.label_map, settings.model, settings.teacher)
-    check_output(settings.output, sources, overwrite=overwrite)
+    check_output(settings.output, settings.sources, overwrite=overwrite)
     data = open_data(settings)
-    fetch(settings.base)
+    for name in {settings.base, *settings.teacher}:
+        fetch(name)
     from bertedge.finetune import finetune  # brings torch, which takes seconds
 
     finished = finetune(settings, progress, overwrite=overwrite, resume=resume, data=data)

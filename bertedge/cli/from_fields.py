@@ -91,7 +91,7 @@ def _click_type(types: list[Any], info: FieldInfo) -> Any:
 
 def _shown(each: Field[Any], info: FieldInfo) -> str:
     """Return the default as help shows it; "" where there is none to show."""
-    if info.unset or each.default in (MISSING, None) or isinstance(each.default, bool):
+    if info.unset or each.default in (MISSING, None, ()) or isinstance(each.default, bool):
         return info.unset
     if isinstance(each.default, Enum):
         return str(each.default.value)

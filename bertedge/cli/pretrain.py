@@ -58,7 +58,6 @@ def command(
     from bertedge.training.config_file import merge, read
     from bertedge.training.place import check_output
 
-    flags["text"] = flags["text"] or None
     if str(config) in SIZES:
         raise SettingError(f"--config names a TOML file; for a new model say --size {config}")
     settings = read(PretrainConfig, merge(PretrainConfig, config, flags))

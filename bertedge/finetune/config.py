@@ -1,6 +1,7 @@
 """What a fine-tuning run is: one flat record, from Python, a TOML file or flags."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from bertedge.errors import SettingError
 from bertedge.fields import setting
@@ -65,8 +66,13 @@ class FinetuneConfig(
 
     @property
     def base(self) -> str:
-        """What the weights start from: the model, or the teacher."""
-        return self.model or self.teacher or ""
+        """What the weights start from: the model, or the first teacher."""
+        return self.model or next(iter(self.teacher), "")
+
+    @property
+    def sources(self) -> tuple[Path | str | None, ...]:
+        """All that is read."""
+        return (self.train, self.dev, self.label_map, self.model, *self.teacher)
 
     def decision(self) -> DecisionRule:
         """Return how logits are decided on, before the dev data has set any number."""
@@ -81,10 +87,8 @@ def _check_task(config: FinetuneConfig) -> None:
 
 def _check_start(config: FinetuneConfig) -> None:
     """Check what the weights start from."""
-    if config.model is None and config.teacher is None:
+    if config.model is None and not config.teacher:
         raise SettingError("model is missing; give a base model, or a teacher to distill")
-    if config.model is not None and config.teacher is not None:
-        raise SettingError("a student is made of its teacher's layers; leave --model out")
 
 
 def _check_problem(config: FinetuneConfig) -> None:

@@ -1,4 +1,4 @@
-"""A student with fewer layers, made of its teacher's."""
+"""A student with fewer layers, made of its teacher's or of another model's."""
 
 import copy
 import re
@@ -18,8 +18,18 @@ def kept_layers(teacher: int, student: int) -> list[int]:
     return [(i + 1) * teacher // student - 1 for i in range(student)]
 
 
+def comparable(
+    student: transformers.PreTrainedModel, teacher: transformers.PreTrainedModel
+) -> bool:
+    """Return whether each of the student's hidden states has one of the teacher's to be like."""
+    one, other = student.config, teacher.config
+    return bool(
+        one.hidden_size == other.hidden_size and one.num_hidden_layers <= other.num_hidden_layers
+    )
+
+
 def make_student(teacher: transformers.PreTrainedModel, layers: int) -> Any:
-    """Copy the teacher with evenly spaced layers of it; embeddings and head come along."""
+    """Copy a model with evenly spaced layers of it; embeddings and head come along."""
     config = copy.deepcopy(teacher.config)
     config.num_hidden_layers = layers
     student = type(teacher)(config)

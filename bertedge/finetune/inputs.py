@@ -6,6 +6,7 @@ from pathlib import Path
 import transformers
 
 from bertedge import checkpoint as checkpoints
+from bertedge.checkpoint.opening import Base
 from bertedge.data import ExampleFile
 from bertedge.errors import CheckpointError, SettingError
 from bertedge.finetune.config import FinetuneConfig
@@ -14,7 +15,7 @@ from bertedge.finetune.data import Data
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """The labelled files and the base model, without its weights."""
+    """The labelled files, the base model and the teachers, without their weights."""
 
     base: Path
     base_config: transformers.PretrainedConfig
@@ -23,21 +24,29 @@ class Inputs:
     dev: ExampleFile | None
     labels: tuple[str, ...]
     max_length: int
-    teacher: checkpoints.Checkpoint | None
+    teachers: tuple[checkpoints.Checkpoint, ...]
 
 
 def open_inputs(config: FinetuneConfig, data: Data) -> Inputs:
     """Open and check the base model beside the data; a BertedgeError names each mistake."""
-    teacher = _open_teacher(config, data.train, data.labels) if config.teacher else None
+    teachers = [_open_teacher(name, config, data) for name in config.teacher]
     base = checkpoints.open_base(config.base, words=config.task.tags_words)
-    longest = base.longest
+    read = {config.base: base.longest}
+    for name in config.teacher:
+        read[name] = _check_teacher(name, config.base, base, pair=data.train.pair)
+    shortest = min(read, key=lambda name: read[name])
+    longest = read[shortest]
     if config.max_length and config.max_length > longest:
         raise SettingError(
-            f"max_length is {config.max_length}, but {config.base} reads {longest} tokens at most"
+            f"max_length is {config.max_length}, but {shortest} reads {longest} tokens at most"
         )
     layers = int(base.config.num_hidden_layers)
     if config.layers is not None and config.layers > layers:
-        raise SettingError(f"layers is {config.layers}, but the teacher has {layers}")
+        whose = "the teacher" if config.model is None else config.model
+        raise SettingError(f"layers is {config.layers}, but {whose} has {layers}")
+    usual = [each.model.max_length for each in teachers] or [
+        checkpoints.usual_length(config.task, longest)
+    ]
     if isinstance(config.freeze, int) and config.freeze > layers:
         raise SettingError(f"freeze is {config.freeze}, but the model has {layers} layers")
     return Inputs(
@@ -47,28 +56,43 @@ def open_inputs(config: FinetuneConfig, data: Data) -> Inputs:
         train=data.train,
         dev=data.dev,
         labels=data.labels,
-        teacher=teacher,
-        max_length=config.max_length
-        or (
-            teacher.model.max_length if teacher else checkpoints.usual_length(config.task, longest)
-        ),
+        teachers=tuple(teachers),
+        max_length=config.max_length or min([longest, *usual]),
     )
 
 
-def _open_teacher(
-    config: FinetuneConfig, train: ExampleFile, labels: tuple[str, ...]
-) -> checkpoints.Checkpoint:
-    """Open the teacher; CheckpointError where it was not trained for this very task."""
-    teacher = checkpoints.open_checkpoint(config.base, config.task)
+def _open_teacher(name: str, config: FinetuneConfig, data: Data) -> checkpoints.Checkpoint:
+    """Open a teacher; CheckpointError where it was not trained for this very task."""
+    teacher = checkpoints.open_checkpoint(name, config.task)
     if teacher.model.rule.problem_type is not config.problem_type:
         raise CheckpointError(
-            f"{config.teacher} cannot teach this task: its problem_type is "
+            f"{name} cannot teach this task: its problem_type is "
             f"{teacher.model.rule.problem_type}, not {config.problem_type}"
         )
-    if teacher.model.labels != labels:
-        odd = next(iter(set(labels) ^ set(teacher.model.labels)), "another order")
+    if teacher.model.labels != data.labels:
+        odd = next(iter(set(data.labels) ^ set(teacher.model.labels)), "another order")
         raise CheckpointError(
-            f"{config.teacher} cannot teach this task: its {len(teacher.model.labels)} labels are "
-            f"not the {len(labels)} of {train.path} (see {odd!r}); train it on such data first"
+            f"{name} cannot teach this task: its {len(teacher.model.labels)} labels are not the "
+            f"{len(data.labels)} of {data.train.path} (see {odd!r}); train it on such data first"
         )
     return teacher
+
+
+def _check_teacher(name: str, student: str, base: Base, *, pair: bool) -> int:
+    """Return how many tokens a teacher reads at most.
+
+    It is given the student's own rows of token ids: CheckpointError where it would read others.
+    """
+    teacher = checkpoints.open_base(name)
+    if teacher.tokenizer.get_vocab() != base.tokenizer.get_vocab():
+        raise CheckpointError(
+            f"{name} cannot teach {student}: their vocabularies differ, so that its tokens are "
+            "others; choose a base with the same vocabulary, such as a smaller one of its family"
+        )
+    typed = [getattr(each.config, "type_vocab_size", 0) > 1 for each in (teacher, base)]
+    if pair and typed == [True, False]:
+        raise CheckpointError(
+            f"{name} cannot teach {student} pairs of texts: it tells the two apart by token "
+            "types, which that model has not; choose another base"
+        )
+    return teacher.longest

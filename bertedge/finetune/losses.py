@@ -1,5 +1,6 @@
 """The loss of fine-tuning as a sum of terms; a technique is one more of them."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -39,15 +40,20 @@ class LossTerm(Protocol):
 
 
 def loss_terms(
-    config: FinetuneConfig, objective: Objective, teacher: transformers.PreTrainedModel | None
+    config: FinetuneConfig,
+    objective: Objective,
+    teachers: Sequence[transformers.PreTrainedModel],
+    *,
+    hidden: bool = True,
 ) -> list[LossTerm]:
-    """Return the terms that the config asks for."""
-    soft = 0.0 if teacher is None else config.distillation_alpha
+    """Return the terms that the config asks for; `hidden`: hidden states can be compared."""
+    soft = config.distillation_alpha if teachers else 0.0
     terms: list[LossTerm] = [labels_term(objective.label_loss, weight=1 - soft)]
-    if teacher is not None:
-        taught = Teacher(teacher)
+    taught = [Teacher(teacher) for teacher in teachers]
+    if taught:
         terms.append(soft_labels(taught, objective, config))
-        terms.append(hidden_states(taught, weight=config.distillation_hidden_weight))
+    if taught and hidden:
+        terms.append(hidden_states(taught[0], weight=config.distillation_hidden_weight))
     if config.rdrop_alpha:
         terms.append(r_drop(terms[0], objective, config))
     return terms
@@ -68,6 +74,7 @@ class Teacher:
 
     def __init__(self, model: transformers.PreTrainedModel) -> None:
         self._model = model.eval()
+        self._takes = inspect.signature(model.forward).parameters  # a student may take more
         self._batch: Batch | None = None
         self._outputs: Any = None
 
@@ -76,32 +83,56 @@ class Teacher:
         if self._batch is not batch:
             with torch.no_grad():
                 self._model.to(batch.labels.device)
-                self._outputs = self._model(**batch.inputs, output_hidden_states=True)
+                inputs = {name: x for name, x in batch.inputs.items() if name in self._takes}
+                self._outputs = self._model(**inputs, output_hidden_states=True)
             self._batch = batch
         return self._outputs
 
 
-def soft_labels(teacher: Teacher, objective: Objective, config: FinetuneConfig) -> LossTerm:
-    """Return the term that compares the model's logits with the teacher's (Hinton et al. 2015)."""
+def soft_labels(
+    teachers: Sequence[Teacher], objective: Objective, config: FinetuneConfig
+) -> LossTerm:
+    """Return the term that compares the model's logits with its teachers' (Hinton et al. 2015)."""
+    temperature, kind = config.distillation_temperature, config.problem_type
 
     def term(model: torch.nn.Module, batch: Batch, outputs: Any) -> torch.Tensor:
         mask = batch.inputs["attention_mask"]
-        own, taught = (
+        own, *taught = (
             objective.labelled_logits(found, batch.labels, mask)
-            for found in (outputs, teacher(batch))
+            for found in (outputs, *(teacher(batch) for teacher in teachers))
         )
         total = own[0].new_zeros(())
-        for student, wanted in zip(own, taught, strict=True):
+        for student, *each in zip(own, *taught, strict=True):
             if len(student):
+                wanted = mean_logits(each, temperature=temperature, problem_type=kind)
                 total = total + soft_loss(
-                    student,
-                    wanted,
-                    temperature=config.distillation_temperature,
-                    problem_type=config.problem_type,
+                    student, wanted, temperature=temperature, problem_type=kind
                 )
         return config.distillation_alpha * total / batch.step_batches
 
     return term
+
+
+def mean_logits(
+    teachers: Sequence[torch.Tensor], *, temperature: float, problem_type: ProblemType
+) -> torch.Tensor:
+    """Compute the logits whose probabilities at `temperature` are the mean of the teachers'.
+
+    p = 1/K sum_k softmax(z_k / T), the arithmetic mean of an ensemble (Hinton et al. 2015, section
+    1), and z = T log p, but for a constant. Several labels: the same of each label's own
+    probability, z = T log(p / (1 - p)). A value: the mean of the values.
+    """
+    if len(teachers) == 1:
+        return teachers[0]
+    stacked = torch.stack(list(teachers))
+    match problem_type:
+        case ProblemType.REGRESSION:
+            return stacked.mean(0)
+        case ProblemType.MULTI_LABEL:
+            yes, no = (functional.logsigmoid(sign * stacked / temperature) for sign in (1, -1))
+            return temperature * (yes.logsumexp(0) - no.logsumexp(0))
+        case ProblemType.SINGLE_LABEL:
+            return temperature * (stacked / temperature).log_softmax(-1).logsumexp(0)
 
 
 def hidden_states(teacher: Teacher, *, weight: float) -> LossTerm:

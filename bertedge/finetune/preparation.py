@@ -1,6 +1,7 @@
 """What a training starts from: the data, tokenized once, and a model loaded anew for each."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,15 +44,15 @@ def load_material(config: FinetuneConfig, prepared: Prepared) -> training.Materi
     """Load the model, and settle what the config leaves open; the seed makes a new head."""
     inputs = prepared.inputs
     transformers.set_seed(config.seed)
-    teacher = checkpoints.load_model(inputs.teacher, trained=True) if inputs.teacher else None
+    teachers = [checkpoints.load_model(each, trained=True) for each in inputs.teachers]
     return training.Material(
-        model=_load_base(config, inputs, teacher, prepared.train),
+        model=_load_base(config, inputs, teachers, prepared.train),
         tokenizer=inputs.tokenizer,
         spec=_spec(config, inputs),
         hyperparameters=choose_hyperparameters(config, _facts(inputs, prepared.train)),
         train=prepared.train,
         dev=prepared.dev,
-        teacher=teacher,
+        teachers=teachers,
         graded=(prepared.tokenizer, inputs.dev) if inputs.dev else None,
     )
 
@@ -79,12 +80,13 @@ def _tokenizer_json(inputs: Inputs) -> str:
 def _load_base(
     config: FinetuneConfig,
     inputs: Inputs,
-    teacher: transformers.PreTrainedModel | None,
+    teachers: Sequence[transformers.PreTrainedModel],
     train: features.Features,
 ) -> transformers.PreTrainedModel:
     built = inputs.base_config
-    if teacher is not None:
-        return make_student(teacher, config.layers or int(built.num_hidden_layers))
+    layers = config.layers or int(built.num_hidden_layers)
+    if config.model is None:
+        return make_student(teachers[0], layers)
     built.num_labels = len(inputs.labels)
     built.id2label = dict(enumerate(inputs.labels))
     built.label2id = {label: i for i, label in enumerate(inputs.labels)}
@@ -92,7 +94,7 @@ def _load_base(
     built.problem_type = config.problem_type.value if texts else None
     model, new = checkpoints.load_base(inputs.base, built, checkpoints.auto_model(config.task))
     initialize_bias(model, new, config, train)
-    return model
+    return model if config.layers is None else make_student(model, layers)
 
 
 def _spec(config: FinetuneConfig, inputs: Inputs) -> ModelSpec:

@@ -17,6 +17,7 @@ from bertedge.data import ExampleFile
 from bertedge.finetune import features, training
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import Data, open_data
+from bertedge.finetune.distill import comparable
 from bertedge.finetune.inputs import Inputs, open_inputs
 from bertedge.finetune.judging import Judged, judge
 from bertedge.finetune.preparation import load_material, prepare
@@ -67,8 +68,7 @@ def finetune(
         ('device_status', 'lights_off', 'music_play')
     """
     work = RunDirectory(output=config.output, overwrite=overwrite, resume=resume)
-    sources = (config.train, config.dev, config.label_map, config.model, config.teacher)
-    check_output(config.output, sources, overwrite=overwrite)
+    check_output(config.output, config.sources, overwrite=overwrite)
     check_log_dir(config.log_dir, config.output)
     with quiet_libraries():
         data = data or open_data(config)
@@ -87,14 +87,14 @@ def finetune(
             return _run(config, inputs, work, progress)
 
 
-def _settings(config: FinetuneConfig, inputs: Inputs) -> dict[str, Setting]:
+def _settings(config: FinetuneConfig, inputs: Inputs) -> dict[str, object]:
     """What a resumed run must have in common with the interrupted one."""
-    settings: dict[str, Setting] = serialization.to_plain(config)
+    settings: dict[str, object] = serialization.to_plain(config)
     settings["train_sha256"] = inputs.train.sha256()
     if inputs.dev:
         settings["dev_sha256"] = inputs.dev.sha256()
-    if inputs.teacher:
-        settings["teacher_sha256"] = inputs.teacher.source.sha256
+    if inputs.teachers:
+        settings["teacher_sha256"] = [each.source.sha256 for each in inputs.teachers]
     return settings
 
 
@@ -106,6 +106,11 @@ def _run(
     if work.first:
         _say_lengths(config.task, prepared.train, inputs.max_length, progress)
     material = load_material(config, prepared)
+    if work.first and material.teachers and not comparable(material.model, material.teachers[0]):
+        progress.say(
+            f"{inputs.teachers[0].name} has another width or fewer layers than the student: hidden "
+            "states are not compared, labels are"
+        )
     trained = training.train(config, material, work.folder, progress)
     accelerate.PartialState().wait_for_everyone()  # all have read the best weights from there
     if not work.first:
@@ -149,7 +154,7 @@ def _record(
     }
     settings |= asdict(material.hyperparameters)
     settings["precision"] = trained.precision.value
-    settings["teacher"] = inputs.teacher.name if inputs.teacher else None
+    settings["teacher"] = tuple(each.name for each in inputs.teachers)
     return Training(
         model=replace(material.spec, rule=judged.fitted.rule),
         base=Path(config.base).resolve().name if Path(config.base).is_dir() else config.base,

@@ -13,6 +13,7 @@ from bertedge.data import ExampleFile
 from bertedge.errors import StoppedError
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.defaults import Hyperparameters
+from bertedge.finetune.distill import comparable
 from bertedge.finetune.embedding_subset import embedding_subset
 from bertedge.finetune.features import Features
 from bertedge.finetune.losses import loss_terms
@@ -41,7 +42,7 @@ class Material:
     hyperparameters: Hyperparameters
     train: Features
     dev: Features | None
-    teacher: transformers.PreTrainedModel | None
+    teachers: Sequence[transformers.PreTrainedModel]
     graded: tuple[Tokenizer, ExampleFile] | None = None
     """The dev data, and what tokenized it."""
 
@@ -85,14 +86,15 @@ def train(
     callback = ProgressCallback(progress, _metric(config), state)
     rows = OBJECTIVES[config.task]
     objective = rows.make(config, train_data, material.spec.labels)
+    hidden = bool(material.teachers) and comparable(model, material.teachers[0])
     arguments = _arguments(config, chosen, work, precision, evaluated=dev is not None, steps=steps)
     if state is not None:
         arguments.num_train_epochs = _epochs(state, chosen.epochs)
     trainer = FinetuneTrainer(
         label_loss=objective.label_loss,
-        terms=loss_terms(config, objective, material.teacher),
+        terms=loss_terms(config, objective, material.teachers, hidden=hidden),
         layer_decay=chosen.layer_decay,
-        output_hidden_states=material.teacher is not None,
+        output_hidden_states=hidden,
         model=model,
         args=arguments,
         train_dataset=train_data.data,

@@ -30,13 +30,13 @@ def read(kind: type[T], table: Mapping[str, object], *, either: tuple[str, ...] 
 
 
 def merge(kind: type, path: Path | None, flags: Mapping[str, object]) -> dict[str, object]:
-    """Merge a TOML file with flags (None: not given), which win.
+    """Merge a TOML file with flags (None, or an empty tuple: not given), which win.
 
     Files named in the TOML file are relative to it; files named by flags to the working directory.
     Raises SettingError for a file that cannot be read and values that no field could have.
     """
     table = _read_toml(path, kind) if path else {}
-    return table | {name: value for name, value in flags.items() if value is not None}
+    return table | {name: value for name, value in flags.items() if value not in (None, ())}
 
 
 def check_given(kind: type, table: Mapping[str, object], *, either: tuple[str, ...] = ()) -> None:
@@ -85,9 +85,9 @@ def _read_toml(path: Path, kind: type) -> dict[str, object]:
     for name, hint in get_type_hints(kind).items():
         if name in table and _holds_paths(hint):
             table[name] = _beside(path, table[name])
-    model = table.get("model")
-    if isinstance(model, str) and model.startswith("."):
-        table["model"] = _beside(path, model)
+    for name in ("model", "teacher"):  # hub ids are none of a folder's
+        if name in table:
+            table[name] = _beside(path, table[name], start=".")
     return table
 
 
@@ -95,11 +95,15 @@ def _holds_paths(hint: Any) -> bool:
     return hint is Path or any(_holds_paths(each) for each in getattr(hint, "__args__", ()))
 
 
-def _beside(path: Path, value: object) -> object:
-    """Make a file's name, or each of a list, relative to the config file that it stands in."""
+def _beside(path: Path, value: object, *, start: str = "") -> object:
+    """Make a file's name, or each of a list, relative to the config file that it stands in.
+
+    Those that do not begin with `start` stay as they are.
+    """
     if isinstance(value, list):
-        return [_beside(path, each) for each in value]
-    return str(path.parent / value) if isinstance(value, str) else value
+        return [_beside(path, each, start=start) for each in value]
+    named = isinstance(value, str) and value.startswith(start)
+    return str(path.parent / str(value)) if named else value
 
 
 def _check_plain(path: Path, name: str, value: object) -> None:

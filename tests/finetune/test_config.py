@@ -121,7 +121,7 @@ def test_a_config_file_is_a_regular_file(tmp_path: Path) -> None:
         ({"learning_rate": float("nan")}, "learning_rate is nan; it must be a finite number"),
         ({"task": "fill-mask"}, "task is fill-mask, which needs no labels"),
         ({"model": None}, "model is missing; give a base model, or a teacher to distill"),
-        ({"teacher": "t"}, "a student is made of its teacher's layers; leave --model out"),
+        ({"teacher": ("t", 3)}, "teacher[1] must be a string, found int"),
         (
             {"calibrate": True, "dev_share": 0.0},
             "calibrate is settled on labelled dev data; give --dev FILE",

@@ -9,10 +9,18 @@ from bertedge.errors import CheckpointError, SettingError
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import read_config
 from bertedge.finetune.distill import kept_layers, make_student
-from bertedge.finetune.losses import hidden_loss, soft_loss
+from bertedge.finetune.losses import hidden_loss, mean_logits, soft_loss
 from bertedge.finetune.run import finetune
 from bertedge.progress import Silent
 from bertedge.spec import ProblemType, Task
+
+
+class Said(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
 
 
 def config(files: dict[str, Path], output: Path, **changes: object) -> FinetuneConfig:
@@ -108,7 +116,7 @@ def test_a_student_of_fewer_layers_learns_its_teachers_task(
     assert checkpoint.source.layers == 1 and checkpoint.model.max_length == 32
     record = checkpoint.training
     assert record is not None and record.base == "teacher"
-    assert record.settings["teacher"] == "teacher"
+    assert record.settings["teacher"] == ("teacher",)
     assert record.settings["layers"] == 1 and record.settings["distillation_temperature"] == 2.0
 
 
@@ -174,10 +182,64 @@ def test_more_layers_than_the_teacher_has_are_refused(
         finetune(config(texts, tmp_path / "out", teacher=str(teacher), layers=3), Silent())
 
 
+def test_several_teachers_teach_the_mean_of_their_probabilities() -> None:
+    one, other = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([[-3.0, 1.0, 0.5]])
+    both, kinds = (one, other), ProblemType
+    found = mean_logits(both, temperature=2.0, problem_type=kinds.SINGLE_LABEL) / 2
+    mean = ((one / 2).softmax(-1) + (other / 2).softmax(-1)) / 2
+    assert torch.allclose(found.softmax(-1), mean)
+    found = mean_logits(both, temperature=2.0, problem_type=kinds.MULTI_LABEL) / 2
+    assert torch.allclose(found.sigmoid(), ((one / 2).sigmoid() + (other / 2).sigmoid()) / 2)
+    found = mean_logits(both, temperature=2.0, problem_type=kinds.REGRESSION)
+    assert torch.allclose(found, (one + other) / 2)
+
+
+def test_a_student_may_start_from_another_base_of_another_width(
+    base: Path, teacher: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    narrow = transformers.BertConfig.from_pretrained(base, hidden_size=16, intermediate_size=32)
+    transformers.BertModel(narrow).save_pretrained(tmp_path / "narrow")
+    transformers.AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path / "narrow")
+    said = Said()
+    changes = {"model": str(tmp_path / "narrow"), "teacher": str(teacher), "layers": 1}
+    finished = finetune(config(texts, tmp_path / "out", **changes), said)
+    assert finished is not None and finished.dev is not None
+    assert finished.dev.scores.value >= 0.9
+    source = open_checkpoint(str(tmp_path / "out")).source
+    assert (source.hidden_size, source.layers) == (16, 1)
+    assert any("hidden states are not compared" in line for line in said.lines)
+    assert finished.training.base == "narrow"
+
+
+def test_a_base_whose_words_have_other_numbers_is_refused(
+    base: Path, teacher: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    other = transformers.AutoTokenizer.from_pretrained(base)
+    other.add_tokens(["cherry"])
+    model = transformers.BertModel.from_pretrained(base)
+    model.resize_token_embeddings(len(other))
+    model.save_pretrained(tmp_path / "other")
+    other.save_pretrained(tmp_path / "other")
+    changes = {"model": str(tmp_path / "other"), "teacher": str(teacher)}
+    with pytest.raises(CheckpointError, match="their vocabularies differ"):
+        finetune(config(texts, tmp_path / "out", **changes), Silent())
+
+
+def test_teachers_are_flags_or_a_list_of_a_config_file(tmp_path: Path) -> None:
+    plain = {"task": "text-classification", "train": "t.csv", "output": "o"}
+    file = tmp_path / "c.toml"
+    for written, read in (
+        ('"one"', ("one",)),
+        ('["./one", "org/two"]', (str(tmp_path / "one"), "org/two")),
+    ):
+        file.write_text(f"teacher = {written}\n")
+        assert read_config(file, plain | {"teacher": ()}).teacher == read
+        assert read_config(file, plain | {"teacher": ("a", "b")}).teacher == ("a", "b")
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"model": "m", "teacher": "t"}, "leave --model out"),
         ({"model": "m", "layers": 3}, "--layers is for a student; give --teacher"),
         ({}, "--model is missing"),
         (

@@ -282,7 +282,7 @@ def test_soft_labels_are_of_each_head_alone(checkpoint: Path, tmp_path: Path) ->
     own = objective(counted(*ROWS), tmp_path, open_checkpoint(str(checkpoint)).model.labels)
 
     def taught(teacher: transformers.PreTrainedModel) -> float:
-        term = soft_labels(Teacher(teacher), own, made)
+        term = soft_labels([Teacher(teacher)], own, made)
         whole = Batch(inputs=batch, labels=labels, step_labels=4, step_batches=1)
         return float(term(model, whole, model(**batch)).detach())
 

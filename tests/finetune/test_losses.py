@@ -86,6 +86,7 @@ def trainer_of(
     return FinetuneTrainer(
         label_loss=objective.label_loss,
         terms=terms,
+        layer_decay=1.0,
         output_hidden_states=True,
         model=model,
         args=transformers.TrainingArguments(str(at), report_to=[], use_cpu=True),
@@ -97,7 +98,7 @@ def test_the_loss_of_labels_is_that_of_transformers(kind: str, tmp_path: Path) -
     model, labels = model_of(kind), torch.tensor(GOLD[kind])
     expected = model(**inputs_of(), labels=labels).loss
     objective = objective_of(kind)
-    terms = loss_terms(config_of(kind), objective, None)
+    terms = loss_terms(config_of(kind), objective, [])
     trainer = trainer_of(model, objective, terms, tmp_path)
     trainer.current_gradient_accumulation_steps = 1
     for module in (model.train(), model.eval()):
@@ -113,7 +114,7 @@ def test_accumulated_batches_have_the_loss_of_one_large_batch(
 ) -> None:
     """Those of tags too, though the two batches have not as many labelled words each."""
     model, labels, objective = model_of(kind), torch.tensor(GOLD[kind]), objective_of(kind)
-    terms = loss_terms(config_of(kind), objective, model_of(kind, seed=1) if taught else None)
+    terms = loss_terms(config_of(kind), objective, [model_of(kind, seed=1)] * taught)
     trainer = trainer_of(model, objective, terms, tmp_path)
     counted = (labels != IGNORED).sum()
 
@@ -135,7 +136,7 @@ def test_the_terms_of_a_student_are_weighted_and_summed(tmp_path: Path) -> None:
     weights = {"distillation_alpha": 0.3, "distillation_hidden_weight": 2.0}
     config = config_of("single", **weights, distillation_temperature=4.0)
     labels = torch.tensor(GOLD["single"])
-    trainer = trainer_of(model, objective, loss_terms(config, objective, teacher), tmp_path)
+    trainer = trainer_of(model, objective, loss_terms(config, objective, [teacher]), tmp_path)
     trainer.current_gradient_accumulation_steps = 1
     found = trainer.compute_loss(model, {**inputs_of(), "labels": labels})
     own = model(**inputs_of(), output_hidden_states=True)
@@ -149,6 +150,31 @@ def test_the_terms_of_a_student_are_weighted_and_summed(tmp_path: Path) -> None:
     assert torch.isclose(found, 0.7 * hard + 0.3 * soft + 2.0 * hidden)
 
 
+def test_each_of_several_teachers_has_its_share_and_the_first_alone_its_hidden_states(
+    tmp_path: Path,
+) -> None:
+    model, objective = model_of("single"), objective_of("single")
+    teachers = [model_of("single", seed=seed) for seed in (1, 2, 3)]
+    weights = {"distillation_alpha": 1.0, "distillation_hidden_weight": 2.0}
+    config = config_of("single", **weights, distillation_temperature=4.0)
+    trainer = trainer_of(model, objective, loss_terms(config, objective, teachers), tmp_path)
+    trainer.current_gradient_accumulation_steps = 1
+    labels = torch.tensor(GOLD["single"])
+    found = trainer.compute_loss(model, {**inputs_of(), "labels": labels})
+    own = model(**inputs_of(), output_hidden_states=True)
+    with torch.no_grad():
+        wanted = [each.eval()(**inputs_of(), output_hidden_states=True) for each in teachers]
+    p = torch.stack([(each.logits / 4).softmax(-1) for each in wanted]).mean(0)
+    soft = 16 * (p * (p / (own.logits / 4).softmax(-1)).log()).sum(-1).mean()
+    pairs = zip(own.hidden_states, wanted[0].hidden_states, strict=True)
+    hidden = torch.stack([((one - other) ** 2).mean() for one, other in pairs]).mean()
+    assert torch.isclose(found, soft + 2.0 * hidden)
+    alone = loss_terms(config, objective, teachers, hidden=False)
+    trainer = trainer_of(model, objective, alone, tmp_path)
+    trainer.current_gradient_accumulation_steps = 1
+    assert torch.isclose(trainer.compute_loss(model, {**inputs_of(), "labels": labels}), soft)
+
+
 def test_a_teacher_is_run_once_a_batch_and_learns_nothing(tmp_path: Path) -> None:
     model, teacher, objective = (
         model_of("single"),
@@ -157,7 +183,7 @@ def test_a_teacher_is_run_once_a_batch_and_learns_nothing(tmp_path: Path) -> Non
     )
     calls = []
     teacher.register_forward_hook(lambda *_: calls.append(teacher.training))
-    terms = loss_terms(config_of("single"), objective, teacher)
+    terms = loss_terms(config_of("single"), objective, [teacher])
     whole = Batch(
         inputs=inputs_of(), labels=torch.tensor(GOLD["single"]), step_labels=4, step_batches=1
     )
@@ -192,7 +218,7 @@ def test_r_drop_adds_the_distance_of_two_passes_to_the_mean_of_their_losses(
         torch.tensor(GOLD[kind]),
         objective_of(kind),
     )
-    terms = loss_terms(config_of(kind, rdrop_alpha=0.7), objective, None)
+    terms = loss_terms(config_of(kind, rdrop_alpha=0.7), objective, [])
     trainer = trainer_of(model, objective, terms, tmp_path)
     trainer.current_gradient_accumulation_steps = 1
     torch.manual_seed(5)
@@ -209,7 +235,7 @@ def test_r_drop_changes_the_gradient_and_without_dropout_it_is_nothing(tmp_path:
 
     def gradient(dropout: float, alpha: float) -> torch.Tensor:
         model = model_of("single", dropout=dropout)
-        terms = loss_terms(config_of("single", rdrop_alpha=alpha), objective, None)
+        terms = loss_terms(config_of("single", rdrop_alpha=alpha), objective, [])
         trainer = trainer_of(model, objective, terms, tmp_path)
         trainer.current_gradient_accumulation_steps = 1
         torch.manual_seed(5)
@@ -226,7 +252,7 @@ def test_r_drop_goes_with_a_teacher(tmp_path: Path) -> None:
 
     def loss(alpha: float) -> float:
         config = config_of("single", rdrop_alpha=alpha)
-        trainer = trainer_of(model, objective, loss_terms(config, objective, teacher), tmp_path)
+        trainer = trainer_of(model, objective, loss_terms(config, objective, [teacher]), tmp_path)
         trainer.current_gradient_accumulation_steps = 1
         torch.manual_seed(5)
         given = {**inputs_of(), "labels": labels}

@@ -1,4 +1,4 @@
-"""Settings of a student and its teacher."""
+"""Settings of a student and its teachers."""
 
 from dataclasses import dataclass
 
@@ -8,29 +8,33 @@ from bertedge.fields import setting
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationConfig:
-    """What a student is made of, and what it learns from its teacher."""
+    """What a student is made of, and what it learns from its teachers."""
 
-    teacher: str | None = setting(None, "Instead: checkpoint to distill.", metavar="DIR|HUB-ID")
-    """A checkpoint of this very task; the student starts as a copy with fewer layers."""
-    layers: int | None = setting(
-        None, "Of the teacher's, that the student keeps.", unset="all", ge=1, le=1000
+    teacher: tuple[str, ...] = setting(
+        (), "Checkpoint to distill; of several, their mean.", metavar="DIR|HUB-ID"
     )
-    """Spread evenly over the teacher's."""
+    """Checkpoints of this very task. Without `model` the student starts as a copy of the first,
+    with fewer layers."""
+    layers: int | None = setting(
+        None, "That the student keeps, of the teacher's.", unset="all", ge=1, le=1000
+    )
+    """Of the model's, where there is one; spread evenly."""
 
     distillation_alpha: float = setting(
-        0.5, "Share of the teacher's labels in the loss.", metavar="X", ge=0, le=1, formerly="soft"
+        0.5, "Share of the teachers' labels in the loss.", metavar="X", ge=0, le=1, formerly="soft"
     )
     """The labels of the file have the rest."""
     distillation_temperature: float = setting(
-        2.0, "Softens the teacher's labels.", metavar="T", gt=0, le=1000, formerly="temperature"
+        2.0, "Softens the teachers' labels.", metavar="T", gt=0, le=1000, formerly="temperature"
     )
     distillation_hidden_weight: float = setting(
         1.0, "Of the hidden states' distance.", metavar="X", ge=0, le=1_000_000, formerly="hidden"
     )
-    """Weight in the loss of the distance between the teacher's hidden states and the student's."""
+    """Weight in the loss of the distance between the first teacher's hidden states and the
+    student's."""
 
 
 def check_distillation(config: DistillationConfig) -> None:
     """Raise SettingError for settings that cannot work together."""
-    if config.layers is not None and config.teacher is None:
+    if config.layers is not None and not config.teacher:
         raise SettingError("--layers is for a student; give --teacher, a checkpoint of this task")
