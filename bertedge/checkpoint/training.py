@@ -68,6 +68,10 @@ class Training:
     dev_scores: AnyScores | None
     versions: dict[str, str]
     created: str
+    parameters: int | None = None
+    """Numbers that the model has, when it is trained; None in older records."""
+    trained_parameters: int | None = None
+    """How many of them were trained."""
     calibration: CalibrationError | None = None
     """On the dev data, at the temperature that fits it best, whether the rule takes it or not;
     None for tokens and values."""

@@ -47,8 +47,10 @@ def open_inputs(config: FinetuneConfig, data: Data) -> Inputs:
     usual = [each.model.max_length for each in teachers] or [
         checkpoints.usual_length(config.task, longest)
     ]
-    if isinstance(config.freeze, int) and config.freeze > layers:
-        raise SettingError(f"freeze is {config.freeze}, but the model has {layers} layers")
+    layers = config.layers or layers
+    for name, value in (("freeze", config.freeze), ("train_layers", config.train_layers)):
+        if isinstance(value, int) and value > layers:
+            raise SettingError(f"{name} is {value}, but the model has {layers} layers")
     return Inputs(
         base=base.folder,
         base_config=base.config,

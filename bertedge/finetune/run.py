@@ -166,6 +166,8 @@ def _record(
         seconds=round(trained.seconds, 3),
         epochs=trained.epochs,
         best_epoch=trained.best_epoch,
+        parameters=trained.parameters.all,
+        trained_parameters=trained.parameters.trained,
         truncated=material.train.truncated,
         dev_scores=judged.dev.scores if judged.dev else None,
         versions={"bertedge": __version__}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import accelerate
 import transformers
 
 from bertedge.data import ExampleFile
@@ -16,8 +17,14 @@ from bertedge.finetune.defaults import Hyperparameters
 from bertedge.finetune.distill import comparable
 from bertedge.finetune.embedding_subset import embedding_subset
 from bertedge.finetune.features import Features
+from bertedge.finetune.gradual_unfreezing import GradualUnfreezing
 from bertedge.finetune.losses import loss_terms
 from bertedge.finetune.objectives import OBJECTIVES
+from bertedge.finetune.trained_parameters import (
+    ParameterCounts,
+    count_parameters,
+    select_parameters,
+)
 from bertedge.finetune.trainer import FinetuneTrainer
 from bertedge.progress import Progress
 from bertedge.runtime.tokenizer import Tokenizer
@@ -59,6 +66,7 @@ class Trained:
     precision: Precision
     curves: str
     """Loss, learning rate and dev metric along the run, as CSV."""
+    parameters: ParameterCounts
 
 
 def train(
@@ -75,9 +83,12 @@ def train(
     """
     model, train_data, dev = material.model, material.train, material.dev
     chosen = material.hyperparameters
-    freeze(model, config.freeze)
     if config.dropout is not None:
         set_dropout(model, config.dropout)
+    select_parameters(model, config)
+    parameters = count_parameters(model)
+    if accelerate.PartialState().is_main_process:
+        progress.say(str(parameters))
     precision = choose_precision(config.precision)
     steps = math.ceil(
         train_data.data.num_rows / (chosen.batch_size * config.gradient_accumulation_steps)
@@ -130,27 +141,13 @@ def train(
         seconds=float(result.metrics["train_runtime"]),
         precision=precision,
         curves=render_curves(trainer.state.log_history),
+        parameters=parameters,
     )
 
 
 def _metric(config: FinetuneConfig) -> str:
     """Return the dev metric that chooses the best epoch."""
     return trainable_task(config.task).metric(config.decision())
-
-
-def freeze(model: transformers.PreTrainedModel, what: str | int | None) -> None:
-    """Exclude the embeddings, or them and the lowest `what` layers, from training."""
-    if what is None:
-        return
-    base = model.base_model
-    encoder = getattr(base, "encoder", None) or base.transformer  # DistilBERT's name
-    layers = list(encoder.layer)
-    count = what if isinstance(what, int) else 0
-    frozen = [base.embeddings, *layers[:count]]
-    if hasattr(base, "embeddings_project"):  # ELECTRA's
-        frozen.append(base.embeddings_project)
-    for module in frozen:
-        module.requires_grad_(False)
 
 
 def _arguments(
@@ -199,7 +196,9 @@ def _epochs(state: Path, epochs: float) -> float:
 def _callbacks(config: FinetuneConfig, callback: ProgressCallback, *, evaluated: bool) -> list[Any]:
     stop = evaluated and config.early_stopping_patience is not None
     early = [transformers.EarlyStoppingCallback(config.early_stopping_patience)] if stop else []
-    return [callback, *early]
+    share = config.gradual_unfreezing
+    unfreezing = [] if share is None else [GradualUnfreezing(share)]
+    return [callback, *early, *unfreezing]
 
 
 def _metrics(

@@ -16,7 +16,9 @@ class Clash:
     """A sentence's end: "--one and --other cannot be combined: why"."""
 
 
-CLASHES: tuple[Clash, ...] = ()
+CLASHES: tuple[Clash, ...] = (
+    Clash(one="freeze", other="train_layers", why="each says which layers are trained"),
+)
 
 
 def check_together(config: Any) -> None:

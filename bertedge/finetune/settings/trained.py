@@ -14,6 +14,15 @@ class TrainedParametersConfig:
         None, "Not to train: embeddings, N layers.", metavar="embeddings|N"
     )
     """"embeddings", or the number of lowest layers frozen along with the embeddings."""
+    train_layers: int | None = setting(
+        None, "The top N alone, and the head.", metavar="N", unset="all", ge=0, le=1000
+    )
+    """0: the head alone."""
+    bitfit: bool = setting(False, "Train the biases alone, and the head.")
+    gradual_unfreezing: float | None = setting(
+        None, "Share of steps till all is trained.", metavar="X", gt=0, le=1
+    )
+    """The head is trained from the first step, each layer below later, the embeddings last."""
 
 
 def check_trained(config: TrainedParametersConfig) -> None:
