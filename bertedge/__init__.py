@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         StoppedError,
         VerificationError,
     )
+    from bertedge.explanation import Explanation, WordWeight
     from bertedge.predictions import (
         Answer,
         Answers,
@@ -56,6 +57,7 @@ _HOMES = {
         *("FilledMasks", "IntentSlots", "MultiLabelClassification", "MultipleChoice", "Prediction"),
         "Regression",
     ),
+    "explanation": ("Explanation", "WordWeight"),
     "predictor": ("Predictor",),
     "spec": ("Aggregation", "ProblemType", "Task"),
 }
@@ -73,6 +75,7 @@ __all__ = [
     "Embedding",
     "Entities",
     "Entity",
+    "Explanation",
     "FaultsError",
     "Fill",
     "FilledMasks",
@@ -89,6 +92,7 @@ __all__ = [
     "StoppedError",
     "Task",
     "VerificationError",
+    "WordWeight",
     "__version__",
     "load",
 ]

@@ -30,6 +30,8 @@ from bertedge.tasks.contract import PredictOptions
 if TYPE_CHECKING:
     from concurrent.futures import Executor, ThreadPoolExecutor
 
+    from bertedge.explanation import Explanation
+
 P_co = TypeVar("P_co", bound=Prediction, covariant=True)
 Texts = Iterable[Text] | NDArray[np.float32]
 CHUNK = 1024
@@ -258,6 +260,24 @@ class Predictor(Generic[P_co]):
             options = live.model.task.settle(PredictOptions(aggregation=aggregation, top_k=top_k))
         found = _stream(live, iter(texts), options, token_budget, chunk)
         return cast("Iterator[P_co]", found)
+
+    def explain(self, text: Text, *, label: str | None = None) -> "Explanation":
+        """Compute what each word does to the score of the text's label; see `Explanation`.
+
+        Each of the first 512 words is left out in turn, so that it takes as long as to label as
+        many texts. `label` is explained instead of the best one. Of models for labels of whole
+        texts (classification, values, the intent of intent-slots); SettingError for others.
+
+        Examples:
+            >>> import bertedge
+            >>> found = bertedge.load("bundles/mine").explain("play some jazz")
+            >>> found.label, [each.word for each in found.words]
+            ('music_play', ['play', 'some', 'jazz'])
+        """
+        # Here, as most calls explain nothing.
+        from bertedge.explanation import explain
+
+        return explain(self._live.model, text, label)
 
     def embed(
         self, texts: Iterable[Text], *, token_budget: int | None = None

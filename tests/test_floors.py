@@ -39,6 +39,7 @@ FLOORS = [
     {"runtime"},
     {"tasks"},
     {"model"},
+    {"explanation"},
     {"predictor"},
     {"checkpoint", "doctor", "evaluation", "training"},
     {"pretrain", "finetune", "export", "bench"},
@@ -51,6 +52,7 @@ RUNTIME = {"numpy", "tokenizers", "onnxruntime"}
 ALLOWED = [
     {"numpy"},
     RUNTIME,
+    {"numpy"},
     {"numpy"},
     {"numpy"},
     {"numpy"},

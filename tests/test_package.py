@@ -61,9 +61,10 @@ def test_the_package_itself_is_small() -> None:
 PUBLIC = {
     "bertedge": """
         Aggregation Answer Answers BertedgeError BundleError CheckpointError Classification
-        DataError DeviceError Embedding Entities Entity FaultsError Fill FilledMasks IntentSlots
-        MissingExtraError MultiLabelClassification MultipleChoice OutputError Prediction Predictor
-        ProblemType Regression SettingError StoppedError Task VerificationError __version__ load
+        DataError DeviceError Embedding Entities Entity Explanation FaultsError Fill FilledMasks
+        IntentSlots MissingExtraError MultiLabelClassification MultipleChoice OutputError
+        Prediction Predictor ProblemType Regression SettingError StoppedError Task
+        VerificationError WordWeight __version__ load
     """,
     "bertedge.evaluation": """
         Agreement Evaluation FittedTemperature TextEvaluation TextModel collect

@@ -21,6 +21,7 @@ from bertedge.spec import Aggregation, InputShape, Text
 
 if TYPE_CHECKING:
     from bertedge.data import Columns
+    from bertedge.explanation import Explanation
     from bertedge.predictor import Predictor
 
 STANDARD = Path("-")
@@ -29,7 +30,7 @@ FORMATS = ("lines", "csv", "tsv", "excel", "jsonl")
 
 _SECTIONS = {
     "Input": ("source", "format", "text_column", "pair_column"),
-    "Labels": ("aggregation", "top_k", "against"),
+    "Labels": ("aggregation", "top_k", "against", "explain"),
     "Model": ("device", "variant", "threads"),
     "Output": ("output", "overwrite"),
 }
@@ -54,6 +55,8 @@ _SECTIONS = {
 )
 @click.option("--top-k", type=click.IntRange(1), help="For a mask or --against [5], answers [1].")
 @options.path_option("--against", help="File of texts; those most similar to each text, ranked.")
+@click.option("--explain", is_flag=True, help="What each word does to the score of the label.")
+@click.option("--explain-label", metavar="NAME", help="Explain this label instead of the best.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
 @click.option("--variant", help="Of the bundle, instead of the fastest for the device.")
 @click.option("--threads", type=click.IntRange(1), help="Default: the cores of this process.")
@@ -95,6 +98,7 @@ def command(
 
     if bool(text) == (source is not None):
         raise click.UsageError("give either texts or --input FILE (- for standard input)")
+    explained = _check_explained(flags)
     if output is not None and output != STANDARD:
         check_file(output, overwrite=overwrite, inputs=(bundle, source, flags["against"]))
     predictor = Predictor.open(
@@ -102,7 +106,8 @@ def command(
     )
     shares_terminal = output in (None, STANDARD) and sys.stdout.isatty()
     progress = Silent() if text else Terminal(bars=not shares_terminal, keep=True)
-    shape, chunk = predictor.manifest.model.input_shape, flags["chunk"]
+    # An explanation takes as long as a text a word: each is shown when it is there.
+    shape, chunk = predictor.manifest.model.input_shape, 1 if explained else flags["chunk"]
     texts = (
         iter(group(text, shape))
         if source is None
@@ -121,17 +126,10 @@ def command(
         counted = read_texts(source, _columns(flags), Silent(), shape=shape, task=predictor.task)
         total = sum(1 for _ in counted)  # quick beside predicting them
     shown, read = itertools.tee(texts)
-    against = flags["against"]
-    predictions = predictor.predict_iter(
-        read,
-        aggregation=flags["aggregation"],
-        top_k=None if against else flags["top_k"],
-        token_budget=flags["token_budget"],
-        chunk=chunk,
-    )
-    found = _rank(predictor, predictions, against, flags["top_k"]) if against else predictions
+    found = _explain(predictor, read, flags) if explained else _predict(predictor, read, flags)
+    write = _marked if explained and output is None and sys.stdout.isatty() else _row
     # Predictions first: they must come to their end, or only the garbage collector ends them.
-    rows = map(functools.partial(_row, shape), found, shown)
+    rows = map(functools.partial(write, shape), found, shown)
     with _sink(output, overwrite=overwrite) as sink:
         progress.start("predicting", total, "texts")
         while lines := list(itertools.islice(rows, chunk)):
@@ -139,6 +137,42 @@ def command(
             sink.flush()
             progress.advance(len(lines))
         progress.finish()
+
+
+def _check_explained(flags: dict[str, Any]) -> bool:
+    """Return whether explanations are asked for; UsageError beside what is for other tasks."""
+    explained = flags["explain"] or flags["explain_label"] is not None
+    others = [name for name in ("against", "aggregation", "top_k") if flags[name] is not None]
+    if explained and others:
+        flag = others[0].replace("_", "-")
+        raise click.UsageError(f"--explain is for labels of whole texts; leave --{flag} out")
+    return explained
+
+
+def _predict(
+    predictor: "Predictor[Prediction]", texts: Iterator[Text], flags: dict[str, Any]
+) -> "Iterator[Prediction | _Ranking]":
+    against = flags["against"]
+    found = predictor.predict_iter(
+        texts,
+        aggregation=flags["aggregation"],
+        top_k=None if against else flags["top_k"],
+        token_budget=flags["token_budget"],
+        chunk=flags["chunk"],
+    )
+    return _rank(predictor, found, against, flags["top_k"]) if against else found
+
+
+def _explain(
+    predictor: "Predictor[Prediction]", texts: Iterator[Text], flags: dict[str, Any]
+) -> "Iterator[Explanation]":
+    return (predictor.explain(text, label=flags["explain_label"]) for text in texts)
+
+
+def _marked(shape: InputShape, found: "Explanation", text: Text) -> str:
+    from bertedge.cli.marked import mark
+
+    return mark(found, text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +223,7 @@ def _columns(flags: dict[str, Any]) -> "Columns":
     )
 
 
-def _row(shape: InputShape, prediction: "Prediction | _Ranking", text: Text) -> str:
+def _row(shape: InputShape, prediction: "Prediction | _Ranking | Explanation", text: Text) -> str:
     row: dict[str, Any] = {"text": text} if isinstance(text, str) else {"text": text[0]}
     if isinstance(text, tuple):
         row["pair"] = text[1:] if shape.most is None else text[1]

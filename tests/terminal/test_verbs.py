@@ -135,3 +135,12 @@ def test_results_in_a_pipe_are_the_same_bytes_as_ever(run_on_terminal: Run, data
     with open(inner, "rb") as pipe:
         said = pipe.read()
     assert screen.lines == [] and said.startswith(str(TINY).encode()) and b"\x1b" not in said
+
+
+def test_an_explanation_is_marked_text_on_a_terminal(run_on_terminal: Run):
+    screen = run_on_terminal("predict", TINY, "--explain", "turn the hall lights off")
+    assert re.search(rb"\x1b\[48;5;\d+m\w+\x1b\[0m", screen.sent)
+    assert '{"text"' not in screen.text
+    plain = run_on_terminal("predict", TINY, "--explain", "lights off", env={"NO_COLOR": "1"})
+    assert not re.search(rb"\x1b\[[\d;]*m", plain.sent)
+    assert re.search(r"lights\[[+-]0\.\d\d\]", plain.text)
