@@ -20,7 +20,14 @@ if TYPE_CHECKING:
         usual_length,
     )
     from bertedge.checkpoint.row_models import RowModel, row_model
-    from bertedge.checkpoint.training import TRAINING, DataFile, Setting, Training
+    from bertedge.checkpoint.training import (
+        TRAINING,
+        CrossValidation,
+        DataFile,
+        Fold,
+        Setting,
+        Training,
+    )
 
 _HOMES = {
     "engine": ("TorchEngine", "logits_of", "use_threads"),
@@ -30,13 +37,15 @@ _HOMES = {
         *("open_checkpoint", "usual_length"),
     ),
     "row_models": ("RowModel", "row_model"),
-    "training": ("TRAINING", "DataFile", "Setting", "Training"),
+    "training": ("TRAINING", "CrossValidation", "DataFile", "Fold", "Setting", "Training"),
 }
 
 __all__ = [
     "TRAINING",
     "Checkpoint",
+    "CrossValidation",
     "DataFile",
+    "Fold",
     "RowModel",
     "Setting",
     "TorchEngine",

@@ -50,6 +50,33 @@ class DataFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """A part of the training file, scored by a model that was trained on the others."""
+
+    rows: int
+    score: float
+    epochs: float
+    best_epoch: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossValidation:
+    """What models of the same settings score on rows that they were not trained on."""
+
+    metric: str
+    mean: float
+    """Of the folds' scores."""
+    std: float
+    """Their standard deviation, as of a sample."""
+    epochs: float
+    """How many were best on average: what the model itself was trained for."""
+    scores: AnyScores
+    """Of all rows, each predicted by the model that has not seen it."""
+    folds: tuple[Fold, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """`training.json`: what `finetune` records beside the weights."""
 
@@ -75,6 +102,7 @@ class Training:
     calibration: CalibrationError | None = None
     """On the dev data, at the temperature that fits it best, whether the rule takes it or not;
     None for tokens and values."""
+    cross_validation: CrossValidation | None = None
 
 
 def path_from(folder: Path, file: Path) -> str:

@@ -13,7 +13,7 @@ from bertedge.finetune.config import FinetuneConfig
 _SECTIONS = {
     "Data": ("task", "problem_type", "train", "dev", "text_column", "pair_column", "label_column"),
     "Model": ("model", "teacher", "layers", "max_length"),
-    "Training": ("epochs", "batch_size", "learning_rate", "seed"),
+    "Training": ("epochs", "learning_rate", "auto", "seed"),
     "Output": ("output", "overwrite", "resume", "as_json"),
     MORE: ("config",),
 }
@@ -48,7 +48,7 @@ def command(
     from bertedge.cli.console import say_next, show, show_json
     from bertedge.cli.next_step import after_training
     from bertedge.cli.progress import Terminal
-    from bertedge.cli.report import render_decision, render_scores
+    from bertedge.cli.report import render_decision, render_folds, render_scores
     from bertedge.finetune.data import open_data, read_config
     from bertedge.overwriting import check_apart
     from bertedge.training.place import check_output
@@ -70,6 +70,8 @@ def command(
         return
     record = finished.training
     lines = []
+    if record.cross_validation:
+        lines += [*render_folds(record.cross_validation), ""]
     if finished.dev:
         lines += [render_scores(finished.dev.scores, rows=finished.dev.rows), ""]
     lines += render_decision(record.model.task, record.model.rule, record.calibration)

@@ -1,10 +1,15 @@
 """Scores as text: the one report that finetune, export and evaluate print."""
 
+from typing import TYPE_CHECKING
+
 from bertedge.bundle import Accuracy, BatchEffect
 from bertedge.metrics import AnyScores, FrameScores, Scores, ValueScores
 from bertedge.metrics.calibration import CalibrationError
 from bertedge.metrics.squad import AnswerScores
 from bertedge.spec import DecisionRule, Task
+
+if TYPE_CHECKING:
+    from bertedge.checkpoint import CrossValidation
 
 TITLES = {
     "accuracy": "accuracy",
@@ -47,6 +52,17 @@ def render_scores(scores: AnyScores | None, *, rows: int, unit: str = "word") ->
     if scores.perplexity is not None:
         lines[0] += f"   (perplexity {scores.perplexity:,.2f})"
     return "\n".join([*lines, *_tables(scores)])
+
+
+def render_folds(found: "CrossValidation") -> list[str]:
+    """Return the scores of all rows, each by a model that has not seen it, and those of folds."""
+    each = ", ".join(f"{fold.score:.4f}" for fold in found.folds)
+    return [
+        render_scores(found.scores, rows=sum(fold.rows for fold in found.folds)),
+        "",
+        f"{len(found.folds)} folds: {TITLES[found.metric]} {found.mean:.4f} ± {found.std:.4f} "
+        f"({each})",
+    ]
 
 
 def _parts(scores: AnswerScores) -> str:

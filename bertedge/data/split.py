@@ -101,7 +101,7 @@ def choose_rows(index: RowIndex, share: float) -> NDArray[np.bool_]:
     _, first, group, size = np.unique(
         keys, return_index=True, return_inverse=True, return_counts=True
     )
-    stratum = _rarest_label(len(keys), labelled, labels)[first]
+    stratum = rarest_label(len(keys), labelled, labels)[first]
     taken = _choose_groups(stratum, size, share)
     held = np.asarray(taken[group])
     # The same text may have several labels, and a row too: each label keeps a row to learn from.
@@ -129,7 +129,7 @@ def _key(text: str, salt: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(same, digest_size=8, key=salt).digest(), "little")
 
 
-def _rarest_label(rows: int, labelled: Ints, labels: Ints) -> Ints:
+def rarest_label(rows: int, labelled: Ints, labels: Ints) -> Ints:
     """Return the label `(rows,)` that the fewest rows have; one more than all for rows of none."""
     counts = np.bincount(labels, minlength=1)
     order = np.argsort(counts, kind="stable")

@@ -14,6 +14,7 @@ from bertedge.finetune.settings.regularization import (
     RegularizationConfig,
     check_regularization,
 )
+from bertedge.finetune.settings.search import SearchConfig, check_search
 from bertedge.finetune.settings.trained import TrainedParametersConfig, check_trained
 from bertedge.spec import DecisionRule, LabelKind, ProblemType
 from bertedge.training.config import TrainingConfig
@@ -26,6 +27,7 @@ class FinetuneConfig(
     RegularizationConfig,
     TrainedParametersConfig,
     OptimizationConfig,
+    SearchConfig,
     DataConfig,  # the last one's fields come first
 ):
     """Every setting of `finetune`; each is a key of the config file and a flag of the command.
@@ -58,6 +60,7 @@ class FinetuneConfig(
         _check_task(self)
         _check_start(self)
         check_data(self)
+        check_search(self)
         _check_problem(self)
         check_trained(self)
         check_regularization(self)
@@ -104,7 +107,7 @@ def _check_problem(config: FinetuneConfig) -> None:
     for name, asked in needs_dev.items():
         if asked and (not texts or config.problem_type is ProblemType.REGRESSION):
             raise SettingError(f"{name} is for labels of texts, which this task has not")
-        if asked and config.dev is None and not config.holds_out:
+        if asked and config.dev is None and not (config.holds_out or config.folds):
             raise SettingError(
                 f"{name} is settled on labelled dev data; give --dev FILE, or leave --dev-share out"
             )

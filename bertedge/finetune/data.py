@@ -66,6 +66,9 @@ def open_data(config: FinetuneConfig) -> Data:
     dev = None
     if config.dev:
         dev = check_labels(_open(config, config.dev, pair=train.pair), labels, decision)
+    elif config.folds:
+        if config.out_of_scope is not None:
+            check_labels(train, labels, decision)
     elif config.holds_out:
         halves, note = _hold_out(config, train, rows.rows)
         notes.insert(0, note)

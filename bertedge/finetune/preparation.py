@@ -48,7 +48,7 @@ def load_material(config: FinetuneConfig, prepared: Prepared) -> training.Materi
     return training.Material(
         model=_load_base(config, inputs, teachers, prepared.train),
         tokenizer=inputs.tokenizer,
-        spec=_spec(config, inputs),
+        spec=model_spec(config, inputs),
         hyperparameters=choose_hyperparameters(config, _facts(inputs, prepared.train)),
         train=prepared.train,
         dev=prepared.dev,
@@ -97,7 +97,8 @@ def _load_base(
     return model if config.layers is None else make_student(model, layers)
 
 
-def _spec(config: FinetuneConfig, inputs: Inputs) -> ModelSpec:
+def model_spec(config: FinetuneConfig, inputs: Inputs) -> ModelSpec:
+    """Return what the model will say of itself, before the dev data has set any number."""
     return ModelSpec(
         task=config.task,
         labels=inputs.labels,

@@ -7,20 +7,22 @@ from pathlib import Path
 
 import accelerate
 import torch
-import transformers
 
 from bertedge import checkpoint as checkpoints
 from bertedge import evaluation, serialization
 from bertedge.checkpoint import DataFile, Setting, Training
 from bertedge.checkpoint.training import path_from
 from bertedge.data import ExampleFile
+from bertedge.errors import SettingError
 from bertedge.finetune import features, training
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import Data, open_data
 from bertedge.finetune.distill import comparable
+from bertedge.finetune.folds import cross_validate, write_folds
 from bertedge.finetune.inputs import Inputs, open_inputs
 from bertedge.finetune.judging import Judged, judge
-from bertedge.finetune.preparation import load_material, prepare
+from bertedge.finetune.outcome import Outcome
+from bertedge.finetune.preparation import Prepared, load_material, prepare
 from bertedge.progress import SILENT, Progress
 from bertedge.spec import LabelKind, Task
 from bertedge.training.curves import CURVES, check_log_dir
@@ -74,6 +76,11 @@ def finetune(
         data = data or open_data(config)
         inputs = open_inputs(config, data)
         launch = accelerate.PartialState(cpu=not torch.cuda.is_available())
+        if launch.num_processes > 1 and (config.folds or config.auto):
+            raise SettingError(
+                f"{'--auto' if config.auto else '--folds'} trains in one process, and this launch "
+                f"has {launch.num_processes}; start bertedge without torchrun"
+            )
         if launch.is_main_process:
             own = f"; {len(inputs.labels)} labels" if config.task.fixed_labels is None else ""
             progress.say(f"{inputs.train.description}{own}")
@@ -105,20 +112,36 @@ def _run(
     prepared = prepare(inputs, work.folder)
     if work.first:
         _say_lengths(config.task, prepared.train, inputs.max_length, progress)
-    material = load_material(config, prepared)
-    if work.first and material.teachers and not comparable(material.model, material.teachers[0]):
-        progress.say(
-            f"{inputs.teachers[0].name} has another width or fewer layers than the student: hidden "
-            "states are not compared, labels are"
-        )
-    trained = training.train(config, material, work.folder, progress)
+    outcome = _train(config, prepared, work.folder, progress)
     accelerate.PartialState().wait_for_everyone()  # all have read the best weights from there
     if not work.first:
         return None
-    judged = judge(config, material, progress)
-    record = _record(config, inputs, material, trained, judged)
-    _write(material.model, inputs, record, trained.curves, work)
+    judged = (
+        Judged(fitted=outcome.folds.fitted, dev=None)
+        if outcome.folds
+        else judge(outcome.config, outcome.material, progress)
+    )
+    record = _record(inputs, outcome, judged)
+    _write(inputs, outcome, record, work)
     return Finetuned(output=config.output, training=record, dev=judged.dev)
+
+
+def _train(config: FinetuneConfig, prepared: Prepared, folder: Path, progress: Progress) -> Outcome:
+    """Train one model; where folds are asked for, on all rows as long as was best in them."""
+    folds = None
+    if config.folds:
+        folds = cross_validate(config, prepared.inputs, folder / "folds", progress)
+        config = replace(config, epochs=folds.record.epochs)
+        progress.say(f"training on all rows, epochs: {folds.record.epochs:.3g}")
+    material = load_material(config, prepared)
+    first = accelerate.PartialState().is_main_process
+    if first and material.teachers and not comparable(material.model, material.teachers[0]):
+        progress.say(
+            f"{prepared.inputs.teachers[0].name} has another width or fewer layers than the "
+            "student: hidden states are not compared, labels are"
+        )
+    trained = training.train(config, material, folder, progress)
+    return Outcome(config=config, material=material, trained=trained, folds=folds)
 
 
 def _say_lengths(task: Task, train: features.Features, max_length: int, progress: Progress) -> None:
@@ -140,13 +163,8 @@ def _say_lengths(task: Task, train: features.Features, max_length: int, progress
         )
 
 
-def _record(
-    config: FinetuneConfig,
-    inputs: Inputs,
-    material: training.Material,
-    trained: training.Trained,
-    judged: Judged,
-) -> Training:
+def _record(inputs: Inputs, outcome: Outcome, judged: Judged) -> Training:
+    config, material, trained = outcome.config, outcome.material, outcome.trained
     settings: dict[str, Setting] = {
         name: value
         for name, value in serialization.to_plain(config).items()
@@ -174,6 +192,7 @@ def _record(
         | {name: version(name) for name in ("torch", "transformers", "datasets", "tokenizers")},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         calibration=judged.fitted.calibration,
+        cross_validation=outcome.folds.record if outcome.folds else None,
     )
 
 
@@ -188,16 +207,12 @@ def _data_file(output: Path, examples: ExampleFile, data: features.Features) -> 
     )
 
 
-def _write(
-    model: transformers.PreTrainedModel,
-    inputs: Inputs,
-    record: Training,
-    curves: str,
-    work: RunDirectory,
-) -> None:
+def _write(inputs: Inputs, outcome: Outcome, record: Training, work: RunDirectory) -> None:
     with publish_output(work) as done:
-        model.save_pretrained(done, safe_serialization=True)
+        outcome.material.model.save_pretrained(done, safe_serialization=True)
         inputs.tokenizer.model_max_length = inputs.max_length
         inputs.tokenizer.save_pretrained(done)
         (done / checkpoints.TRAINING).write_text(serialization.to_json(record), encoding="utf-8")
-        (done / CURVES).write_text(curves, encoding="utf-8")
+        (done / CURVES).write_text(outcome.trained.curves, encoding="utf-8")
+        if outcome.folds:
+            write_folds(done, outcome.folds, record.model)

@@ -15,6 +15,7 @@ from bertedge.finetune.settings.data import DataConfig
 from bertedge.finetune.settings.distillation import DistillationConfig
 from bertedge.finetune.settings.optimization import OptimizationConfig
 from bertedge.finetune.settings.regularization import RegularizationConfig
+from bertedge.finetune.settings.search import SearchConfig
 from bertedge.finetune.settings.trained import TrainedParametersConfig
 from bertedge.pretrain.config import PretrainConfig
 from bertedge.training.config import TrainingConfig
@@ -67,6 +68,7 @@ def test_every_option_is_shown_where_all_are_asked_for(verb: str):
         ("Optimization", OptimizationConfig),
         ("Trained parameters", TrainedParametersConfig),
         ("Regularization", RegularizationConfig),
+        ("Search", SearchConfig),
         ("Distillation", DistillationConfig),
         ("Training", TrainingConfig),
     ],

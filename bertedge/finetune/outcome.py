@@ -1,0 +1,19 @@
+"""What a run comes to: a model, and how it was trained."""
+
+from dataclasses import dataclass
+
+from bertedge.finetune import training
+from bertedge.finetune.config import FinetuneConfig
+from bertedge.finetune.folds import CrossValidated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A trained model, and all that is written beside its weights."""
+
+    config: FinetuneConfig
+    """What it was trained with."""
+    material: training.Material
+    """The model among it."""
+    trained: training.Trained
+    folds: CrossValidated | None = None
