@@ -1,5 +1,6 @@
 """Hugging Face's Trainer, with a loss that is a sum of terms and rates that differ by layer."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,11 +10,15 @@ import transformers
 from bertedge.finetune.losses import Batch, LossTerm
 from bertedge.finetune.objectives import LabelLoss
 from bertedge.finetune.parameter_groups import parameter_groups
+from bertedge.finetune.weight_average import WeightAverage
 from bertedge.tasks.token_classification import IGNORED
 
 
 class FinetuneTrainer(transformers.Trainer):
-    """Sums the terms in training; in evaluation the loss is that of the labels alone."""
+    """Sums the terms in training; in evaluation the loss is that of the labels alone.
+
+    With an `average` of the weights, that is what is evaluated and saved.
+    """
 
     optimizer: torch.optim.Optimizer | None
 
@@ -24,11 +29,13 @@ class FinetuneTrainer(transformers.Trainer):
         terms: Sequence[LossTerm],
         layer_decay: float,
         output_hidden_states: bool,
+        average: WeightAverage | None = None,
         **settings: Any,
     ) -> None:
         # With a loss of its own, Trainer counts the labels of a step and divides nothing itself.
         super().__init__(compute_loss_func=label_loss, **settings)
         self._label_loss, self._terms, self._layer_decay = label_loss, terms, layer_decay
+        self._averaged = contextlib.nullcontext if average is None else average.in_place
         self._called_with = {"output_hidden_states": True} if output_hidden_states else {}
 
     def create_optimizer(self) -> torch.optim.Optimizer:
@@ -44,6 +51,17 @@ class FinetuneTrainer(transformers.Trainer):
             )
             self.optimizer = kind(groups, **settings)
         return self.optimizer
+
+    def evaluate(self, *args: Any, **settings: Any) -> dict[str, float]:
+        """Evaluate as Trainer does."""
+        with self._averaged():
+            scores: dict[str, float] = super().evaluate(*args, **settings)
+        return scores
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the model as Trainer does."""
+        with self._averaged():
+            super().save_model(output_dir, _internal_call)
 
     def compute_loss(
         self,

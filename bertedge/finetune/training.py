@@ -26,6 +26,7 @@ from bertedge.finetune.trained_parameters import (
     select_parameters,
 )
 from bertedge.finetune.trainer import FinetuneTrainer
+from bertedge.finetune.weight_average import weight_average
 from bertedge.progress import Progress
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import ModelSpec
@@ -95,6 +96,9 @@ def train(
     )
     state = newest_state(work, progress)
     callback = ProgressCallback(progress, _metric(config), state)
+    average = weight_average(config, state)
+    callbacks: list[Any] = [average] if average else []  # before the one that seals what is saved
+    callbacks += _callbacks(config, callback, evaluated=dev is not None)
     rows = OBJECTIVES[config.task]
     objective = rows.make(config, train_data, material.spec.labels)
     hidden = bool(material.teachers) and comparable(model, material.teachers[0])
@@ -106,6 +110,7 @@ def train(
         terms=loss_terms(config, objective, material.teachers, hidden=hidden),
         layer_decay=chosen.layer_decay,
         output_hidden_states=hidden,
+        average=average,
         model=model,
         args=arguments,
         train_dataset=train_data.data,
@@ -113,7 +118,7 @@ def train(
         data_collator=rows.collator(material.tokenizer),
         processing_class=material.tokenizer,
         compute_metrics=_metrics(config, material),
-        callbacks=[*_callbacks(config, callback, evaluated=dev is not None), *watchers],
+        callbacks=[*callbacks, *watchers],
     )
     trainer.remove_callback(transformers.PrinterCallback)
     if arguments.process_index == 0:

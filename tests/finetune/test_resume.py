@@ -140,6 +140,23 @@ def test_a_run_stopped_again_and_again_ends_as_one_that_was_not(lab: Lab) -> Non
     assert lab.end("broken") == lab.end("whole")
 
 
+TECHNIQUES: dict[str, dict[str, object]] = {
+    "moving average of the weights": {"ema_decay": 0.7},
+    "mean of the weights": {"swa_start": 0.3},
+}
+"""Those that keep something between steps, or draw numbers."""
+
+
+@pytest.mark.parametrize("technique", TECHNIQUES)
+def test_what_a_technique_keeps_is_saved(lab: Lab, technique: str) -> None:
+    settings = {"epochs": 2.5, **TECHNIQUES[technique]}
+    lab.run("whole", Stop(), **settings)
+    lab.stop("broken", STEPS - 1, **settings)
+    lab.stop("broken", 2 * STEPS, resume=True, **settings)
+    lab.run("broken", Stop(), resume=True, **settings)
+    assert lab.end("broken") == lab.end("whole")
+
+
 def test_half_an_epoch_is_not_evaluated(lab: Lab) -> None:
     stopped = Stop(STEPS + 1)
     with pytest.raises(StoppedError):

@@ -18,6 +18,7 @@ class Clash:
 
 CLASHES: tuple[Clash, ...] = (
     Clash(one="freeze", other="train_layers", why="each says which layers are trained"),
+    Clash(one="ema_decay", other="swa_start", why="each is an average of the weights; leave one"),
 )
 
 

@@ -38,6 +38,13 @@ class RegularizationConfig:
         0.0, "R-Drop: weight of the distance of two passes.", metavar="X", ge=0, le=1000
     )
     """0: none. Every batch is run twice, so training takes nearly twice as long."""
+    ema_decay: float = setting(
+        0.0, "Moving average of the weights: share kept a step.", metavar="X", ge=0, le=0.99999
+    )
+    """0: none. The average is evaluated and kept, never trained on."""
+    swa_start: float | None = setting(
+        None, "Mean of the weights from this share of steps.", metavar="X", ge=0, le=0.99
+    )
 
 
 def check_regularization(config: Any) -> None:
