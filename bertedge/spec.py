@@ -223,6 +223,9 @@ class ModelSpec:
     """How the logits of a text become its prediction."""
     pooling: Pooling | None = None
     """What the graph makes of hidden states, for embeddings; None for other tasks."""
+    classifier_pooling: PoolingMode | None = None
+    """Which hidden states a classifier of texts reads; None: what its architecture's own head does,
+    which is mostly [CLS] through a layer of its own."""
 
     @property
     def input_shape(self) -> InputShape:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from bertedge.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from bertedge.checkpoint.config import read_config
     from bertedge.checkpoint.engine import TorchEngine, logits_of, use_threads
     from bertedge.checkpoint.folder import fetch
     from bertedge.checkpoint.opening import (
+        Base,
         Checkpoint,
-        auto_model,
         load_base,
         load_model,
+        model_class,
         open_base,
         open_checkpoint,
         usual_length,
@@ -30,10 +32,12 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "config": ("read_config",),
     "engine": ("TorchEngine", "logits_of", "use_threads"),
     "folder": ("fetch",),
     "opening": (
-        *("auto_model", "Checkpoint", "load_base", "load_model", "open_base"),
+        "Base",
+        *("model_class", "Checkpoint", "load_base", "load_model", "open_base"),
         *("open_checkpoint", "usual_length"),
     ),
     "row_models": ("RowModel", "row_model"),
@@ -42,6 +46,7 @@ _HOMES = {
 
 __all__ = [
     "TRAINING",
+    "Base",
     "Checkpoint",
     "CrossValidation",
     "DataFile",
@@ -50,13 +55,14 @@ __all__ = [
     "Setting",
     "TorchEngine",
     "Training",
-    "auto_model",
     "fetch",
     "load_base",
     "load_model",
     "logits_of",
+    "model_class",
     "open_base",
     "open_checkpoint",
+    "read_config",
     "row_model",
     "use_threads",
     "usual_length",

@@ -16,7 +16,7 @@ from bertedge.checkpoint.config import read_config
 from bertedge.checkpoint.embedding import MODULES, read_length, read_pooling
 from bertedge.checkpoint.files import shown
 from bertedge.checkpoint.folder import fetch
-from bertedge.checkpoint.row_models import row_model
+from bertedge.checkpoint.row_models import MEAN_POOLING, mean_pooling_class, row_model
 from bertedge.checkpoint.tokenizer import load_tokenizer, longest_input
 from bertedge.checkpoint.training import TRAINING, Training, read_training
 from bertedge.checkpoint.weights import check_weights, plain_name, read_source
@@ -61,6 +61,8 @@ class Base:
     tokenizer: transformers.PreTrainedTokenizerFast
     longest: int
     """Tokens that it reads at most."""
+    pooling: PoolingMode | None
+    """What it was trained to be read by, where its folder says so."""
 
 
 def open_checkpoint(
@@ -87,7 +89,7 @@ def open_checkpoint(
     longest = longest_input(config, tokenizer)
     if training:
         _check_training(folder, training, labels, longest)
-    check_weights(folder, config, auto_model(found), whole=True)
+    check_weights(folder, config, model_class(found, config), whole=True)
     backend = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.no_truncation()
@@ -101,6 +103,9 @@ def open_checkpoint(
         pad_token_id=int(tokenizer.pad_token_id),
         rule=rule,
         pooling=_pooling(folder, pooling) if embeds else None,
+        classifier_pooling=PoolingMode.MEAN
+        if found.labels_are is LabelKind.CLASSES and pools_mean(config)
+        else None,
     )
     try:
         check_model(model)
@@ -116,9 +121,24 @@ def open_checkpoint(
     )
 
 
-def auto_model(task: Task) -> Any:
-    """Return the class of transformers that loads a model with the task's head."""
+def model_class(
+    task: Task, config: transformers.PretrainedConfig, pooling: PoolingMode | None = None
+) -> Any:
+    """Return the class that loads a model with the task's head.
+
+    That is an Auto class of transformers, but for classifiers on pooled hidden states, which
+    `pooling` asks for, or else the config.
+    """
+    pools = pooling is PoolingMode.MEAN or (pooling is None and pools_mean(config))
+    if pools and task.labels_are is LabelKind.CLASSES:
+        kind: Any = type(config)
+        return mean_pooling_class(kind)
     return getattr(transformers, task_module(task).AUTO_MODEL)
+
+
+def pools_mean(config: transformers.PretrainedConfig) -> bool:
+    """Return whether a config is that of a classifier on the mean of hidden states."""
+    return MEAN_POOLING in (config.architectures or ())
 
 
 def usual_length(task: Task, longest: int) -> int:
@@ -136,7 +156,13 @@ def open_base(name: str, *, words: bool = False) -> Base:
     tokenizer = load_tokenizer(folder, config, words=words)
     longest = longest_input(config, tokenizer)
     check_weights(folder, config, transformers.AutoModel, whole=False)
-    return Base(folder=folder, config=config, tokenizer=tokenizer, longest=longest)
+    return Base(
+        folder=folder,
+        config=config,
+        tokenizer=tokenizer,
+        longest=longest,
+        pooling=_base_pooling(folder, config),
+    )
 
 
 def load_base(
@@ -153,7 +179,8 @@ def load_model(checkpoint: Checkpoint, *, trained: bool = False) -> transformers
     It is that which engines run (`row_model`), or with `trained` that which was trained.
     """
     config = read_config(checkpoint.folder)
-    model, info = _load(checkpoint.folder, config, auto_model(checkpoint.model.task))
+    kind = model_class(checkpoint.model.task, config)
+    model, info = _load(checkpoint.folder, config, kind)
     missing = sorted(info["missing_keys"])
     if checkpoint.model.pooling is not None:
         missing = [name for name in missing if not name.startswith("pooler.")]
@@ -223,6 +250,16 @@ def _longest(folder: Path, positions: int, *, embeds: bool) -> int:
 
 def _pooling(folder: Path, mode: PoolingMode | None) -> Pooling:
     return read_pooling(folder) if mode is None else Pooling(mode=mode)
+
+
+def _base_pooling(folder: Path, config: transformers.PretrainedConfig) -> PoolingMode | None:
+    """Return the pooling that a base was trained with; None where nothing is known of it."""
+    if pools_mean(config):
+        return PoolingMode.MEAN
+    try:
+        return read_pooling(folder).mode if (folder / MODULES).exists() else None
+    except CheckpointError:  # it ends with what only its embeddings need
+        return None
 
 
 def _rule_of(config: transformers.PretrainedConfig, task: Task) -> DecisionRule:

@@ -42,7 +42,7 @@ def command(
     bertedge finetune --task text-classification --train train.csv --dev dev.csv \\
         --model bert-base-uncased --output runs/mine
     """
-    need("train", "torch", "transformers", "datasets", "accelerate", "safetensors")
+    need("train", "torch", "transformers", "datasets", "accelerate", "sklearn", "safetensors")
     from bertedge import serialization
     from bertedge.checkpoint.folder import fetch
     from bertedge.cli.console import say_next, show, show_json

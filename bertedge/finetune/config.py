@@ -16,7 +16,7 @@ from bertedge.finetune.settings.regularization import (
 )
 from bertedge.finetune.settings.search import SearchConfig, check_search
 from bertedge.finetune.settings.trained import TrainedParametersConfig, check_trained
-from bertedge.spec import DecisionRule, LabelKind, ProblemType
+from bertedge.spec import DecisionRule, LabelKind, PoolingMode, ProblemType
 from bertedge.training.config import TrainingConfig
 
 
@@ -51,6 +51,14 @@ class FinetuneConfig(
     max_length: int | None = setting(
         None, "Tokens.", unset="all that it reads; questions 384", ge=3, le=1_000_000
     )
+    pooling: PoolingMode | None = setting(
+        None,
+        "What a classifier of texts reads.",
+        choices=tuple(PoolingMode),
+        unset="as the base was trained",
+    )
+    """cls: the head of the architecture, which reads [CLS]. mean: a linear layer on the mean of the
+    last hidden states, which a base of sentence embeddings was trained to be read by."""
     calibrate: bool = setting(False, "Scores that fit the dev data.")
     """Whether scores take the temperature that fits the dev data best; labels never change."""
 
@@ -103,6 +111,8 @@ def _check_problem(config: FinetuneConfig) -> None:
             f"problem_type is {config.problem_type}, which is for text-classification; "
             f"{config.task} takes none"
         )
+    if config.pooling is not None and not texts:
+        raise SettingError(f"pooling is for text-classification; {config.task} takes none")
     needs_dev = {"out_of_scope": config.out_of_scope is not None, "calibrate": config.calibrate}
     for name, asked in needs_dev.items():
         if asked and (not texts or config.problem_type is ProblemType.REGRESSION):

@@ -92,7 +92,7 @@ def train_fold(
     """
     if fault_of(folder) is not None:
         remove(folder / RESULT)
-        material = load_material(config, data.prepared)
+        material = load_material(config, data.prepared, progress)
         trained = training.train(config, material, folder, progress, watchers)
         assert material.graded is not None
         outputs = collect_outputs(material, *material.graded, progress)

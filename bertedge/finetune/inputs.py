@@ -1,5 +1,6 @@
 """What a fine-tuning run reads, opened and checked before anything is written."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from bertedge.data import ExampleFile
 from bertedge.errors import CheckpointError, SettingError
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import Data
+from bertedge.spec import LabelKind, PoolingMode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,8 @@ class Inputs:
     labels: tuple[str, ...]
     max_length: int
     teachers: tuple[checkpoints.Checkpoint, ...]
+    pooling: PoolingMode | None
+    """Which hidden states a classifier of texts reads; None: its architecture's own head."""
 
 
 def open_inputs(config: FinetuneConfig, data: Data) -> Inputs:
@@ -59,8 +63,27 @@ def open_inputs(config: FinetuneConfig, data: Data) -> Inputs:
         dev=data.dev,
         labels=data.labels,
         teachers=tuple(teachers),
+        pooling=_pooling(config, base, teachers),
         max_length=config.max_length or min([longest, *usual]),
     )
+
+
+def _pooling(
+    config: FinetuneConfig, base: Base, teachers: Sequence[checkpoints.Checkpoint]
+) -> PoolingMode | None:
+    """Return what a classifier reads; one cut from a teacher has the teacher's head."""
+    if config.task.labels_are is not LabelKind.CLASSES:
+        return None
+    if config.model is None:
+        own = teachers[0].model.classifier_pooling
+        if config.pooling not in (None, own or PoolingMode.CLS):
+            raise SettingError(
+                f"pooling is {config.pooling}, but the student has the head of {config.base}; "
+                "leave it out"
+            )
+        return own
+    mode = base.pooling if config.pooling is None else config.pooling
+    return mode if mode is PoolingMode.MEAN else None
 
 
 def _open_teacher(name: str, config: FinetuneConfig, data: Data) -> checkpoints.Checkpoint:

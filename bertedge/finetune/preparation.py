@@ -14,8 +14,11 @@ from bertedge.finetune.defaults import Facts, choose_hyperparameters
 from bertedge.finetune.distill import make_student
 from bertedge.finetune.initialization import initialize_bias
 from bertedge.finetune.inputs import Inputs
+from bertedge.finetune.linear_probe import initialize_head
+from bertedge.finetune.objectives import OBJECTIVES
+from bertedge.progress import Progress
 from bertedge.runtime.tokenizer import Tokenizer
-from bertedge.spec import LabelKind, ModelSpec
+from bertedge.spec import LabelKind, ModelSpec, PoolingMode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +43,13 @@ def prepare(inputs: Inputs, folder: Path) -> Prepared:
     return Prepared(inputs=inputs, tokenizer=tokenizer, train=train, dev=dev)
 
 
-def load_material(config: FinetuneConfig, prepared: Prepared) -> training.Material:
+def load_material(config: FinetuneConfig, prepared: Prepared, progress: Progress) -> training.Material:
     """Load the model, and settle what the config leaves open; the seed makes a new head."""
     inputs = prepared.inputs
     transformers.set_seed(config.seed)
     teachers = [checkpoints.load_model(each, trained=True) for each in inputs.teachers]
     return training.Material(
-        model=_load_base(config, inputs, teachers, prepared.train),
+        model=_load_base(config, inputs, teachers, prepared.train, progress),
         tokenizer=inputs.tokenizer,
         spec=model_spec(config, inputs),
         hyperparameters=choose_hyperparameters(config, _facts(inputs, prepared.train)),
@@ -82,6 +85,7 @@ def _load_base(
     inputs: Inputs,
     teachers: Sequence[transformers.PreTrainedModel],
     train: features.Features,
+    progress: Progress,
 ) -> transformers.PreTrainedModel:
     built = inputs.base_config
     layers = config.layers or int(built.num_hidden_layers)
@@ -92,9 +96,13 @@ def _load_base(
     built.label2id = {label: i for i, label in enumerate(inputs.labels)}
     texts = config.task.labels_are is LabelKind.CLASSES
     built.problem_type = config.problem_type.value if texts else None
-    model, new = checkpoints.load_base(inputs.base, built, checkpoints.auto_model(config.task))
+    kind = checkpoints.model_class(config.task, built, inputs.pooling or PoolingMode.CLS)
+    model, new = checkpoints.load_base(inputs.base, built, kind)
+    model = model if config.layers is None else make_student(model, layers)
     initialize_bias(model, new, config, train)
-    return model if config.layers is None else make_student(model, layers)
+    collator = OBJECTIVES[config.task].collator(inputs.tokenizer)
+    initialize_head(model, new, config, train, collator, progress)
+    return model
 
 
 def model_spec(config: FinetuneConfig, inputs: Inputs) -> ModelSpec:
@@ -106,4 +114,5 @@ def model_spec(config: FinetuneConfig, inputs: Inputs) -> ModelSpec:
         max_length=inputs.max_length,
         pad_token_id=int(inputs.tokenizer.pad_token_id),
         rule=config.decision(),
+        classifier_pooling=inputs.pooling,
     )

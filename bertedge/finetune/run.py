@@ -133,7 +133,7 @@ def _train(config: FinetuneConfig, prepared: Prepared, folder: Path, progress: P
         folds = cross_validate(config, prepared.inputs, folder / "folds", progress)
         config = replace(config, epochs=folds.record.epochs)
         progress.say(f"training on all rows, epochs: {folds.record.epochs:.3g}")
-    material = load_material(config, prepared)
+    material = load_material(config, prepared, progress)
     first = accelerate.PartialState().is_main_process
     if first and material.teachers and not comparable(material.model, material.teachers[0]):
         progress.say(

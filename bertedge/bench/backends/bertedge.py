@@ -107,11 +107,12 @@ def load_torch(request: Open, *, compiled: bool = False) -> Backend:
     """Load the checkpoint as transformers' users do, straight into its precision."""
     import torch
 
-    from bertedge.checkpoint import TorchEngine, auto_model, row_model, use_threads
+    from bertedge.checkpoint import TorchEngine, model_class, read_config, row_model, use_threads
 
     use_threads(request.threads)
     spec = request.model
-    model = auto_model(spec.task).from_pretrained(
+    kind = model_class(spec.task, read_config(Path(request.path)), spec.classifier_pooling)
+    model = kind.from_pretrained(
         request.path,
         use_safetensors=True,
         local_files_only=True,
