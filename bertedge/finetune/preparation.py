@@ -43,7 +43,9 @@ def prepare(inputs: Inputs, folder: Path) -> Prepared:
     return Prepared(inputs=inputs, tokenizer=tokenizer, train=train, dev=dev)
 
 
-def load_material(config: FinetuneConfig, prepared: Prepared, progress: Progress) -> training.Material:
+def load_material(
+    config: FinetuneConfig, prepared: Prepared, progress: Progress
+) -> training.Material:
     """Load the model, and settle what the config leaves open; the seed makes a new head."""
     inputs = prepared.inputs
     transformers.set_seed(config.seed)

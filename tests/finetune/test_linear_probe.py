@@ -1,0 +1,171 @@
+"""A head on the mean of hidden states, and the linear model that it starts from."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import transformers
+from sklearn.linear_model import LogisticRegression
+
+import bertedge
+from bertedge.checkpoint import open_checkpoint
+from bertedge.errors import SettingError
+from bertedge.export import ExportConfig, export
+from bertedge.finetune.config import FinetuneConfig
+from bertedge.finetune.linear_probe import Linear, fit
+from bertedge.finetune.run import finetune
+from bertedge.spec import PoolingMode, ProblemType, Task
+
+RNG = np.random.default_rng(0)
+CENTERS = RNG.normal(size=(4, 6)) * 3
+
+
+def config(output: Path = Path("none"), **changes: object) -> FinetuneConfig:
+    plain: dict[str, object] = {
+        "task": Task.TEXT_CLASSIFICATION,
+        "train": Path("train.csv"),
+        "model": "base",
+        "output": output,
+        "batch_size": 16,
+    }
+    return FinetuneConfig(**{**plain, **changes})  # type: ignore[arg-type]
+
+
+def logits(model: Linear, vectors: np.ndarray) -> np.ndarray:
+    return vectors @ model.weight.T + model.bias
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_classes_have_the_probabilities_of_logistic_regression(classes: int) -> None:
+    labels = np.arange(80) % classes
+    vectors = CENTERS[labels] + RNG.normal(size=(80, 6))
+    found = logits(fit(vectors, labels, classes, config()), vectors)
+    scaled = (vectors - vectors.mean(axis=0)) / vectors.std()
+    wanted = LogisticRegression(max_iter=300).fit(scaled, labels).predict_proba(scaled)
+    shares = np.exp(found) / np.exp(found).sum(axis=1, keepdims=True)
+    assert np.allclose(shares, wanted, atol=1e-6)
+
+
+def test_a_class_without_rows_is_never_the_likeliest() -> None:
+    labels = np.array([0, 2] * 20)
+    vectors = CENTERS[labels] + RNG.normal(size=(40, 6))
+    found = logits(fit(vectors, labels, 3, config()), vectors)
+    assert (found.argmax(axis=1) == labels).mean() > 0.9
+    assert not (found.argmax(axis=1) == 1).any()
+
+
+def test_several_labels_each_have_a_model_and_one_that_all_have_is_given() -> None:
+    labels = np.array([[i % 2, i // 2 % 2, 0, 1] for i in range(80)])
+    vectors = labels[:, :1] * CENTERS[0] + labels[:, 1:2] * CENTERS[1] + RNG.normal(size=(80, 6))
+    asked = config(problem_type=ProblemType.MULTI_LABEL)
+    found = logits(fit(vectors, labels, 4, asked), vectors) > 0
+    assert (found == labels).mean() > 0.9
+    assert not found[:, 2].any() and found[:, 3].all()
+
+
+def test_values_are_those_of_a_line() -> None:
+    vectors = RNG.normal(size=(200, 6))
+    values = vectors @ CENTERS[0] + 2.5
+    asked = config(problem_type=ProblemType.REGRESSION)
+    found = logits(fit(vectors, values, 1, asked), vectors)[:, 0]
+    assert np.corrcoef(found, values)[0, 1] > 0.99
+    assert found.mean() == pytest.approx(values.mean())
+
+
+def test_the_head_knows_the_labels_before_the_first_step(
+    base: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    asked = config(
+        tmp_path / "run",
+        train=texts["train"],
+        dev=texts["dev"],
+        model=str(base),
+        pooling="mean",
+        epochs=1,
+        learning_rate=1e-9,
+    )
+    finished = finetune(asked)
+    assert finished is not None and finished.dev is not None and finished.dev.scores is not None
+    assert finished.dev.scores.value > 0.9
+    assert finished.training.model.classifier_pooling is PoolingMode.MEAN
+    checkpoint = open_checkpoint(str(tmp_path / "run"))
+    assert checkpoint.model == finished.training.model
+    assert transformers.AutoModel.from_pretrained(tmp_path / "run").config.num_hidden_layers == 2
+
+    # Trained on, it keeps its head, which a learning rate of almost nothing does not move.
+    again = config(
+        tmp_path / "again",
+        train=texts["train"],
+        dev=texts["dev"],
+        model=str(tmp_path / "run"),
+        epochs=1,
+        learning_rate=1e-9,
+    )
+    continued = finetune(again)
+    assert continued is not None and continued.dev is not None
+    assert continued.dev.scores == finished.dev.scores
+    assert continued.training.model.classifier_pooling is PoolingMode.MEAN
+
+    report = export(
+        ExportConfig(checkpoint=str(tmp_path / "run"), output=tmp_path / "bundle", quantize=True)
+    )
+    assert report.manifest.model == checkpoint.model
+    predictor = bertedge.load(tmp_path / "bundle", task="text-classification")
+    rows = [line.split(",") for line in texts["dev"].read_text().splitlines()[1:]]
+    given = predictor.predict([text for text, _ in rows])
+    right = [each.label == label for each, (_, label) in zip(given, rows, strict=True)]
+    assert np.mean(right) > 0.9
+
+
+def test_a_student_of_it_has_its_head(base: Path, texts: dict[str, Path], tmp_path: Path) -> None:
+    common = {"train": texts["train"], "dev": texts["dev"], "epochs": 1, "learning_rate": 1e-3}
+    finetune(config(tmp_path / "teacher", model=str(base), pooling="mean", **common))
+    teacher = (str(tmp_path / "teacher"),)
+    student = config(tmp_path / "student", model=None, teacher=teacher, layers=1, **common)
+    finished = finetune(student)
+    assert finished is not None and finished.dev is not None and finished.dev.scores is not None
+    assert finished.training.model.classifier_pooling is PoolingMode.MEAN
+    assert finished.dev.scores.value > 0.9
+    with pytest.raises(SettingError, match="pooling is cls, but the student has the head of"):
+        finetune(
+            config(
+                tmp_path / "other",
+                model=None,
+                teacher=teacher,
+                layers=1,
+                pooling="cls",
+                **common,
+            )
+        )
+
+
+def test_a_base_of_sentence_embeddings_is_read_as_it_was_trained(
+    base: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "sentences"
+    model = transformers.AutoModel.from_pretrained(base)
+    model.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_bytes((base / name).read_bytes())
+    (folder / "modules.json").write_text(
+        '[{"type": "sentence_transformers.models.Transformer", "path": ""}, '
+        '{"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}]'
+    )
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    common = {"train": texts["train"], "dev": texts["dev"], "epochs": 1}
+    for start, asked, wanted in (
+        (folder, None, PoolingMode.MEAN),
+        (folder, "cls", None),
+        (base, None, None),
+    ):
+        finished = finetune(
+            config(tmp_path / f"{start.name}-{asked}", model=str(start), pooling=asked, **common)
+        )
+        assert finished is not None
+        assert finished.training.model.classifier_pooling is wanted
+
+
+def test_tags_have_no_pooling() -> None:
+    with pytest.raises(SettingError, match="pooling is for text-classification"):
+        config(task=Task.TOKEN_CLASSIFICATION, pooling="mean")
