@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import accelerate
 import numpy as np
 import torch
 import transformers
@@ -71,7 +72,7 @@ def embed(
     order = np.argsort(lengths, kind="stable")
     found: Floats = np.zeros((len(rows), int(model.config.hidden_size)))
     data = train.data.select_columns(["input_ids", "token_type_ids"])
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = accelerate.PartialState().device
     kept: list[torch.Tensor] = []
     hook = getattr(model, HEAD).register_forward_pre_hook(lambda _, given: kept.append(given[0]))
     model.to(device).eval()
