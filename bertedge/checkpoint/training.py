@@ -9,6 +9,7 @@ from bertedge.checkpoint.files import read_json, shown
 from bertedge.data import Columns, Part, hash_examples
 from bertedge.errors import CheckpointError, DataError, first_line
 from bertedge.metrics import AnyScores
+from bertedge.metrics.baseline import Baseline
 from bertedge.metrics.calibration import CalibrationError
 from bertedge.spec import ModelSpec
 
@@ -103,6 +104,8 @@ class Training:
     """On the dev data, at the temperature that fits it best, whether the rule takes it or not;
     None for tokens and values."""
     cross_validation: CrossValidation | None = None
+    dev_baseline: Baseline | None = None
+    """What the best constant answer scores on the dev data."""
 
 
 def path_from(folder: Path, file: Path) -> str:

@@ -119,13 +119,14 @@ def _facts(found: "Evaluation") -> dict[str, object]:
         "seconds": round(found.seconds, 3),
         "scores": found.scores,
         "calibration": found.calibration,
+        "baseline": found.baseline,
     }
 
 
 def _lines(found: "Evaluation", task: "Task", errors: Path | None) -> list[str]:
     from bertedge.cli.report import render_calibration, render_scores
 
-    parts = [render_scores(found.scores, rows=found.rows)]
+    parts = [render_scores(found.scores, rows=found.rows, baseline=found.baseline)]
     if found.calibration:
         parts.append(render_calibration(found.calibration))
     if found.truncated:

@@ -73,7 +73,8 @@ def command(
     if record.cross_validation:
         lines += [*render_folds(record.cross_validation), ""]
     if finished.dev:
-        lines += [render_scores(finished.dev.scores, rows=finished.dev.rows), ""]
+        dev = finished.dev
+        lines += [render_scores(dev.scores, rows=dev.rows, baseline=dev.baseline), ""]
     lines += render_decision(record.model.task, record.model.rule, record.calibration)
     best = f", the best is epoch {record.best_epoch:.3g}" if record.best_epoch else ""
     epochs = "1 epoch" if record.epochs == 1 else f"{record.epochs:.3g} epochs"

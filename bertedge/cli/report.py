@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from bertedge.bundle import Accuracy, BatchEffect
-from bertedge.metrics import AnyScores, FrameScores, Scores, ValueScores
+from bertedge.errors import shorten
+from bertedge.metrics import AnyScores, Baseline, FrameScores, Scores, ValueScores
 from bertedge.metrics.calibration import CalibrationError
 from bertedge.metrics.squad import AnswerScores
 from bertedge.spec import DecisionRule, Task
@@ -27,31 +28,60 @@ MOST_CLASSES = 40
 CORNER = "gold \\ predicted"
 
 
-def render_scores(scores: AnyScores | None, *, rows: int, unit: str = "word") -> str:
+def render_scores(
+    scores: AnyScores | None, *, rows: int, unit: str = "word", baseline: Baseline | None = None
+) -> str:
     """Lay out a headline, the table of classes and, for few classes, the confusion matrix.
 
-    `unit` is what has a tag.
+    `unit` is what has a tag. Below the headline stands what the best constant answer scores.
     """
     if scores is None:
         return f"{rows:,} plain texts, nothing to score: give pairs of texts with a value"
+    lines = _headline(scores, rows, unit)
+    lines += [] if baseline is None else _baseline(scores, rows, baseline)
+    if isinstance(scores, FrameScores):
+        lines += [*_tables(scores.intents), *_tables(scores.slots)]
+    elif isinstance(scores, Scores):
+        lines += _tables(scores)
+    return "\n".join(lines)
+
+
+def _headline(scores: AnyScores, rows: int, unit: str) -> list[str]:
     lines = [f"{TITLES[scores.metric]} {scores.value:.4f} on {rows:,} rows"]
     if isinstance(scores, ValueScores):
         off = "" if scores.rmse is None else f", root mean squared error {scores.rmse:.4f}"
-        return f"{lines[0]}   (Pearson {scores.pearson:.4f}{off})"
+        return [f"{lines[0]}   (Pearson {scores.pearson:.4f}{off})"]
     if isinstance(scores, FrameScores):
         lines[0] += (
             f"   (intent accuracy {scores.intents.value:.4f}, slot entity F1 "
             f"{scores.slots.value:.4f}; a frame is the intent and all slots of a text)"
         )
-        return "\n".join([*lines, *_tables(scores.intents), *_tables(scores.slots)])
+        return lines
     if isinstance(scores, AnswerScores):
-        return lines[0] + _parts(scores)
+        return [lines[0] + _parts(scores)]
     of = {"entity_f1": f"by {unit}", "micro_f1": "of whole sets of labels"}.get(scores.metric)
     if of is not None:
         lines[0] += f"   (accuracy {of} {scores.accuracy:.4f})"
     if scores.perplexity is not None:
         lines[0] += f"   (perplexity {scores.perplexity:,.2f})"
-    return "\n".join([*lines, *_tables(scores)])
+    return lines
+
+
+def _baseline(scores: AnyScores, rows: int, baseline: Baseline) -> list[str]:
+    """Return a line of what always giving one answer scores, and one if the model does just so."""
+    found = f"{TITLES[scores.metric]} {baseline.value:.4f}"
+    if baseline.accuracy is not None:
+        found += f", accuracy by word {baseline.accuracy:.4f}"
+    if baseline.rmse is not None:
+        found = f"root mean squared error {baseline.rmse:.4f}"
+    lines = [f"always {shorten(baseline.answer, 40)}: {found}"]
+    if baseline.always is not None:
+        lines.append(
+            f"warning: this model has learnt nothing, all {rows:,} answers are "
+            f"{shorten(baseline.always, 40)}; train longer (--epochs), at another --learning-rate, "
+            "on more rows, or with --class-weights balanced"
+        )
+    return lines
 
 
 def render_folds(found: "CrossValidation") -> list[str]:

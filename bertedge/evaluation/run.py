@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertedge.data import Example, ExampleFile
-from bertedge.metrics import AnyScores
+from bertedge.metrics import AnyScores, Baseline
 from bertedge.metrics.calibration import CalibrationError, calibration_error
 from bertedge.model import TextModel
 from bertedge.progress import Progress, Silent
@@ -43,6 +43,8 @@ class Evaluation:
     seconds: float
     calibration: CalibrationError | None = None
     """Of the labels' scores; None for tokens and values."""
+    baseline: Baseline | None = None
+    """What a constant answer scores; None where none makes sense."""
     lengths: NDArray[np.int64] | None = None
     """Entries of `predicted` that each example has; None where each has one."""
     tags: tuple[str, ...] = ()
@@ -130,6 +132,7 @@ def summarize(spec: ModelSpec, parts: Sequence[PartialEvaluation], *, seconds: f
         truncated=sum(part.truncated for part in parts),
         seconds=seconds,
         calibration=_calibration(spec, parts),
+        baseline=task.baseline(spec, gold, predicted),
         lengths=_lengths(spec, predicted),
         tags=spec.labels if spec.task.tags_words else (),
         per_text=task.contributions(spec, gold, predicted),

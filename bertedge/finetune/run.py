@@ -193,6 +193,7 @@ def _record(inputs: Inputs, outcome: Outcome, judged: Judged) -> Training:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         calibration=judged.fitted.calibration,
         cross_validation=outcome.folds.record if outcome.folds else None,
+        dev_baseline=judged.dev.baseline if judged.dev else None,
     )
 
 

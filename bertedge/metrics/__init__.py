@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from bertedge.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from bertedge.metrics.baseline import Baseline
     from bertedge.metrics.classification import (
         ClassScores,
         Scores,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from bertedge.metrics.squad import AnswerScores
 
 _HOMES = {
+    "baseline": ("Baseline",),
     "scores": ("AnyScores",),
     "comparison": ("agreement",),
     "classification": (
@@ -47,6 +49,7 @@ _HOMES = {
 __all__ = [
     "AnswerScores",
     "AnyScores",
+    "Baseline",
     "ClassScores",
     "FrameScores",
     "Scores",

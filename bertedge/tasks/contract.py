@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bertedge.data import Example, ExampleFile
     from bertedge.data.example import TextExample
     from bertedge.data.labels import Survey
-    from bertedge.metrics import AnyScores
+    from bertedge.metrics import AnyScores, Baseline
 
 MOST_NAMED = 8
 
@@ -203,6 +203,11 @@ if TYPE_CHECKING:  # nothing else reads the contract itself, and a start need no
         ) -> NDArray[np.float64] | None:
             """Return each example's part of the metric; see `Evaluation.per_text`."""
 
+        def baseline(
+            self, spec: ModelSpec, gold: Sequence[NDArray[Any]], predicted: Sequence[NDArray[Any]]
+        ) -> "Baseline | None":
+            """Return what the best constant answer scores; None where there is none."""
+
         def choose_threshold(self, rule: DecisionRule, outputs: Outputs) -> DecisionRule:
             """Choose the threshold on labelled data, where the rule takes one."""
 
@@ -311,3 +316,14 @@ def no_rule(spec: ModelSpec, outputs: Outputs) -> PartialEvaluation:
 def no_threshold(rule: DecisionRule, outputs: Outputs) -> DecisionRule:
     """Return the rule: `choose_threshold` where it has none."""
     return rule
+
+
+def no_baseline(
+    spec: ModelSpec, gold: Sequence[NDArray[Any]], predicted: Sequence[NDArray[Any]]
+) -> None:
+    """Return nothing: `baseline` where no constant answer makes sense."""
+
+
+def only(values: NDArray[Any]) -> bool:
+    """Return whether all values are one: rows of `(examples, …)`."""
+    return bool((values == values[:1]).all())

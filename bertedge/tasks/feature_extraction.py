@@ -37,6 +37,7 @@ BOUNDS = AgreementBounds(good=0.998, least=0.99, counted=False)
 
 check, keep, settle = contract.no_check, contract.keep_all, contract.no_options
 decide, choose_threshold = contract.no_rule, contract.no_threshold
+baseline = contract.no_baseline
 judge = contract.judge_none
 
 

@@ -43,6 +43,7 @@ MASKED_SHARE = 0.15
 """Share of a text's tokens that `mask_tokens` masks, as in pretraining."""
 
 decide, choose_threshold = contract.no_rule, contract.no_threshold
+baseline = contract.no_baseline
 judge = contract.judge_none
 
 

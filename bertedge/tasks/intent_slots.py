@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from bertedge.data import ExampleFile
     from bertedge.data.example import Example
     from bertedge.data.labels import Survey
-    from bertedge.metrics import FrameScores
+    from bertedge.metrics import Baseline, FrameScores
 
 AUTO_MODEL = tagging.AUTO_MODEL
 HEADS: tuple[str, ...] = ()
@@ -188,6 +188,26 @@ def contributions(
     """Return for each text whether its whole frame is right, and 1 `(texts, 2)`."""
     right = [np.array_equal(*rows) for rows in zip(gold, predicted, strict=True)]
     return np.stack([right, np.ones(len(right))], axis=1).astype(float)
+
+
+def baseline(
+    spec: ModelSpec, gold: Sequence[NDArray[Any]], predicted: Sequence[NDArray[Any]]
+) -> Baseline:
+    """Score the commonest intent without any slots."""
+    from bertedge.metrics import Baseline
+
+    truth, found = (np.array([row[0] for row in rows]) for rows in (gold, predicted))
+    outside = spec.labels.index(OUTSIDE) if OUTSIDE in spec.labels else -1
+    best = int(np.bincount(truth).argmax())
+    right = [int(row[0]) == best and bool((row[1:] == outside).all()) for row in gold]
+    intents = split_labels(spec.labels).intents
+    return Baseline(
+        answer=f"{intents[best]} without slots",
+        value=float(np.mean(right)),
+        always=intents[int(found[0])]
+        if contract.only(found) and not contract.only(truth)
+        else None,
+    )
 
 
 # Training.

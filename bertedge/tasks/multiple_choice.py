@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from bertedge.data import ExampleFile
     from bertedge.data.example import Example
     from bertedge.data.labels import Survey
-    from bertedge.metrics import AnyScores
+    from bertedge.metrics import AnyScores, Baseline
 
 AUTO_MODEL = "AutoModelForMultipleChoice"
 HEADS: tuple[str, ...] = ("ForMultipleChoice",)
@@ -150,6 +150,21 @@ def contributions(
     """Return each example's part of the accuracy `(examples, 2)`."""
     right = np.concatenate(gold) == np.concatenate(predicted)
     return np.stack([right, np.ones(len(right))], axis=1).astype(np.float64)
+
+
+def baseline(
+    spec: ModelSpec, gold: Sequence[NDArray[Any]], predicted: Sequence[NDArray[Any]]
+) -> Baseline:
+    """Score the place where the right choice stands most often."""
+    from bertedge.metrics import Baseline
+
+    truth, found = np.concatenate(gold), np.concatenate(predicted)
+    best = int(np.bincount(truth).argmax())
+    return Baseline(
+        answer=f"choice {best}",
+        value=float((truth == best).mean()),
+        always=f"choice {found[0]}" if contract.only(found) and not contract.only(truth) else None,
+    )
 
 
 # Training.

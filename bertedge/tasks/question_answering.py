@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from bertedge.data import ExampleFile
     from bertedge.data.example import Example, QuestionExample
     from bertedge.data.labels import Survey
-    from bertedge.metrics import AnswerScores
+    from bertedge.metrics import AnswerScores, Baseline
 
 Ints = NDArray[np.int64]
 
@@ -282,6 +282,22 @@ def contributions(
 
     overlap = answer_overlap(np.concatenate(gold), spec.rule.threshold)
     return np.stack([overlap, np.ones(len(overlap))], axis=1)
+
+
+def baseline(
+    spec: ModelSpec, gold: Sequence[NDArray[Any]], predicted: Sequence[NDArray[Any]]
+) -> Baseline:
+    """Score giving no answer."""
+    from bertedge.metrics import Baseline
+
+    impossible = np.concatenate(gold)["impossible"]
+    silent = bool((np.concatenate(predicted)["start"] < 0).all())
+    none = "no answer"
+    return Baseline(
+        answer=none,
+        value=float(impossible.mean()),
+        always=none if silent and not impossible.all() else None,
+    )
 
 
 def choose_threshold(rule: DecisionRule, outputs: Outputs) -> DecisionRule:

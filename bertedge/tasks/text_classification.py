@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from bertedge.data import ExampleFile
     from bertedge.data.example import Example, TextExample
     from bertedge.data.labels import Survey
-    from bertedge.metrics import AnyScores
+    from bertedge.metrics import AnyScores, Baseline
 
 AUTO_MODEL = "AutoModelForSequenceClassification"
 HEADS: tuple[str, ...] = ("ForSequenceClassification",)
@@ -52,6 +52,8 @@ ONNX_TASK = "text-classification"
 BOUNDS = LABEL_BOUNDS
 VALUE = "value"
 """The name of what regression gives a text."""
+STILL = 0.01
+"""Of the spread of the values: a model whose own have less gives every text the same."""
 _METRICS = {
     ProblemType.SINGLE_LABEL: "accuracy",
     ProblemType.MULTI_LABEL: "micro_f1",
@@ -270,6 +272,37 @@ def contributions(
         case ProblemType.REGRESSION:
             columns = [truth, found]
     return np.stack(columns, axis=1).astype(np.float64)
+
+
+def baseline(
+    spec: ModelSpec, gold: Sequence[NDArray[Any]], predicted: Sequence[NDArray[Any]]
+) -> Baseline:
+    """Score the commonest label, or the mean value."""
+    from bertedge.metrics import Baseline, ValueScores
+
+    truth, found = np.concatenate(gold), np.concatenate(predicted)
+    names = label_names(spec.labels, spec.rule)
+    match spec.rule.problem_type:
+        case ProblemType.SINGLE_LABEL:
+            best = int(np.bincount(truth).argmax())
+            answer, guess = names[best], np.full_like(truth, best)
+            alone = names[int(found[0])]
+        case ProblemType.MULTI_LABEL:
+            best = int(truth.sum(axis=0).argmax())
+            answer, guess = names[best], np.zeros_like(truth)
+            guess[:, best] = True
+            alone = ", ".join(names[i] for i in np.flatnonzero(found[0])) or "no label"
+        case ProblemType.REGRESSION:
+            mean = float(truth.mean())
+            answer, guess, alone = f"{mean:.4g}", np.full_like(truth, mean), f"{found[0]:.4g}"
+            found = np.where(found.std() < STILL * truth.std(), found[0], found)
+    scores = score(spec, [truth], [guess])
+    return Baseline(
+        answer=answer,
+        value=scores.value,
+        rmse=scores.rmse if isinstance(scores, ValueScores) else None,
+        always=alone if contract.only(found) and not contract.only(truth) else None,
+    )
 
 
 def confidence_bins(

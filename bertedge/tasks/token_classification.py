@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from bertedge.data import ExampleFile
     from bertedge.data.example import Example
     from bertedge.data.labels import Survey
-    from bertedge.metrics import Scores
+    from bertedge.metrics import Baseline, Scores
 
 Ints = NDArray[np.int64]
 
@@ -393,6 +393,23 @@ def contributions(
 
     counts = entity_counts(tags_of(spec.labels, gold), tags_of(spec.labels, predicted))
     return np.stack([2 * counts[:, 0], counts[:, 1:].sum(axis=1)], axis=1).astype(float)
+
+
+def baseline(
+    spec: ModelSpec, gold: Sequence[NDArray[Any]], predicted: Sequence[NDArray[Any]]
+) -> Baseline:
+    """Score finding no entity."""
+    from bertedge.metrics import Baseline
+
+    outside = spec.labels.index(OUTSIDE) if OUTSIDE in spec.labels else -1
+    truth, found = np.concatenate(gold), np.concatenate(predicted)
+    nothing = bool((found == outside).all()) and not bool((truth == outside).all())
+    return Baseline(
+        answer=OUTSIDE,
+        value=0.0,
+        accuracy=float((truth == outside).mean()),
+        always=OUTSIDE if nothing else None,
+    )
 
 
 def tags_of(labels: Sequence[str], numbers: Sequence[NDArray[Any]]) -> list[list[str]]:

@@ -14,6 +14,7 @@ from bertedge.export.config import ExportConfig
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import open_data
 from bertedge.finetune.run import Finetuned, finetune
+from bertedge.metrics import Baseline
 from bertedge.progress import Silent
 from bertedge.spec import Task
 
@@ -63,6 +64,7 @@ def test_a_tenth_is_held_out_and_said_and_chooses_the_best_epoch(
     assert record.dev is not None and (record.train.rows, record.dev.rows) == (288, 32)
     assert record.best_epoch is not None and record.calibration is not None
     assert held_out.dev is not None and held_out.dev.scores.value >= 0.9
+    assert record.dev_baseline == Baseline(answer="color", value=0.5)
 
 
 def test_the_record_says_which_rows_and_they_score_the_same_again(
