@@ -9,6 +9,7 @@ import transformers
 
 from bertedge.finetune.losses import Batch, LossTerm
 from bertedge.finetune.objectives import LabelLoss
+from bertedge.finetune.optimizers import Schedule
 from bertedge.finetune.parameter_groups import parameter_groups
 from bertedge.finetune.weight_average import WeightAverage
 from bertedge.tasks.token_classification import IGNORED
@@ -21,6 +22,9 @@ class FinetuneTrainer(transformers.Trainer):
     """
 
     optimizer: torch.optim.Optimizer | None
+    lr_scheduler: Any
+    schedule: Schedule | None = None
+    """Of the learning rate; None: the one that the arguments name."""
 
     def __init__(
         self,
@@ -41,7 +45,7 @@ class FinetuneTrainer(transformers.Trainer):
     def create_optimizer(self) -> torch.optim.Optimizer:
         """Return the optimizer, which is made at the first call."""
         if self.optimizer is None:
-            kind, settings = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            kind, settings = self.optimizer_cls_and_kwargs
             groups = parameter_groups(
                 self.model,
                 decayed=self.get_decay_parameter_names(self.model),
@@ -51,6 +55,14 @@ class FinetuneTrainer(transformers.Trainer):
             )
             self.optimizer = kind(groups, **settings)
         return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Return the schedule of the learning rate, which is made at the first call."""
+        if self.schedule is None or self.lr_scheduler is not None:
+            return super().create_scheduler(num_training_steps, optimizer)
+        self.lr_scheduler = self.schedule(optimizer or self.optimizer, num_training_steps)
+        self._created_lr_scheduler = True
+        return self.lr_scheduler
 
     def evaluate(self, *args: Any, **settings: Any) -> dict[str, float]:
         """Evaluate as Trainer does."""

@@ -20,6 +20,7 @@ from bertedge.finetune.features import Features
 from bertedge.finetune.gradual_unfreezing import GradualUnfreezing
 from bertedge.finetune.losses import loss_terms
 from bertedge.finetune.objectives import OBJECTIVES
+from bertedge.finetune.optimizers import SCHEDULERS, optimizer_of, schedule_of
 from bertedge.finetune.trained_parameters import (
     ParameterCounts,
     count_parameters,
@@ -111,6 +112,7 @@ def train(
         layer_decay=chosen.layer_decay,
         output_hidden_states=hidden,
         average=average,
+        optimizer_cls_and_kwargs=optimizer_of(config.optimizer),
         model=model,
         args=arguments,
         train_dataset=train_data.data,
@@ -120,6 +122,7 @@ def train(
         compute_metrics=_metrics(config, material),
         callbacks=[*callbacks, *watchers],
     )
+    trainer.schedule = schedule_of(config.lr_scheduler, chosen.warmup_ratio)
     trainer.remove_callback(transformers.PrinterCallback)
     if arguments.process_index == 0:
         done = 0 if state is None else step_of(state)
@@ -130,6 +133,8 @@ def train(
         embedding_subset(model, [train_data, dev] if dev else [train_data]),
     ):
         result = trainer.train(resume_from_checkpoint=None if state is None else str(state))
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_disable()
     # Without the bf16 that Trainer has put around the model, which what is to come does not want.
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     progress.finish()
@@ -173,7 +178,9 @@ def _arguments(
         per_device_eval_batch_size=chosen.batch_size * 2,
         weight_decay=chosen.weight_decay,
         learning_rate=chosen.learning_rate,
-        lr_scheduler_type="linear",
+        lr_scheduler_type=SCHEDULERS.get(config.lr_scheduler, "linear"),
+        gradient_checkpointing=config.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
         warmup_ratio=chosen.warmup_ratio,
         group_by_length=True,
         length_column_name="length",

@@ -1,11 +1,29 @@
 """Settings of the optimizer and of its learning rate."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from bertedge.fields import setting
 
 BY_DATA = "by the data"
 """What help says of settings that `bertedge.finetune.defaults` fills in."""
+
+
+class Optimizer(StrEnum):
+    """What moves the weights by their gradients."""
+
+    ADAMW = "adamw"
+    SGD = "sgd"
+    LION = "lion"
+
+
+class LRScheduler(StrEnum):
+    """How the learning rate goes after the warm-up."""
+
+    LINEAR = "linear"
+    COSINE = "cosine"
+    CONSTANT = "constant"
+    ONE_CYCLE = "one-cycle"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +40,13 @@ class OptimizationConfig:
     warmup_ratio: float | None = setting(
         None, "Share of steps with a rising rate.", unset=BY_DATA, ge=0, le=1, formerly="warmup"
     )
-    """Of the steps; the learning rate falls linearly after."""
+    """Of the steps; the learning rate goes as `lr_scheduler` says after."""
+    lr_scheduler: LRScheduler = setting(
+        LRScheduler.LINEAR, "Of the learning rate.", metavar="|".join(LRScheduler)
+    )
+    """linear and cosine fall to 0, constant stays; one-cycle rises from a 25th of the peak and
+    falls to nearly 0, and momentum goes the other way."""
+    optimizer: Optimizer = setting(Optimizer.ADAMW, "Of the weights.", metavar="|".join(Optimizer))
     early_stopping_patience: int | None = setting(
         3, "Epochs without a better dev metric.", metavar="N", ge=1, le=10_000, formerly="patience"
     )
@@ -33,3 +57,5 @@ class OptimizationConfig:
     )
     """The head has the whole learning rate, each layer below `layer_decay` times that of the one
     above it, the embeddings least. 1: all have the same."""
+    gradient_checkpointing: bool = setting(False, "Less memory, a third slower.")
+    """Whether a layer's activations are computed again for its gradients instead of kept."""
