@@ -36,6 +36,9 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "rdrop_alpha": {"rdrop_alpha": 1.0},
     "teacher": {"teacher": (TEACHER,)},
     "layers": {"layers": 1, "teacher": (TEACHER,), "model": None},
+    "optimizer": {"optimizer": "sgd", "learning_rate": 0.02},
+    "lr_scheduler": {"lr_scheduler": "one-cycle"},
+    "gradient_checkpointing": {"gradient_checkpointing": True},
     "gradient_accumulation_steps": {"gradient_accumulation_steps": 2},
     "precision": {"precision": "bf16"},
 }
