@@ -9,6 +9,7 @@ import torch
 import transformers
 from torch.nn import functional
 
+from bertedge.finetune.adversarial import Attack
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.distill import kept_layers
 from bertedge.finetune.objectives import LabelLoss, Objective
@@ -45,13 +46,19 @@ def loss_terms(
     teachers: Sequence[transformers.PreTrainedModel],
     *,
     hidden: bool = True,
+    attack: Attack | None = None,
 ) -> list[LossTerm]:
-    """Return the terms that the config asks for; `hidden`: hidden states can be compared."""
+    """Return the terms that the config asks for; `hidden`: hidden states can be compared.
+
+    An `attack` is on the model that is trained.
+    """
     soft = config.distillation_alpha if teachers else 0.0
     terms: list[LossTerm] = [labels_term(objective.label_loss, weight=1 - soft)]
     taught = [Teacher(teacher) for teacher in teachers]
     if taught:
         terms.append(soft_labels(taught, objective, config))
+    if attack is not None:
+        terms.append(adversarial(attack, tuple(terms)))
     if taught and hidden:
         terms.append(hidden_states(taught[0], weight=config.distillation_hidden_weight))
     if config.rdrop_alpha:
@@ -167,6 +174,19 @@ def r_drop(labels: LossTerm, objective: Objective, config: FinetuneConfig) -> Lo
                 distance = distance + apart / 2
         more = labels(model, batch, again) - labels(model, batch, outputs)
         return more / 2 + config.rdrop_alpha * distance / batch.step_batches
+
+    return term
+
+
+def adversarial(attack: Attack, terms: Sequence[LossTerm]) -> LossTerm:
+    """Return the term of the same texts with their word embeddings moved: more of `terms` there."""
+
+    def term(model: torch.nn.Module, batch: Batch, outputs: Any) -> torch.Tensor:
+        def loss(found: Any) -> torch.Tensor:
+            return torch.stack([each(model, batch, found) for each in terms]).sum()
+
+        mask = batch.inputs["attention_mask"]
+        return attack.loss(loss(outputs), lambda: loss(model(**batch.inputs)), mask)
 
     return term
 

@@ -1,5 +1,6 @@
 """The training loop: Hugging Face's Trainer, with our settings, progress and interrupts."""
 
+import contextlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ import transformers
 
 from bertedge.data import ExampleFile
 from bertedge.errors import StoppedError
+from bertedge.finetune.adversarial import Attack
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.defaults import Hyperparameters
 from bertedge.finetune.distill import comparable
@@ -21,6 +23,7 @@ from bertedge.finetune.gradual_unfreezing import GradualUnfreezing
 from bertedge.finetune.losses import loss_terms
 from bertedge.finetune.objectives import OBJECTIVES
 from bertedge.finetune.optimizers import SCHEDULERS, optimizer_of, schedule_of
+from bertedge.finetune.settings.regularization import Adversarial
 from bertedge.finetune.trained_parameters import (
     ParameterCounts,
     count_parameters,
@@ -103,12 +106,13 @@ def train(
     rows = OBJECTIVES[config.task]
     objective = rows.make(config, train_data, material.spec.labels)
     hidden = bool(material.teachers) and comparable(model, material.teachers[0])
+    attack = None if config.adversarial is Adversarial.NONE else Attack(config)
     arguments = _arguments(config, chosen, work, precision, evaluated=dev is not None, steps=steps)
     if state is not None:
         arguments.num_train_epochs = _epochs(state, chosen.epochs)
     trainer = FinetuneTrainer(
         label_loss=objective.label_loss,
-        terms=loss_terms(config, objective, material.teachers, hidden=hidden),
+        terms=loss_terms(config, objective, material.teachers, hidden=hidden, attack=attack),
         layer_decay=chosen.layer_decay,
         output_hidden_states=hidden,
         average=average,
@@ -131,6 +135,7 @@ def train(
     with (
         interruptible(callback),
         embedding_subset(model, [train_data, dev] if dev else [train_data]),
+        attack.on(model) if attack else contextlib.nullcontext(),
     ):
         result = trainer.train(resume_from_checkpoint=None if state is None else str(state))
     if config.gradient_checkpointing:

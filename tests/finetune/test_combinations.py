@@ -34,6 +34,9 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "label_smoothing": {"label_smoothing": 0.1},
     "focal_gamma": {"focal_gamma": 2.0},
     "rdrop_alpha": {"rdrop_alpha": 1.0},
+    "adversarial": {"adversarial": "freelb"},
+    "ema_decay": {"ema_decay": 0.9},
+    "swa_start": {"swa_start": 0.5},
     "teacher": {"teacher": (TEACHER,)},
     "layers": {"layers": 1, "teacher": (TEACHER,), "model": None},
     "optimizer": {"optimizer": "sgd", "learning_rate": 0.02},
@@ -48,6 +51,7 @@ READING = {"text_column", "pair_column", "label_column", "intent_column", "label
 READING |= {"separator", "header", "format", "encoding", "sheet", "bad_rows", "max_length"}
 NUMBERS = {"epochs", "batch_size", "learning_rate", "warmup_ratio", "weight_decay", "seed"}
 NUMBERS |= {"early_stopping_patience", "max_grad_norm"}
+NUMBERS |= {"adversarial_epsilon", "adversarial_steps"}
 NUMBERS |= {"distillation_alpha", "distillation_temperature", "distillation_hidden_weight"}
 PLAIN = FILES | READING | NUMBERS
 """Settings that are no technique: what is read and written, and numbers that every run has."""

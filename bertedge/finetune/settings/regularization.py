@@ -16,6 +16,15 @@ class ClassWeights(StrEnum):
     BALANCED = "balanced"
 
 
+class Adversarial(StrEnum):
+    """How word embeddings are moved to where the loss is high."""
+
+    NONE = "none"
+    FGM = "fgm"
+    PGD = "pgd"
+    FREELB = "freelb"
+
+
 @dataclass(frozen=True, kw_only=True)
 class RegularizationConfig:
     """What is added to the loss, or done to the model, in training alone."""
@@ -38,6 +47,16 @@ class RegularizationConfig:
         0.0, "R-Drop: weight of the distance of two passes.", metavar="X", ge=0, le=1000
     )
     """0: none. Every batch is run twice, so training takes nearly twice as long."""
+    adversarial: Adversarial = setting(
+        Adversarial.NONE, "Move word embeddings.", metavar="fgm|pgd|freelb"
+    )
+    """Train also on what is a little off the texts, in the direction that the loss rises in."""
+    adversarial_epsilon: float | None = setting(
+        None, "Longest move of a text's embeddings.", metavar="X", unset="1", gt=0, le=1000
+    )
+    adversarial_steps: int | None = setting(
+        None, "Passes of pgd and freelb.", metavar="N", unset="3", ge=1, le=100
+    )
     ema_decay: float = setting(
         0.0, "Moving average of the weights: share kept a step.", metavar="X", ge=0, le=0.99999
     )
@@ -55,3 +74,10 @@ def check_regularization(config: Any) -> None:
             raise SettingError(
                 f"{name} is {getattr(config, name)}, but regression has no classes; leave it out"
             )
+    for name in ("adversarial_epsilon", "adversarial_steps"):
+        if config.adversarial is Adversarial.NONE and getattr(config, name) is not None:
+            raise SettingError(f"{name} is for adversarial training; give --adversarial too")
+    if config.adversarial is Adversarial.FGM and config.adversarial_steps not in (None, 1):
+        raise SettingError(f"adversarial_steps is {config.adversarial_steps}, but fgm has one step")
+    if config.adversarial is Adversarial.FREELB and config.adversarial_steps == 1:
+        raise SettingError("adversarial_steps is 1: plain training; give freelb 2 or more")
