@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bertedge.data.duplicates import Digests
 from bertedge.data.example import QuestionExample, TextExample, shorten
 from bertedge.data.files import ExampleFile, read_all
 from bertedge.data.report import LISTED
@@ -37,11 +38,16 @@ class Survey:
     """Two different ones, where rows have values."""
 
 
-def survey(examples: ExampleFile) -> Survey:
-    """Read a file to its end; all that is wrong with its rows is raised together."""
+def survey(examples: ExampleFile, digests: Digests | None = None) -> Survey:
+    """Read a file to its end; all that is wrong with its rows is raised together.
+
+    Hashes of the rows are added to `digests`.
+    """
     found = Survey(path=examples.path)
     for example in read_all(examples):
         found.rows += 1
+        if digests is not None:
+            digests.add(example)
         if isinstance(example, QuestionExample):
             continue
         for name in example.names:

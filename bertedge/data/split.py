@@ -80,7 +80,7 @@ def index_rows(examples: ExampleFile, seed: int = 0) -> RowIndex:
     values = array("d")
     salt = seed.to_bytes(8, "little")
     for row, example in enumerate(examples):
-        index.keys.append(_key(text_of(example), salt))
+        index.keys.append(hash_text(text_of(example), salt))
         for name in set(_labels(example)):
             index.labelled.append(row)
             index.labels.append(numbers.setdefault(name, len(numbers)))
@@ -124,7 +124,8 @@ def _labels(example: Example) -> Sequence[Any]:
     return (bool(example.answers),) if isinstance(example, QuestionExample) else example.names
 
 
-def _key(text: str, salt: bytes) -> int:
+def hash_text(text: str, salt: bytes = b"") -> int:
+    """Return 64 bits that texts have in common which differ by case and spaces alone."""
     same = " ".join(text.split()).casefold().encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(same, digest_size=8, key=salt).digest(), "little")
 

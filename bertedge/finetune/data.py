@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertedge.data import ExampleFile, open_examples
+from bertedge.data.duplicates import Digests, duplicates, in_both
 from bertedge.data.label_map import read_label_map
 from bertedge.data.labels import survey, with_label_map
 from bertedge.data.split import Split, split
 from bertedge.data.task import guess_task
 from bertedge.errors import SettingError
 from bertedge.finetune.config import FinetuneConfig
+from bertedge.finetune.label_counts import count_labels, few_rows, label_table
 from bertedge.finetune.labels import check_labels, hints, settle_labels
 from bertedge.progress import SILENT, Progress
+from bertedge.spec import LabelKind, ProblemType
 from bertedge.training.config_file import check_given, merge, read
 
 _START = ("model", "teacher")
@@ -32,6 +35,8 @@ class Data:
     labels: tuple[str, ...]
     hints: tuple[str, ...]
     """What may be wrong with them, a line each."""
+    table: tuple[str, ...] = ()
+    """How many rows each label has, for people."""
 
 
 def read_config(
@@ -60,12 +65,17 @@ def open_data(config: FinetuneConfig) -> Data:
     """Open the files and read them once; a BertedgeError names each mistake."""
     decision = config.decision()
     train = _open(config, config.train)
-    rows = survey(train)
+    digests, dev_digests = Digests(), Digests()
+    rows = survey(train, digests)
     labels = settle_labels(train, rows, decision)
-    notes = hints(rows, decision)
+    counts = count_labels(rows, config.task)
+    notes = [line for what, each in counts.items() for line in few_rows(what, each)]
+    notes += hints(rows, decision) + duplicates(digests, _gold(config))
     dev = None
     if config.dev:
-        dev = check_labels(_open(config, config.dev, pair=train.pair), labels, decision)
+        opened = _open(config, config.dev, pair=train.pair)
+        dev = check_labels(opened, labels, decision, dev_digests)
+        notes += in_both(digests, dev_digests, dev.path.name)
     elif config.folds:
         if config.out_of_scope is not None:
             check_labels(train, labels, decision)
@@ -75,7 +85,17 @@ def open_data(config: FinetuneConfig) -> Data:
         if halves is not None:
             train = halves.train
             dev = check_labels(halves.held_out, labels, decision)
-    return Data(train=train, dev=dev, labels=labels, hints=tuple(notes))
+    table = [line for what, each in counts.items() for line in label_table(what, each, rows.rows)]
+    return Data(train=train, dev=dev, labels=labels, hints=tuple(notes), table=tuple(table))
+
+
+def _gold(config: FinetuneConfig) -> str:
+    """Return what people call that which is right of a text."""
+    if config.problem_type is ProblemType.REGRESSION:
+        return "values"
+    if config.task.labels_are is LabelKind.SPANS:
+        return "answers"
+    return "tags" if config.task.tags_words else "labels"
 
 
 def _hold_out(config: FinetuneConfig, train: ExampleFile, rows: int) -> tuple[Split | None, str]:

@@ -3,6 +3,7 @@
 import math
 
 from bertedge.data import ExampleFile
+from bertedge.data.duplicates import Digests
 from bertedge.data.example import shorten
 from bertedge.data.labels import Survey, match_labels, near_equal, survey
 from bertedge.errors import DataError
@@ -29,13 +30,17 @@ def settle_labels(examples: ExampleFile, rows: Survey, rule: DecisionRule) -> tu
 
 
 def check_labels(
-    examples: ExampleFile, labels: tuple[str, ...], rule: DecisionRule = PLAIN
+    examples: ExampleFile,
+    labels: tuple[str, ...],
+    rule: DecisionRule = PLAIN,
+    digests: Digests | None = None,
 ) -> ExampleFile:
     """Match the labels of the dev file with the training file's; DataError names the unknown.
 
-    Where texts may be out of scope, there must be rows of both kinds to tell apart.
+    Where texts may be out of scope, there must be rows of both kinds to tell apart. Hashes of the
+    rows are added to `digests`.
     """
-    found = survey(examples)
+    found = survey(examples, digests)
     if examples.task.fixed_labels is not None:
         return examples  # what is right of a row is found in the row
     if rule.problem_type is not ProblemType.REGRESSION:

@@ -88,6 +88,8 @@ def finetune(
                 progress.say(f"{inputs.dev.path.name}: {inputs.dev.findings}")
             elif inputs.dev and inputs.dev.label_map != inputs.train.label_map:
                 progress.say(f"{inputs.dev.path.name}: {inputs.dev.description}")
+            for line in data.table:
+                progress.say(line)
             for hint in data.hints:
                 progress.say(f"{inputs.train.path.name}: {hint}")
         with open_run_directory(work, _settings(config, inputs), progress):

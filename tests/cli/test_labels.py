@@ -116,4 +116,4 @@ def test_numbers_with_decimals_hint_at_regression(tmp_path: Path) -> None:
     assert "--problem-type regression" in " ".join(open_data(read_config(None, plain)).hints)
     whole = table(tmp_path / "train.csv", ["1", "2", "3", "4"] * 3)
     data = open_data(read_config(None, {**plain, "train": str(whole), "dev_share": 0.0}))
-    assert data.hints == ()
+    assert not any("regression" in hint for hint in data.hints)
