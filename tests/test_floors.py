@@ -41,7 +41,7 @@ FLOORS = [
     {"model"},
     {"explanation"},
     {"predictor"},
-    {"checkpoint", "doctor", "evaluation", "training"},
+    {"checkpoint", "doctor", "evaluation", "html", "training"},
     {"pretrain", "finetune", "export", "bench"},
     {"cli"},
     {"__main__"},

@@ -60,7 +60,7 @@ def command(
     from bertedge.cli.early import check_labelled
     from bertedge.cli.next_step import after_export, after_training
     from bertedge.cli.progress import Terminal
-    from bertedge.cli.report import render_scores
+    from bertedge.cli.scores import render_scores
     from bertedge.data import Columns, open_examples
     from bertedge.data.labels import check_known, with_label_map
     from bertedge.data.lines import check_file as check_readable
@@ -124,7 +124,7 @@ def _facts(found: "Evaluation") -> dict[str, object]:
 
 
 def _lines(found: "Evaluation", task: "Task", errors: Path | None) -> list[str]:
-    from bertedge.cli.report import render_calibration, render_scores
+    from bertedge.cli.scores import render_calibration, render_scores
 
     parts = [render_scores(found.scores, rows=found.rows, baseline=found.baseline)]
     if found.calibration:

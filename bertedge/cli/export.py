@@ -92,7 +92,7 @@ def command(checkpoint: str, output: Path, overwrite: bool, as_json: bool, **fla
 
 def render(report: "ExportReport") -> str:
     """Lay out what was made and measured."""
-    from bertedge.cli.report import (
+    from bertedge.cli.scores import (
         render_agreement,
         render_batch_effect,
         render_calibration,
@@ -130,7 +130,7 @@ def render(report: "ExportReport") -> str:
 
 
 def _row(variant: "Variant") -> tuple[str, ...]:
-    from bertedge.cli.report import render_agreement, render_change
+    from bertedge.cli.scores import render_agreement, render_change
 
     megabytes = f"{variant.bytes / 1e6:.1f}"
     parity = f"{variant.parity.max_difference:.2g}"

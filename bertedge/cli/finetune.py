@@ -48,7 +48,7 @@ def command(
     from bertedge.cli.console import say_next, show, show_json
     from bertedge.cli.next_step import after_training
     from bertedge.cli.progress import Terminal
-    from bertedge.cli.report import render_decision, render_folds, render_scores
+    from bertedge.cli.scores import render_decision, render_folds, render_scores
     from bertedge.finetune.data import open_data, read_config
     from bertedge.overwriting import check_apart
     from bertedge.training.place import check_output

@@ -73,7 +73,7 @@ def _describe(bundle: "Bundle") -> str:
 
 
 def _describe_variant(variant: "Variant") -> list[str]:
-    from bertedge.cli.report import render_agreement, render_batch_effect, render_change
+    from bertedge.cli.scores import render_agreement, render_batch_effect, render_change
     from bertedge.runtime import machine
     from bertedge.runtime.providers import first_device
 
@@ -124,7 +124,7 @@ def _decision(decision: "DecisionRule", task: Task) -> str:
 
 
 def _trimming(trimming: "Trimming | None") -> str:
-    from bertedge.cli.report import render_agreement, render_change
+    from bertedge.cli.scores import render_agreement, render_change
 
     if trimming is None:
         return ""

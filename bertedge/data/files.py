@@ -24,7 +24,7 @@ from bertedge.data.formats import is_text, settle_format
 from bertedge.data.label_map import renamed
 from bertedge.data.lines import check_encoding, check_file, unreadable
 from bertedge.data.report import BadRows, RowReport
-from bertedge.errors import DataError, fit
+from bertedge.errors import DataError, SettingError, fit
 from bertedge.spec import LabelKind, ProblemType, Task
 
 READERS: dict[str, Reader] = {
@@ -99,6 +99,25 @@ class ExampleFile:
                 continue
             if example is not None:
                 yield example
+
+
+def read_column(file: ExampleFile, name: str) -> dict[int, str]:
+    """Return what stands in any column (or under any key) of the file, by line.
+
+    Raises DataError where there is no such column, SettingError for a format without columns.
+    """
+    reading = Reading(
+        path=file.path, task=file.task, columns=file.columns, problem_type=file.problem_type
+    )
+    match READERS[str(file.columns.format)]:
+        case found if found is tabular:
+            return dict(tabular.column(reading, name))
+        case found if found is json_lines:
+            return dict(json_lines.column(reading, name))
+    raise SettingError(
+        f"{file.path} has no column {shorten(name)}: its format, {file.columns.format}, has none; "
+        "give a table or JSON lines"
+    )
 
 
 def read_all(file: ExampleFile, report: RowReport | None = None) -> Iterator[Example]:

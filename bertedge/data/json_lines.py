@@ -18,7 +18,7 @@ from bertedge.data.example import (
 )
 from bertedge.data.json_rows import read_rows
 from bertedge.data.questions import question_example
-from bertedge.data.report import RowReport
+from bertedge.data.report import BadRows, RowReport
 from bertedge.data.tags import to_iob2
 from bertedge.data.targets import read_label, text_example
 from bertedge.errors import DataError
@@ -54,6 +54,17 @@ def records(reading: Reading, report: RowReport) -> Iterator[Record]:
             )
             continue
         yield line, spans.unwrap(value) if reading.task.labels_are is LabelKind.TAGS else value
+
+
+def column(reading: Reading, name: str) -> Iterator[tuple[int, str]]:
+    """Yield the line of each object with what it holds under any key, in words."""
+    known = False
+    for line, item in records(reading, RowReport(policy=BadRows.SKIP)):
+        if not known:
+            where = f"{reading.path}:{line}"
+            guessing.Header(where=where, names=tuple(item), kind="key").position(name)
+            known = True
+        yield line, str(item.get(name, ""))
 
 
 def example(reading: Reading, record: Record, report: RowReport) -> Example | None:

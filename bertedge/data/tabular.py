@@ -9,7 +9,7 @@ from pathlib import Path
 from bertedge.data import contents, guessing, separators, workbook
 from bertedge.data.example import Columns, Reading, TextExample, shorten
 from bertedge.data.lines import LONGEST_LINE, Row, read_lines, take_head
-from bertedge.data.report import RowReport
+from bertedge.data.report import BadRows, RowReport
 from bertedge.data.targets import text_example
 from bertedge.errors import DataError
 
@@ -63,6 +63,18 @@ def records(reading: Reading, report: RowReport) -> Iterator[Record]:
             yield row.line, [None if place is None else row.cells[place] for place in places]
         else:
             report.skip(_uneven(reading, row, len(first.cells)))
+
+
+def column(reading: Reading, name: str) -> Iterator[tuple[int, str]]:
+    """Yield the line of each row with its cell in any column, by name or number."""
+    rows = read_rows(reading, RowReport(policy=BadRows.SKIP))
+    first = next(rows, None)
+    if first is None:
+        return
+    place = _position(reading, first, name)
+    for row in rows if reading.columns.header else itertools.chain((first,), rows):
+        if place < len(row.cells):
+            yield row.line, row.cells[place]
 
 
 def example(reading: Reading, record: Record, report: RowReport) -> TextExample:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,38 @@ from bertedge.model import TextModel
 from bertedge.progress import Progress, Silent
 from bertedge.spec import DecisionRule, ModelSpec
 from bertedge.tasks import task_module
-from bertedge.tasks.contract import Judged, Outputs, PartialEvaluation
+from bertedge.tasks.contract import Judged, LabelledRows, Outputs, PartialEvaluation
 
 CHUNK = 2048
 """Examples read, tokenized and sorted by length at a time; bounds the memory."""
-JUDGED_CHUNK = 256
+WATCHED_CHUNK = 256
 """The same where all logits of all tokens are held."""
-Watch = Callable[[Example, Judged], None]
-"""Takes each example with what was said of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """Some examples in turn, and what a model makes of them."""
+
+    examples: Sequence[Example]
+    labelled: LabelledRows
+    logits: Sequence[NDArray[Any]]
+    """All logits of each row."""
+    judged: Sequence[Judged]
+    """What the task's `judge` says of each example."""
+
+
+Watch = Callable[[Seen], None]
+
+
+class Examples(Protocol):
+    """What can be evaluated: a labelled file, or examples made of one."""
+
+    @property
+    def path(self) -> Path:
+        """The file, for messages."""
+
+    def __iter__(self) -> Iterator[Example]:
+        """Stream the examples, anew each time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,20 +87,20 @@ class Evaluation:
 
 def evaluate(
     model: TextModel,
-    examples: ExampleFile,
+    examples: Examples,
     progress: Progress | None = None,
     *,
-    judged: Watch | None = None,
+    watch: Watch | None = None,
 ) -> Evaluation:
     """Predict every example and return the scores.
 
-    `judged` is called with each example, in turn, and what the task's `judge` says of it. Raises
-    DataError for a gold label that the model does not know.
+    `watch` is called with examples in turn, a chunk at a time, and what the model makes of them.
+    Raises DataError for a gold label that the model does not know.
     """
     began = time.perf_counter()
-    size = CHUNK if judged is None else JUDGED_CHUNK
+    size = CHUNK if watch is None else WATCHED_CHUNK
     parts = [
-        model.task.decide(model.spec, run(model, chunk, examples.path, judged))
+        model.task.decide(model.spec, run(model, chunk, examples.path, watch))
         for chunk in chunks(examples, progress or Silent(), size)
     ]
     return summarize(model.spec, parts, seconds=time.perf_counter() - began)
@@ -100,20 +124,18 @@ def decide(spec: ModelSpec, outputs: Outputs, rule: DecisionRule, seconds: float
 
 
 def run(
-    model: TextModel, examples: Sequence[Example], path: Path, judged: Watch | None = None
+    model: TextModel, examples: Sequence[Example], path: Path, watch: Watch | None = None
 ) -> Outputs:
     """Run the engine over labelled examples of the file `path`."""
     task = model.task
     labelled = task.encode_labelled(model.spec, model.tokenizer, examples, path)
     logits: list[NDArray[Any]]
-    if judged is None or task.judge is None:
+    if watch is None or task.judge is None:
         logits = model.infer(labelled.rows, keep=labelled.keep)
     else:
         logits = model.infer(labelled.rows)
-        for example, found in zip(
-            examples, task.judge(model.spec, examples, labelled, logits), strict=True
-        ):
-            judged(example, found)
+        judged = list(task.judge(model.spec, examples, labelled, logits))
+        watch(Seen(examples=examples, labelled=labelled, logits=logits, judged=judged))
         if labelled.keep is not None:
             logits = [labelled.keep(number, own) for number, own in enumerate(logits)]
     return task.outputs(model.spec, model.tokenizer, examples, labelled, logits)

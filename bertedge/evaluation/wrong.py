@@ -11,7 +11,7 @@ import numpy as np
 
 from bertedge.data import Example, ExampleFile, QuestionExample, TextExample
 from bertedge.errors import SettingError
-from bertedge.evaluation.run import Evaluation, evaluate
+from bertedge.evaluation.run import Evaluation, Seen, evaluate
 from bertedge.model import TextModel
 from bertedge.outputs import staged_file, writing
 from bertedge.progress import Progress
@@ -26,8 +26,8 @@ def check_judged(spec: ModelSpec) -> None:
 
     if task_module(spec.task).judge is None:
         raise SettingError(
-            f"{spec.task} calls no row right or wrong; --errors is for models with labels, values, "
-            "tags or answers"
+            f"the model is for {spec.task}, where no row is right or wrong by itself; give one "
+            "with labels, values, tags or answers"
         )
 
 
@@ -53,14 +53,14 @@ def write_wrong(
     ):
         scores, ends = array("d"), array("q", [0])
 
-        def keep(example: Example, found: Judged) -> None:
-            if not found.wrong:
-                return
-            written = spilled.write(_line(_cells(example, found)).encode("utf-8", "surrogatepass"))
-            scores.append(found.score)
-            ends.append(ends[-1] + written)
+        def spill(seen: Seen) -> None:
+            for example, found in zip(seen.examples, seen.judged, strict=True):
+                if found.wrong:
+                    line = _line(_cells(example, found)).encode("utf-8", "surrogatepass")
+                    ends.append(ends[-1] + spilled.write(line))
+                    scores.append(found.score)
 
-        evaluation = evaluate(model, examples, progress, judged=keep)
+        evaluation = evaluate(model, examples, progress, watch=spill)
         file.write(_line(columns_of(model.spec)))
         for row in np.argsort(-np.array(scores), kind="stable").tolist():
             spilled.seek(ends[row])

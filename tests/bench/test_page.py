@@ -10,9 +10,10 @@ import pytest
 pytest.importorskip("vl_convert", reason="needs the bench extra")
 
 from bertedge import serialization
-from bertedge.bench.html.looks import MARKERS, SHADES, view_of
+from bertedge.bench.html.looks import MARKERS, view_of
 from bertedge.bench.html.page import render_page
 from bertedge.bench.report import Report
+from bertedge.html.shades import SHADES
 
 FIGURES = {
     "speedups", "distribution-texts-one-by-one", "pareto", "by-length", "by-batch", "under-load",

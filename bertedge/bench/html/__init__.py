@@ -1,7 +1,6 @@
 """The report as one HTML file: figures, tables, the machine, and the raw data.
 
 looks       colours and markers of engines; a report, looked up by workload
-vega        layers of a figure, SVG
 figures     the figures, and the picture of the README
-page        puts it all into page.html.j2, style.css and script.js
+page        puts it all into page.html.j2; style and drawing are `bertedge.html`'s
 """

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from bertedge.bench import summary
-from bertedge.bench.html import vega
 from bertedge.bench.html.looks import View, view_of
-from bertedge.bench.html.vega import Bar, Row, Spec, layer, linear, lines, log, points
 from bertedge.bench.reliability import unreliable
 from bertedge.bench.report import EngineReport, Load, Report, Result
 from bertedge.bench.statistics import Difference, median_interval
 from bertedge.bench.wording import MIB, load_name, number
+from bertedge.html import vega
+from bertedge.html.vega import Bar, Row, Spec, layer, linear, lines, log, points
 
 GAP, HEADING = 36.0, 34.0
 """Between the panels of a picture, and above the bars of one."""

@@ -1,17 +1,13 @@
 """The page: everything in one file that needs no network."""
 
-import importlib.resources
-import json
-
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
-from bertedge import serialization
 from bertedge.bench import summary, tables, wording
 from bertedge.bench.html import figures
 from bertedge.bench.html.looks import view_of
 from bertedge.bench.reliability import unreliable
 from bertedge.bench.report import Report
+from bertedge.html.files import embedded, own_file
 
 _TEMPLATES = Environment(
     loader=PackageLoader("bertedge.bench", "html"), autoescape=True, undefined=StrictUndefined,
@@ -31,19 +27,8 @@ def render_page(report: Report) -> str:
         tables=tables,
         wording=wording,
         figures=figures,
-        style=_file("style.css"),
-        script=_file("script.js"),
-        record=_embedded(report),
+        style=own_file("bertedge.html", "style.css"),
+        script=own_file("bertedge.html", "script.js")
+        + own_file("bertedge.bench.html", "script.js"),
+        record=embedded(report),
     )
-
-
-def _file(name: str) -> Markup:
-    """Read one of our own files, which goes into the page as it is."""
-    path = importlib.resources.files("bertedge.bench.html") / name
-    return Markup(path.read_text(encoding="utf-8"))
-
-
-def _embedded(report: Report) -> Markup:
-    """Write the record for a script element, which must not hold what could end it."""
-    text = json.dumps(serialization.to_plain(report), ensure_ascii=False, allow_nan=False)
-    return Markup(text.replace("<", "\\u003c"))

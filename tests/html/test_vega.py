@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("vl_convert", reason="needs the bench extra")
 
-from bertedge.bench.html.vega import Bar, bars
+from bertedge.html.vega import Bar, bars
 
 
 @pytest.mark.parametrize("name", ["W" * 90, "\u7f16\u7801" * 40])
