@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from bertedge.cli import main
-from bertedge.cli.report import render_scores
+from bertedge.cli.scores import render_scores
 from bertedge.metrics import Baseline, classification_scores, value_scores
 from bertedge.metrics.squad import FOUND, SPAN
 from bertedge.spec import DecisionRule, ModelSpec, ProblemType, Task
