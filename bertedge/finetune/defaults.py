@@ -1,9 +1,22 @@
-"""The settings that nobody gave: from what is known of the data and the base before training."""
+"""The settings that nobody gave: from what is known of the data and the base before training.
 
-from dataclasses import dataclass
+What each rule comes from was measured by `benchmarks/defaults.py`; `docs/techniques/defaults.md`
+has the figures.
+"""
+
+import math
+from dataclasses import dataclass, fields
 
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.settings.optimization import LRScheduler, Optimizer
+
+EVALUATIONS = 6
+"""On the dev data at most, where the epochs are chosen here: with twenty epochs of a small file,
+most of the time would go into evaluating and saving."""
+_RATE = 2e-4
+"""The learning rate of MiniLM (6 layers of 384) in batches of 16, by AdamW."""
+RATES = {Optimizer.ADAMW: 1.0, Optimizer.SGD: 200.0, Optimizer.LION: 0.2}
+"""Learning rate of each optimizer, as a multiple of AdamW's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +25,6 @@ class Facts:
 
     rows: int
     """Of the training data, as the model is given them: windows count one by one."""
-    classes: int
     hidden_size: int
     layers: int
 
@@ -27,21 +39,58 @@ class Hyperparameters:
     warmup_ratio: float
     weight_decay: float
     layer_decay: float
-
-
-RATES = {Optimizer.ADAMW: 1.0, Optimizer.SGD: 200.0, Optimizer.LION: 0.2}
-"""Learning rate of each optimizer, as a multiple of AdamW's."""
+    evaluate_every: int = 1
+    """Epochs from one evaluation on the dev data to the next."""
 
 
 def choose_hyperparameters(config: FinetuneConfig, facts: Facts) -> Hyperparameters:
     """Return what the config says, and where it is silent what the data and the base ask for."""
+    batch_size = config.batch_size or usual_batch_size(facts.rows)
+    effective = batch_size * config.gradient_accumulation_steps
+    epochs = config.epochs or usual_epochs(facts.rows)
+    usual = usual_learning_rate(facts, effective) * RATES[config.optimizer]
     # Smith's cycle rises for as long as torch's does.
     warmup = 0.3 if config.lr_scheduler is LRScheduler.ONE_CYCLE else 0.1
     return Hyperparameters(
-        epochs=config.epochs or 3.0,
-        batch_size=config.batch_size or 32,
-        learning_rate=config.learning_rate or 5e-5 * RATES[config.optimizer],
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=config.learning_rate or min(usual, 1.0),
         warmup_ratio=warmup if config.warmup_ratio is None else config.warmup_ratio,
         weight_decay=0.01 if config.weight_decay is None else config.weight_decay,
         layer_decay=config.layer_decay or 1.0,
+        evaluate_every=1 if config.epochs else math.ceil(epochs / EVALUATIONS),
     )
+
+
+def usual_batch_size(rows: int) -> int:
+    """Return a batch size that leaves a small file enough steps."""
+    return 8 if rows < 200 else 16 if rows < 5_000 else 32
+
+
+def usual_epochs(rows: int) -> int:
+    """Return how often rows are passed over: 20 times where they are few, twice where many.
+
+    The number falls with the square root of the rows, so that steps still grow with it.
+    """
+    return min(20, max(2, round(4 * math.sqrt(9_000 / max(rows, 1)))))
+
+
+def usual_learning_rate(facts: Facts, batch_size: int) -> float:
+    """Return the peak of the learning rate, to two digits.
+
+    It falls with the width and with the depth of the base, and rises with the square root of the
+    batch (Malladi et al. 2022, arXiv:2205.10287, for Adam): BERT-base in batches of 16 has 5e-5.
+    """
+    rate = _RATE * (384 / facts.hidden_size) * (6 / facts.layers) * math.sqrt(batch_size / 16)
+    return float(f"{min(rate, 2e-3):.1e}")
+
+
+def describe_chosen(config: FinetuneConfig, chosen: Hyperparameters) -> str:
+    """Return what was chosen here, in words; "" where the config has said all of it."""
+    own = [
+        f"{each.name.replace('_', ' ')} {getattr(chosen, each.name):g}"
+        for each in fields(chosen)
+        if each.name in ("epochs", "batch_size", "learning_rate")
+        and getattr(config, each.name) is None
+    ]
+    return ", ".join(own)

@@ -65,7 +65,6 @@ def load_material(
 def _facts(inputs: Inputs, train: features.Features) -> Facts:
     return Facts(
         rows=train.data.num_rows,
-        classes=len(inputs.labels),
         hidden_size=int(inputs.base_config.hidden_size),
         layers=int(inputs.base_config.num_hidden_layers),
     )

@@ -17,6 +17,7 @@ from bertedge.errors import SettingError
 from bertedge.finetune import features, training
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import Data, open_data
+from bertedge.finetune.defaults import describe_chosen
 from bertedge.finetune.distill import comparable
 from bertedge.finetune.folds import cross_validate, write_folds
 from bertedge.finetune.inputs import Inputs, open_inputs
@@ -142,6 +143,9 @@ def _train(config: FinetuneConfig, prepared: Prepared, folder: Path, progress: P
             f"{prepared.inputs.teachers[0].name} has another width or fewer layers than the "
             "student: hidden states are not compared, labels are"
         )
+    told = describe_chosen(config, material.hyperparameters)
+    if first and told:
+        progress.say(f"by the data and the base: {told}")
     trained = training.train(config, material, folder, progress)
     return Outcome(config=config, material=material, trained=trained, folds=folds)
 

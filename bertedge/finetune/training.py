@@ -99,7 +99,7 @@ def train(
         train_data.data.num_rows / (chosen.batch_size * config.gradient_accumulation_steps)
     )
     state = newest_state(work, progress)
-    callback = ProgressCallback(progress, _metric(config), state)
+    callback = ProgressCallback(progress, _metric(config), state, every=chosen.evaluate_every)
     average = weight_average(config, state)
     callbacks: list[Any] = [average] if average else []  # before the one that seals what is saved
     callbacks += _callbacks(config, callback, evaluated=dev is not None)

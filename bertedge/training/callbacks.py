@@ -27,13 +27,16 @@ class ProgressCallback(transformers.TrainerCallback):
     the start of the epoch, which its order of rows is drawn from.
     """
 
-    def __init__(self, progress: Progress, metric: str, resumed: Path | None = None) -> None:
+    def __init__(
+        self, progress: Progress, metric: str, resumed: Path | None = None, *, every: int = 1
+    ) -> None:
+        """Take the dev metric's name, the state to go on from, and epochs between evaluations."""
         self.resumed = resumed
         """The state that the run goes on from."""
         self.interrupted = False
         self.stopped = False
         """Whether the run was ended before its end, with its state saved."""
-        self._progress, self._metric, self._note = progress, metric, ""
+        self._progress, self._metric, self._note, self._every = progress, metric, "", every
         self._epoch_start = torch.get_rng_state()
         self._began = time.monotonic()
 
@@ -71,8 +74,10 @@ class ProgressCallback(transformers.TrainerCallback):
     def on_epoch_end(
         self, args: Any, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Skip the evaluation of part of an epoch; its state is saved already."""
-        if self.stopped and _within_epoch(state):
+        """Skip the evaluation of part of an epoch, and of those between; the last has one."""
+        last = state.global_step >= state.max_steps or control.should_training_stop
+        between = not last and round(float(state.epoch or 0)) % self._every != 0
+        if between or (self.stopped and _within_epoch(state)):
             control.should_evaluate = control.should_save = False
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
