@@ -37,6 +37,8 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "adversarial": {"adversarial": "freelb"},
     "ema_decay": {"ema_decay": 0.9},
     "swa_start": {"swa_start": 0.5},
+    "pooling": {"pooling": "mean"},
+    "folds": {"folds": 2, "dev": None},
     "teacher": {"teacher": (TEACHER,)},
     "layers": {"layers": 1, "teacher": (TEACHER,), "model": None},
     "optimizer": {"optimizer": "sgd", "learning_rate": 0.02},
@@ -53,8 +55,10 @@ NUMBERS = {"epochs", "batch_size", "learning_rate", "warmup_ratio", "weight_deca
 NUMBERS |= {"early_stopping_patience", "max_grad_norm"}
 NUMBERS |= {"adversarial_epsilon", "adversarial_steps"}
 NUMBERS |= {"distillation_alpha", "distillation_temperature", "distillation_hidden_weight"}
-PLAIN = FILES | READING | NUMBERS
-"""Settings that are no technique: what is read and written, and numbers that every run has."""
+SEARCH = {"auto", "minutes"}
+PLAIN = FILES | READING | NUMBERS | SEARCH
+"""Settings that are no technique: what is read and written, numbers that every run has, and the
+search, which chooses among techniques."""
 NAMES = sorted(EXAMPLES)
 TURN = zlib.crc32(" ".join(NAMES).encode())
 """Changes with the list, so that it is not always the same pairs that are trained."""
@@ -62,14 +66,18 @@ TURN = zlib.crc32(" ".join(NAMES).encode())
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
-    """Holds sixteen rows, as many to choose the best epoch on, and a teacher."""
+    """Holds sixteen rows, as many to choose the best epoch on, and a teacher.
+
+    In `odd` some rows have another label.
+    """
     folder = tmp_path_factory.mktemp("combinations")
     words = ["red,a", "plum,b", "blue,a", "pear,b"]
+    (folder / "odd").mkdir()
     for split, filler in (("train", ("take the", "one very old")), ("dev", ("see", "a new"))):
-        lines = [f"{first} {word}" for first in filler for word in words * 2]
-        rows = "\n".join(["text,label", *lines, *["the,odd"] * (split == "dev")])
-        (folder / f"{split}.csv").write_text(f"{rows}\n")
-    (folder / "plain.csv").write_text((folder / "dev.csv").read_text().replace("the,odd\n", ""))
+        rows = [f"{first} {word}" for first in filler for word in words * 2]
+        more = [f"{first} the,odd" for first in filler * 2]
+        (folder / f"{split}.csv").write_text("\n".join(["text,label", *rows, ""]))
+        (folder / "odd" / f"{split}.csv").write_text("\n".join(["text,label", *rows, *more, ""]))
     finetune(config_of([], folder, base, output=TEACHER), Silent())
     return folder
 
@@ -78,10 +86,11 @@ def config_of(
     names: Iterable[str], folder: Path, base: Path, *, output: str = "run"
 ) -> FinetuneConfig:
     """Combine techniques; what one needs beside it wins over what is plain."""
+    files = folder / "odd" if "out_of_scope" in names else folder
     settings: dict[str, object] = {
         "task": "text-classification",
-        "train": folder / "train.csv",
-        "dev": folder / ("dev.csv" if "out_of_scope" in names else "plain.csv"),
+        "train": files / "train.csv",
+        "dev": files / "dev.csv",
         "model": str(base),
         "epochs": 1,
         "batch_size": 8,
