@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bertedge.errors import SettingError
 from bertedge.fields import setting
+from bertedge.finetune.settings.augmentation import AugmentationConfig, check_augmentation
 from bertedge.finetune.settings.combinations import check_together
 from bertedge.finetune.settings.data import DataConfig, check_data
 from bertedge.finetune.settings.distillation import DistillationConfig, check_distillation
@@ -24,6 +25,7 @@ from bertedge.training.config import TrainingConfig
 class FinetuneConfig(
     TrainingConfig,
     DistillationConfig,
+    AugmentationConfig,
     RegularizationConfig,
     TrainedParametersConfig,
     OptimizationConfig,
@@ -72,6 +74,7 @@ class FinetuneConfig(
         _check_problem(self)
         check_trained(self)
         check_regularization(self)
+        check_augmentation(self)
         check_distillation(self)
         check_together(self)
 

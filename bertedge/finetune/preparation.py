@@ -9,6 +9,7 @@ import transformers
 
 from bertedge import checkpoint as checkpoints
 from bertedge.finetune import features, training
+from bertedge.finetune.augmentation import make_augmenter
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.defaults import Facts, choose_hyperparameters
 from bertedge.finetune.distill import make_student
@@ -59,6 +60,7 @@ def load_material(
         dev=prepared.dev,
         teachers=teachers,
         graded=(prepared.tokenizer, inputs.dev) if inputs.dev else None,
+        augmenter=make_augmenter(config, inputs, prepared.train),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import transformers
 
+from bertedge.finetune.augmentation import Augmenter
 from bertedge.finetune.losses import Batch, LossTerm
 from bertedge.finetune.objectives import LabelLoss
 from bertedge.finetune.optimizers import Schedule
@@ -23,6 +24,7 @@ class FinetuneTrainer(transformers.Trainer):
 
     optimizer: torch.optim.Optimizer | None
     lr_scheduler: Any
+    data_collator: Any
     schedule: Schedule | None = None
     """Of the learning rate; None: the one that the arguments name."""
 
@@ -34,13 +36,26 @@ class FinetuneTrainer(transformers.Trainer):
         layer_decay: float,
         output_hidden_states: bool,
         average: WeightAverage | None = None,
+        augmenter: Augmenter | None = None,
         **settings: Any,
     ) -> None:
         # With a loss of its own, Trainer counts the labels of a step and divides nothing itself.
         super().__init__(compute_loss_func=label_loss, **settings)
+        self._augmenter = augmenter
         self._label_loss, self._terms, self._layer_decay = label_loss, terms, layer_decay
         self._averaged = contextlib.nullcontext if average is None else average.in_place
         self._called_with = {"output_hidden_states": True} if output_hidden_states else {}
+
+    def get_train_dataloader(self) -> Any:
+        """Return the batches of training, in which rows may be changed."""
+        plain, change = self.data_collator, self._augmenter
+        if change is None:
+            return super().get_train_dataloader()
+        self.data_collator = lambda rows: plain(change(rows))
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.data_collator = plain
 
     def create_optimizer(self) -> torch.optim.Optimizer:
         """Return the optimizer, which is made at the first call."""

@@ -14,6 +14,7 @@ import transformers
 from bertedge.data import ExampleFile
 from bertedge.errors import StoppedError
 from bertedge.finetune.adversarial import Attack
+from bertedge.finetune.augmentation import Augmenter
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.defaults import Hyperparameters
 from bertedge.finetune.distill import comparable
@@ -57,6 +58,7 @@ class Material:
     teachers: Sequence[transformers.PreTrainedModel]
     graded: tuple[Tokenizer, ExampleFile] | None = None
     """The dev data, and what tokenized it."""
+    augmenter: Augmenter | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,7 @@ def train(
     callback = ProgressCallback(progress, _metric(config), state, every=chosen.evaluate_every)
     average = weight_average(config, state)
     callbacks: list[Any] = [average] if average else []  # before the one that seals what is saved
+    callbacks += [material.augmenter] if material.augmenter else []
     callbacks += _callbacks(config, callback, evaluated=dev is not None)
     rows = OBJECTIVES[config.task]
     objective = rows.make(config, train_data, material.spec.labels)
@@ -116,6 +119,7 @@ def train(
         layer_decay=chosen.layer_decay,
         output_hidden_states=hidden,
         average=average,
+        augmenter=material.augmenter,
         optimizer_cls_and_kwargs=optimizer_of(config.optimizer),
         model=model,
         args=arguments,

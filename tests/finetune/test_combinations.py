@@ -34,6 +34,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "label_smoothing": {"label_smoothing": 0.1},
     "focal_gamma": {"focal_gamma": 2.0},
     "rdrop_alpha": {"rdrop_alpha": 1.0},
+    "augment": {"augment": ("deletion", "label-words")},
     "adversarial": {"adversarial": "freelb"},
     "ema_decay": {"ema_decay": 0.9},
     "swa_start": {"swa_start": 0.5},
@@ -52,7 +53,7 @@ FILES = {"task", "problem_type", "train", "dev", "output", "log_dir", "model", "
 READING = {"text_column", "pair_column", "label_column", "intent_column", "label_separator"}
 READING |= {"separator", "header", "format", "encoding", "sheet", "bad_rows", "max_length"}
 NUMBERS = {"epochs", "batch_size", "learning_rate", "warmup_ratio", "weight_decay", "seed"}
-NUMBERS |= {"early_stopping_patience", "max_grad_norm"}
+NUMBERS |= {"early_stopping_patience", "max_grad_norm", "augment_share"}
 NUMBERS |= {"adversarial_epsilon", "adversarial_steps"}
 NUMBERS |= {"distillation_alpha", "distillation_temperature", "distillation_hidden_weight"}
 SEARCH = {"auto", "minutes"}

@@ -143,6 +143,7 @@ def test_a_run_stopped_again_and_again_ends_as_one_that_was_not(lab: Lab) -> Non
 TECHNIQUES: dict[str, dict[str, object]] = {
     "moving average of the weights": {"ema_decay": 0.7},
     "mean of the weights": {"swa_start": 0.3},
+    "rows that are changed anew": {"augment": ("deletion", "swap", "label-words")},
     "adversarial": {"adversarial": "freelb", "gradient_accumulation_steps": 2, "batch_size": 2},
 }
 """Those that keep something between steps, or draw numbers."""
