@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bertedge.errors import SettingError
 from bertedge.fields import setting
+from bertedge.finetune.settings.adapters import AdaptersConfig, check_adapters
 from bertedge.finetune.settings.augmentation import AugmentationConfig, check_augmentation
 from bertedge.finetune.settings.combinations import check_together
 from bertedge.finetune.settings.data import DataConfig, check_data
@@ -27,6 +28,7 @@ class FinetuneConfig(
     DistillationConfig,
     AugmentationConfig,
     RegularizationConfig,
+    AdaptersConfig,
     TrainedParametersConfig,
     OptimizationConfig,
     SearchConfig,
@@ -74,6 +76,7 @@ class FinetuneConfig(
         _check_problem(self)
         check_trained(self)
         check_regularization(self)
+        check_adapters(self)
         check_augmentation(self)
         check_distillation(self)
         check_together(self)

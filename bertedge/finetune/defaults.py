@@ -17,6 +17,8 @@ _RATE = 2e-4
 """The learning rate of MiniLM (6 layers of 384) in batches of 16, by AdamW."""
 RATES = {Optimizer.ADAMW: 1.0, Optimizer.SGD: 200.0, Optimizer.LION: 0.2}
 """Learning rate of each optimizer, as a multiple of AdamW's."""
+PEFT_RATES = {"lora": 10, "dora": 10, "ia3": 30, "adapter": 10, "prompt": 30, "p-tuning": 10}
+"""Learning rate of each method of `--peft`, as a multiple of that of training all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,14 +51,16 @@ def choose_hyperparameters(config: FinetuneConfig, facts: Facts) -> Hyperparamet
     effective = batch_size * config.gradient_accumulation_steps
     epochs = config.epochs or usual_epochs(facts.rows)
     usual = usual_learning_rate(facts, effective) * RATES[config.optimizer]
+    usual *= PEFT_RATES.get(config.peft or "", 1)
     # Smith's cycle rises for as long as torch's does.
     warmup = 0.3 if config.lr_scheduler is LRScheduler.ONE_CYCLE else 0.1
+    decay = 0.0 if config.peft else 0.01  # factors and norms, which start at other than zero, stay
     return Hyperparameters(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=config.learning_rate or min(usual, 1.0),
         warmup_ratio=warmup if config.warmup_ratio is None else config.warmup_ratio,
-        weight_decay=0.01 if config.weight_decay is None else config.weight_decay,
+        weight_decay=decay if config.weight_decay is None else config.weight_decay,
         layer_decay=config.layer_decay or 1.0,
         evaluate_every=1 if config.epochs else math.ceil(epochs / EVALUATIONS),
     )

@@ -42,6 +42,9 @@ def embedding_subset(
     also spared its decay.
     """
     whole = model.get_input_embeddings()
+    if not isinstance(whole, torch.nn.Embedding):  # virtual tokens, beside rows that are frozen
+        yield
+        return
     used = token_ids_in(data, whole.padding_idx)
     narrow = EmbeddingSubset(whole, used)
     model.set_input_embeddings(narrow)

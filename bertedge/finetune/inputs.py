@@ -12,6 +12,7 @@ from bertedge.data import ExampleFile
 from bertedge.errors import CheckpointError, SettingError
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import Data
+from bertedge.finetune.virtual_tokens import add_virtual_tokens
 from bertedge.spec import LabelKind, PoolingMode
 
 
@@ -55,6 +56,9 @@ def open_inputs(config: FinetuneConfig, data: Data) -> Inputs:
     for name, value in (("freeze", config.freeze), ("train_layers", config.train_layers)):
         if isinstance(value, int) and value > layers:
             raise SettingError(f"{name} is {value}, but the model has {layers} layers")
+    max_length = config.max_length or min([longest, *usual])
+    if config.num_virtual_tokens is not None:
+        _add_virtual_tokens(base.tokenizer, config.num_virtual_tokens, max_length)
     return Inputs(
         base=base.folder,
         base_config=base.config,
@@ -64,7 +68,7 @@ def open_inputs(config: FinetuneConfig, data: Data) -> Inputs:
         labels=data.labels,
         teachers=tuple(teachers),
         pooling=_pooling(config, base, teachers),
-        max_length=config.max_length or min([longest, *usual]),
+        max_length=max_length,
     )
 
 
@@ -84,6 +88,17 @@ def _pooling(
         return own
     mode = base.pooling if config.pooling is None else config.pooling
     return mode if mode is PoolingMode.MEAN else None
+
+
+def _add_virtual_tokens(
+    tokenizer: transformers.PreTrainedTokenizerFast, count: int, max_length: int
+) -> None:
+    if count > max_length // 2:
+        raise SettingError(
+            f"num_virtual_tokens is {count}, but texts have {max_length} tokens with them; give "
+            f"{max_length // 2} at most"
+        )
+    add_virtual_tokens(tokenizer, count)
 
 
 def _open_teacher(name: str, config: FinetuneConfig, data: Data) -> checkpoints.Checkpoint:

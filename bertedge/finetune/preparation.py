@@ -17,6 +17,7 @@ from bertedge.finetune.initialization import initialize_bias
 from bertedge.finetune.inputs import Inputs
 from bertedge.finetune.linear_probe import initialize_head
 from bertedge.finetune.objectives import OBJECTIVES
+from bertedge.finetune.virtual_tokens import draw_rows
 from bertedge.progress import Progress
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import LabelKind, ModelSpec, PoolingMode
@@ -102,6 +103,8 @@ def _load_base(
     kind = checkpoints.model_class(config.task, built, inputs.pooling or PoolingMode.CLS)
     model, new = checkpoints.load_base(inputs.base, built, kind)
     model = model if config.layers is None else make_student(model, layers)
+    if config.num_virtual_tokens is not None:
+        draw_rows(model, inputs.tokenizer, config.num_virtual_tokens)
     initialize_bias(model, new, config, train)
     collator = OBJECTIVES[config.task].collator(inputs.tokenizer)
     initialize_head(model, new, config, train, collator, progress)

@@ -13,6 +13,7 @@ import transformers
 
 from bertedge.data import ExampleFile
 from bertedge.errors import StoppedError
+from bertedge.finetune.adapters import adapt
 from bertedge.finetune.adversarial import Attack
 from bertedge.finetune.augmentation import Augmenter
 from bertedge.finetune.config import FinetuneConfig
@@ -93,6 +94,7 @@ def train(
     if config.dropout is not None:
         set_dropout(model, config.dropout)
     select_parameters(model, config)
+    merge = adapt(model, material.tokenizer, config)
     parameters = count_parameters(model)
     if accelerate.PartialState().is_main_process:
         progress.say(str(parameters))
@@ -152,6 +154,7 @@ def train(
             f"interrupted at step {trainer.state.global_step} of {trainer.state.max_steps}, "
             "which is saved: the same command with --resume continues there"
         )
+    merge()
     best = trainer.state.best_global_step
     return Trained(
         epochs=float(trainer.state.epoch or 0.0),

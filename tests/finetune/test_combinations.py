@@ -25,6 +25,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "out_of_scope": {"out_of_scope": "odd"},
     "calibrate": {"calibrate": True},
     "layer_decay": {"layer_decay": 0.5},
+    "peft": {"peft": "lora"},
     "freeze": {"freeze": 1},
     "train_layers": {"train_layers": 1},
     "bitfit": {"bitfit": True},
@@ -56,6 +57,8 @@ NUMBERS = {"epochs", "batch_size", "learning_rate", "warmup_ratio", "weight_deca
 NUMBERS |= {"early_stopping_patience", "max_grad_norm", "augment_share"}
 NUMBERS |= {"adversarial_epsilon", "adversarial_steps"}
 NUMBERS |= {"distillation_alpha", "distillation_temperature", "distillation_hidden_weight"}
+NUMBERS |= {"lora_rank", "lora_alpha", "lora_dropout", "lora_target_modules"}
+NUMBERS |= {"adapter_size", "num_virtual_tokens"}
 SEARCH = {"auto", "minutes"}
 PLAIN = FILES | READING | NUMBERS | SEARCH
 """Settings that are no technique: what is read and written, numbers that every run has, and the

@@ -159,6 +159,17 @@ def test_what_a_technique_keeps_is_saved(lab: Lab, technique: str) -> None:
     assert lab.end("broken") == lab.end("whole")
 
 
+@pytest.mark.parametrize("method", ["lora", "adapter", "p-tuning"])
+def test_a_stopped_run_of_few_parameters_ends_as_one_that_was_not(lab: Lab, method: str) -> None:
+    pytest.importorskip("peft", reason="needs the peft extra")
+    tokens = {"num_virtual_tokens": 4} if method == "p-tuning" else {}
+    way = {"peft": method, "epochs": 2.0, **tokens}
+    lab.run("whole", Stop(), **way)
+    lab.stop("broken", STEPS + 1, **way)
+    lab.run("broken", Stop(), resume=True, **way)
+    assert lab.end("broken") == lab.end("whole")
+
+
 def test_half_an_epoch_is_not_evaluated(lab: Lab) -> None:
     stopped = Stop(STEPS + 1)
     with pytest.raises(StoppedError):

@@ -44,6 +44,7 @@ EXTRAS = (
     "psutil",
     "vl_convert",
     "python_calamine",
+    "peft",
 )
 
 

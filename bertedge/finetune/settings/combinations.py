@@ -16,9 +16,19 @@ class Clash:
     """A sentence's end: "--one and --other cannot be combined: why"."""
 
 
+_PROMPT = "that is for --peft prompt and p-tuning, "
 CLASHES: tuple[Clash, ...] = (
     Clash(one="freeze", other="train_layers", why="each says which layers are trained"),
     Clash(one="ema_decay", other="swa_start", why="each is an average of the weights; leave one"),
+    Clash(one="peft", other="bitfit", why="each trains other parameters of the layers"),
+    Clash(one="peft", other="gradual_unfreezing", why="the layers stay frozen but for what is new"),
+    Clash(
+        one="num_virtual_tokens",
+        other="teacher",
+        why=_PROMPT + "whose tokens a teacher does not know; take --peft lora",
+    ),
+    Clash(one="num_virtual_tokens", other="freeze", why=_PROMPT + "which train no layer"),
+    Clash(one="num_virtual_tokens", other="train_layers", why=_PROMPT + "which train no layer"),
 )
 
 

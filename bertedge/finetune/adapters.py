@@ -1,0 +1,183 @@
+"""Parameter-efficient fine-tuning: a few parameters are trained, and merged into the weights.
+
+The encoder's own weights stay as they are. What is trained beside the head becomes a part of them
+at the end, so that the checkpoint is a plain one of transformers.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import transformers
+
+from bertedge.errors import MissingExtraError, SettingError
+from bertedge.finetune.config import FinetuneConfig
+from bertedge.finetune.parameter_groups import depth_of
+from bertedge.finetune.settings.adapters import ADAPTER, LORA, PROMPTS
+from bertedge.finetune.virtual_tokens import insert_prompt
+
+# The linear layers of an encoder's layer, as BERT and as DistilBERT call them.
+_QUERY = ("attention.self.query", "attention.q_lin")
+_KEY = ("attention.self.key", "attention.k_lin")
+_VALUE = ("attention.self.value", "attention.v_lin")
+_PROJECTION = ("attention.output.dense", "attention.out_lin")
+_FIRST = ("intermediate.dense", "ffn.lin1")
+_SECOND = ("output.dense", "ffn.lin2")
+_ALL = (*_QUERY, *_KEY, *_VALUE, *_PROJECTION, *_FIRST, *_SECOND)
+_OF_LAYER = re.compile(r"\.layer\.\d+\.(.*)$")
+
+Merge = Callable[[], None]
+"""Makes what was trained a part of the model's weights, in place."""
+
+
+def adapt(
+    model: transformers.PreTrainedModel,
+    tokenizer: transformers.PreTrainedTokenizerFast,
+    config: FinetuneConfig,
+) -> Merge:
+    """Freeze the model but for its head, and add to it, in place, what `config.peft` trains.
+
+    The head is all that is no embedding and no layer: BERT's pooler is a part of it. Layers that
+    are frozen already are not adapted: SettingError where none is left. MissingExtraError without
+    the library.
+    """
+    if config.peft is None:
+        return lambda: None
+    layers = int(model.config.num_hidden_layers)
+    head = [
+        parameter
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and depth_of(name, layers) > layers
+    ]
+    if config.peft == ADAPTER:
+        merge = _widen(model, config.adapter_size or 0)
+    elif config.peft in PROMPTS:
+        model.requires_grad_(False)
+        merge = insert_prompt(
+            model,
+            tokenizer,
+            import_peft(),
+            tokens=config.num_virtual_tokens or 0,
+            encoded=config.peft == "p-tuning",
+        )
+    else:
+        merge = _by_library(model, config)
+    for parameter in head:
+        parameter.requires_grad_(True)
+    return merge
+
+
+def _by_library(model: transformers.PreTrainedModel, config: FinetuneConfig) -> Merge:
+    """Insert LoRA (Hu et al. 2021, arXiv:2106.09685), DoRA (arXiv:2402.09353) or (IA)³.
+
+    (IA)³ (Liu et al. 2022, arXiv:2205.05638, section 3.3) scales keys, values and what the second
+    layer of the feed-forward network reads.
+    """
+    peft = import_peft()
+    settings: Any
+    if config.peft in LORA:
+        whole = config.lora_target_modules == "all-linear"
+        settings = peft.LoraConfig(
+            r=config.lora_rank,
+            lora_alpha=config.lora_alpha,
+            lora_dropout=config.lora_dropout,
+            use_dora=config.peft == "dora",
+            target_modules=_linears(model, _ALL if whole else (*_QUERY, *_VALUE)),
+        )
+    else:
+        settings = peft.IA3Config(
+            target_modules=_linears(model, (*_KEY, *_VALUE, *_SECOND)),
+            feedforward_modules=_linears(model, _SECOND),
+        )
+    adapted = peft.get_peft_model(model, settings)  # puts its modules into `model` itself
+
+    def merge() -> None:
+        adapted.merge_and_unload()
+
+    return merge
+
+
+class Widened(torch.nn.Module):
+    """The first or the second layer of a feed-forward network, with more units beside its own.
+
+    The parallel adapter of He et al. 2022 (arXiv:2110.04366, table 1): h + f(x W_down) W_up, where
+    f is here the network's own activation. The adapter's units then are units of a wider network.
+    """
+
+    def __init__(self, own: torch.nn.Linear, units: int, *, first: bool) -> None:
+        super().__init__()
+        self.own, self._first = own, first
+        inputs, outputs = (own.in_features, units) if first else (units, own.out_features)
+        self.added = torch.nn.Linear(inputs, outputs, bias=first, device=own.weight.device)
+        if not first:
+            torch.nn.init.zeros_(self.added.weight)  # the model starts as it was
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Compute `(…, outputs)`; the units are the last of them, or of the inputs."""
+        if self._first:
+            return torch.cat((self.own(x), self.added(x)), dim=-1)
+        own, added = x.split((self.own.in_features, self.added.in_features), dim=-1)
+        return torch.as_tensor(self.own(own) + self.added(added))
+
+    def merged(self) -> torch.nn.Linear:
+        """Return one linear layer that computes the same."""
+        own, added = self.own, self.added
+        weight = torch.cat((own.weight, added.weight), dim=0 if self._first else 1)
+        outputs, inputs = weight.shape
+        linear = torch.nn.Linear(inputs, outputs, device=weight.device)
+        with torch.no_grad():
+            linear.weight.copy_(weight)
+            linear.bias.copy_(torch.cat((own.bias, added.bias)) if self._first else own.bias)
+        return linear
+
+
+def _widen(model: transformers.PreTrainedModel, units: int) -> Merge:
+    """Widen all layers: their width stands in the config once. Those that are frozen learn none."""
+    trained = _linears(model, (*_FIRST, *_SECOND))
+    names = _linears(model, (*_FIRST, *_SECOND), frozen=True)
+    model.requires_grad_(False)
+    for name in names:
+        widened = Widened(model.get_submodule(name), units, first=name.endswith(_FIRST))
+        widened.added.requires_grad_(name in trained)
+        model.set_submodule(name, widened)
+
+    def merge() -> None:
+        for name in names:
+            model.set_submodule(name, model.get_submodule(name).merged())
+        width = "hidden_dim" if hasattr(model.config, "hidden_dim") else "intermediate_size"
+        setattr(model.config, width, getattr(model.config, width) + units)
+
+    return merge
+
+
+def import_peft() -> Any:
+    """Return the library; MissingExtraError where it is not installed."""
+    try:
+        import peft
+    except ModuleNotFoundError as error:
+        if error.name != "peft":
+            raise
+        raise MissingExtraError("peft", "peft") from None
+    return peft
+
+
+def _linears(
+    model: transformers.PreTrainedModel, parts: tuple[str, ...], *, frozen: bool = False
+) -> list[str]:
+    """List the names of such linear layers of the encoder; `frozen`: of frozen ones too.
+
+    Raises SettingError where there is none.
+    """
+    names = [
+        name
+        for name, module in model.named_modules()
+        if (found := _OF_LAYER.search(name))
+        and found[1] in parts
+        and (frozen or module.weight.requires_grad)
+    ]
+    if not names:
+        raise SettingError(
+            "--peft adapts layers that are trained, and none is: leave out what freezes them"
+        )
+    return names
