@@ -78,6 +78,19 @@ class CrossValidation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Forgetting:
+    """What training on of a finished checkpoint cost where it was trained before."""
+
+    metric: str
+    before: float
+    """Of the old checkpoint."""
+    after: float
+    rows: int
+    data: str
+    """Which rows these are; none of them was replayed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """`training.json`: what `finetune` records beside the weights."""
 
@@ -106,6 +119,9 @@ class Training:
     cross_validation: CrossValidation | None = None
     dev_baseline: Baseline | None = None
     """What the best constant answer scores on the dev data."""
+    replay: DataFile | None = None
+    """What the base was trained on before; rows of it were trained on again."""
+    forgetting: Forgetting | None = None
 
 
 def path_from(folder: Path, file: Path) -> str:

@@ -48,7 +48,12 @@ def command(
     from bertedge.cli.console import say_next, show, show_json
     from bertedge.cli.next_step import after_training
     from bertedge.cli.progress import Terminal
-    from bertedge.cli.scores import render_decision, render_folds, render_scores
+    from bertedge.cli.scores import (
+        render_decision,
+        render_folds,
+        render_forgetting,
+        render_scores,
+    )
     from bertedge.finetune.data import open_data, read_config
     from bertedge.overwriting import check_apart
     from bertedge.training.place import check_output
@@ -76,6 +81,8 @@ def command(
         dev = finished.dev
         lines += [render_scores(dev.scores, rows=dev.rows, baseline=dev.baseline), ""]
     lines += render_decision(record.model.task, record.model.rule, record.calibration)
+    if record.forgetting:
+        lines.append(render_forgetting(record.forgetting))
     best = f", the best is epoch {record.best_epoch:.3g}" if record.best_epoch else ""
     epochs = "1 epoch" if record.epochs == 1 else f"{record.epochs:.3g} epochs"
     lines.append(f"{epochs} in {record.seconds:.0f} s{best}")

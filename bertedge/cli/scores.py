@@ -11,6 +11,7 @@ from bertedge.spec import DecisionRule, Task
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import CrossValidation
+    from bertedge.checkpoint.training import Forgetting
 
 TITLES = {
     "accuracy": "accuracy",
@@ -132,6 +133,15 @@ def render_change(accuracy: Accuracy) -> str:
     return (
         f"{TITLES[accuracy.metric]} {accuracy.checkpoint:.4f} → {accuracy.variant:.4f} "
         f"({points:+.2f} points{chance})"
+    )
+
+
+def render_forgetting(found: "Forgetting") -> str:
+    """Lay out what training on cost on old data."""
+    points = 100 * (found.after - found.before)
+    return (
+        f"on old data {TITLES[found.metric]} {found.before:.4f} → {found.after:.4f} "
+        f"({points:+.2f} points; {found.rows:,} rows: {found.data})"
     )
 
 

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from bertedge import evaluation
 from bertedge.bundle import Accuracy
-from bertedge.checkpoint import Checkpoint, DataFile
+from bertedge.checkpoint import Checkpoint
+from bertedge.checkpoint.recorded import open_recorded
 from bertedge.data import Columns, ExampleFile, open_examples
 from bertedge.data.labels import check_known, with_label_map
-from bertedge.data.split import side_of
 from bertedge.errors import DataError, VerificationError
 from bertedge.evaluation import Evaluation
 from bertedge.export.config import ExportConfig
@@ -97,18 +97,6 @@ def find_eval_data(config: ExportConfig, checkpoint: Checkpoint) -> EvalData:
     examples = open_recorded(checkpoint, training.dev, path)
     what = "the dev file" if training.dev.part is None else "the rows held out"
     return EvalData(examples=examples, note=f"{path}, {what} of the training")
-
-
-def open_recorded(checkpoint: Checkpoint, file: DataFile, path: Path) -> ExampleFile:
-    """Open a file of the training, which lies at `path` now, as it was read then."""
-    examples = open_examples(
-        path,
-        checkpoint.model.task,
-        file.columns,
-        problem_type=checkpoint.model.rule.problem_type,
-        pair=checkpoint.model.pair,
-    )
-    return side_of(with_label_map(examples, file.label_map), file.part)
 
 
 def own_texts(folder: Path) -> EvalData:

@@ -8,6 +8,7 @@ from bertedge.fields import setting
 from bertedge.finetune.settings.adapters import AdaptersConfig, check_adapters
 from bertedge.finetune.settings.augmentation import AugmentationConfig, check_augmentation
 from bertedge.finetune.settings.combinations import check_together
+from bertedge.finetune.settings.continual import ContinualLearningConfig, check_continual
 from bertedge.finetune.settings.data import DataConfig, check_data
 from bertedge.finetune.settings.distillation import DistillationConfig, check_distillation
 from bertedge.finetune.settings.optimization import OptimizationConfig
@@ -30,6 +31,7 @@ class FinetuneConfig(
     RegularizationConfig,
     AdaptersConfig,
     TrainedParametersConfig,
+    ContinualLearningConfig,
     OptimizationConfig,
     SearchConfig,
     DataConfig,  # the last one's fields come first
@@ -73,6 +75,7 @@ class FinetuneConfig(
         _check_start(self)
         check_data(self)
         check_search(self)
+        check_continual(self)
         _check_problem(self)
         check_trained(self)
         check_regularization(self)
@@ -89,7 +92,8 @@ class FinetuneConfig(
     @property
     def sources(self) -> tuple[Path | str | None, ...]:
         """All that is read."""
-        return (self.train, self.dev, self.label_map, self.model, *self.teacher)
+        files = (self.train, self.dev, self.label_map, self.replay)
+        return (*files, self.model, *self.teacher)
 
     def decision(self) -> DecisionRule:
         """Return how logits are decided on, before the dev data has set any number."""

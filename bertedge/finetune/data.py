@@ -1,8 +1,9 @@
 """The labelled files of a fine-tuning run, read and checked without torch: that takes seconds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bertedge.data import ExampleFile, open_examples
 from bertedge.data.duplicates import Digests, duplicates, in_both
@@ -17,6 +18,9 @@ from bertedge.finetune.labels import check_labels, hints, settle_labels
 from bertedge.progress import SILENT, Progress
 from bertedge.spec import LabelKind, ProblemType
 from bertedge.training.config_file import check_given, merge, read
+
+if TYPE_CHECKING:
+    from bertedge.finetune.old_task import OldTask
 
 _START = ("model", "teacher")
 DEV_SHARE = 0.1
@@ -37,6 +41,8 @@ class Data:
     """What may be wrong with them, a line each."""
     table: tuple[str, ...] = ()
     """How many rows each label has, for people."""
+    old: "OldTask | None" = None
+    """What the model was trained on before, where that is replayed."""
 
 
 def read_config(
@@ -67,10 +73,19 @@ def open_data(config: FinetuneConfig) -> Data:
     train = _open(config, config.train)
     digests, dev_digests = Digests(), Digests()
     rows = survey(train, digests)
-    labels = settle_labels(train, rows, decision)
     counts = count_labels(rows, config.task)
     notes = [line for what, each in counts.items() for line in few_rows(what, each)]
     notes += hints(rows, decision) + duplicates(digests, _gold(config))
+    old = None
+    if config.replay is None:
+        labels = settle_labels(train, rows, decision)
+    else:
+        from bertedge.finetune.old_task import open_old_task, unite_labels  # which bring torch
+
+        old = open_old_task(config, pair=train.pair)
+        known = old.checkpoint.model.labels
+        rows.counts.update(dict.fromkeys(known, 0))  # with them even one new label is enough
+        labels = unite_labels(known, settle_labels(train, rows, decision))
     dev = None
     if config.dev:
         opened = _open(config, config.dev, pair=train.pair)
@@ -86,7 +101,8 @@ def open_data(config: FinetuneConfig) -> Data:
             train = halves.train
             dev = check_labels(halves.held_out, labels, decision)
     table = [line for what, each in counts.items() for line in label_table(what, each, rows.rows)]
-    return Data(train=train, dev=dev, labels=labels, hints=tuple(notes), table=tuple(table))
+    found = Data(train=train, dev=dev, labels=labels, hints=tuple(notes), table=tuple(table))
+    return replace(found, old=old)
 
 
 def _gold(config: FinetuneConfig) -> str:

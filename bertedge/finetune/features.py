@@ -38,6 +38,15 @@ class Features:
     """Texts, or questions, whose end was cut off."""
     windowed: int
     """Texts, or contexts, read in several windows; nothing of them is lost."""
+    pool: int = 0
+    """The last rows of `data`, of which each epoch has others."""
+    drawn: int = 0
+    """How many it has."""
+
+    @property
+    def epoch_rows(self) -> int:
+        """Rows of an epoch."""
+        return int(self.data.num_rows) - self.pool + self.drawn
 
 
 def label_counts(features: Features, config: FinetuneConfig, classes: int) -> NDArray[np.int64]:

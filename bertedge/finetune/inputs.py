@@ -12,6 +12,7 @@ from bertedge.data import ExampleFile
 from bertedge.errors import CheckpointError, SettingError
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import Data
+from bertedge.finetune.old_task import OldTask
 from bertedge.finetune.virtual_tokens import add_virtual_tokens
 from bertedge.spec import LabelKind, PoolingMode
 
@@ -30,6 +31,8 @@ class Inputs:
     teachers: tuple[checkpoints.Checkpoint, ...]
     pooling: PoolingMode | None
     """Which hidden states a classifier of texts reads; None: its architecture's own head."""
+    old: OldTask | None
+    """What the base was trained on before, where that is to be kept in mind."""
 
 
 def open_inputs(config: FinetuneConfig, data: Data) -> Inputs:
@@ -49,7 +52,8 @@ def open_inputs(config: FinetuneConfig, data: Data) -> Inputs:
     if config.layers is not None and config.layers > layers:
         whose = "the teacher" if config.model is None else config.model
         raise SettingError(f"layers is {config.layers}, but {whose} has {layers}")
-    usual = [each.model.max_length for each in teachers] or [
+    known = [*teachers, *([data.old.checkpoint] if data.old else [])]
+    usual = [each.model.max_length for each in known] or [
         checkpoints.usual_length(config.task, longest)
     ]
     layers = config.layers or layers
@@ -68,6 +72,7 @@ def open_inputs(config: FinetuneConfig, data: Data) -> Inputs:
         labels=data.labels,
         teachers=tuple(teachers),
         pooling=_pooling(config, base, teachers),
+        old=data.old,
         max_length=max_length,
     )
 

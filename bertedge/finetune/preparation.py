@@ -17,6 +17,7 @@ from bertedge.finetune.initialization import initialize_bias
 from bertedge.finetune.inputs import Inputs
 from bertedge.finetune.linear_probe import initialize_head
 from bertedge.finetune.objectives import OBJECTIVES
+from bertedge.finetune.replay import ReplaySampler, add_replayed, keep_label_weights
 from bertedge.finetune.virtual_tokens import draw_rows
 from bertedge.progress import Progress
 from bertedge.runtime.tokenizer import Tokenizer
@@ -37,6 +38,10 @@ def prepare(inputs: Inputs, folder: Path) -> Prepared:
     """Tokenize the data into Arrow files in `folder`."""
     tokenizer = Tokenizer(_tokenizer_json(inputs), max_length=inputs.max_length)
     train = features.build(inputs.train, inputs.labels, tokenizer, folder / _cache("train"))
+    if inputs.old is not None:
+        old = inputs.old.replayed
+        replayed = features.build(old, inputs.labels, tokenizer, folder / _cache("replay"))
+        train = add_replayed(train, replayed, inputs.old.share)
     dev = None
     if inputs.dev:
         dev = features.build(
@@ -52,12 +57,16 @@ def load_material(
     inputs = prepared.inputs
     transformers.set_seed(config.seed)
     teachers = [checkpoints.load_model(each, trained=True) for each in inputs.teachers]
+    train = prepared.train
+    chosen = choose_hyperparameters(config, _facts(inputs, train))
+    step = chosen.batch_size * config.gradient_accumulation_steps
     return training.Material(
-        model=_load_base(config, inputs, teachers, prepared.train, progress),
+        model=_load_base(config, inputs, teachers, train, progress),
         tokenizer=inputs.tokenizer,
         spec=model_spec(config, inputs),
-        hyperparameters=choose_hyperparameters(config, _facts(inputs, prepared.train)),
-        train=prepared.train,
+        hyperparameters=chosen,
+        train=train,
+        sampler=ReplaySampler(train, step) if train.pool else None,
         dev=prepared.dev,
         teachers=teachers,
         graded=(prepared.tokenizer, inputs.dev) if inputs.dev else None,
@@ -67,7 +76,7 @@ def load_material(
 
 def _facts(inputs: Inputs, train: features.Features) -> Facts:
     return Facts(
-        rows=train.data.num_rows,
+        rows=train.epoch_rows,
         hidden_size=int(inputs.base_config.hidden_size),
         layers=int(inputs.base_config.num_hidden_layers),
     )
@@ -108,6 +117,8 @@ def _load_base(
     initialize_bias(model, new, config, train)
     collator = OBJECTIVES[config.task].collator(inputs.tokenizer)
     initialize_head(model, new, config, train, collator, progress)
+    if inputs.old is not None:
+        keep_label_weights(model, inputs.old.checkpoint, inputs.labels)
     return model
 
 

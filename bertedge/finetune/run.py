@@ -24,6 +24,7 @@ from bertedge.finetune.inputs import Inputs, open_inputs
 from bertedge.finetune.judging import Judged, judge
 from bertedge.finetune.outcome import Outcome
 from bertedge.finetune.preparation import Prepared, load_material, prepare
+from bertedge.finetune.replay import measure_forgetting
 from bertedge.progress import SILENT, Progress
 from bertedge.spec import LabelKind, Task
 from bertedge.training.curves import CURVES, check_log_dir
@@ -33,7 +34,16 @@ from bertedge.training.third_party import quiet_libraries
 from bertedge.version import __version__
 
 _NOT_RECORDED = {
-    *("task", "train", "dev", "model", "output", "max_length", "label_map"),  # in other fields
+    *(
+        "task",
+        "train",
+        "dev",
+        "replay",
+        "model",
+        "output",
+        "max_length",
+        "label_map",
+    ),  # in other fields
     "log_dir",  # a place of this machine
 }
 
@@ -91,6 +101,12 @@ def finetune(
                 progress.say(f"{inputs.dev.path.name}: {inputs.dev.description}")
             for line in data.table:
                 progress.say(line)
+            if inputs.old:
+                new = len(set(inputs.labels) - set(inputs.old.checkpoint.model.labels))
+                progress.say(
+                    f"{new} of the {len(inputs.labels)} labels are new; "
+                    f"what is forgotten is measured on {inputs.old.note}"
+                )
             for hint in data.hints:
                 progress.say(f"{inputs.train.path.name}: {hint}")
         with open_run_directory(work, _settings(config, inputs), progress):
@@ -103,6 +119,8 @@ def _settings(config: FinetuneConfig, inputs: Inputs) -> dict[str, object]:
     settings["train_sha256"] = inputs.train.sha256()
     if inputs.dev:
         settings["dev_sha256"] = inputs.dev.sha256()
+    if inputs.old:
+        settings["replay_sha256"] = inputs.old.replayed.sha256()
     if inputs.teachers:
         settings["teacher_sha256"] = [each.source.sha256 for each in inputs.teachers]
     return settings
@@ -115,6 +133,11 @@ def _run(
     prepared = prepare(inputs, work.folder)
     if work.first:
         _say_lengths(config.task, prepared.train, inputs.max_length, progress)
+    if work.first and prepared.train.pool:
+        progress.say(
+            f"each epoch replays {prepared.train.drawn:,} of {prepared.train.pool:,} old rows "
+            "(--replay-share)"
+        )
     outcome = _train(config, prepared, work.folder, progress)
     accelerate.PartialState().wait_for_everyone()  # all have read the best weights from there
     if not work.first:
@@ -125,6 +148,10 @@ def _run(
         else judge(outcome.config, outcome.material, progress)
     )
     record = _record(inputs, outcome, judged)
+    if inputs.old:
+        rule = judged.fitted.rule
+        forgotten = measure_forgetting(inputs.old, outcome.material, rule, progress)
+        record = replace(record, forgetting=forgotten)
     _write(inputs, outcome, record, work)
     return Finetuned(output=config.output, training=record, dev=judged.dev)
 
@@ -182,8 +209,8 @@ def _record(inputs: Inputs, outcome: Outcome, judged: Judged) -> Training:
     return Training(
         model=replace(material.spec, rule=judged.fitted.rule),
         base=Path(config.base).resolve().name if Path(config.base).is_dir() else config.base,
-        train=_data_file(config.output, inputs.train, material.train),
-        dev=_data_file(config.output, inputs.dev, material.dev)
+        train=_data_file(config.output, inputs.train, material.train.rows),
+        dev=_data_file(config.output, inputs.dev, material.dev.rows)
         if inputs.dev and material.dev
         else None,
         settings=settings,
@@ -200,14 +227,17 @@ def _record(inputs: Inputs, outcome: Outcome, judged: Judged) -> Training:
         calibration=judged.fitted.calibration,
         cross_validation=outcome.folds.record if outcome.folds else None,
         dev_baseline=judged.dev.baseline if judged.dev else None,
+        replay=_data_file(outcome.config.output, inputs.old.replayed, outcome.material.train.pool)
+        if inputs.old
+        else None,
     )
 
 
-def _data_file(output: Path, examples: ExampleFile, data: features.Features) -> DataFile:
+def _data_file(output: Path, examples: ExampleFile, rows: int) -> DataFile:
     return DataFile(
         path=path_from(output, examples.path),
         sha256=examples.sha256(),
-        rows=data.rows,
+        rows=rows,
         columns=examples.columns,
         label_map=dict(examples.label_map),
         part=examples.part,

@@ -27,6 +27,8 @@ class FinetuneTrainer(transformers.Trainer):
     data_collator: Any
     schedule: Schedule | None = None
     """Of the learning rate; None: the one that the arguments name."""
+    sampler: torch.utils.data.Sampler[int] | None = None
+    """Of an epoch's rows; None: all of them."""
 
     def __init__(
         self,
@@ -89,6 +91,9 @@ class FinetuneTrainer(transformers.Trainer):
         """Save the model as Trainer does."""
         with self._averaged():
             super().save_model(output_dir, _internal_call)
+
+    def _get_train_sampler(self, *given: Any) -> Any:
+        return super()._get_train_sampler(*given) if self.sampler is None else self.sampler
 
     def compute_loss(
         self,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import accelerate
+import torch
 import transformers
 
 from bertedge.data import ExampleFile
@@ -60,6 +61,8 @@ class Material:
     graded: tuple[Tokenizer, ExampleFile] | None = None
     """The dev data, and what tokenized it."""
     augmenter: Augmenter | None = None
+    sampler: torch.utils.data.Sampler[int] | None = None
+    """Of an epoch's rows, where it has not all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +103,7 @@ def train(
         progress.say(str(parameters))
     precision = choose_precision(config.precision)
     steps = math.ceil(
-        train_data.data.num_rows / (chosen.batch_size * config.gradient_accumulation_steps)
+        train_data.epoch_rows / (chosen.batch_size * config.gradient_accumulation_steps)
     )
     state = newest_state(work, progress)
     callback = ProgressCallback(progress, _metric(config), state, every=chosen.evaluate_every)
@@ -132,6 +135,7 @@ def train(
         compute_metrics=_metrics(config, material),
         callbacks=[*callbacks, *watchers],
     )
+    trainer.sampler = material.sampler
     trainer.schedule = schedule_of(config.lr_scheduler, chosen.warmup_ratio)
     trainer.remove_callback(transformers.PrinterCallback)
     if arguments.process_index == 0:

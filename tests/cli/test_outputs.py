@@ -28,6 +28,7 @@ FILES = {
     "config",
     "train",
     "dev",
+    "replay",
     "text",
     "eval_data",
     "trim_vocab",

@@ -41,6 +41,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "swa_start": {"swa_start": 0.5},
     "pooling": {"pooling": "mean"},
     "folds": {"folds": 2, "dev": None},
+    "replay": {"replay": "train.csv", "model": TEACHER},
     "teacher": {"teacher": (TEACHER,)},
     "layers": {"layers": 1, "teacher": (TEACHER,), "model": None},
     "optimizer": {"optimizer": "sgd", "learning_rate": 0.02},
@@ -60,6 +61,7 @@ NUMBERS |= {"distillation_alpha", "distillation_temperature", "distillation_hidd
 NUMBERS |= {"lora_rank", "lora_alpha", "lora_dropout", "lora_target_modules"}
 NUMBERS |= {"adapter_size", "num_virtual_tokens"}
 SEARCH = {"auto", "minutes"}
+NUMBERS |= {"replay_share"}
 PLAIN = FILES | READING | NUMBERS | SEARCH
 """Settings that are no technique: what is read and written, numbers that every run has, and the
 search, which chooses among techniques."""
@@ -104,6 +106,8 @@ def config_of(
         settings |= EXAMPLES[name]
     if "teacher" in settings:
         settings["teacher"] = (str(folder / TEACHER),)
+    if settings["model"] == TEACHER:
+        settings |= {"model": str(folder / TEACHER), "replay": folder / "train.csv"}
     return FinetuneConfig(**settings | {"output": folder / output})  # type: ignore[arg-type]
 
 

@@ -7,9 +7,10 @@ import pytest
 
 from bertedge import evaluation
 from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
+from bertedge.checkpoint.recorded import open_recorded
 from bertedge.data import Part, TextExample
 from bertedge.errors import DataError, SettingError
-from bertedge.export.accuracy import find_eval_data, open_recorded
+from bertedge.export.accuracy import find_eval_data
 from bertedge.export.config import ExportConfig
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import open_data

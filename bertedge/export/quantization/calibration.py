@@ -12,9 +12,9 @@ from scipy.special import rel_entr  # type: ignore[import-untyped]
 
 from bertedge.bundle import Calibration
 from bertedge.checkpoint import Checkpoint
+from bertedge.checkpoint.recorded import open_recorded
 from bertedge.data import Example, ExampleFile, TokenExample
 from bertedge.errors import BertedgeError
-from bertedge.export.accuracy import open_recorded
 from bertedge.export.parity_inputs import sentences, texts_of
 from bertedge.export.quantization.matmuls import watch_inputs
 from bertedge.export.third_party import quietly
