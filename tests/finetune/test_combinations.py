@@ -81,7 +81,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
     (folder / "odd").mkdir()
     for split, filler in (("train", ("take the", "one very old")), ("dev", ("see", "a new"))):
         rows = [f"{first} {word}" for first in filler for word in words * 2]
-        more = [f"{first} the,odd" for first in filler * 2]
+        more = [f"{first} {word},odd" for first in filler for word in ("here", "there", "grape")]
         (folder / f"{split}.csv").write_text("\n".join(["text,label", *rows, ""]))
         (folder / "odd" / f"{split}.csv").write_text("\n".join(["text,label", *rows, *more, ""]))
     finetune(config_of([], folder, base, output=TEACHER), Silent())
