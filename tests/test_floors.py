@@ -42,7 +42,7 @@ FLOORS = [
     {"explanation"},
     {"predictor"},
     {"checkpoint", "doctor", "evaluation", "html", "training"},
-    {"pretrain", "finetune", "export", "bench"},
+    {"pretrain", "finetune", "export", "bench", "report"},
     {"cli"},
     {"__main__"},
 ]

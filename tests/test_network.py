@@ -134,6 +134,7 @@ def test_no_verb_opens_a_connection_for_what_lies_here(
         "evaluate": (checkpoint, *dev),
         "export": (checkpoint, "--output", bundle, "--quantize", "--eval-data", texts["dev"]),
         "predict": (bundle, "a red apple"),
+        "report": (bundle, *dev),
         "inspect": (bundle,),
         "doctor": (),
         "bench": (bundle, "--baseline", checkpoint, *dev, *QUICK),

@@ -28,7 +28,10 @@ from bertedge.cli.verbose import accept_after_the_verb, verbose_option
 from bertedge.errors import BertedgeError, SettingError
 from bertedge.version import __version__
 
-VERBS = ("pretrain", "finetune", "export", "evaluate", "predict", "bench", "inspect", "doctor")
+VERBS = (
+    *("pretrain", "finetune", "export", "evaluate", "report", "predict", "bench", "inspect"),
+    "doctor",
+)
 _UNWRITABLE = (errno.ENOSPC, errno.EBADF, errno.EDQUOT)
 """What standard output ends with: a full disk, a closed descriptor, a quota."""
 _ENDING = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))

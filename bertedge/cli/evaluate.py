@@ -1,21 +1,16 @@
 """`bertedge evaluate`."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bertedge.cli import options
-from bertedge.cli.extras import need
 from bertedge.cli.sections import Sectioned
 
 if TYPE_CHECKING:
-    from bertedge.data import Columns
-    from bertedge.evaluation import Evaluation, TextModel
+    from bertedge.evaluation import Evaluation
     from bertedge.spec import Task
-
-    _Opened = tuple[TextModel, bool, Columns | None]  # also: whether it reads pairs; what it learnt
 
 _SECTIONS = {
     "Data": ("data", "text_column", "pair_column", "label_column", "as_text"),
@@ -55,42 +50,20 @@ def command(
     bertedge evaluate bundles/mine --data test.csv
     """
     from bertedge import evaluation, serialization
-    from bertedge.bundle import MANIFEST
     from bertedge.cli.console import say_next, show, show_json
-    from bertedge.cli.early import check_labelled
     from bertedge.cli.next_step import after_export, after_training
+    from bertedge.cli.opened import open_both
     from bertedge.cli.progress import Terminal
     from bertedge.cli.scores import render_scores
-    from bertedge.data import Columns, open_examples
-    from bertedge.data.labels import check_known, with_label_map
-    from bertedge.data.lines import check_file as check_readable
     from bertedge.outputs import check_file
 
     if errors is not None:
         if as_text:
             raise click.UsageError("--errors are by the file's words; leave --as-text out")
         check_file(errors, overwrite=overwrite, inputs=(model, data, flags["label_map"]))
-    task, columns = options.task_of(flags), options.columns_of(flags)
-    names = options.label_map_of(flags)
-    # Of a name that no path can have pathlib raises, and os.path says that nothing is there.
-    bundled = os.path.exists(os.path.join(model, MANIFEST))  # noqa: PTH110, PTH118
-    if not bundled:
-        check_labelled(data, columns, model, task, names)
-    elif not data.is_dir():
-        check_readable(data)
-    text_model, pair, trained = (_open_bundle if bundled else _open_checkpoint)(model, flags)
-    examples = open_examples(
-        data,
-        text_model.spec.task,
-        columns,
-        problem_type=text_model.spec.rule.problem_type,
-        pair=pair or None,
-        trained=trained or Columns(),
-    )
     progress = Terminal()
-    examples = with_label_map(examples, names)
-    examples = check_known(examples, text_model.spec.labels, text_model.spec.rule)
-    progress.say(examples.description)
+    opened, examples = open_both(model, data, flags, progress)
+    text_model = opened.model
     if as_text:
         joined = evaluation.evaluate_as_text(text_model, examples, progress)
         if as_json:
@@ -107,9 +80,10 @@ def command(
         show_json(serialization.to_json(_facts(found)))
         return
     show("\n\n".join(_lines(found, text_model.spec.task, errors)))
-    say_next(
-        after_export(model, text_model.spec.task, pair=pair) if bundled else after_training(model)
-    )
+    then = after_training(model)
+    if opened.bundled:
+        then = after_export(model, text_model.spec.task, pair=opened.pair)
+    say_next(then)
 
 
 def _facts(found: "Evaluation") -> dict[str, object]:
@@ -140,40 +114,3 @@ def _lines(found: "Evaluation", task: "Task", errors: Path | None) -> list[str]:
         parts.append(f"the rows it gets wrong, surest first: {errors}")
     parts.append(f"{found.rows / found.seconds:,.0f} rows/s")
     return parts
-
-
-def _open_bundle(name: str, flags: dict[str, Any]) -> "_Opened":
-    from bertedge.errors import SettingError
-    from bertedge.evaluation import TextModel
-    from bertedge.predictor import Predictor
-
-    if flags["task"] is not None:
-        raise SettingError(f"{name} is a bundle, which states its task; --task is for checkpoints")
-    predictor = Predictor.open(
-        name, device=flags["device"], threads=flags["threads"], variant=flags["variant"]
-    )
-    manifest = predictor.manifest
-    model = TextModel(spec=manifest.model, tokenizer=predictor.tokenizer, engine=predictor.engine)
-    return model, manifest.model.pair, manifest.columns
-
-
-def _open_checkpoint(name: str, flags: dict[str, Any]) -> "_Opened":
-    need("train", "torch", "transformers", "safetensors")
-    from bertedge.checkpoint.folder import fetch
-    from bertedge.errors import SettingError
-
-    if flags["variant"] is not None:
-        raise SettingError(f"{name} is a checkpoint; --variant is for bundles")
-    fetch(name)
-    from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint, use_threads
-    from bertedge.evaluation import TextModel
-
-    use_threads(flags["threads"])
-    checkpoint = open_checkpoint(name, options.task_of(flags))
-    engine = TorchEngine(load_model(checkpoint), device=flags["device"])
-    columns = checkpoint.training.train.columns if checkpoint.training else None
-    return (
-        TextModel.of(checkpoint.model, checkpoint.tokenizer_json, engine),
-        checkpoint.model.pair,
-        columns,
-    )

@@ -21,7 +21,7 @@ from bertedge.pretrain.config import PretrainConfig
 from bertedge.training.config import TrainingConfig
 
 LINES, COLUMNS = 40, 80
-SECTIONED = ("pretrain", "finetune", "export", "evaluate", "predict", "bench")
+SECTIONED = ("pretrain", "finetune", "export", "evaluate", "report", "predict", "bench")
 
 
 def shown(*arguments: str) -> str:

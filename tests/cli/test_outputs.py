@@ -19,11 +19,12 @@ OUTPUTS = {
     ("export", "output"): "directory",
     ("predict", "output"): "file",
     ("evaluate", "errors"): "file",
+    ("report", "output"): "file",
     ("bench", "output"): "file",
     ("bench", "page"): "file",
 }
 """Every option that names what is written, and as what."""
-FOLDERS = {"model", "teacher", "checkpoint", "bundle", "baseline"}
+FOLDERS = {"embedder", "model", "teacher", "checkpoint", "bundle", "baseline"}
 FILES = {
     "config",
     "train",
@@ -46,6 +47,7 @@ NEEDED = {
     "export": {"checkpoint": "own"},
     "predict": {"bundle": "own", "source": "own.txt"},
     "evaluate": {"model": "own", "data": "own.csv"},
+    "report": {"model": "own", "data": "own.csv"},
     "bench": {"bundle": "own", "baseline": "own"},
 }
 CONTENTS = {
