@@ -36,8 +36,8 @@ class Ranked:
 def rank_labels(gold: Ints, probabilities: Floats) -> Ranked:
     """Rank labels by how likely they are wrong, from out-of-sample probabilities `(rows, labels)`.
 
-    First those that confident learning takes for wrong; all by cleanlab's label quality score
-    (normalized margin), each class adjusted to how sure the model is of it.
+    They are ordered by cleanlab's label quality score (the probability of the label itself);
+    confident learning says how many are wrong.
     """
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
@@ -47,15 +47,12 @@ def rank_labels(gold: Ints, probabilities: Floats) -> Ranked:
     own = np.asarray(probabilities[:, known], np.float64)
     own = np.maximum(own, 1e-9) / np.maximum(own, 1e-9).sum(axis=1, keepdims=True)
     quality = np.asarray(
-        get_label_quality_scores(
-            renumbered, own, method="normalized_margin", adjust_pred_probs=len(known) > 1
-        ),
-        np.float64,
+        get_label_quality_scores(renumbered, own, method="self_confidence"), np.float64
     )
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         wrong = find_label_issues(renumbered, own, n_jobs=1)
-    order = np.lexsort((quality, ~np.asarray(wrong, np.bool_)))
+    order = np.argsort(quality, kind="stable")
     return Ranked(order=order, quality=quality, count=int(np.sum(wrong)))
 
 
@@ -73,7 +70,7 @@ def cross_validated(features: Floats, gold: Ints, labels: int, seed: int = 0) ->
         warnings.simplefilter("ignore")
         splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(features, gold)
         for train, held_out in splits:
-            model = LogisticRegression(C=10, max_iter=500)
+            model = LogisticRegression(max_iter=500)
             model.fit(features[train], gold[train])
             found[np.ix_(held_out, model.classes_)] = model.predict_proba(features[held_out])
     return found
