@@ -113,6 +113,8 @@ class Training:
     """Numbers that the model has, when it is trained; None in older records."""
     trained_parameters: int | None = None
     """How many of them were trained."""
+    trained_layers: tuple[int, ...] = ()
+    """At the end of each epoch, where layers are frozen along the run."""
     calibration: CalibrationError | None = None
     """On the dev data, at the temperature that fits it best, whether the rule takes it or not;
     None for tokens and values."""

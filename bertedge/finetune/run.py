@@ -219,6 +219,7 @@ def _record(inputs: Inputs, outcome: Outcome, judged: Judged) -> Training:
         best_epoch=trained.best_epoch,
         parameters=trained.parameters.all,
         trained_parameters=trained.parameters.trained,
+        trained_layers=trained.trained_layers,
         truncated=material.train.truncated,
         dev_scores=judged.dev.scores if judged.dev else None,
         versions={"bertedge": __version__}

@@ -6,7 +6,7 @@ import torch
 import transformers
 
 from bertedge.finetune.parameter_groups import depth_of
-from bertedge.finetune.settings.trained import TrainedParametersConfig
+from bertedge.finetune.settings.trained import AUTO, TrainedParametersConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ def lowest_depth(config: TrainedParametersConfig, layers: int) -> int:
     """Return the lowest depth (see `depth_of`) that is trained in a model of so many layers."""
     if config.train_layers is not None:
         return layers + 1 - config.train_layers
-    if config.freeze is None:
+    if config.freeze in (None, AUTO):
         return 0
     return 1 + (config.freeze if isinstance(config.freeze, int) else 0)
 

@@ -8,6 +8,7 @@ import torch
 import transformers
 
 from bertedge.finetune.augmentation import Augmenter
+from bertedge.finetune.frozen_layers import ROWS, FrozenLayers
 from bertedge.finetune.losses import Batch, LossTerm
 from bertedge.finetune.objectives import LabelLoss
 from bertedge.finetune.optimizers import Schedule
@@ -29,6 +30,8 @@ class FinetuneTrainer(transformers.Trainer):
     """Of the learning rate; None: the one that the arguments name."""
     sampler: torch.utils.data.Sampler[int] | None = None
     """Of an epoch's rows; None: all of them."""
+    frozen: FrozenLayers | None = None
+    """What is told the numbers of the batch's rows, which the data then has."""
 
     def __init__(
         self,
@@ -104,7 +107,9 @@ class FinetuneTrainer(transformers.Trainer):
     ) -> Any:
         """Return the loss `()`, and the outputs where they are asked for."""
         labels = inputs["labels"]
-        plain = {name: tensor for name, tensor in inputs.items() if name != "labels"}
+        plain = {name: each for name, each in inputs.items() if name not in ("labels", ROWS)}
+        if self.frozen is not None:
+            self.frozen.rows = inputs[ROWS]
         outputs = model(**plain, **(self._called_with if model.training else {}))
         if not model.training:
             items, mask = (labels != IGNORED).sum(), plain["attention_mask"]
@@ -118,6 +123,12 @@ class FinetuneTrainer(transformers.Trainer):
         )
         loss = torch.stack([term(model, batch, outputs) for term in self._terms]).sum()
         return (loss, outputs) if return_outputs else loss
+
+    def _set_signature_columns_if_needed(self) -> None:
+        """Keep the numbers of rows among the columns that batches are made of."""
+        super()._set_signature_columns_if_needed()
+        if ROWS not in self._signature_columns:
+            self._signature_columns += [ROWS]
 
     def _own_share(self, labels: torch.Tensor, counted: Any) -> Any:
         """Return the labels of a step for each process, whose gradients are averaged."""

@@ -17,6 +17,7 @@ from bertedge.errors import StoppedError
 from bertedge.finetune.adapters import adapt
 from bertedge.finetune.adversarial import Attack
 from bertedge.finetune.augmentation import Augmenter
+from bertedge.finetune.auto_freeze import AutoFreeze
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.defaults import Hyperparameters
 from bertedge.finetune.distill import comparable
@@ -27,6 +28,7 @@ from bertedge.finetune.losses import loss_terms
 from bertedge.finetune.objectives import OBJECTIVES
 from bertedge.finetune.optimizers import SCHEDULERS, optimizer_of, schedule_of
 from bertedge.finetune.settings.regularization import Adversarial
+from bertedge.finetune.settings.trained import AUTO
 from bertedge.finetune.trained_parameters import (
     ParameterCounts,
     count_parameters,
@@ -77,6 +79,8 @@ class Trained:
     precision: Precision
     curves: str
     """Loss, learning rate and dev metric along the run, as CSV."""
+    trained_layers: tuple[int, ...]
+    """How many at the end of each epoch, where they are frozen along the run."""
     parameters: ParameterCounts
 
 
@@ -137,6 +141,9 @@ def train(
     )
     trainer.sampler = material.sampler
     trainer.schedule = schedule_of(config.lr_scheduler, chosen.warmup_ratio)
+    freezing = None
+    if config.freeze == AUTO:
+        freezing = AutoFreeze(trainer, work, progress, state)
     trainer.remove_callback(transformers.PrinterCallback)
     if arguments.process_index == 0:
         done = 0 if state is None else step_of(state)
@@ -167,6 +174,7 @@ def train(
         seconds=float(result.metrics["train_runtime"]),
         precision=precision,
         curves=render_curves(trainer.state.log_history),
+        trained_layers=freezing.trained_layers if freezing else (),
         parameters=parameters,
     )
 

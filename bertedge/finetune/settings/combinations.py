@@ -14,11 +14,19 @@ class Clash:
     other: str
     why: str
     """A sentence's end: "--one and --other cannot be combined: why"."""
+    value: str | None = None
+    """Of the first, where only this one clashes."""
 
 
 _PROMPT = "that is for --peft prompt and p-tuning, "
 CLASHES: tuple[Clash, ...] = (
     Clash(one="freeze", other="train_layers", why="each says which layers are trained"),
+    *(
+        Clash(one="freeze", value="auto", other=other, why="it needs the frozen layers run")
+        for other in (
+            *("adversarial", "augment", "ema_decay", "swa_start", "gradual_unfreezing", "peft"),
+        )
+    ),
     Clash(one="ema_decay", other="swa_start", why="each is an average of the weights; leave one"),
     Clash(one="peft", other="bitfit", why="each trains other parameters of the layers"),
     Clash(one="peft", other="gradual_unfreezing", why="the layers stay frozen but for what is new"),
@@ -37,6 +45,9 @@ def check_together(config: Any) -> None:
     defaults = {each.name: each.default for each in fields(config)}
     for clash in CLASHES:
         names = (clash.one, clash.other)
+        if clash.value not in (None, getattr(config, clash.one)):
+            continue
         if all(getattr(config, name) != defaults[name] for name in names):
             one, other = (f"--{name.replace('_', '-')}" for name in names)
+            one += f" {clash.value}" if clash.value else ""
             raise SettingError(f"{one} and {other} cannot be combined: {clash.why}")

@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from bertedge.errors import SettingError
 from bertedge.fields import setting
 
+AUTO = "auto"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedParametersConfig:
     """Which parameters are trained."""
 
     freeze: str | int | None = setting(
-        None, "Not to train: embeddings, N layers.", metavar="embeddings|N"
+        None, "Not to train: embeddings, N layers.", metavar="embeddings|N|auto"
     )
-    """"embeddings", or the number of lowest layers frozen along with the embeddings."""
+    """"embeddings", or the number of lowest layers frozen along with the embeddings; "auto" freezes
+    lower layers along the run, once their gradients have settled."""
     train_layers: int | None = setting(
         None, "The top N alone, and the head.", metavar="N", unset="all", ge=0, le=1000
     )
@@ -31,5 +34,5 @@ def check_trained(config: TrainedParametersConfig) -> None:
     if isinstance(freeze, str) and freeze.isdigit():  # as a flag has it
         freeze = int(freeze)
         object.__setattr__(config, "freeze", freeze)
-    if freeze not in (None, "embeddings") and (isinstance(freeze, str) or freeze < 0):
-        raise SettingError(f"freeze is {freeze!r}; give embeddings, or a number of layers")
+    if freeze not in (None, "embeddings", AUTO) and (isinstance(freeze, str) or freeze < 0):
+        raise SettingError(f"freeze is {freeze!r}; give embeddings, a number of layers, or auto")
