@@ -8,7 +8,8 @@ from pathlib import Path
 import transformers
 
 from bertedge import checkpoint as checkpoints
-from bertedge.finetune import features, training
+from bertedge.data import ExampleFile
+from bertedge.finetune import features, token_cache, training
 from bertedge.finetune.augmentation import make_augmenter
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.defaults import Facts, choose_hyperparameters
@@ -34,19 +35,29 @@ class Prepared:
     dev: features.Features | None
 
 
-def prepare(inputs: Inputs, folder: Path) -> Prepared:
-    """Tokenize the data into Arrow files in `folder`."""
-    tokenizer = Tokenizer(_tokenizer_json(inputs), max_length=inputs.max_length)
-    train = features.build(inputs.train, inputs.labels, tokenizer, folder / _cache("train"))
+def prepare(inputs: Inputs, folder: Path, *, cached: bool = False) -> Prepared:
+    """Tokenize the data into Arrow files in `folder`; with `cached` large files only once."""
+    json = _tokenizer_json(inputs)
+    tokenizer = Tokenizer(json, max_length=inputs.max_length)
+
+    def build(examples: ExampleFile, name: str, *, scored: bool) -> features.Features:
+        key = None
+        if cached and token_cache.is_large(examples):
+            more = {"max_length": inputs.max_length, "scored": scored}
+            key = token_cache.key_of(examples, inputs.labels, json, **more)
+            if found := token_cache.load(key):
+                return found
+        place = folder / _cache(name)
+        made = features.build(examples, inputs.labels, tokenizer, place, scored=scored)
+        if key is not None:
+            token_cache.store(key, made)
+        return made
+
+    train = build(inputs.train, "train", scored=False)
     if inputs.old is not None:
-        old = inputs.old.replayed
-        replayed = features.build(old, inputs.labels, tokenizer, folder / _cache("replay"))
+        replayed = build(inputs.old.replayed, "replay", scored=False)
         train = add_replayed(train, replayed, inputs.old.share)
-    dev = None
-    if inputs.dev:
-        dev = features.build(
-            inputs.dev, inputs.labels, tokenizer, folder / _cache("dev"), scored=True
-        )
+    dev = build(inputs.dev, "dev", scored=True) if inputs.dev else None
     return Prepared(inputs=inputs, tokenizer=tokenizer, train=train, dev=dev)
 
 

@@ -130,7 +130,7 @@ def _run(
     config: FinetuneConfig, inputs: Inputs, work: RunDirectory, progress: Progress
 ) -> Finetuned | None:
     checkpoints.use_threads()
-    prepared = prepare(inputs, work.folder)
+    prepared = prepare(inputs, work.folder, cached=config.cache)
     if work.first:
         _say_lengths(config.task, prepared.train, inputs.max_length, progress)
     if work.first and prepared.train.pool:

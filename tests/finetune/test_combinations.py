@@ -57,7 +57,7 @@ A field's second technique has a word after the field's name.
 """
 FILES = {"task", "problem_type", "train", "dev", "output", "log_dir", "model", "label_map"}
 READING = {"text_column", "pair_column", "label_column", "intent_column", "label_separator"}
-READING |= {"separator", "header", "format", "encoding", "sheet", "bad_rows", "max_length"}
+READING |= {"cache", "separator", "header", "format", "encoding", "sheet", "bad_rows", "max_length"}
 NUMBERS = {"epochs", "batch_size", "learning_rate", "warmup_ratio", "weight_decay", "seed"}
 NUMBERS |= {"early_stopping_patience", "max_grad_norm", "augment_share"}
 NUMBERS |= {"adversarial_epsilon", "adversarial_steps"}

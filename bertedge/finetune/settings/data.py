@@ -50,6 +50,8 @@ class DataConfig:
         BadRows.ERROR, "skip: leave them out and count them.", choices=tuple(BadRows)
     )
     """Whether rows that cannot be read are an error, or are left out and counted."""
+    cache: bool = setting(True, "Keep tokenized rows of large files.", negative="no-cache")
+    """In the user's cache folder, for the next run on the same file; 4 GiB at most."""
     out_of_scope: str | None = setting(
         None, "Label of texts that none of ours fits.", metavar="LABEL"
     )
