@@ -10,9 +10,11 @@ from bertedge import checkpoint as checkpoints
 from bertedge.checkpoint.opening import Base
 from bertedge.data import ExampleFile
 from bertedge.errors import CheckpointError, SettingError
+from bertedge.finetune.adapters import import_peft
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import Data
 from bertedge.finetune.old_task import OldTask
+from bertedge.finetune.settings.adapters import ADAPTER
 from bertedge.finetune.virtual_tokens import add_virtual_tokens
 from bertedge.spec import LabelKind, PoolingMode
 
@@ -37,6 +39,8 @@ class Inputs:
 
 def open_inputs(config: FinetuneConfig, data: Data) -> Inputs:
     """Open and check the base model beside the data; a BertedgeError names each mistake."""
+    if config.peft not in (None, ADAPTER):
+        import_peft()
     teachers = [_open_teacher(name, config, data) for name in config.teacher]
     base = checkpoints.open_base(config.base, words=config.task.tags_words)
     read = {config.base: base.longest}

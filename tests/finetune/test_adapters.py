@@ -1,6 +1,7 @@
 """Few parameters are trained, and the checkpoint holds them as weights of a plain model."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -191,16 +192,34 @@ def test_the_methods_own_defaults_are_in_the_config() -> None:
     assert (config.adapter_size, config.num_virtual_tokens) == (None, None)
 
 
-def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_the_extra_is_named(
+    base: Path, texts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'bertedge\[peft\]'"):
-        adapted("bert", "lora")
+        run(base, texts, tmp_path / "run", "lora")
+    assert not (tmp_path / ".run.partial").exists()
     model, _ = adapted("bert", "adapter")  # which is none of the library's
     assert trained_of(model)
 
 
+class Lines(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+
 def run(
-    base: Path, texts: dict[str, Path], output: Path, method: str, **changes: object
+    base: Path,
+    texts: dict[str, Path],
+    output: Path,
+    method: str,
+    progress: Silent | None = None,
+    **changes: object,
 ) -> dict[str, np.ndarray]:
     """Train on 32 texts; give the weights."""
     files = {}
@@ -209,7 +228,7 @@ def run(
         files[split].write_text("\n".join(texts[split].read_text().splitlines()[:33]) + "\n")
     settings: dict[str, object] = {"model": str(base), "output": output, "epochs": 2, **files}
     settings |= {"batch_size": 8, "learning_rate": 1e-2, "weight_decay": 0.0, **changes}
-    finetune(config_of(method, **settings), Silent())
+    finetune(config_of(method, **settings), progress or Silent())
     return load_file(output / "model.safetensors")
 
 
@@ -247,6 +266,20 @@ def test_an_adapter_leaves_the_encoder_as_it_is_and_widens_it(
             own = after[f"bert.{name}"][tuple(slice(size) for size in weight.shape)]
             assert np.array_equal(own, weight), name
     assert np.any(after["bert.encoder.layer.1.output.dense.weight"][:, width:])
+
+
+@pytest.mark.parametrize("method", ["lora", "adapter", "prompt"])
+def test_what_is_merged_is_of_the_best_epoch(
+    base: Path, texts: dict[str, Path], tmp_path: Path, method: str
+) -> None:
+    """At a rate that goes up and down."""
+    lines = Lines()
+    run(base, texts, tmp_path / "run", method, lines, epochs=4, learning_rate=0.2)
+    said = [re.search(r"dev accuracy ([\d.]+)", line) for line in lines.said]
+    scores = [float(found[1]) for found in said if found]
+    record = json.loads((tmp_path / "run" / "training.json").read_text())
+    assert len(scores) == 4
+    assert record["dev_scores"]["value"] == pytest.approx(max(scores), abs=1e-4)
 
 
 def test_a_student_differs_from_its_teacher_where_it_is_adapted(
