@@ -42,7 +42,8 @@ FLOORS = [
     {"explanation"},
     {"predictor"},
     {"checkpoint", "doctor", "evaluation", "html", "training"},
-    {"pretrain", "finetune", "export", "bench", "report"},
+    {"pretrain", "export", "bench", "report"},
+    {"finetune"},
     {"cli"},
     {"__main__"},
 ]
@@ -56,6 +57,7 @@ ALLOWED = [
     {"numpy"},
     {"numpy"},
     {"numpy"},
+    None,
     None,
     None,
     {"click", "numpy"},

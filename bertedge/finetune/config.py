@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bertedge.errors import SettingError
 from bertedge.fields import setting
+from bertedge.finetune.settings.adaptation import AdaptationConfig, check_adaptation
 from bertedge.finetune.settings.adapters import AdaptersConfig, check_adapters
 from bertedge.finetune.settings.augmentation import AugmentationConfig, check_augmentation
 from bertedge.finetune.settings.combinations import check_together
@@ -32,6 +33,7 @@ class FinetuneConfig(
     AdaptersConfig,
     TrainedParametersConfig,
     ContinualLearningConfig,
+    AdaptationConfig,
     OptimizationConfig,
     SearchConfig,
     DataConfig,  # the last one's fields come first
@@ -76,6 +78,7 @@ class FinetuneConfig(
         check_data(self)
         check_search(self)
         check_continual(self)
+        check_adaptation(self)
         _check_problem(self)
         check_trained(self)
         check_regularization(self)

@@ -33,7 +33,9 @@ class Inputs:
     teachers: tuple[checkpoints.Checkpoint, ...]
     pooling: PoolingMode | None
     """Which hidden states a classifier of texts reads; None: its architecture's own head."""
-    old: OldTask | None
+    adapted: Path | None = None
+    """The base, pretrained on the task's texts."""
+    old: OldTask | None = None
     """What the base was trained on before, where that is to be kept in mind."""
 
 

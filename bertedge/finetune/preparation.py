@@ -10,6 +10,7 @@ import transformers
 from bertedge import checkpoint as checkpoints
 from bertedge.data import ExampleFile
 from bertedge.finetune import features, token_cache, training
+from bertedge.finetune.adaptation import load_adapted
 from bertedge.finetune.augmentation import make_augmenter
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.defaults import Facts, choose_hyperparameters
@@ -122,6 +123,8 @@ def _load_base(
     built.problem_type = config.problem_type.value if texts else None
     kind = checkpoints.model_class(config.task, built, inputs.pooling or PoolingMode.CLS)
     model, new = checkpoints.load_base(inputs.base, built, kind)
+    if inputs.adapted is not None:
+        load_adapted(model, inputs.adapted)
     model = model if config.layers is None else make_student(model, layers)
     if config.num_virtual_tokens is not None:
         draw_rows(model, inputs.tokenizer, config.num_virtual_tokens)

@@ -15,6 +15,7 @@ from bertedge.checkpoint.training import path_from
 from bertedge.data import ExampleFile
 from bertedge.errors import SettingError
 from bertedge.finetune import features, training
+from bertedge.finetune.adaptation import adapt
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import Data, open_data
 from bertedge.finetune.defaults import describe_chosen
@@ -130,6 +131,8 @@ def _run(
     config: FinetuneConfig, inputs: Inputs, work: RunDirectory, progress: Progress
 ) -> Finetuned | None:
     checkpoints.use_threads()
+    if config.adapt:
+        inputs = adapt(config, inputs, work.folder / "adapt", progress)
     prepared = prepare(inputs, work.folder, cached=config.cache)
     if work.first:
         _say_lengths(config.task, prepared.train, inputs.max_length, progress)

@@ -42,6 +42,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "swa_start": {"swa_start": 0.5},
     "pooling": {"pooling": "mean"},
     "folds": {"folds": 2, "dev": None},
+    "adapt": {"adapt": True, "adapt_epochs": 0.5},
     "replay": {"replay": "train.csv", "model": TEACHER},
     "teacher": {"teacher": (TEACHER,)},
     "layers": {"layers": 1, "teacher": (TEACHER,), "model": None},
@@ -65,7 +66,7 @@ NUMBERS |= {"distillation_alpha", "distillation_temperature", "distillation_hidd
 NUMBERS |= {"lora_rank", "lora_alpha", "lora_dropout", "lora_target_modules"}
 NUMBERS |= {"adapter_size", "num_virtual_tokens"}
 SEARCH = {"auto", "minutes"}
-NUMBERS |= {"replay_share"}
+NUMBERS |= {"replay_share", "adapt_epochs"}
 PLAIN = FILES | READING | NUMBERS | SEARCH
 """Settings that are no technique: what is read and written, numbers that every run has, and the
 search, which chooses among techniques."""
