@@ -15,7 +15,7 @@ EVALUATIONS = 6
 most of the time would go into evaluating and saving."""
 _RATE = 2e-4
 """The learning rate of MiniLM (6 layers of 384) in batches of 16, by AdamW."""
-RATES = {Optimizer.ADAMW: 1.0, Optimizer.SGD: 200.0, Optimizer.LION: 0.2}
+RATES = {Optimizer.ADAMW: 1.0, Optimizer.SGD: 200.0, Optimizer.MUON: 1.0}
 """Learning rate of each optimizer, as a multiple of AdamW's."""
 PEFT_RATES = {"lora": 10, "dora": 10, "ia3": 30, "adapter": 10, "prompt": 30, "p-tuning": 10}
 """Learning rate of each method of `--peft`, as a multiple of that of training all."""

@@ -1,11 +1,14 @@
 """The optimizers, and the schedules of their learning rates, by the names of their settings."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import torch
+import transformers
 
+from bertedge.errors import SettingError
+from bertedge.finetune.parameter_groups import depth_of
 from bertedge.finetune.settings.optimization import LRScheduler, Optimizer
 
 Schedule = Callable[[torch.optim.Optimizer, int], Any]
@@ -19,48 +22,84 @@ SCHEDULERS = {
 """What transformers calls those that it has."""
 
 
-class Lion(torch.optim.Optimizer):
-    """Moves each weight by the sign of its momentum (Chen et al. 2023, arXiv:2302.06675).
+class MuonAdamW(torch.optim.Optimizer):
+    """Muon for the matrices of the layers, AdamW for all else; both are torch's.
 
-    It is the paper's algorithm 2, which keeps one number a weight where AdamW keeps two. All steps
-    have the size of the learning rate, which is to be 3 to 10 times smaller than AdamW's.
+    Muon (Jordan et al. 2024; Liu et al. 2025, arXiv:2502.16982) makes the momentum of a matrix
+    orthogonal, so that a step is as large in every direction. Scaled to the size of AdamW's steps,
+    it takes AdamW's learning rate. `matrices` holds the ids of the parameters that are its own.
     """
 
     def __init__(
-        self,
-        params: Any,
-        lr: float = 1e-4,
-        betas: tuple[float, float] = (0.9, 0.99),
-        weight_decay: float = 0.0,
+        self, params: Iterable[dict[str, Any]], matrices: Collection[int], **adamw: Any
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+        groups = list(params)
+        own, others = (_only(groups, matrices, among=among) for among in (True, False))
+        self._parts: list[torch.optim.Optimizer] = []
+        if own:
+            self._parts.append(torch.optim.Muon(own, adjust_lr_fn="match_rms_adamw"))
+        if others:
+            self._parts.append(torch.optim.AdamW(others, **adamw))
+        super().__init__([*own, *others], {})
+        self._share()
 
-    @torch.no_grad()  # type: ignore[untyped-decorator]
     def step(self, closure: Any = None) -> None:
         """Move all weights that have a gradient."""
-        for group in self.param_groups:
-            rate, (one, two) = group["lr"], group["betas"]
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["exp_avg"] = torch.zeros_like(weight)
-                momentum = state["exp_avg"]
-                weight.mul_(1 - rate * group["weight_decay"])
-                weight.sub_(momentum.lerp(weight.grad, 1 - one).sign_(), alpha=rate)
-                momentum.lerp_(weight.grad, 1 - two)
+        for part in self._parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states of both."""
+        return {"parts": [part.state_dict() for part in self._parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what `state_dict` returned."""
+        for part, saved in zip(self._parts, state_dict["parts"], strict=True):
+            part.load_state_dict(saved)
+        self._share()
+
+    def _share(self) -> None:
+        # The very dictionaries of both, for a schedule to change.
+        self.param_groups = [group for part in self._parts for group in part.param_groups]
 
 
-def optimizer_of(name: Optimizer) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
-    """Return the class of an optimizer, and what it takes beside its parameter groups."""
+def _only(
+    groups: Iterable[dict[str, Any]], matrices: Collection[int], *, among: bool
+) -> list[dict[str, Any]]:
+    """Return the groups with those parameters alone that are `among` the matrices, or are not."""
+    kept = [
+        {**group, "params": [p for p in group["params"] if (id(p) in matrices) is among]}
+        for group in groups
+    ]
+    return [group for group in kept if group["params"]]
+
+
+def optimizer_of(
+    name: Optimizer, model: transformers.PreTrainedModel
+) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
+    """Return the class of an optimizer, and what it takes beside its parameter groups.
+
+    Raises SettingError for one that this torch does not have.
+    """
+    adamw = {"betas": (0.9, 0.999), "eps": 1e-8, "fused": True}
     match name:
         case Optimizer.ADAMW:
-            return torch.optim.AdamW, {"betas": (0.9, 0.999), "eps": 1e-8, "fused": True}
+            return torch.optim.AdamW, adamw
         case Optimizer.SGD:
             return torch.optim.SGD, {"momentum": 0.9, "nesterov": True}
-        case Optimizer.LION:
-            return Lion, {}
+        case Optimizer.MUON:
+            if not hasattr(torch.optim, "Muon"):
+                raise SettingError(
+                    f"optimizer is muon, which torch {torch.__version__} does not have; install "
+                    "torch 2.9 or newer"
+                )
+            layers = int(model.config.num_hidden_layers)
+            matrices = {
+                id(parameter)
+                for name, parameter in model.named_parameters()
+                if parameter.dim() == 2 and 0 < depth_of(name, layers) <= layers
+            }
+            return MuonAdamW, {"matrices": matrices, **adamw}
 
 
 class OneCycle(torch.optim.lr_scheduler.LRScheduler):

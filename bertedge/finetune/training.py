@@ -129,7 +129,7 @@ def train(
         output_hidden_states=hidden,
         average=average,
         augmenter=material.augmenter,
-        optimizer_cls_and_kwargs=optimizer_of(config.optimizer),
+        optimizer_cls_and_kwargs=optimizer_of(config.optimizer, model),
         model=model,
         args=arguments,
         train_dataset=train_data.data,

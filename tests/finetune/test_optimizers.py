@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from safetensors.numpy import load_file
 
 from bertedge.errors import SettingError, StoppedError
 from bertedge.finetune.config import FinetuneConfig
-from bertedge.finetune.optimizers import Lion, OneCycle, optimizer_of
+from bertedge.finetune.optimizers import OneCycle, optimizer_of
 from bertedge.finetune.run import finetune
 from bertedge.finetune.settings.optimization import LRScheduler, Optimizer
 from bertedge.progress import Silent
@@ -53,23 +54,45 @@ def config(train: Path, base: Path, output: Path, **changes: Any) -> FinetuneCon
     return FinetuneConfig(**plain | changes)
 
 
-def test_lion_moves_weights_by_the_sign_of_its_momentum() -> None:
-    weight = torch.nn.Parameter(torch.tensor([1.0, -2.0, 0.5]))
-    optimizer = Lion([weight], lr=0.1, betas=(0.9, 0.99), weight_decay=0.5)
-    by_hand, momentum = weight.detach().clone(), torch.zeros(3)
-    for gradient in ([1.0, -3.0, 0.0], [-0.001, 5.0, 2.0], [-9.0, 0.1, -0.5]):
-        weight.grad = torch.tensor(gradient)
+def tiny() -> transformers.PreTrainedModel:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = transformers.BertConfig(vocab_size=20, intermediate_size=16, **sizes)
+    return transformers.BertForSequenceClassification(config)
+
+
+def test_muon_moves_the_matrices_of_the_layers_and_adamw_all_else() -> None:
+    models = [tiny() for _ in range(3)]
+    muons = (models[0], *optimizer_of(Optimizer.MUON, models[0]))
+    adamws = (models[1], *optimizer_of(Optimizer.ADAMW, models[1]))
+    for model, kind, settings in (muons, adamws):
+        named = list(model.named_parameters())
+        groups = [
+            {"params": [each for _, each in named if each.dim() == 2], "weight_decay": 0.5},
+            {"params": [each for _, each in named if each.dim() != 2], "weight_decay": 0.0},
+        ]
+        optimizer = kind([{**group, "lr": 0.01} for group in groups], **settings)
+        torch.manual_seed(1)
+        for _, each in named:
+            each.grad = torch.randn_like(each)
         optimizer.step()
-        direction = torch.sign(0.9 * momentum + 0.1 * weight.grad)
-        by_hand = by_hand - 0.1 * (direction + 0.5 * by_hand)
-        momentum = 0.99 * momentum + 0.01 * weight.grad
-        assert torch.allclose(weight, by_hand)
+    before = dict(models[2].named_parameters())
+    other = dict(models[1].named_parameters())
+    for name, weight in models[0].named_parameters():
+        if ".layer." not in name or weight.dim() != 2:
+            assert torch.equal(weight, other[name]), name
+            continue
+        # What is left of the step without decay is 0.2 * sqrt(longer side) times a matrix that is
+        # nearly orthogonal: its singular values lie around 1.
+        step = (before[name] * (1 - 0.01 * 0.5) - weight) / (0.01 * 0.2 * max(weight.shape) ** 0.5)
+        found = torch.linalg.svdvals(step.detach())
+        assert (found > 0.3).all() and (found < 1.6).all(), name
 
 
-def test_lion_leaves_weights_without_a_gradient_alone() -> None:
-    weight = torch.nn.Parameter(torch.ones(2))
-    Lion([weight], weight_decay=0.5).step()
-    assert torch.equal(weight, torch.ones(2))
+def test_a_torch_without_muon_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.optim, "Muon")
+    with pytest.raises(SettingError, match=r"which torch .* does not have; install torch 2.9"):
+        optimizer_of(Optimizer.MUON, tiny())
 
 
 @pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW])
@@ -133,7 +156,7 @@ def test_the_learning_rate_of_a_run_goes_as_its_schedule_says(
 HELD = {
     Optimizer.ADAMW: {"step", "exp_avg", "exp_avg_sq"},
     Optimizer.SGD: {"momentum_buffer"},
-    Optimizer.LION: {"exp_avg"},
+    Optimizer.MUON: {"momentum_buffer", "step", "exp_avg", "exp_avg_sq"},
 }
 
 
@@ -147,7 +170,8 @@ def test_a_run_with_each_optimizer_is_resumed_to_the_weights_of_an_unbroken_one(
     with pytest.raises(StoppedError):
         finetune(broken, Stop(7))
     saved = torch.load(tmp_path / ".broken.partial" / "checkpoint-7" / "optimizer.pt")
-    assert {key for each in saved["state"].values() for key in each} == HELD[name]
+    parts = saved.get("parts", [saved])
+    assert {key for part in parts for each in part["state"].values() for key in each} == HELD[name]
     finetune(broken, Silent(), resume=True)
     weights = [load_file(tmp_path / run / "model.safetensors") for run in ("whole", "broken")]
     before = load_file(base / "model.safetensors")
@@ -158,7 +182,7 @@ def test_a_run_with_each_optimizer_is_resumed_to_the_weights_of_an_unbroken_one(
 
 
 def test_sgd_has_momentum() -> None:
-    kind, settings = optimizer_of(Optimizer.SGD)
+    kind, settings = optimizer_of(Optimizer.SGD, tiny())
     weight = torch.nn.Parameter(torch.zeros(1))
     optimizer = kind([weight], lr=1.0, **settings)
     for _ in range(2):

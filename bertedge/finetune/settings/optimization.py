@@ -14,7 +14,7 @@ class Optimizer(StrEnum):
 
     ADAMW = "adamw"
     SGD = "sgd"
-    LION = "lion"
+    MUON = "muon"
 
 
 class LRScheduler(StrEnum):
