@@ -53,6 +53,7 @@ def command(
         render_folds,
         render_forgetting,
         render_scores,
+        render_trials,
     )
     from bertedge.finetune.data import open_data, read_config
     from bertedge.overwriting import check_apart
@@ -60,6 +61,8 @@ def command(
 
     progress = Terminal()
     settings = read_config(config, flags, progress)
+    if settings.auto:
+        need("auto", "optuna")
     check_apart(settings.output, (config,))
     check_output(settings.output, settings.sources, overwrite=overwrite)
     data = open_data(settings)
@@ -75,6 +78,8 @@ def command(
         return
     record = finished.training
     lines = []
+    if finished.trials:
+        lines += [*render_trials(finished.trials), ""]
     if record.cross_validation:
         lines += [*render_folds(record.cross_validation), ""]
     if finished.dev:

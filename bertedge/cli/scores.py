@@ -12,6 +12,7 @@ from bertedge.spec import DecisionRule, Task
 if TYPE_CHECKING:
     from bertedge.checkpoint import CrossValidation
     from bertedge.checkpoint.training import Forgetting
+    from bertedge.finetune.search.trials import Trials
 
 TITLES = {
     "accuracy": "accuracy",
@@ -94,6 +95,22 @@ def render_folds(found: "CrossValidation") -> list[str]:
         f"{len(found.folds)} folds: {TITLES[found.metric]} {found.mean:.4f} ± {found.std:.4f} "
         f"({each})",
     ]
+
+
+def render_trials(found: "Trials") -> list[str]:
+    """Return the table of a search's trials, the best marked."""
+    from bertedge.finetune.search.trials import describe_params
+
+    lines = [f"trial  {TITLES[found.metric]:>14}  epochs  seconds  settings"]
+    for each in found.trials:
+        score = "-" if each.score is None else f"{each.score:.4f}"
+        mark = "*" if each.number == found.best else " "
+        state = "" if each.state == "finished" else f"{each.state.value}: "
+        lines.append(
+            f"{each.number:>5}{mark} {score:>14}  {each.trained_epochs:>6.3g}  "
+            f"{each.seconds:>7.0f}  {state}{describe_params(each, found.trials[0].params)}"
+        )
+    return [*lines, f"* the best of {len(found.trials)}, in {found.seconds / 60:.1f} minutes"]
 
 
 def _parts(scores: AnswerScores) -> str:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _START = ("model", "teacher")
 DEV_SHARE = 0.1
 """Of a training file without dev data."""
+FEW_ROWS = 1000
+"""A search cross-validates fewer."""
 LEAST_DEV_ROWS = 20
 """Of fewer, one row is more than 5 points: they tell no epoch from another, and are missed in
 training."""
@@ -91,7 +93,7 @@ def open_data(config: FinetuneConfig) -> Data:
         opened = _open(config, config.dev, pair=train.pair)
         dev = check_labels(opened, labels, decision, dev_digests)
         notes += in_both(digests, dev_digests, dev.path.name)
-    elif config.folds:
+    elif config.folds or _few_are_searched(config, rows.rows):
         if config.out_of_scope is not None:
             check_labels(train, labels, decision)
     elif config.holds_out:
@@ -112,6 +114,11 @@ def _gold(config: FinetuneConfig) -> str:
     if config.task.labels_are is LabelKind.SPANS:
         return "answers"
     return "tags" if config.task.tags_words else "labels"
+
+
+def _few_are_searched(config: FinetuneConfig, rows: int) -> bool:
+    """Return whether a search cross-validates, as a share of its rows would be too small."""
+    return config.auto and config.holds_out and config.dev_share is None and rows < FEW_ROWS
 
 
 def _hold_out(config: FinetuneConfig, train: ExampleFile, rows: int) -> tuple[Split | None, str]:

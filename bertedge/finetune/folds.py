@@ -25,7 +25,7 @@ from bertedge.finetune.part_progress import PartProgress
 from bertedge.finetune.preparation import Prepared, load_material, model_spec, prepare
 from bertedge.finetune.thresholds import FittedRule, fit_rule
 from bertedge.outputs import remove
-from bertedge.progress import Progress
+from bertedge.progress import SILENT, Progress
 from bertedge.spec import DecisionRule, LabelKind, ModelSpec
 from bertedge.tasks import trainable_task
 from bertedge.tasks.contract import Outputs
@@ -95,7 +95,7 @@ def train_fold(
         material = load_material(config, data.prepared, progress)
         trained = training.train(config, material, folder, progress, watchers)
         assert material.graded is not None
-        outputs = collect_outputs(material, *material.graded, progress)
+        outputs = collect_outputs(material, *material.graded, SILENT)
         best = trained.best_epoch or trained.epochs
         run = FoldRun(
             score=trained.best_score or 0.0,
@@ -117,7 +117,7 @@ def cross_validate(
 ) -> CrossValidated:
     """Train and score each fold in `folder`, saying each one's score."""
     count = config.folds or 2
-    plain = replace(config, folds=None, log_dir=None)
+    plain = replace(config, log_dir=None)
     data = open_folds(config, inputs, count, folder)
     runs = []
     for number, each in enumerate(data):
@@ -155,7 +155,7 @@ def join_folds(
     record = CrossValidation(
         metric=whole.scores.metric,
         mean=statistics.fmean(values),
-        std=statistics.stdev(values),
+        std=statistics.stdev(values) if len(values) > 1 else 0.0,
         epochs=mean_epochs([run.best_epoch for run in runs]),
         scores=whole.scores,
         folds=tuple(

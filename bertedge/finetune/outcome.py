@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from bertedge.finetune import training
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.folds import CrossValidated
+from bertedge.finetune.search.trials import Trials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,3 +18,4 @@ class Outcome:
     """The model among it."""
     trained: training.Trained
     folds: CrossValidated | None = None
+    trials: Trials | None = None

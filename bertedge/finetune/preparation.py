@@ -13,7 +13,7 @@ from bertedge.finetune import features, token_cache, training
 from bertedge.finetune.adaptation import load_adapted
 from bertedge.finetune.augmentation import make_augmenter
 from bertedge.finetune.config import FinetuneConfig
-from bertedge.finetune.defaults import Facts, choose_hyperparameters
+from bertedge.finetune.defaults import Facts, Hyperparameters, choose_hyperparameters
 from bertedge.finetune.distill import make_student
 from bertedge.finetune.initialization import initialize_bias
 from bertedge.finetune.inputs import Inputs
@@ -70,7 +70,7 @@ def load_material(
     transformers.set_seed(config.seed)
     teachers = [checkpoints.load_model(each, trained=True) for each in inputs.teachers]
     train = prepared.train
-    chosen = choose_hyperparameters(config, _facts(inputs, train))
+    chosen = settle(config, prepared)
     step = chosen.batch_size * config.gradient_accumulation_steps
     return training.Material(
         model=_load_base(config, inputs, teachers, train, progress),
@@ -84,6 +84,11 @@ def load_material(
         graded=(prepared.tokenizer, inputs.dev) if inputs.dev else None,
         augmenter=make_augmenter(config, inputs, prepared.train),
     )
+
+
+def settle(config: FinetuneConfig, prepared: Prepared) -> Hyperparameters:
+    """Return what the config says, and what the data ask for where it is silent."""
+    return choose_hyperparameters(config, _facts(prepared.inputs, prepared.train))
 
 
 def _facts(inputs: Inputs, train: features.Features) -> Facts:

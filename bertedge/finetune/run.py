@@ -26,6 +26,8 @@ from bertedge.finetune.judging import Judged, judge
 from bertedge.finetune.outcome import Outcome
 from bertedge.finetune.preparation import Prepared, load_material, prepare
 from bertedge.finetune.replay import measure_forgetting
+from bertedge.finetune.search.run import search
+from bertedge.finetune.search.trials import TRIALS, Trials
 from bertedge.progress import SILENT, Progress
 from bertedge.spec import LabelKind, Task
 from bertedge.training.curves import CURVES, check_log_dir
@@ -56,6 +58,8 @@ class Finetuned:
     output: Path
     training: Training
     dev: evaluation.Evaluation | None
+    trials: Trials | None = None
+    """Of a search."""
 
 
 def finetune(
@@ -141,7 +145,10 @@ def _run(
             f"each epoch replays {prepared.train.drawn:,} of {prepared.train.pool:,} old rows "
             "(--replay-share)"
         )
-    outcome = _train(config, prepared, work.folder, progress)
+    if config.auto:
+        outcome = search(config, prepared, work.folder / "trials", progress)
+    else:
+        outcome = _train(config, prepared, work.folder, progress)
     accelerate.PartialState().wait_for_everyone()  # all have read the best weights from there
     if not work.first:
         return None
@@ -156,7 +163,7 @@ def _run(
         forgotten = measure_forgetting(inputs.old, outcome.material, rule, progress)
         record = replace(record, forgetting=forgotten)
     _write(inputs, outcome, record, work)
-    return Finetuned(output=config.output, training=record, dev=judged.dev)
+    return Finetuned(output=config.output, training=record, dev=judged.dev, trials=outcome.trials)
 
 
 def _train(config: FinetuneConfig, prepared: Prepared, folder: Path, progress: Progress) -> Outcome:
@@ -208,6 +215,8 @@ def _record(inputs: Inputs, outcome: Outcome, judged: Judged) -> Training:
     }
     settings |= asdict(material.hyperparameters)
     settings["precision"] = trained.precision.value
+    if outcome.trials:
+        settings |= {"auto": True, "minutes": outcome.trials.minutes}
     settings["teacher"] = tuple(each.name for each in inputs.teachers)
     return Training(
         model=replace(material.spec, rule=judged.fitted.rule),
@@ -257,3 +266,6 @@ def _write(inputs: Inputs, outcome: Outcome, record: Training, work: RunDirector
         (done / CURVES).write_text(outcome.trained.curves, encoding="utf-8")
         if outcome.folds:
             write_folds(done, outcome.folds, record.model)
+        if outcome.trials:
+            text = serialization.to_json(outcome.trials)
+            (done / TRIALS).write_text(text, encoding="utf-8")

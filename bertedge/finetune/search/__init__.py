@@ -1,0 +1,1 @@
+"""The search for settings: trials for a number of minutes, and the model of the best."""
