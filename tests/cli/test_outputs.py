@@ -24,6 +24,8 @@ OUTPUTS = {
     ("bench", "page"): "file",
 }
 """Every option that names what is written, and as what."""
+ADDED_TO = {("finetune", "log_dir"), ("pretrain", "log_dir")}
+"""Folders that get new files and lose none."""
 FOLDERS = {"embedder", "model", "teacher", "checkpoint", "bundle", "baseline"}
 FILES = {
     "config",
@@ -98,7 +100,7 @@ CASES = [
 def test_every_parameter_that_names_a_path_is_known_as_input_or_output() -> None:
     paths = {(verb, each.name) for verb, each in parameters() if names_a_path(each)}
     outputs = {pair for pair in paths if pair[1] not in FOLDERS | FILES}
-    assert outputs == set(OUTPUTS)
+    assert outputs == set(OUTPUTS) | ADDED_TO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
