@@ -59,7 +59,7 @@ def adapt(config: FinetuneConfig, inputs: Inputs, folder: Path, progress: Progre
 
 
 def load_adapted(model: transformers.PreTrainedModel, folder: Path) -> None:
-    """Give a model the adapted encoder; what that lacks, as a pooler, stays as it is."""
+    """Copy the adapted encoder into a model; what that lacks, as a pooler, stays as it is."""
     config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
     kind = transformers.AutoModelForMaskedLM
     adapted, _ = checkpoints.load_base(folder, config, kind)
