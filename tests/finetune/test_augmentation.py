@@ -8,6 +8,7 @@ from typing import Any
 import datasets
 import numpy as np
 import pytest
+import tokenizers
 import torch
 import transformers
 
@@ -293,3 +294,23 @@ def test_what_makes_no_sense_is_refused(changes: dict[str, object], message: str
     with pytest.raises(SettingError) as raised:
         FinetuneConfig(**{**plain, **changes})  # type: ignore[arg-type]
     assert message in str(raised.value)
+
+
+def test_byte_level_vocabularies_mark_where_words_begin() -> None:
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token="<unk>"))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    specials = ["<s>", "</s>", "<unk>", "<pad>", "<mask>"]
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=60, special_tokens=specials)
+    backend.train_from_iterator([TEXT] * 3, trainer)
+    backend.post_processor = tokenizers.processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)]
+    )
+    roberta = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        **dict(zip(("bos_token", "eos_token", "unk_token", "pad_token", "mask_token"), specials,
+                   strict=True)),
+    )  # fmt: skip
+    ids = roberta("the old grapes")["input_ids"]
+    found = split_words({"input_ids": ids, "labels": 0}, read_vocabulary(roberta), tagged=False)
+    texts = ["".join(roberta.convert_ids_to_tokens(word.ids)) for word in found]
+    assert texts == ["<s>", "the", "Ġold", "Ġgrapes", "</s>"]
