@@ -28,6 +28,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "peft": {"peft": "lora"},
     "peft prompt": {"peft": "prompt"},
     "freeze": {"freeze": 1},
+    "freeze auto": {"freeze": "auto"},
     "train_layers": {"train_layers": 1},
     "bitfit": {"bitfit": True},
     "gradual_unfreezing": {"gradual_unfreezing": 0.5},
