@@ -84,6 +84,8 @@ class MeanPoolingForSequenceClassification(RowModel):
     such head for BERT; its `AutoModel` opens the encoder. See `mean_pooling_class`.
     """
 
+    supports_gradient_checkpointing = True  # the encoder's layers do it
+
     def __init__(self, config: transformers.PretrainedConfig) -> None:
         encoder = transformers.AutoModel.from_config(config)
         if hasattr(encoder, "pooler"):

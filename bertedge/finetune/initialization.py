@@ -1,4 +1,4 @@
-"""Where a new head starts: at what the training data says of a text before it is read."""
+"""Where a new head starts, by what the data says of an unread text, and new layers."""
 
 import numpy as np
 import torch
@@ -33,6 +33,22 @@ def initialize_bias(
     if start is not None:
         with torch.no_grad():
             last[-1].copy_(torch.from_numpy(start))
+
+
+def reinitialize(model: transformers.PreTrainedModel, layers: int) -> None:
+    """Reset the top layers to the random weights of a new model, and with them a pooler.
+
+    What they have learnt in pretraining is the most special to it, and a worse start for few rows
+    than none (Zhang et al. 2021, arXiv:2006.05987, section 5).
+    """
+    if not layers:
+        return
+    base = model.base_model
+    encoder = getattr(base, "encoder", None) or base.transformer  # DistilBERT's name
+    parts = [*encoder.layer[-layers:], getattr(base, "pooler", None)]
+    for part in parts:
+        for module in part.modules() if part is not None else ():
+            base._init_weights(module)
 
 
 def prior_logits(config: FinetuneConfig, train: Features, classes: int) -> Floats | None:

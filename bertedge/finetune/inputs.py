@@ -15,6 +15,7 @@ from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import Data
 from bertedge.finetune.old_task import OldTask
 from bertedge.finetune.settings.adapters import ADAPTER
+from bertedge.finetune.trained_parameters import lowest_depth
 from bertedge.finetune.virtual_tokens import add_virtual_tokens
 from bertedge.spec import LabelKind, PoolingMode
 
@@ -63,12 +64,19 @@ def open_inputs(config: FinetuneConfig, data: Data) -> Inputs:
         checkpoints.usual_length(config.task, longest)
     ]
     layers = config.layers or layers
-    for name, value in (("freeze", config.freeze), ("train_layers", config.train_layers)):
+    for name in ("freeze", "train_layers", "reinit_layers"):
+        value = getattr(config, name)
         if isinstance(value, int) and value > layers:
             raise SettingError(f"{name} is {value}, but the model has {layers} layers")
     max_length = config.max_length or min([longest, *usual])
     if config.num_virtual_tokens is not None:
         _add_virtual_tokens(base.tokenizer, config.num_virtual_tokens, max_length)
+    if config.reinit_layers and lowest_depth(config, layers) > layers + 1 - config.reinit_layers:
+        name = "freeze" if config.train_layers is None else "train_layers"
+        raise SettingError(
+            f"reinit_layers is {config.reinit_layers} of {layers}, but {name} is "
+            f"{getattr(config, name)}: layers would stay random; change one of them"
+        )
     return Inputs(
         base=base.folder,
         base_config=base.config,

@@ -12,6 +12,7 @@ from torch.nn import functional
 from bertedge.finetune.adversarial import Attack
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.distill import kept_layers
+from bertedge.finetune.mixup import Mixup
 from bertedge.finetune.objectives import LabelLoss, Objective
 from bertedge.spec import ProblemType
 
@@ -53,7 +54,10 @@ def loss_terms(
     An `attack` is on the model that is trained.
     """
     soft = config.distillation_alpha if teachers else 0.0
-    terms: list[LossTerm] = [labels_term(objective.label_loss, weight=1 - soft)]
+    loss = objective.label_loss
+    if config.mixup_alpha:
+        loss = Mixup(loss, config.mixup_alpha)
+    terms: list[LossTerm] = [labels_term(loss, weight=1 - soft)]
     taught = [Teacher(teacher) for teacher in teachers]
     if taught:
         terms.append(soft_labels(taught, objective, config))

@@ -15,7 +15,7 @@ from bertedge.finetune.augmentation import make_augmenter
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.defaults import Facts, Hyperparameters, choose_hyperparameters
 from bertedge.finetune.distill import make_student
-from bertedge.finetune.initialization import initialize_bias
+from bertedge.finetune.initialization import initialize_bias, reinitialize
 from bertedge.finetune.inputs import Inputs
 from bertedge.finetune.linear_probe import initialize_head
 from bertedge.finetune.objectives import OBJECTIVES
@@ -120,7 +120,9 @@ def _load_base(
     built = inputs.base_config
     layers = config.layers or int(built.num_hidden_layers)
     if config.model is None:
-        return make_student(teachers[0], layers)
+        model = make_student(teachers[0], layers)
+        reinitialize(model, config.reinit_layers)
+        return model
     built.num_labels = len(inputs.labels)
     built.id2label = dict(enumerate(inputs.labels))
     built.label2id = {label: i for i, label in enumerate(inputs.labels)}
@@ -133,6 +135,7 @@ def _load_base(
     model = model if config.layers is None else make_student(model, layers)
     if config.num_virtual_tokens is not None:
         draw_rows(model, inputs.tokenizer, config.num_virtual_tokens)
+    reinitialize(model, config.reinit_layers)
     initialize_bias(model, new, config, train)
     collator = OBJECTIVES[config.task].collator(inputs.tokenizer)
     initialize_head(model, new, config, train, collator, progress)

@@ -25,6 +25,7 @@ from bertedge.finetune.embedding_subset import embedding_subset
 from bertedge.finetune.features import Features
 from bertedge.finetune.gradual_unfreezing import GradualUnfreezing
 from bertedge.finetune.losses import loss_terms
+from bertedge.finetune.mixout import mixout
 from bertedge.finetune.objectives import OBJECTIVES
 from bertedge.finetune.optimizers import SCHEDULERS, optimizer_of, schedule_of
 from bertedge.finetune.settings.regularization import Adversarial
@@ -153,6 +154,7 @@ def train(
         interruptible(callback),
         embedding_subset(model, [train_data, dev] if dev else [train_data]),
         attack.on(model) if attack else contextlib.nullcontext(),
+        mixout(model, config.mixout) if config.mixout else contextlib.nullcontext(),
     ):
         result = trainer.train(resume_from_checkpoint=None if state is None else str(state))
     if config.gradient_checkpointing:

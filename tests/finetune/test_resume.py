@@ -144,6 +144,7 @@ TECHNIQUES: dict[str, dict[str, object]] = {
     "moving average of the weights": {"ema_decay": 0.7},
     "mean of the weights": {"swa_start": 0.3},
     "rows that are changed anew": {"augment": ("deletion", "swap", "label-words")},
+    "mixup, mixout and new layers": {"mixup_alpha": 0.4, "mixout": 0.5, "reinit_layers": 1},
     "adversarial": {"adversarial": "freelb", "gradient_accumulation_steps": 2, "batch_size": 2},
 }
 """Those that keep something between steps, or draw numbers."""

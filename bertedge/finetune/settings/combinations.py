@@ -27,6 +27,10 @@ CLASHES: tuple[Clash, ...] = (
             *("adversarial", "augment", "ema_decay", "swa_start", "gradual_unfreezing", "peft"),
         )
     ),
+    Clash(one="bitfit", other="mixout", why="bitfit leaves all that mixout mixes as it was"),
+    Clash(one="bitfit", other="reinit_layers", why="bitfit would leave new layers random"),
+    Clash(one="peft", other="mixout", why="all that mixout mixes stays frozen"),
+    Clash(one="peft", other="reinit_layers", why="new layers would stay random"),
     Clash(one="ema_decay", other="swa_start", why="each is an average of the weights; leave one"),
     Clash(one="peft", other="bitfit", why="each trains other parameters of the layers"),
     Clash(one="peft", other="gradual_unfreezing", why="the layers stay frozen but for what is new"),

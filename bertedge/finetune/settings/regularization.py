@@ -6,7 +6,7 @@ from typing import Any
 
 from bertedge.errors import SettingError
 from bertedge.fields import setting
-from bertedge.spec import ProblemType
+from bertedge.spec import LabelKind, ProblemType
 
 
 class ClassWeights(StrEnum):
@@ -57,6 +57,15 @@ class RegularizationConfig:
     adversarial_steps: int | None = setting(
         None, "Passes of pgd and freelb.", metavar="N", unset="3", ge=1, le=100
     )
+    mixup_alpha: float = setting(
+        0.0, "Mixup: of Beta(X, X), which texts are mixed by.", metavar="X", ge=0, le=100
+    )
+    """0: none. The papers' are 0.1 to 1."""
+    mixout: float = setting(
+        0.0, "Share of weights that are the base's in a pass.", metavar="X", ge=0, le=0.95
+    )
+    reinit_layers: int = setting(0, "Top layers that start at random.", metavar="N", ge=0, le=1000)
+    """A pooler too, where there is one."""
     ema_decay: float = setting(
         0.0, "Moving average of the weights: share kept a step.", metavar="X", ge=0, le=0.99999
     )
@@ -74,6 +83,11 @@ def check_regularization(config: Any) -> None:
             raise SettingError(
                 f"{name} is {getattr(config, name)}, but regression has no classes; leave it out"
             )
+    if config.mixup_alpha and config.task.labels_are is not LabelKind.CLASSES:
+        raise SettingError(
+            f"mixup_alpha is {config.mixup_alpha}, but {config.task} has no one vector of a text "
+            "to mix; leave it out"
+        )
     for name in ("adversarial_epsilon", "adversarial_steps"):
         if config.adversarial is Adversarial.NONE and getattr(config, name) is not None:
             raise SettingError(f"{name} is for adversarial training; give --adversarial too")
