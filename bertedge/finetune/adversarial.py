@@ -51,7 +51,7 @@ class Attack:
         `again` runs the model once more and computes its loss; `mask` `(texts, …, tokens)` is 0 at
         padding.
         """
-        moved, self._embedded = self._embedded, None
+        moved = self._embedded
         assert moved is not None, "the attack is not on the model"
         free = self._method is Adversarial.FREELB
         move, place, total = torch.zeros_like(moved), clean, torch.zeros_like(clean)
@@ -88,7 +88,7 @@ class Attack:
     def _hook(self, module: torch.nn.Module, _: Any, output: torch.Tensor) -> torch.Tensor:
         if self._move is not None:
             return output + self._move
-        if module.training and self._embedded is None:  # the batch's first pass
+        if module.training:  # the last pass over the texts as they are
             # Those of a frozen model have no gradient of their own.
             output = output if output.requires_grad else output.detach().requires_grad_()
             self._embedded = output

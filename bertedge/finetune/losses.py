@@ -61,7 +61,7 @@ def loss_terms(
     taught = [Teacher(teacher) for teacher in teachers]
     if taught:
         terms.append(soft_labels(taught, objective, config))
-    if attack is not None:
+    if attack is not None:  # before terms that run the model themselves: it knows the last pass
         terms.append(adversarial(attack, tuple(terms)))
     if taught and hidden:
         terms.append(hidden_states(taught[0], weight=config.distillation_hidden_weight))

@@ -1,5 +1,6 @@
 """Adversarial training, against the papers' formulas written out on `inputs_embeds`."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file
 
 from bertedge.errors import SettingError
 from bertedge.finetune.adversarial import Attack
@@ -16,6 +18,7 @@ from bertedge.finetune.embedding_subset import embedding_subset
 from bertedge.finetune.features import Features
 from bertedge.finetune.losses import Batch, loss_terms
 from bertedge.finetune.objectives import OBJECTIVES
+from bertedge.finetune.run import finetune
 from bertedge.spec import Task
 
 SIZES = {"vocab_size": 30, "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 16}
@@ -170,6 +173,30 @@ def test_a_second_pass_of_r_drop_and_a_teacher_are_beside_it() -> None:
     alone = float(loss_of(still, config_of("fgm", distillation_alpha=1.0), [teacher]).detach())
     near = config_of("fgm", distillation_alpha=1.0, adversarial_epsilon=1e-9)
     assert alone > float(loss_of(still, near, [teacher]).detach()) + 0.01  # than what is taught
+
+
+QUESTION = {"question": "old", "answers": [{"text": "red", "answer_start": 4}]}
+ROWS: dict[Task, dict[str, Any]] = {
+    Task.TOKEN_CLASSIFICATION: {"tokens": ["the", "red", "plum"], "tags": ["O", "B-C", "O"]},
+    Task.INTENT_SLOTS: {"tokens": ["the", "red"], "tags": ["O", "B-C"], "intent": "see"},
+    Task.MULTIPLE_CHOICE: {"context": "the", "endings": ["red", "plum", "one"], "label": 1},
+    Task.QUESTION_ANSWERING: {"context": "the red plum here and there", **QUESTION},
+}
+
+
+@pytest.mark.parametrize("task", ROWS)
+def test_every_task_trains_with_it(task: Task, base: Path, tmp_path: Path) -> None:
+    """Questions in windows, the last of them without the answer."""
+    train, output = tmp_path / "train.jsonl", tmp_path / "run"
+    rows = [ROWS[task], {**ROWS[task], "intent": "take", "label": 0}]
+    train.write_text("".join(f"{json.dumps(row)}\n" for row in rows * 4))
+    settings = {"train": train, "model": str(base), "output": output, "dev_share": 0.0}
+    settings |= {"epochs": 1, "batch_size": 4, "gradient_accumulation_steps": 2}
+    settings |= {"max_length": 8} if task is Task.QUESTION_ANSWERING else {}
+    settings |= {"rdrop_alpha": 1.0}  # which runs the model between one batch and the next
+    finetune(config_of("freelb", task=task, learning_rate=1e-3, **settings))
+    for name, weight in load_file(output / "model.safetensors").items():
+        assert weight.isfinite().all(), name
 
 
 def test_nothing_is_left_on_the_model() -> None:
