@@ -26,7 +26,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "calibrate": {"calibrate": True},
     "layer_decay": {"layer_decay": 0.5},
     "peft": {"peft": "lora"},
-    "peft prompt": {"peft": "prompt"},
+    "peft prompt": {"peft": "prompt", "num_virtual_tokens": 4},
     "freeze": {"freeze": 1},
     "freeze auto": {"freeze": "auto"},
     "train_layers": {"train_layers": 1},
