@@ -21,8 +21,10 @@ from bertedge.pretrain.record import PRETRAINING
 from bertedge.pretrain.run import pretrain
 from bertedge.progress import Progress
 
-LONGEST = 128
+SHORTEST, LONGEST = 8, 128
 """Tokens of a row, which texts are cut into; fewer where the model reads fewer."""
+BYTES = 80
+"""Of text, for each token of a row: so that small files make some twenty rows."""
 
 
 def adapt(config: FinetuneConfig, inputs: Inputs, folder: Path, progress: Progress) -> Inputs:
@@ -40,12 +42,13 @@ def adapt(config: FinetuneConfig, inputs: Inputs, folder: Path, progress: Progre
             _write_texts(inputs.train, text)
             progress.say(f"adapting the base to the texts of {inputs.train.path.name}")
         accelerate.PartialState().wait_for_everyone()
+        longest = min(LONGEST, max(SHORTEST, text.stat().st_size // BYTES))
         pretrain(
             PretrainConfig(
                 text=(text,),
                 output=output,
                 model=str(inputs.base),
-                max_length=min(LONGEST, inputs.max_length),
+                max_length=min(longest, inputs.max_length),
                 epochs=config.adapt_epochs,
                 checks=4,
                 seed=config.seed,
