@@ -1,25 +1,30 @@
-"""Compare `bertedge finetune` with a plain Trainer script: same base, data, epochs, seed.
+"""Compare `bertedge finetune` by its defaults with a plain Trainer script by Trainer's.
 
-usage: python benchmarks/finetune_bars.py MINILM SHARED_DATA WORK [SET …] [--only plain|ours]
-    [--untimed]
+usage: python benchmarks/finetune_bars.py MINILM SHARED_DATA WORK [SET …] [--rows N …]
+    [--seeds S …] [--runs ours plain minutes rates] [--untimed]
 
-Each run is a process of its own, the two of a set one after the other, nothing else beside them.
-`--only` repeats one of the two and keeps what the record has of the other, or else scores the
-checkpoint that is in WORK already. `--untimed` is for a machine that does other work too: seconds
-are left out. Writes benchmarks/finetune.json. The checkpoints stay in WORK for other benchmarks.
+`plain` has as many epochs as ours chose, `minutes` as many as fit the time that ours took; `rates`
+is the plain script with the best of three learning rates, by dev. `--rows` cuts the training data,
+and the dev data to a tenth of it. Each run is a process of its own, nothing else beside it; what
+the record has already is not run again. `--untimed` is for a machine that does other work too:
+seconds are left out. Writes benchmarks/finetune.json.
 """
 
 import argparse
+import dataclasses
 import json
+import shutil
 import sys
 from pathlib import Path
 
-from data_sets import HERE, SETS, Set, find_base, find_files
-from steps import describe, finetune, output_of, read_rows, write_rows
+from data_sets import HERE, SETS, Set, find_base, find_files, take_rows
+from steps import finetune, output_of, read_rows, write_rows
 
 from bertedge.runtime import machine
 
 RESULT = HERE / "finetune.json"
+RATES = (5e-5, 1.5e-4, 4e-4)
+DEFAULT_RATE = 5e-5
 
 METRICS = {
     ("text-classification", "single_label_classification"): "accuracy",
@@ -29,7 +34,7 @@ METRICS = {
     ("intent-slots", "single_label_classification"): "frame_accuracy",
     ("question-answering", "single_label_classification"): "answer_f1",
 }
-COMPARED = [name for name, data in SETS.items() if data.epochs]
+COMPARED = [name for name, data in SETS.items() if data.trained]
 
 
 def main() -> None:
@@ -37,52 +42,88 @@ def main() -> None:
     for name in ("minilm", "shared", "work"):
         parser.add_argument(name, type=lambda told: Path(told).absolute())
     parser.add_argument("sets", nargs="*", default=COMPARED)
-    parser.add_argument("--only", choices=("plain", "ours"))
+    parser.add_argument("--rows", nargs="*", type=int, default=[])
+    parser.add_argument("--seeds", nargs="*", type=int, default=[42])
+    parser.add_argument("--runs", nargs="*", default=["ours", "plain"])
     parser.add_argument("--untimed", action="store_true")
     told = parser.parse_args()
     told.work.mkdir(parents=True, exist_ok=True)
-    rows = read_rows(RESULT)
     for name in told.sets:
-        files = find_files(SETS[name], told.shared, told.work / name)
+        whole = find_files(SETS[name], told.shared, told.work / name)
         base = find_base(SETS[name], told.shared, told.minilm, told.work / f"{name}-base")
-        row = rows.setdefault(name, {})
-        found = {}
-        if told.only != "ours":
-            output = told.work / f"{name}-plain"
-            found["plain_trainer"] = run_plain(SETS[name], files, base, output)
-        if told.only != "plain":
-            found["bertedge"] = finetune(SETS[name], files, base, told.work / name)
-        elif "bertedge" not in row:
-            found["bertedge"] = describe(SETS[name], files, told.work / name)
-        if told.untimed:
-            found = {run: own | {"seconds": None} for run, own in found.items()}
-        row |= found | {
-            "base": base.name,
-            "metric": METRICS[SETS[name].task, SETS[name].problem_type],
-            "epochs": SETS[name].epochs,
-            "learning_rate": SETS[name].learning_rate,
-        }
-        print(name, json.dumps(rows[name]), flush=True)
-        write_rows(RESULT, __file__, rows, "torch", "transformers", "datasets")
+        for rows in told.rows or [None]:
+            for seed in told.seeds:
+                files = whole if rows is None else take_rows(whole, SETS[name], rows, seed)
+                key = "-".join(map(str, [name, *([] if rows is None else [rows]), seed]))
+                run = Run(
+                    data=SETS[name], files=files, base=base, output=told.work / key, seed=seed
+                )
+                fill(key, run, told.runs, timed=not told.untimed)
 
 
-def run_plain(data: Set, files: dict[str, Path], model: Path, output: Path) -> dict[str, float]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """What all runs of a row of the record share."""
+
+    data: Set
+    files: dict[str, Path]
+    base: Path
+    output: Path
+    seed: int
+
+
+def fill(key: str, run: Run, runs: list[str], *, timed: bool) -> None:
+    """Run what the record lacks of one set, cut and seed."""
+    record = read_rows(RESULT)
+    row = record.setdefault(key, {"base": run.base.name})
+    row["metric"] = METRICS[run.data.task, run.data.problem_type]
+
+    def keep(name: str, found: dict[str, float]) -> dict[str, float]:
+        row[name] = found | ({} if timed else {"seconds": None})
+        print(key, name, json.dumps(row[name]), flush=True)
+        write_rows(RESULT, __file__, record, "torch", "transformers", "datasets")
+        return row[name]
+
+    ours = row.get("ours")
+    if "ours" in runs and not ours:
+        flags = f"--seed={run.seed}"
+        ours = keep("ours", finetune(run.data, run.files, run.base, run.output, flags))
+        shutil.rmtree(run.output)
+    assert ours, f"{key}: ours comes first, it chooses the epochs"
+    plain = row.get("plain")
+    if "plain" in runs and not plain:
+        plain = keep("plain", train(run, ours["epochs"]))
+    if "minutes" in runs and "minutes" not in row:
+        assert plain and plain["seconds"], f"{key}: the plain script must be timed first"
+        epochs = ours["epochs"] * ours["seconds"] / plain["seconds"]
+        keep("minutes", train(run, epochs) | {"epochs": epochs})
+    if "rates" in runs:
+        for rate in RATES:
+            name = f"plain_{rate:g}"
+            if rate == DEFAULT_RATE and plain:
+                row[name] = plain
+            elif name not in row:
+                keep(name, train(run, ours["epochs"], rate))
+        keep("best_rate", max((row[f"plain_{rate:g}"] for rate in RATES), key=lambda x: x["dev"]))
+
+
+def train(run: Run, epochs: float, rate: float = DEFAULT_RATE) -> dict[str, float]:
+    """Run the plain script."""
     settings = {
-        "task": data.task,
-        "train": str(files["train"]),
-        "test": str(files["test"]),
-        "columns": data.columns,
-        "problem_type": data.problem_type,
-        "out_of_scope": data.out_of_scope,
-        "model": str(model),
-        "output": str(output),
-        "epochs": data.epochs,
-        "learning_rate": data.learning_rate,
-        "max_length": data.max_length,
-        "seed": 42,
+        "task": run.data.task,
+        **{split: str(run.files[split]) for split in ("train", "dev", "test")},
+        "columns": run.data.columns,
+        "problem_type": run.data.problem_type,
+        "out_of_scope": run.data.out_of_scope,
+        "model": str(run.base),
+        "output": str(run.output),
+        "epochs": epochs,
+        "learning_rate": rate,
+        "max_length": run.data.max_length,
+        "seed": run.seed,
         "threads": machine.cores(),
     }
-    path = output.with_suffix(".json")
+    path = run.output.with_suffix(".json")
     path.write_text(json.dumps(settings))
     script = HERE / "peers" / "plain_trainer.py"
     return json.loads(output_of([sys.executable, str(script), str(path)]).splitlines()[-1])

@@ -11,7 +11,6 @@ curve of the held-out perplexity, and both accuracies.
 
 import argparse
 import csv
-import dataclasses
 import gzip
 import json
 from collections.abc import Iterator
@@ -52,7 +51,6 @@ def main() -> None:
         **provenance(__file__, "torch", "transformers", "tokenizers"),
         "pretraining": {key: record[key] for key in KEPT},
         "set": "chnsenticorp",
-        "epochs": REVIEWS.epochs,
         "runs": runs,
         "pretrained": best["pretrained"]["test"],
         "random": best["random"]["test"],
@@ -132,9 +130,10 @@ def write_random(pretrained: Path, output: Path) -> Path:
 def classify(files: dict[str, Path], base: Path, rate: float) -> dict[str, float]:
     """Fine-tune a base on the reviews."""
     output = base.with_name(f"chnsenticorp-{base.name}-{rate:g}")
-    found = finetune(dataclasses.replace(REVIEWS, learning_rate=rate), files, base, output)
+    found = finetune(REVIEWS, files, base, output, f"--learning-rate={rate}")
     return {
         "learning_rate": rate,
+        "epochs": found["epochs"],
         "dev": found["dev"],
         "test": found["value"],
         "seconds": found["seconds"],

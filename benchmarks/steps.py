@@ -30,12 +30,13 @@ def columns_of(columns: dict[str, str]) -> list[str]:
     return [f"--{name}-column={value}" for name, value in columns.items()]
 
 
-def finetune(data: Set, files: dict[str, Path], base: Path, output: Path) -> dict[str, float]:
+def finetune(
+    data: Set, files: dict[str, Path], base: Path, output: Path, *flags: str
+) -> dict[str, float]:
     """Train on a set as it says, and score the checkpoint on its test data."""
     command = [*BERTEDGE, "finetune", "--overwrite", *columns_of(data.columns)]
     command += [f"--task={data.task}", f"--train={files['train']}", f"--dev={files['dev']}"]
-    command += [f"--model={base}", f"--output={output}", f"--epochs={data.epochs}"]
-    command += [f"--learning-rate={data.learning_rate}"]
+    command += [f"--model={base}", f"--output={output}", *flags]
     command += [f"--max-length={data.max_length}"] if data.max_length else []
     command += [f"--problem-type={data.problem_type}"] if "text" in data.task else []
     command += [f"--out-of-scope={data.out_of_scope}"] if data.out_of_scope else []
@@ -52,6 +53,9 @@ def describe(data: Set, files: dict[str, Path], run: Path) -> dict[str, float]:
         "value": value_of(run, files["test"], data.columns),
         "dev": round(training.dev_scores.value, 4),
         "best_epoch": training.best_epoch,
+        "epochs": training.settings["epochs"],
+        "batch_size": training.settings["batch_size"],
+        "learning_rate": training.settings["learning_rate"],
     }
 
 

@@ -49,7 +49,7 @@ def main() -> None:
         files = find_files(data, told.shared, run)
         row = rows.setdefault(name, {})
         row["training_cores"] = told.cores or row.get("training_cores", machine.cores())
-        if not data.epochs:
+        if not data.trained:
             run = told.minilm
         elif told.only in (None, "finetune"):
             base = find_base(data, told.shared, told.minilm, told.work / f"{name}-base")
@@ -58,7 +58,7 @@ def main() -> None:
         if told.only in (None, "export"):
             # Nothing that was trained says what it is for and what it is judged on.
             data_flags = [f"--task={data.task}", f"--eval-data={files['dev']}"]
-            flags = [] if data.epochs else [*data_flags, *columns_of(data.columns)]
+            flags = [] if data.trained else [*data_flags, *columns_of(data.columns)]
             export(run, bundle, *flags)
         if told.only in (None, "score"):
             row |= measure(data, run, bundle, files["test"])
@@ -70,7 +70,7 @@ def main() -> None:
 
 def measure(data: Set, run: Path, bundle: Path, test: Path) -> dict[str, object]:
     """Score checkpoint and bundle on the test data."""
-    training = training_of(run) if data.epochs else None
+    training = training_of(run) if data.trained else None
     (variant,) = open_bundle(bundle).manifest.variants
     return {
         "task": data.task,
@@ -90,7 +90,7 @@ def time_one_text(data: Set, run: Path, bundle: Path, test: Path) -> dict[str, f
     """Time the test texts one by one, from text to labels, in both engines."""
     command = [*BERTEDGE, "bench", str(bundle), f"--baseline={run}", f"--data={test}", "--quick"]
     # Of pairs that embeddings are compared by, bench reads the first texts.
-    columns = columns_of(data.columns) if data.epochs else ["--text-column=0", "--no-header"]
+    columns = columns_of(data.columns) if data.trained else ["--text-column=0", "--no-header"]
     command += [*columns, "--grid=1x16", "--device=cpu", "--json"]
     report = json.loads(output_of(command))
     (variant,) = open_bundle(bundle).manifest.variants

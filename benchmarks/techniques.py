@@ -1,0 +1,132 @@
+"""Measure every technique of `finetune` on three sets, beside the plain defaults.
+
+usage: python benchmarks/techniques.py MINILM SHARED_DATA WORK [TECHNIQUE …] [--seeds S …]
+    [--untimed]
+
+1,000 rows of each set, the same for all; each run is a process of its own, nothing else beside it.
+A technique that a task refuses has no figure there. What the record has already is not run again.
+`--untimed` is for a machine that does other work too: seconds are left out. Writes
+benchmarks/techniques.json, which docs/techniques/index.md shows.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+from data_sets import HERE, SETS, find_files, take_rows
+from finetune_bars import METRICS
+from steps import BERTEDGE, columns_of, read_rows, training_of, value_of, write_rows
+
+RESULT = HERE / "techniques.json"
+ROWS = 1000
+MEASURED = ("sst2", "banking77", "conll2003_en")
+TECHNIQUES: dict[str, str] = {
+    "plain defaults": "",
+    "[CLS] head": "--pooling cls",
+    "layer decay": "--layer-decay 0.9",
+    "dropout 0": "--dropout 0",
+    "dropout 0.2": "--dropout 0.2",
+    "label smoothing": "--label-smoothing 0.1",
+    "R-Drop": "--rdrop-alpha 1",
+    "focal loss": "--focal-gamma 2",
+    "class weights": "--class-weights balanced",
+    "FGM": "--adversarial fgm",
+    "PGD": "--adversarial pgd",
+    "FreeLB": "--adversarial freelb",
+    "mixup": "--mixup-alpha 0.4",
+    "mixout": "--mixout 0.7 --dropout 0",
+    "top layer made new": "--reinit-layers 1",
+    "EMA": "--ema-decay 0.99",
+    "SWA": "--swa-start 0.5",
+    "head alone": "--train-layers 0 --learning-rate 1e-3",
+    "top 2 layers": "--train-layers 2",
+    "BitFit": "--bitfit --learning-rate 1e-3",
+    "gradual unfreezing": "--gradual-unfreezing 0.5",
+    "lower half frozen": "--freeze 3",
+    "freeze auto": "--freeze auto",
+    "LoRA": "--peft lora",
+    "LoRA, all linear": "--peft lora --lora-target-modules all-linear",
+    "DoRA": "--peft dora",
+    "IA3": "--peft ia3",
+    "adapter": "--peft adapter",
+    "prompt tuning": "--peft prompt",
+    "P-tuning": "--peft p-tuning",
+    "SGD": "--optimizer sgd",
+    "Lion": "--optimizer lion",
+    "cosine": "--lr-scheduler cosine",
+    "constant": "--lr-scheduler constant",
+    "one-cycle": "--lr-scheduler one-cycle",
+    "gradient checkpointing": "--gradient-checkpointing",
+    "deletion and swap": "--augment deletion --augment swap",
+    "words of the label": "--augment label-words",
+    "mentions": "--augment mention",
+}
+"""The flags of each."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    for name in ("minilm", "shared", "work"):
+        parser.add_argument(name, type=lambda told: Path(told).absolute())
+    parser.add_argument("techniques", nargs="*", default=list(TECHNIQUES))
+    parser.add_argument("--seeds", nargs="*", type=int, default=[42])
+    parser.add_argument("--untimed", action="store_true")
+    told = parser.parse_args()
+    told.work.mkdir(parents=True, exist_ok=True)
+    record = read_rows(RESULT)
+    for technique in told.techniques:
+        for name in MEASURED:
+            files = take_rows(
+                find_files(SETS[name], told.shared, told.work / name), SETS[name], ROWS, seed=0
+            )
+            for seed in told.seeds:
+                rows = record.setdefault(technique, {"flags": TECHNIQUES[technique]})
+                if f"{name}-{seed}" in rows:
+                    continue
+                found = measure(name, files, told.minilm, told.work / "run", technique, seed)
+                if found and told.untimed:
+                    found["seconds"] = None
+                rows[f"{name}-{seed}"] = found
+                print(technique, name, seed, json.dumps(found), flush=True)
+                write_rows(RESULT, __file__, record, "torch", "transformers", rows_of_a_set=ROWS)
+
+
+def measure(
+    name: str, files: dict[str, Path], base: Path, output: Path, technique: str, seed: int
+) -> dict[str, object] | None:
+    """Train by a technique, in a process whose memory is its own; None where it is refused."""
+    data = SETS[name]
+    command = [*BERTEDGE, "finetune", "--overwrite", *columns_of(data.columns), f"--seed={seed}"]
+    command += [f"--task={data.task}", f"--train={files['train']}", f"--dev={files['dev']}"]
+    command += [f"--model={base}", f"--output={output}", *TECHNIQUES[technique].split()]
+    script = [sys.executable, __file__, "--peak", *command]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    if done.returncode:
+        line = done.stderr.strip().splitlines()[-1]
+        assert line.startswith("Error: "), done.stderr
+        print(f"{technique} {name}: {line}", flush=True)
+        return None
+    training = training_of(output)
+    return {
+        "metric": METRICS[data.task, data.problem_type],
+        "value": value_of(output, files["test"], data.columns),
+        "seconds": round(training.seconds, 1),
+        "trained_parameters": training.trained_parameters,
+        "peak_mib": round(int(done.stdout.split()[-1]) / 1024),
+    }
+
+
+def run_and_tell_peak(command: list[str]) -> int:
+    """Run a command; print the most memory that it had, in KiB."""
+    done = subprocess.run(command, stdout=sys.stderr, check=False)
+    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+    return done.returncode
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--peak"]:
+        sys.exit(run_and_tell_peak(sys.argv[2:]))
+    main()
