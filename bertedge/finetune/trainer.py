@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 
@@ -129,6 +130,13 @@ class FinetuneTrainer(transformers.Trainer):
         super()._set_signature_columns_if_needed()
         if ROWS not in self._signature_columns:
             self._signature_columns += [ROWS]
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """Of evaluations that score the same, take the last: its learning rate is the lowest."""
+        score, best = metrics[f"eval_{self.args.metric_for_best_model}"], self.state.best_metric
+        if best is not None and score == best:
+            self.state.best_metric = float(np.nextafter(best, -np.inf))
+        return bool(super()._determine_best_metric(metrics, trial))
 
     def _own_share(self, labels: torch.Tensor, counted: Any) -> Any:
         """Return the labels of a step for each process, whose gradients are averaged."""

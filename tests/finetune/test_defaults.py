@@ -97,3 +97,20 @@ def test_of_many_epochs_a_few_are_evaluated_the_last_one_too(
         rows = [row for row in csv.DictReader(file) if row["dev_accuracy"]]
     assert 2 <= len(rows) <= EVALUATIONS
     assert float(rows[-1]["epoch"]) == epochs
+
+
+def test_of_epochs_that_score_the_same_the_last_is_kept(
+    base: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    asked = config(
+        train=texts["train"],
+        dev=texts["dev"],
+        model=str(base),
+        output=tmp_path / "run",
+        pooling="mean",  # starts at a fitted head, so that a rate of almost nothing changes nothing
+        learning_rate=1e-9,
+        epochs=3,
+    )
+    finished = finetune(asked)
+    assert finished is not None
+    assert finished.training.best_epoch == 3
