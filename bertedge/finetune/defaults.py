@@ -41,8 +41,13 @@ class Hyperparameters:
     warmup_ratio: float
     weight_decay: float
     layer_decay: float
+    early_stopping_patience: int
+    """0: training goes on to its end."""
     evaluate_every: int = 1
     """Epochs from one evaluation on the dev data to the next."""
+    prefer_later: bool = False
+    """Whether of the evaluations within one standard error of the best the last is kept, and not
+    the best (Breiman et al. 1984, "Classification and Regression Trees", 3.4.3)."""
 
 
 def choose_hyperparameters(config: FinetuneConfig, facts: Facts) -> Hyperparameters:
@@ -62,6 +67,8 @@ def choose_hyperparameters(config: FinetuneConfig, facts: Facts) -> Hyperparamet
         warmup_ratio=warmup if config.warmup_ratio is None else config.warmup_ratio,
         weight_decay=decay if config.weight_decay is None else config.weight_decay,
         layer_decay=config.layer_decay or 1.0,
+        early_stopping_patience=usual_patience(config),
+        prefer_later=config.epochs is None,
         evaluate_every=1 if config.epochs else math.ceil(epochs / EVALUATIONS),
     )
 
@@ -69,6 +76,13 @@ def choose_hyperparameters(config: FinetuneConfig, facts: Facts) -> Hyperparamet
 def usual_batch_size(rows: int) -> int:
     """Return a batch size that leaves a small file enough steps."""
     return 8 if rows < 200 else 16 if rows < 5_000 else 32
+
+
+def usual_patience(config: FinetuneConfig) -> int:
+    """Return the patience that was given, or 3 for epochs that were."""
+    if config.early_stopping_patience is not None:
+        return config.early_stopping_patience
+    return 3 if config.epochs else 0
 
 
 def usual_epochs(rows: int) -> int:

@@ -1,6 +1,7 @@
 """Hugging Face's Trainer, with a loss that is a sum of terms and rates that differ by layer."""
 
 import contextlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +34,8 @@ class FinetuneTrainer(transformers.Trainer):
     """Of an epoch's rows; None: all of them."""
     frozen: FrozenLayers | None = None
     """What is told the numbers of the batch's rows, which the data then has."""
+    scored_rows: int | None = None
+    """Of the dev data, where they are to choose by their standard error; None: the best is kept."""
 
     def __init__(
         self,
@@ -132,10 +135,16 @@ class FinetuneTrainer(transformers.Trainer):
             self._signature_columns += [ROWS]
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
-        """Of evaluations that score the same, take the last: its learning rate is the lowest."""
-        score, best = metrics[f"eval_{self.args.metric_for_best_model}"], self.state.best_metric
-        if best is not None and score == best:
-            self.state.best_metric = float(np.nextafter(best, -np.inf))
+        """Of evaluations that score the same, take the last: its learning rate is the lowest.
+
+        With `scored_rows`, scores that are apart by less than the standard error of a share of so
+        many rows count as the same: a few rows choose by luck.
+        """
+        name = f"eval_{self.args.metric_for_best_model}"
+        score, best = metrics[name], self.state.best_metric
+        found = [each[name] for each in self.state.log_history if name in each]
+        if best is not None and score >= least_equal([*found, score], self.scored_rows):
+            self.state.best_metric = float(np.nextafter(score, -np.inf))
         return bool(super()._determine_best_metric(metrics, trial))
 
     def _own_share(self, labels: torch.Tensor, counted: Any) -> Any:
@@ -144,3 +153,10 @@ class FinetuneTrainer(transformers.Trainer):
             return (labels != IGNORED).sum()
         processes = self.accelerator.num_processes
         return counted / processes if self.args.average_tokens_across_devices else counted
+
+
+def least_equal(scores: Sequence[float], rows: int | None) -> float:
+    """Return the least score that is as good as the best; None: no other than the best is."""
+    best = max(scores)
+    share = min(max(best, 0.0), 1.0)
+    return best if rows is None else best - math.sqrt(share * (1 - share) / max(rows, 1))

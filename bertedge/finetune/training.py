@@ -115,7 +115,7 @@ def train(
     average = weight_average(config, state)
     callbacks: list[Any] = [average] if average else []  # before the one that seals what is saved
     callbacks += [material.augmenter] if material.augmenter else []
-    callbacks += _callbacks(config, callback, evaluated=dev is not None)
+    callbacks += _callbacks(config, chosen, callback, evaluated=dev is not None)
     rows = OBJECTIVES[config.task]
     objective = rows.make(config, train_data, material.spec.labels)
     hidden = bool(material.teachers) and comparable(model, material.teachers[0])
@@ -141,6 +141,7 @@ def train(
         callbacks=[*callbacks, *watchers],
     )
     trainer.sampler = material.sampler
+    trainer.scored_rows = dev.rows if dev and chosen.prefer_later else None
     trainer.schedule = schedule_of(config.lr_scheduler, chosen.warmup_ratio)
     freezing = None
     if config.freeze == AUTO:
@@ -231,9 +232,15 @@ def _epochs(state: Path, epochs: float) -> float:
     return math.floor(found["epoch"]) if done else epochs
 
 
-def _callbacks(config: FinetuneConfig, callback: ProgressCallback, *, evaluated: bool) -> list[Any]:
-    stop = evaluated and config.early_stopping_patience is not None
-    early = [transformers.EarlyStoppingCallback(config.early_stopping_patience)] if stop else []
+def _callbacks(
+    config: FinetuneConfig,
+    chosen: Hyperparameters,
+    callback: ProgressCallback,
+    *,
+    evaluated: bool,
+) -> list[Any]:
+    patience = chosen.early_stopping_patience if evaluated else 0
+    early = [transformers.EarlyStoppingCallback(patience)] if patience else []
     share = config.gradual_unfreezing
     unfreezing = [] if share is None else [GradualUnfreezing(share)]
     return [callback, *early, *unfreezing]

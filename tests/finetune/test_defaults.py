@@ -14,6 +14,7 @@ from bertedge.finetune.defaults import (
     usual_epochs,
 )
 from bertedge.finetune.run import finetune
+from bertedge.finetune.trainer import least_equal
 from bertedge.progress import Silent
 from bertedge.spec import Task
 
@@ -86,7 +87,6 @@ def test_of_many_epochs_a_few_are_evaluated_the_last_one_too(
         model=str(base),
         output=tmp_path / "run",
         learning_rate=1e-4,
-        early_stopping_patience=100,
     )
     finished = finetune(asked, Said())
     assert finished is not None
@@ -114,3 +114,23 @@ def test_of_epochs_that_score_the_same_the_last_is_kept(
     finished = finetune(asked)
     assert finished is not None
     assert finished.training.best_epoch == 3
+
+
+def test_few_dev_rows_do_not_choose_by_luck() -> None:
+    assert least_equal([0.87, 0.83], 100) == pytest.approx(0.87 - 0.0336, abs=1e-4)
+    assert least_equal([0.87, 0.83], 10_000) > 0.86
+    assert least_equal([0.87, 0.83], None) == 0.87
+    assert least_equal([-0.1, -0.3], 50) == -0.1
+    assert least_equal([1.0, 0.9], 50) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("given", "patience"),
+    [({}, 0), ({"epochs": 5}, 3), ({"early_stopping_patience": 2}, 2)],
+)
+def test_epochs_that_are_chosen_here_are_run_to_their_end(
+    given: dict[str, float], patience: int
+) -> None:
+    chosen = choose_hyperparameters(config(**given), Facts(rows=1_000, **MINILM))
+    assert chosen.early_stopping_patience == patience
+    assert chosen.prefer_later == ("epochs" not in given)

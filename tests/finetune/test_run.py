@@ -104,7 +104,7 @@ def test_pairs_are_told_apart_by_their_second_text(
     base: Path, pairs: dict[str, Path], tmp_path: Path
 ) -> None:
     finished = finetune(
-        config(pairs, base, tmp_path / "out", epochs=20, early_stopping_patience=None), Silent()
+        config(pairs, base, tmp_path / "out", epochs=20, early_stopping_patience=0), Silent()
     )
     assert finished is not None and finished.dev is not None
     assert finished.training.model.pair

@@ -142,7 +142,7 @@ def config(files: dict[str, Path], base: Path, output: Path, **changes: object) 
         "epochs": 8.0,
         "batch_size": 16,
         "learning_rate": 2e-3,
-        "early_stopping_patience": None,
+        "early_stopping_patience": 0,
     }
     return FinetuneConfig(**{**settings, **changes})  # type: ignore[arg-type]
 

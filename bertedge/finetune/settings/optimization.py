@@ -48,9 +48,16 @@ class OptimizationConfig:
     falls to nearly 0, and momentum goes the other way."""
     optimizer: Optimizer = setting(Optimizer.ADAMW, "Of the weights.", metavar="|".join(Optimizer))
     early_stopping_patience: int | None = setting(
-        3, "Epochs without a better dev metric.", metavar="N", ge=1, le=10_000, formerly="patience"
+        None,
+        "Epochs without a better dev metric.",
+        metavar="N",
+        unset="3 with --epochs",
+        ge=0,
+        le=10_000,
+        formerly="patience",
     )
-    """Evaluations without a better dev metric before training stops; None never stops early."""
+    """Evaluations without a better dev metric before training stops; 0 never stops early. Epochs
+    that are chosen by the data are run to their end, where the learning rate is lowest."""
     weight_decay: float | None = setting(None, "Of the weights.", unset=BY_DATA, ge=0, le=10)
     layer_decay: float | None = setting(
         None, "Of the rate, a layer down.", metavar="X", unset=BY_DATA, gt=0, le=1
