@@ -16,6 +16,8 @@ from bertedge.training.place import run_folder
 from bertedge.training.seal import SEAL, fault_of, is_sealed, write_synced
 
 SETTINGS = "settings.json"
+PREPARED = ("corpus", "tokenizer")
+"""Folders of what pretraining makes of its text before the first step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,8 +180,10 @@ def _resumable(folder: Path) -> bool:
     """Return whether a run can go on from anything in its folder: a saved state, a finished part.
 
     Parts lie in folders of their own, sealed when they are finished, states of theirs within.
+    What is only prepared is no reason to keep a folder: it is soon made again.
     """
-    return any(is_sealed(path.parent) for path in folder.rglob(SEAL))
+    parts = (path.parent for path in folder.rglob(SEAL))
+    return any(is_sealed(part) for part in parts if part.name not in PREPARED)
 
 
 def _states(folder: Path, *, sealed: bool = True) -> list[Path]:

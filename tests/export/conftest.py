@@ -14,7 +14,7 @@ import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-from bertedge.checkpoint import TorchEngine, auto_model, load_model, open_checkpoint
+from bertedge.checkpoint import TorchEngine, load_model, model_class, open_checkpoint
 from bertedge.export import ExportConfig, ExportReport, export, latency
 from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS, fuse, infer_shapes
 from bertedge.export.graph.torch_export import export_graph
@@ -173,7 +173,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: i for i, label in enumerate(labels)}
         torch.manual_seed(1)
-        auto_model(task).from_config(config).save_pretrained(folder)
+        model_class(task, config).from_config(config).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         return folder
 

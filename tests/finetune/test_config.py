@@ -47,7 +47,7 @@ def test_files_of_a_config_file_are_relative_to_it_and_those_of_flags_are_not(
         ("learning_rate = -1e-5", "learning_rate is -1e-05; it must be above 0"),
         ("warmup_ratio = 1.5", "warmup_ratio is 1.5; it must be at least 0 and at most 1"),
         ('precision = "fp8"', "precision is 'fp8'; choose one of auto, fp32, bf16"),
-        ('freeze = "head"', "freeze is 'head'; give embeddings, or a number of layers"),
+        ('freeze = "head"', "freeze is 'head'; give embeddings, a number of layers, or auto"),
         ("freeze = -1", "freeze is -1"),
         ("learning_rate = nan", "learning_rate is nan; it must be a finite number"),
         ("epochs = [", "cannot be read as TOML"),

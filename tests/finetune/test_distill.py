@@ -201,7 +201,8 @@ def test_a_student_may_start_from_another_base_of_another_width(
     transformers.BertModel(narrow).save_pretrained(tmp_path / "narrow")
     transformers.AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path / "narrow")
     said = Said()
-    changes = {"model": str(tmp_path / "narrow"), "teacher": str(teacher), "layers": 1}
+    changes: dict[str, object] = {"model": str(tmp_path / "narrow"), "teacher": str(teacher)}
+    changes |= {"layers": 1, "epochs": 10}
     finished = finetune(config(texts, tmp_path / "out", **changes), said)
     assert finished is not None and finished.dev is not None
     assert finished.dev.scores.value >= 0.9

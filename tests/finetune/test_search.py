@@ -279,6 +279,7 @@ CHOSEN = Hyperparameters(
     warmup_ratio=0.1,
     weight_decay=0.01,
     layer_decay=1.0,
+    early_stopping_patience=3,
 )
 
 
