@@ -110,13 +110,18 @@ def write_parts(
     return files
 
 
-def take_rows(files: dict[str, Path], data: Set, rows: int, seed: int) -> dict[str, Path]:
-    """Cut the training file to rows, or sentences, drawn by the seed; the dev file to a tenth."""
+def take_rows(
+    files: dict[str, Path], data: Set, prefix: Path, rows: int, seed: int
+) -> dict[str, Path]:
+    """Cut the training file to rows, or sentences, drawn by the seed; the dev file to a tenth.
+
+    What is cut is written beside `prefix`.
+    """
     found = dict(files)
     for split, count in (("train", rows), ("dev", max(rows // 10, 30))):
         path = files[split]
         suffix = "".join(s for s in path.suffixes if s != ".gz")
-        output = path.with_name(f"{path.name.partition('.')[0]}-{rows}-{seed}{suffix}")
+        output = prefix.with_name(f"{prefix.name}-{split}-{rows}-{seed}{suffix}")
         tagged = data.task == "token-classification"
         text = "\n".join(read_lines(path))
         units = [unit for unit in text.split("\n\n" if tagged else "\n") if unit.strip()]

@@ -53,7 +53,9 @@ def main() -> None:
         base = find_base(SETS[name], told.shared, told.minilm, told.work / f"{name}-base")
         for rows in told.rows or [None]:
             for seed in told.seeds:
-                files = whole if rows is None else take_rows(whole, SETS[name], rows, seed)
+                files = whole
+                if rows is not None:
+                    files = take_rows(whole, SETS[name], told.work / name, rows, seed)
                 key = "-".join(map(str, [name, *([] if rows is None else [rows]), seed]))
                 run = Run(
                     data=SETS[name], files=files, base=base, output=told.work / key, seed=seed

@@ -79,9 +79,9 @@ def main() -> None:
     record = read_rows(RESULT)
     for technique in told.techniques:
         for name in MEASURED:
-            files = take_rows(
-                find_files(SETS[name], told.shared, told.work / name), SETS[name], ROWS, seed=0
-            )
+            prefix = told.work / name
+            whole = find_files(SETS[name], told.shared, prefix)
+            files = take_rows(whole, SETS[name], prefix, ROWS, seed=0)
             for seed in told.seeds:
                 rows = record.setdefault(technique, {"flags": TECHNIQUES[technique]})
                 if f"{name}-{seed}" in rows:

@@ -74,7 +74,7 @@ def test_the_whole_way(run_on_terminal: Run, base: Path, texts: dict[str, Path],
         return screen
 
     data = ("--train", texts["train"], "--dev", texts["dev"], "--learning-rate", "2e-3")
-    data += ("--epochs", "3", "--batch-size", "32")
+    data += ("--epochs", "3", "--batch-size", "32", "--pooling", "mean")
     task = ("--task", "text-classification", "--model", base, "--output", run)
     shown = whole("finetune", *data, *task)
     assert shown.text.count("macro average") == 1
