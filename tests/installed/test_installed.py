@@ -41,6 +41,7 @@ EXTRAS = (
     "scipy",
     "sympy",
     "jinja2",
+    "markupsafe",
     "psutil",
     "vl_convert",
     "python_calamine",
