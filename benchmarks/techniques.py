@@ -55,7 +55,7 @@ TECHNIQUES: dict[str, str] = {
     "prompt tuning": "--peft prompt",
     "P-tuning": "--peft p-tuning",
     "SGD": "--optimizer sgd",
-    "Lion": "--optimizer lion",
+    "Muon": "--optimizer muon",
     "cosine": "--lr-scheduler cosine",
     "constant": "--lr-scheduler constant",
     "one-cycle": "--lr-scheduler one-cycle",

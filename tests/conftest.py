@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import random
+import shutil
 import signal
 import string
 import tempfile
@@ -26,10 +27,17 @@ from bertedge.predictor import Predictor
 from bertedge.spec import Task
 
 if TYPE_CHECKING:
+    from selenium import webdriver
+
     from bertedge.checkpoint import DataFile, Training
     from bertedge.spec import ModelSpec
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+CHROMIUM = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage"),
+    *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--hide-scrollbars"),
+)
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 NOBODY = 65534
 LIBRARIES = ("numpy", "tokenizers", "onnxruntime", "onnxruntime-gpu", "torch", "transformers")
@@ -248,6 +256,30 @@ def training_record() -> "Callable[..., Training]":
         return Training(model=model, train=train, **unknown | fields)
 
     return record
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[webdriver.Chrome]":
+    """A Chromium without a window, to look at pages in."""
+    from selenium import webdriver
+    from selenium.common.exceptions import WebDriverException
+    from selenium.webdriver.chrome.service import Service
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    driver = shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("needs chromium and chromedriver (Debian: chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (*CHROMIUM, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    try:
+        chrome = webdriver.Chrome(options=options, service=Service(driver))
+    except WebDriverException as error:
+        pytest.skip(f"chromium does not start here: {str(error).splitlines()[0]}")
+    yield chrome
+    chrome.quit()
 
 
 def _providers() -> list[str]:

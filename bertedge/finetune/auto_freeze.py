@@ -15,6 +15,7 @@ from transformers.trainer_callback import TrainerControl, TrainerState
 
 from bertedge.errors import SettingError
 from bertedge.finetune.frozen_layers import FrozenLayers, number_rows
+from bertedge.finetune.selection import least_equal
 from bertedge.finetune.trainer import FinetuneTrainer
 from bertedge.progress import Progress
 
@@ -150,9 +151,7 @@ class AutoFreeze(transformers.TrainerCallback):
         name = args.metric_for_best_model
         found, value = self._state, (metrics or {})[f"eval_{name}"]
         best = value if found.best is None else found.best
-        share = min(max(best, 0.0), 1.0)
-        error = math.sqrt(share * (1 - share) / len(self._data[1]))
-        if self._layers.count and value < best - error:
+        if self._layers.count and value < least_equal([best, value], len(self._data[1])):
             self._layers.thaw()
             found.counts, found.kept, found.thawed = [], [], True
             self._progress.say(

@@ -1,7 +1,6 @@
 """Hugging Face's Trainer, with a loss that is a sum of terms and rates that differ by layer."""
 
 import contextlib
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from bertedge.finetune.losses import Batch, LossTerm
 from bertedge.finetune.objectives import LabelLoss
 from bertedge.finetune.optimizers import Schedule
 from bertedge.finetune.parameter_groups import parameter_groups
+from bertedge.finetune.selection import least_equal
 from bertedge.finetune.weight_average import WeightAverage
 from bertedge.tasks.token_classification import IGNORED
 
@@ -153,10 +153,3 @@ class FinetuneTrainer(transformers.Trainer):
             return (labels != IGNORED).sum()
         processes = self.accelerator.num_processes
         return counted / processes if self.args.average_tokens_across_devices else counted
-
-
-def least_equal(scores: Sequence[float], rows: int | None) -> float:
-    """Return the least score that is as good as the best; None: no other than the best is."""
-    best = max(scores)
-    share = min(max(best, 0.0), 1.0)
-    return best if rows is None else best - math.sqrt(share * (1 - share) / max(rows, 1))

@@ -2,7 +2,6 @@
 
 import csv
 import datetime
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,8 +54,8 @@ def report(
         slices.by_column(rows, examples, name, compared=True) for name in config.fairness_by
     ]
     worst = rows.worst()
-    commonest = Counter(each.gold for each in rows.judged).most_common(1)[0]
     single = rows.gold is not None
+    constant = evaluation.baseline if single else None
     return Report(
         schema=SCHEMA,
         model=named.name,
@@ -67,8 +66,8 @@ def report(
         rows=evaluation.rows,
         metric=rows.metric,
         value=interval(rows.per_text, rows.metric),
-        commonest=commonest[0] if single else None,
-        always_commonest=commonest[1] / len(rows.judged) if single else None,
+        commonest=constant.answer if constant else None,
+        always_commonest=constant.value if constant else None,
         answered=len({each.predicted for each in rows.judged}) if single else None,
         scores=evaluation.scores,
         calibration=evaluation.calibration,

@@ -1,9 +1,7 @@
 """The page in a real Chromium: nothing is wrong, nothing is cut off, in light and in dark."""
 
 import json
-import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +11,6 @@ pytest.importorskip("vl_convert", reason="needs the bench extra")
 pytest.importorskip("selenium", reason="needs the dev extra")
 
 from selenium import webdriver
-from selenium.common.exceptions import WebDriverException
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -23,11 +19,6 @@ from bertedge.bench.html.page import render_page
 from bertedge.bench.reading import read_report
 from bertedge.bench.report import Report
 
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage",
-    "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--hide-scrollbars",
-)  # fmt: skip
 BOXES = """
 return [...document.querySelectorAll("figure:not(.missing)")].filter(f => f.offsetParent).map(f => {
   const svg = f.querySelector("[role='img'] svg").getBoundingClientRect();
@@ -47,25 +38,6 @@ const style = getComputedStyle(document.body);
 const mark = document.querySelector("#by-length [stroke='var(--e0)']");
 return [style.backgroundColor, style.color, getComputedStyle(mark).stroke];
 """
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    driver = shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("needs chromium and chromedriver (Debian: chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    try:
-        chrome = webdriver.Chrome(options=options, service=Service(driver))
-    except WebDriverException as error:
-        pytest.skip(f"chromium does not start here: {str(error).splitlines()[0]}")
-    yield chrome
-    chrome.quit()
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from bertedge.finetune.defaults import (
     usual_epochs,
 )
 from bertedge.finetune.run import finetune
-from bertedge.finetune.trainer import least_equal
+from bertedge.finetune.selection import least_equal
 from bertedge.progress import Silent
 from bertedge.spec import Task
 

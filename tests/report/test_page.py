@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,8 +12,6 @@ pytest.importorskip("vl_convert", reason="needs the report extra")
 pytest.importorskip("selenium", reason="needs the dev extra")
 
 from selenium import webdriver
-from selenium.common.exceptions import WebDriverException
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -23,11 +19,6 @@ from bertedge import serialization
 from bertedge.report import Report
 from bertedge.report.page import render_page
 
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage",
-    "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--hide-scrollbars",
-)  # fmt: skip
 SECTIONS = {
     "findings", "labels", "errors", "parts", "robustness", "fairness", "the-data", "comparison",
     "training", "glossary",
@@ -117,25 +108,6 @@ def test_what_was_not_looked_at_is_left_out(full: Report) -> None:
     )  # fmt: skip
     page = Page(render_page(bare))
     assert not {"robustness", "fairness", "comparison", "training"} & set(page.ids)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    driver = shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("needs chromium and chromedriver (Debian: chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    try:
-        chrome = webdriver.Chrome(options=options, service=Service(driver))
-    except WebDriverException as error:
-        pytest.skip(f"chromium does not start here: {str(error).splitlines()[0]}")
-    yield chrome
-    chrome.quit()
 
 
 @pytest.mark.parametrize("width", [390, 1280])
