@@ -42,7 +42,7 @@ FLOORS = [
     {"explanation"},
     {"predictor"},
     {"checkpoint", "doctor", "evaluation", "html", "training"},
-    {"pretrain", "export", "bench", "report"},
+    {"pretrain", "export", "bench", "report", "serve"},
     {"finetune"},
     {"cli"},
     {"__main__"},
