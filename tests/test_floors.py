@@ -265,7 +265,10 @@ def test_importing_the_package_turns_the_telemetry_off_unless_the_user_said_othe
 
 
 FACES = {
-    "bertedge.finetune": ["ClassWeights", "FinetuneConfig", "Finetuned", "Precision", "finetune"],
+    "bertedge.finetune": [
+        *("ClassWeights", "FinetuneConfig", "Finetuned", "MultiTaskConfig", "Precision"),
+        *("finetune", "finetune_tasks"),
+    ],
     "bertedge.pretrain": ["Precision", "PretrainConfig", "Pretrained", "pretrain"],
 }
 

@@ -11,7 +11,7 @@ from bertedge.errors import CheckpointError, DataError, first_line
 from bertedge.metrics import AnyScores
 from bertedge.metrics.baseline import Baseline
 from bertedge.metrics.calibration import CalibrationError
-from bertedge.spec import ModelSpec
+from bertedge.spec import ModelSpec, Task
 
 TRAINING = "training.json"
 
@@ -91,6 +91,22 @@ class Forgetting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SharedTask:
+    """A task of several that one encoder was trained for."""
+
+    name: str
+    """Of its checkpoint's folder too, which is beside this one's."""
+    task: Task
+    rows: int
+    """Of its training data."""
+    steps: int
+    """That an epoch has for it."""
+    metric: str | None
+    score: float | None
+    """On its dev data; None without."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """`training.json`: what `finetune` records beside the weights."""
 
@@ -124,6 +140,8 @@ class Training:
     replay: DataFile | None = None
     """What the base was trained on before; rows of it were trained on again."""
     forgetting: Forgetting | None = None
+    tasks: tuple[SharedTask, ...] = ()
+    """All for which the encoder was trained, this one among them, where they are several."""
 
 
 def path_from(folder: Path, file: Path) -> str:

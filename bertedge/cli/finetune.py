@@ -1,7 +1,7 @@
 """`bertedge finetune`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,6 +9,9 @@ from bertedge.cli import from_fields, options
 from bertedge.cli.extras import need
 from bertedge.cli.sections import MORE, Sectioned
 from bertedge.finetune.config import FinetuneConfig
+
+if TYPE_CHECKING:
+    from bertedge.finetune import Finetuned
 
 _SECTIONS = {
     "Data": ("task", "problem_type", "train", "dev", "text_column", "pair_column", "label_column"),
@@ -48,6 +51,45 @@ def command(
     from bertedge.cli.console import say_next, show, show_json
     from bertedge.cli.next_step import after_training
     from bertedge.cli.progress import Terminal
+    from bertedge.finetune.data import open_data, read_config
+    from bertedge.finetune.tasks_file import read_tasks
+    from bertedge.overwriting import check_apart
+    from bertedge.training.place import check_output
+
+    progress = Terminal()
+    several = read_tasks(config, flags, progress)
+    settings = read_config(config, flags, progress) if several is None else several.shared
+    if settings.auto:
+        need("auto", "optuna")
+    check_apart(settings.output, (config,))
+    check_output(settings.output, (several or settings).sources, overwrite=overwrite)
+    each = {"": settings} if several is None else several.tasks
+    data = {name: open_data(one) for name, one in each.items()}
+    for name in {settings.base, *(teacher for one in each.values() for teacher in one.teacher)}:
+        fetch(name)
+    from bertedge.finetune import finetune, finetune_tasks  # bring torch, which takes seconds
+
+    if several is not None:
+        made = finetune_tasks(several, progress, overwrite=overwrite, resume=resume, data=data)
+        if as_json:
+            records = {name: one.training for name, one in made.items()}
+            show_json(serialization.to_json(records))
+            return
+        for name, one in made.items():
+            show(f"\n{name}\n{_render(one)}")
+        say_next(after_training(str(one.output)))
+        return
+    finished = finetune(settings, progress, overwrite=overwrite, resume=resume, data=data[""])
+    if finished is None:  # another process of the same launch reports
+        return
+    if as_json:
+        show_json(serialization.to_json(finished.training))
+        return
+    show(_render(finished))
+    say_next(after_training(str(finished.output)))
+
+
+def _render(finished: "Finetuned") -> str:
     from bertedge.cli.scores import (
         render_decision,
         render_folds,
@@ -55,27 +97,7 @@ def command(
         render_scores,
         render_trials,
     )
-    from bertedge.finetune.data import open_data, read_config
-    from bertedge.overwriting import check_apart
-    from bertedge.training.place import check_output
 
-    progress = Terminal()
-    settings = read_config(config, flags, progress)
-    if settings.auto:
-        need("auto", "optuna")
-    check_apart(settings.output, (config,))
-    check_output(settings.output, settings.sources, overwrite=overwrite)
-    data = open_data(settings)
-    for name in {settings.base, *settings.teacher}:
-        fetch(name)
-    from bertedge.finetune import finetune  # brings torch, which takes seconds
-
-    finished = finetune(settings, progress, overwrite=overwrite, resume=resume, data=data)
-    if finished is None:  # another process of the same launch reports
-        return
-    if as_json:
-        show_json(serialization.to_json(finished.training))
-        return
     record = finished.training
     lines = []
     if finished.trials:
@@ -91,5 +113,4 @@ def command(
     best = f", the best is epoch {record.best_epoch:.3g}" if record.best_epoch else ""
     epochs = "1 epoch" if record.epochs == 1 else f"{record.epochs:.3g} epochs"
     lines.append(f"{epochs} in {record.seconds:.0f} s{best}")
-    show("\n".join([*lines, f"checkpoint: {finished.output}"]))
-    say_next(after_training(str(finished.output)))
+    return "\n".join([*lines, f"checkpoint: {finished.output}"])

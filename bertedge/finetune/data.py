@@ -55,7 +55,11 @@ def read_config(
     A task that neither names is told by the training file, which is said to `progress`. Raises
     SettingError as `merge` and `read` do.
     """
-    table = merge(FinetuneConfig, path, flags)
+    return settle_config(merge(FinetuneConfig, path, flags), progress)
+
+
+def settle_config(table: dict[str, object], progress: Progress = SILENT) -> FinetuneConfig:
+    """Return the config of a table, as `read_config` does."""
     check_given(FinetuneConfig, {"task": None, **table}, either=_START)
     train, told, encoding = (table.get(name) for name in ("train", "format", "encoding"))
     if table.get("task") is None and isinstance(train, str | Path):

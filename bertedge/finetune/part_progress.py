@@ -1,4 +1,4 @@
-"""The progress of one training among several."""
+"""The progress of one training, or of one task, among several."""
 
 from bertedge.progress import Progress
 
@@ -23,3 +23,11 @@ class PartProgress:
     def finish(self) -> None:
         """End the bar."""
         self._progress.finish()
+
+
+class TaskProgress(PartProgress):
+    """Shows the lines of a task too, under the task's name."""
+
+    def say(self, line: str) -> None:
+        """Show the line."""
+        self._progress.say(f"{self._name}: {line}")

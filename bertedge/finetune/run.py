@@ -98,28 +98,33 @@ def finetune(
                 f"has {launch.num_processes}; start bertedge without torchrun"
             )
         if launch.is_main_process:
-            own = f"; {len(inputs.labels)} labels" if config.task.fixed_labels is None else ""
-            progress.say(f"{inputs.train.description}{own}")
-            if inputs.dev and inputs.dev.findings:
-                progress.say(f"{inputs.dev.path.name}: {inputs.dev.findings}")
-            elif inputs.dev and inputs.dev.label_map != inputs.train.label_map:
-                progress.say(f"{inputs.dev.path.name}: {inputs.dev.description}")
-            for line in data.table:
-                progress.say(line)
-            if inputs.old:
-                new = len(set(inputs.labels) - set(inputs.old.checkpoint.model.labels))
-                progress.say(
-                    f"{new} of the {len(inputs.labels)} labels are new; "
-                    f"what is forgotten is measured on {inputs.old.note}"
-                )
-            for hint in data.hints:
-                progress.say(f"{inputs.train.path.name}: {hint}")
-        with open_run_directory(work, _settings(config, inputs), progress):
+            say_data(config, inputs, data, progress)
+        with open_run_directory(work, resumed_settings(config, inputs), progress):
             return _run(config, inputs, work, progress)
 
 
-def _settings(config: FinetuneConfig, inputs: Inputs) -> dict[str, object]:
-    """What a resumed run must have in common with the interrupted one."""
+def say_data(config: FinetuneConfig, inputs: Inputs, data: Data, progress: Progress) -> None:
+    """Report what is trained on."""
+    own = f"; {len(inputs.labels)} labels" if config.task.fixed_labels is None else ""
+    progress.say(f"{inputs.train.description}{own}")
+    if inputs.dev and inputs.dev.findings:
+        progress.say(f"{inputs.dev.path.name}: {inputs.dev.findings}")
+    elif inputs.dev and inputs.dev.label_map != inputs.train.label_map:
+        progress.say(f"{inputs.dev.path.name}: {inputs.dev.description}")
+    for line in data.table:
+        progress.say(line)
+    if inputs.old:
+        new = len(set(inputs.labels) - set(inputs.old.checkpoint.model.labels))
+        progress.say(
+            f"{new} of the {len(inputs.labels)} labels are new; "
+            f"what is forgotten is measured on {inputs.old.note}"
+        )
+    for hint in data.hints:
+        progress.say(f"{inputs.train.path.name}: {hint}")
+
+
+def resumed_settings(config: FinetuneConfig, inputs: Inputs) -> dict[str, object]:
+    """Return what a resumed run must have in common with the interrupted one."""
     settings: dict[str, object] = serialization.to_plain(config)
     settings["train_sha256"] = inputs.train.sha256()
     if inputs.dev:
@@ -139,7 +144,7 @@ def _run(
         inputs = adapt(config, inputs, work.folder / "adapt", progress)
     prepared = prepare(inputs, work.folder, cached=config.cache)
     if work.first:
-        _say_lengths(config.task, prepared.train, inputs.max_length, progress)
+        say_lengths(config.task, prepared.train, inputs.max_length, progress)
     if work.first and prepared.train.pool:
         progress.say(
             f"each epoch replays {prepared.train.drawn:,} of {prepared.train.pool:,} old rows "
@@ -157,12 +162,13 @@ def _run(
         if outcome.folds
         else judge(outcome.config, outcome.material, progress)
     )
-    record = _record(inputs, outcome, judged)
+    record = make_record(inputs, outcome, judged)
     if inputs.old:
         rule = judged.fitted.rule
         forgotten = measure_forgetting(inputs.old, outcome.material, rule, progress)
         record = replace(record, forgetting=forgotten)
-    _write(inputs, outcome, record, work)
+    with publish_output(work) as done:
+        write_checkpoint(done, inputs, outcome, record)
     return Finetuned(output=config.output, training=record, dev=judged.dev, trials=outcome.trials)
 
 
@@ -187,7 +193,8 @@ def _train(config: FinetuneConfig, prepared: Prepared, folder: Path, progress: P
     return Outcome(config=config, material=material, trained=trained, folds=folds)
 
 
-def _say_lengths(task: Task, train: features.Features, max_length: int, progress: Progress) -> None:
+def say_lengths(task: Task, train: features.Features, max_length: int, progress: Progress) -> None:
+    """Report how many texts are too long to be read whole, or at once."""
     if train.truncated and task.labels_are is LabelKind.SPANS:
         progress.say(
             f"{train.truncated:,} of {train.rows:,} training questions are too long to stand "
@@ -206,7 +213,8 @@ def _say_lengths(task: Task, train: features.Features, max_length: int, progress
         )
 
 
-def _record(inputs: Inputs, outcome: Outcome, judged: Judged) -> Training:
+def make_record(inputs: Inputs, outcome: Outcome, judged: Judged) -> Training:
+    """Return what is recorded of a run."""
     config, material, trained = outcome.config, outcome.material, outcome.trained
     settings: dict[str, Setting] = {
         name: value
@@ -257,15 +265,15 @@ def _data_file(output: Path, examples: ExampleFile, rows: int) -> DataFile:
     )
 
 
-def _write(inputs: Inputs, outcome: Outcome, record: Training, work: RunDirectory) -> None:
-    with publish_output(work) as done:
-        outcome.material.model.save_pretrained(done, safe_serialization=True)
-        inputs.tokenizer.model_max_length = inputs.max_length
-        inputs.tokenizer.save_pretrained(done)
-        (done / checkpoints.TRAINING).write_text(serialization.to_json(record), encoding="utf-8")
-        (done / CURVES).write_text(outcome.trained.curves, encoding="utf-8")
-        if outcome.folds:
-            write_folds(done, outcome.folds, record.model)
-        if outcome.trials:
-            text = serialization.to_json(outcome.trials)
-            (done / TRIALS).write_text(text, encoding="utf-8")
+def write_checkpoint(folder: Path, inputs: Inputs, outcome: Outcome, record: Training) -> None:
+    """Write a checkpoint and what was recorded of its making into a new folder."""
+    outcome.material.model.save_pretrained(folder, safe_serialization=True)
+    inputs.tokenizer.model_max_length = inputs.max_length
+    inputs.tokenizer.save_pretrained(folder)
+    (folder / checkpoints.TRAINING).write_text(serialization.to_json(record), encoding="utf-8")
+    (folder / CURVES).write_text(outcome.trained.curves, encoding="utf-8")
+    if outcome.folds:
+        write_folds(folder, outcome.folds, record.model)
+    if outcome.trials:
+        text = serialization.to_json(outcome.trials)
+        (folder / TRIALS).write_text(text, encoding="utf-8")

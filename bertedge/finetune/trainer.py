@@ -1,14 +1,13 @@
 """Hugging Face's Trainer, with a loss that is a sum of terms and rates that differ by layer."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
 
-from bertedge.finetune.augmentation import Augmenter
 from bertedge.finetune.frozen_layers import ROWS, FrozenLayers
 from bertedge.finetune.losses import Batch, LossTerm
 from bertedge.finetune.objectives import LabelLoss
@@ -45,7 +44,7 @@ class FinetuneTrainer(transformers.Trainer):
         layer_decay: float,
         output_hidden_states: bool,
         average: WeightAverage | None = None,
-        augmenter: Augmenter | None = None,
+        augmenter: Callable[[Sequence[Any]], Sequence[Any]] | None = None,
         **settings: Any,
     ) -> None:
         # With a loss of its own, Trainer counts the labels of a step and divides nothing itself.

@@ -3,13 +3,12 @@
 import contextlib
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import accelerate
-import torch
 import transformers
 
 from bertedge.data import ExampleFile
@@ -26,6 +25,7 @@ from bertedge.finetune.features import Features
 from bertedge.finetune.gradual_unfreezing import GradualUnfreezing
 from bertedge.finetune.losses import loss_terms
 from bertedge.finetune.mixout import mixout
+from bertedge.finetune.multi_task_trainer import MEAN, TrainedTask, equivalent_rows, make_trainer
 from bertedge.finetune.objectives import OBJECTIVES
 from bertedge.finetune.optimizers import SCHEDULERS, optimizer_of, schedule_of
 from bertedge.finetune.settings.regularization import Adversarial
@@ -35,7 +35,6 @@ from bertedge.finetune.trained_parameters import (
     count_parameters,
     select_parameters,
 )
-from bertedge.finetune.trainer import FinetuneTrainer
 from bertedge.finetune.weight_average import weight_average
 from bertedge.progress import Progress
 from bertedge.runtime.tokenizer import Tokenizer
@@ -48,6 +47,16 @@ from bertedge.training.curves import render_curves, tensorboard_callbacks
 from bertedge.training.dropout import set_dropout
 from bertedge.training.precision import choose_precision
 from bertedge.training.run_directory import newest_state, step_of
+
+
+class EpochSampler(Protocol):
+    """The numbers of an epoch's rows."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +73,10 @@ class Material:
     graded: tuple[Tokenizer, ExampleFile] | None = None
     """The dev data, and what tokenized it."""
     augmenter: Augmenter | None = None
-    sampler: torch.utils.data.Sampler[int] | None = None
+    sampler: EpochSampler | None = None
     """Of an epoch's rows, where it has not all of them."""
+    tasks: "Mapping[str, tuple[FinetuneConfig, Material]]" = field(default_factory=dict)
+    """Where one encoder is trained for several: what it would be trained on for each alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +108,11 @@ def train(
     Checkpoints lie in `work`; the newest whole one there is continued from. `watchers` may end
     the training before its end. Raises StoppedError after Ctrl-C, with the state saved.
     """
-    model, train_data, dev = material.model, material.train, material.dev
-    chosen = material.hyperparameters
+    model, chosen = material.model, material.hyperparameters
+    tasks = material.tasks or {"": (config, material)}
+    data = [each for _, own in tasks.values() for each in (own.train, own.dev) if each]
+    scored = [own.dev.rows for _, own in tasks.values() if own.dev]
+    metric = MEAN if material.tasks else _metric(config)
     if config.dropout is not None:
         set_dropout(model, config.dropout)
     select_parameters(model, config)
@@ -107,41 +121,34 @@ def train(
     if accelerate.PartialState().is_main_process:
         progress.say(str(parameters))
     precision = choose_precision(config.precision)
-    steps = math.ceil(
-        train_data.epoch_rows / (chosen.batch_size * config.gradient_accumulation_steps)
-    )
+    rows = len(material.sampler) if material.sampler else material.train.epoch_rows
+    steps = math.ceil(rows / (chosen.batch_size * config.gradient_accumulation_steps))
     state = newest_state(work, progress)
-    callback = ProgressCallback(progress, _metric(config), state, every=chosen.evaluate_every)
+    attack = None if config.adversarial is Adversarial.NONE else Attack(config)
+    parts = [_part(name, its, own, attack) for name, (its, own) in tasks.items()]
+    also = [f"{part.name}_{part.metric}" for part in parts if part.dev and material.tasks]
+    callback = ProgressCallback(progress, metric, state, every=chosen.evaluate_every, also=also)
     average = weight_average(config, state)
     callbacks: list[Any] = [average] if average else []  # before the one that seals what is saved
-    callbacks += [material.augmenter] if material.augmenter else []
-    callbacks += _callbacks(config, chosen, callback, evaluated=dev is not None)
-    rows = OBJECTIVES[config.task]
-    objective = rows.make(config, train_data, material.spec.labels)
-    hidden = bool(material.teachers) and comparable(model, material.teachers[0])
-    attack = None if config.adversarial is Adversarial.NONE else Attack(config)
-    arguments = _arguments(config, chosen, work, precision, evaluated=dev is not None, steps=steps)
+    callbacks += [part.augmenter for part in parts if part.augmenter]
+    callbacks += _callbacks(config, chosen, callback, evaluated=bool(scored))
+    arguments = _arguments(
+        config, chosen, work, precision, metric=metric if scored else None, steps=steps
+    )
     if state is not None:
         arguments.num_train_epochs = _epochs(state, chosen.epochs)
-    trainer = FinetuneTrainer(
-        label_loss=objective.label_loss,
-        terms=loss_terms(config, objective, material.teachers, hidden=hidden, attack=attack),
+    trainer = make_trainer(
+        parts,
         layer_decay=chosen.layer_decay,
-        output_hidden_states=hidden,
         average=average,
-        augmenter=material.augmenter,
         optimizer_cls_and_kwargs=optimizer_of(config.optimizer, model),
         model=model,
         args=arguments,
-        train_dataset=train_data.data,
-        eval_dataset=dev.data if dev else None,
-        data_collator=rows.collator(material.tokenizer),
         processing_class=material.tokenizer,
-        compute_metrics=_metrics(config, material),
         callbacks=[*callbacks, *watchers],
     )
     trainer.sampler = material.sampler
-    trainer.scored_rows = dev.rows if dev and chosen.prefer_later else None
+    trainer.scored_rows = equivalent_rows(scored) if scored and chosen.prefer_later else None
     trainer.schedule = schedule_of(config.lr_scheduler, chosen.warmup_ratio)
     freezing = None
     if config.freeze == AUTO:
@@ -153,7 +160,7 @@ def train(
             trainer.add_callback(each)
     with (
         interruptible(callback),
-        embedding_subset(model, [train_data, dev] if dev else [train_data]),
+        embedding_subset(model, data),
         attack.on(model) if attack else contextlib.nullcontext(),
         mixout(model, config.mixout) if config.mixout else contextlib.nullcontext(),
     ):
@@ -172,13 +179,34 @@ def train(
     best = trainer.state.best_global_step
     return Trained(
         epochs=float(trainer.state.epoch or 0.0),
-        best_epoch=best / max(steps, 1) if dev and best else None,
-        best_score=trainer.state.best_metric if dev else None,
+        best_epoch=best / max(steps, 1) if scored and best else None,
+        best_score=trainer.state.best_metric if scored else None,
         seconds=float(result.metrics["train_runtime"]),
         precision=precision,
         curves=render_curves(trainer.state.log_history),
         trained_layers=freezing.trained_layers if freezing else (),
         parameters=parameters,
+    )
+
+
+def _part(
+    name: str, config: FinetuneConfig, material: Material, attack: Attack | None
+) -> TrainedTask:
+    """Return what the trainer is given of a task."""
+    task, teachers = OBJECTIVES[config.task], material.teachers
+    objective = task.make(config, material.train, material.spec.labels)
+    hidden = bool(teachers) and comparable(material.model, teachers[0])
+    return TrainedTask(
+        name=name,
+        metric=_metric(config),
+        label_loss=objective.label_loss,
+        terms=loss_terms(config, objective, teachers, hidden=hidden, attack=attack),
+        hidden_states=hidden,
+        collator=task.collator(material.tokenizer),
+        compute_metrics=_metrics(config, material),
+        train=material.train.data,
+        dev=material.dev.data if material.dev else None,
+        augmenter=material.augmenter,
     )
 
 
@@ -193,7 +221,7 @@ def _arguments(
     work: Path,
     precision: Precision,
     *,
-    evaluated: bool,
+    metric: str | None,
     steps: int,
 ) -> transformers.TrainingArguments:
     return training_arguments(
@@ -212,12 +240,12 @@ def _arguments(
         group_by_length=True,
         length_column_name="length",
         label_names=["labels"],
-        eval_strategy="epoch" if evaluated else "no",
+        eval_strategy="epoch" if metric else "no",
         save_strategy="epoch",
         restore_callback_states_from_checkpoint=True,  # how long early stopping has waited
-        load_best_model_at_end=evaluated,
-        metric_for_best_model=_metric(config) if evaluated else None,
-        greater_is_better=True if evaluated else None,
+        load_best_model_at_end=metric is not None,
+        metric_for_best_model=metric,
+        greater_is_better=True if metric else None,
         logging_steps=max(1, min(25, steps // 10)),
     )
 

@@ -4,7 +4,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,9 +28,18 @@ class ProgressCallback(transformers.TrainerCallback):
     """
 
     def __init__(
-        self, progress: Progress, metric: str, resumed: Path | None = None, *, every: int = 1
+        self,
+        progress: Progress,
+        metric: str,
+        resumed: Path | None = None,
+        *,
+        every: int = 1,
+        also: Sequence[str] = (),
     ) -> None:
-        """Take the dev metric's name, the state to go on from, and epochs between evaluations."""
+        """Take the dev metric's name, the state to go on from, and epochs between evaluations.
+
+        `also` are metrics that are shown behind the first.
+        """
         self.resumed = resumed
         """The state that the run goes on from."""
         self.interrupted = False
@@ -38,7 +47,7 @@ class ProgressCallback(transformers.TrainerCallback):
         """Whether the run was ended before its end, with its state saved."""
         self._progress, self._metric, self._note, self._every = progress, metric, "", every
         self._epoch_start = torch.get_rng_state()
-        self._began = time.monotonic()
+        self._began, self._also = time.monotonic(), also
 
     def on_train_begin(
         self, args: Any, state: TrainerState, control: TrainerControl, **_: Any
@@ -113,8 +122,10 @@ class ProgressCallback(transformers.TrainerCallback):
     ) -> None:
         """Report the dev metric."""
         if state.is_world_process_zero and metrics:
-            value = metrics[f"eval_{self._metric}"]
-            self._progress.say(f"epoch {state.epoch:.4g}: dev {self._metric} {value:.4f}")
+            names = [self._metric, *self._also]
+            first, *more = (f"{name} {metrics[f'eval_{name}']:.4f}" for name in names)
+            listed = f" ({', '.join(more)})" if more else ""
+            self._progress.say(f"epoch {state.epoch:.4g}: dev {first}{listed}")
 
     def start_clock(self, state: TrainerState) -> None:
         """Start the curves' clock, for a resumed run where it stood at the last logged step."""

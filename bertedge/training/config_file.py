@@ -35,8 +35,13 @@ def merge(kind: type, path: Path | None, flags: Mapping[str, object]) -> dict[st
     Files named in the TOML file are relative to it; files named by flags to the working directory.
     Raises SettingError for a file that cannot be read and values that no field could have.
     """
-    table = _read_toml(path, kind) if path else {}
-    return table | {name: value for name, value in flags.items() if value not in (None, ())}
+    table = settle(kind, path, read_toml(path)) if path else {}
+    return table | given(flags)
+
+
+def given(flags: Mapping[str, object]) -> dict[str, object]:
+    """Return the flags that were given."""
+    return {name: value for name, value in flags.items() if value not in (None, ())}
 
 
 def check_given(kind: type, table: Mapping[str, object], *, either: tuple[str, ...] = ()) -> None:
@@ -67,7 +72,8 @@ def _meant(kind: type, name: str) -> str:
     return f"did you mean {near[0]}?" if near else f"known are {shorten(', '.join(known))}"
 
 
-def _read_toml(path: Path, kind: type) -> dict[str, object]:
+def read_toml(path: Path) -> dict[str, object]:
+    """Read a TOML file as it is; SettingError where that cannot be done."""
     try:
         if path.exists() and not path.is_file():
             raise SettingError(f"{path} is no regular file; give the path of a TOML file")
@@ -75,11 +81,19 @@ def _read_toml(path: Path, kind: type) -> dict[str, object]:
             raw = file.read(LONGEST + 1)
         if len(raw) > LONGEST:
             raise SettingError(f"{path} has more than {LONGEST >> 20} MiB; is it a config file?")
-        table = tomllib.loads(raw.decode("utf-8").replace("\r\n", "\n"))
+        return tomllib.loads(raw.decode("utf-8").replace("\r\n", "\n"))
     except FileNotFoundError:
         raise SettingError(f"{path} does not exist; give the path of a TOML file") from None
     except (OSError, ValueError, RecursionError) as error:  # ValueError: TOML's own, UTF-8's, …
         raise SettingError(f"{path} cannot be read as TOML: {error}") from None
+
+
+def settle(kind: type, path: Path, table: Mapping[str, object]) -> dict[str, object]:
+    """Return a table of the TOML file `path` with its files' names relative to that.
+
+    Raises SettingError for values that no field could have.
+    """
+    table = dict(table)
     for name, value in table.items():
         _check_plain(path, name, value)
     for name, hint in get_type_hints(kind).items():

@@ -56,6 +56,8 @@ EXAMPLES = (
     ),
     "bertedge.finetune.FinetuneConfig",
     "bertedge.finetune.finetune",
+    "bertedge.finetune.MultiTaskConfig",
+    "bertedge.finetune.finetune_tasks",
     "bertedge.pretrain.PretrainConfig",
     "bertedge.pretrain.pretrain",
     "bertedge.export.ExportConfig",
