@@ -1,6 +1,8 @@
 """`bertedge report`."""
 
 import sys
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +13,19 @@ from bertedge.cli.extras import need
 from bertedge.cli.sections import Sectioned
 
 if TYPE_CHECKING:
+    from bertedge.checkpoint.out_of_fold import OutOfFold
     from bertedge.cli.opened import Opened
     from bertedge.data import ExampleFile
+    from bertedge.progress import Progress
     from bertedge.report import Named
     from bertedge.report.config import Embed
+    from bertedge.report.learning_curve import Share
 
 _SECTIONS = {
     "Data": ("data", "train", "text_column", "pair_column", "label_column"),
     "What is looked at": (
         *("slice_by", "slice_word", "fairness_by", "robustness", "compare", "embedder"),
+        "learning_curve",
     ),
     "Model": ("device", "variant", "threads"),
     "Output": ("output", "overwrite", "as_json"),
@@ -44,6 +50,8 @@ _SECTIONS = {
 )
 @options.path_option("--compare", help="Another bundle or checkpoint on the same rows.")
 @options.path_option("--embedder", help="Bundle of embeddings, to find wrong labels by.")
+@options.path_option("--learning-curve", help="Folder: train on 1/8, 1/4, 1/2 of the rows.")
+@click.option("--base", metavar="DIR|HUB-ID", help="Of the shares, if it is not where it was.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the changes  [default: 0].")
 @options.columns
 @click.option("--task", metavar="NAME", help="Of CHECKPOINT, where it leaves that open.")
@@ -72,10 +80,12 @@ def command(
     from bertedge.report.text import render
 
     if output is not None:
-        inputs = (model, data, *(flags[name] for name in ("train", "compare", "embedder")))
+        inputs = (model, data, *(flags[name] for name in ("train", "compare", "embedder", "base")))
         check_file(output, overwrite=overwrite, inputs=(*inputs, flags["label_map"]))
     progress = Terminal()
+    _check_curve(model, flags)
     opened, examples = open_both(model, data, flags, progress)
+    learn = _learn(model, opened, examples, flags, progress)
     config = ReportConfig(
         slice_by=flags["slice_by"],
         slice_words=flags["slice_word"],
@@ -84,7 +94,10 @@ def command(
         seed=flags["seed"],
         train=_train_file(model, opened, flags),
         is_train=_is_train(opened, examples),
+        out_of_fold=_out_of_fold(model),
         curves=_curves(model),
+        learn=learn,
+        train_rows=opened.training.train.rows if opened.training else 0,
         other=_other(flags),
         embed=_embed(flags),
         command=" ".join(["bertedge", *sys.argv[1:]]),
@@ -126,6 +139,50 @@ def _train_file(model: str, opened: "Opened", flags: dict[str, Any]) -> "Example
 
 def _is_train(opened: "Opened", examples: "ExampleFile") -> bool:
     return opened.training is not None and opened.training.train.sha256 == examples.sha256()
+
+
+def _check_curve(model: str, flags: dict[str, Any]) -> None:
+    from bertedge.cli.opened import is_bundle
+    from bertedge.errors import SettingError
+
+    if flags["base"] is not None and flags["learning_curve"] is None:
+        raise SettingError("--base is for --learning-curve; give both, or leave it out")
+    if flags["learning_curve"] is None:
+        return
+    need("train", "torch", "transformers", "datasets", "accelerate", "sklearn", "safetensors")
+    if is_bundle(model):
+        raise SettingError(
+            f"{model} is a bundle, which is not trained; give --learning-curve with the checkpoint "
+            "that it was exported from"
+        )
+
+
+def _learn(
+    model: str,
+    opened: "Opened",
+    examples: "ExampleFile",
+    flags: dict[str, Any],
+    progress: "Progress",
+) -> "Callable[[], Iterable[Share]] | None":
+    """Check all that the learning curve needs; return what trains it."""
+    from bertedge.errors import DataError
+
+    if flags["learning_curve"] is None:
+        return None
+    if _is_train(opened, examples):
+        raise DataError(
+            f"{examples.path} is what {model} was trained on; a learning curve needs other rows"
+        )
+    from bertedge.finetune.learning_curve import plan_shares, train_shares
+
+    plan = plan_shares(model, flags["learning_curve"], flags["base"])
+    return partial(train_shares, plan, examples, progress)
+
+
+def _out_of_fold(model: str) -> "OutOfFold | None":
+    from bertedge.checkpoint.out_of_fold import read_out_of_fold
+
+    return read_out_of_fold(Path(model))
 
 
 def _curves(model: str) -> Path | None:

@@ -36,5 +36,9 @@ def assign_folds(examples: ExampleFile, folds: int, seed: int) -> NDArray[np.int
 
 
 def select_rows(examples: ExampleFile, chosen: NDArray[np.bool_]) -> ExampleFile:
-    """Return the rows of a file for which `chosen` `(rows,)` holds."""
+    """Return the rows of a file, or of a side of it, for which `chosen` `(rows,)` holds."""
+    if examples.rows is not None:
+        whole = np.frombuffer(examples.rows, np.bool_).copy()
+        whole[whole] = chosen
+        chosen = whole
     return replace(examples, rows=chosen.tobytes(), part=None, findings="")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bertedge import evaluation, serialization
 from bertedge.checkpoint import CrossValidation, Fold
+from bertedge.checkpoint.out_of_fold import OutOfFold, write_out_of_fold
 from bertedge.data.folds import assign_folds, select_rows
 from bertedge.finetune import training
 from bertedge.finetune.config import FinetuneConfig
@@ -30,6 +31,7 @@ from bertedge.spec import DecisionRule, LabelKind, ModelSpec
 from bertedge.tasks import trainable_task
 from bertedge.tasks.contract import Outputs
 from bertedge.tasks.text_classification import probabilities
+from bertedge.training.curves import logging_in
 from bertedge.training.seal import fault_of, seal
 
 RESULT, OUTPUTS = "fold.json", "outputs.npz"
@@ -117,13 +119,13 @@ def cross_validate(
 ) -> CrossValidated:
     """Train and score each fold in `folder`, saying each one's score."""
     count = config.folds or 2
-    plain = replace(config, log_dir=None)
     data = open_folds(config, inputs, count, folder)
     runs = []
     for number, each in enumerate(data):
         name = f"fold {number + 1} of {count}"
         part = PartProgress(progress, name)
-        runs.append(train_fold(plain, each, folder / f"fold-{number}", part))
+        own = logging_in(config, f"fold-{number + 1}")
+        runs.append(train_fold(own, each, folder / f"fold-{number}", part))
         metric = trainable_task(config.task).metric(config.decision())
         progress.say(
             f"{name}: {metric} {runs[-1].score:.4f} on {len(each.rows):,} rows, best epoch "
@@ -180,12 +182,7 @@ def mean_epochs(best: Sequence[float]) -> float:
 
 
 def write_folds(folder: Path, found: CrossValidated, spec: ModelSpec) -> None:
-    """Write `folds.json`; for labels of texts also `folds.npz`, what was predicted out of fold.
-
-    Its arrays, a row of the training file each, in the file's order: `row` (from 0), `fold`, `gold`
-    (a label's number, 0 and 1 of several, or a value), `probabilities` `(rows, labels)`; `labels`
-    are their names.
-    """
+    """Write `folds.json`; for labels of texts also `folds.npz`, what was predicted out of fold."""
     text = serialization.to_json(found.record)
     (folder / "folds.json").write_text(text, encoding="utf-8")
     if spec.task.labels_are is not LabelKind.CLASSES:
@@ -195,14 +192,14 @@ def write_folds(folder: Path, found: CrossValidated, spec: ModelSpec) -> None:
     order = np.argsort(rows)
     plain = DecisionRule(problem_type=found.fitted.rule.problem_type)
     scores = probabilities(np.concatenate(found.outputs.answers), plain)
-    np.savez_compressed(
-        folder / "folds.npz",
+    out_of_fold = OutOfFold(
         row=rows[order],
         fold=fold[order],
         gold=np.concatenate(found.outputs.gold)[order],
         probabilities=scores[order],
         labels=np.array(spec.labels),
     )
+    write_out_of_fold(folder, out_of_fold)
 
 
 def _save_outputs(path: Path, outputs: Outputs) -> None:

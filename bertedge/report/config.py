@@ -1,6 +1,6 @@
 """What a report is to say, and of what."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bertedge.checkpoint.out_of_fold import OutOfFold
 from bertedge.data import ExampleFile
 from bertedge.model import TextModel
+from bertedge.report.learning_curve import Share
 
 Embed = Callable[[Sequence[str]], NDArray[np.floating[Any]]]
 
@@ -41,8 +43,14 @@ class ReportConfig:
     """The file that the model was trained on."""
     is_train: bool = False
     """Whether the data are that file: then its labels were seen."""
+    out_of_fold: OutOfFold | None = None
+    """Of that file: what models that had not seen a row said of it, where it was trained in folds;
+    read where the data are that file."""
     curves: Path | None = None
     """`training.csv` of the training."""
+    learn: Callable[[], Iterable[Share]] | None = None
+    """Trains on shares of the training rows, `train_rows`, and scores them on the data."""
+    train_rows: int = 0
     other: Named | None = None
     """A model to compare with."""
     embed: Embed | None = None

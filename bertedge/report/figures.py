@@ -80,6 +80,41 @@ def trained(curves: Sequence[Curve]) -> str | None:
     return vega.draw([lines(x, y), vega.points(x, y)], rows)
 
 
+def learnt(report: Report) -> str | None:
+    """Draw the metric by rows trained on, and where twice as many may lead."""
+    curve = report.learning_curve
+    if curve is None:
+        return None
+    rows: list[Row] = []
+    for each in curve.points:
+        said = f"{each.rows:,} rows: {each.metric.value:.4f} ({between(each.metric)})"
+        ends = {"low": each.metric.low, "high": each.metric.high, "engine": "learnt", "width": 1.8}
+        look = {"color": "var(--accent)", "marker": "circle", "size": 60, "said": said}
+        rows.append({"x": each.rows, "y": each.metric.value} | ends | look)
+    last, twice = curve.points[-1], curve.twice
+    value = last.metric.value
+    ahead = {"x": 2 * last.rows, "y": value + twice.value}
+    ends = {"low": value + twice.low, "high": value + twice.high}
+    said = f"twice as many rows, an estimate: {points(twice.value)}"
+    guess = ahead | ends | {"color": "var(--muted)", "marker": "circle", "size": 60, "said": said}
+    values = [row[name] for row in (*rows, guess) for name in ("low", "high")]
+    room = max((max(values) - min(values)) * 0.06, 0.005)
+    x = vega.log("x", "rows trained on", padding=16)
+    y = linear("y", report.metric.replace("_", " "), min(values) - room, max(values) + room,
+               tickCount=5)  # fmt: skip
+    whisker = {"x": x, "y": y | {"field": "low"}, "y2": {"field": "high"}, "color": vega.COLOR}
+    layers = [
+        layer("rule", whisker, opacity=0.6),
+        layer("rule", whisker, [guess], opacity=0.6),
+        layer("line", {"x": x, "y": y}, [{"x": last.rows, "y": value}, ahead],
+              color="var(--muted)", strokeDash=[4, 4], aria=False),
+        lines(x, y),
+        vega.points(x, y),
+        {**vega.points(x, y), "data": {"values": [guess]}},
+    ]  # fmt: skip
+    return vega.draw(layers, rows)
+
+
 def shade(count: int, most: int) -> int:
     """Return how much of the accent colour a cell of the confusion matrix has, in percent."""
     return round(DARKEST * (count / most) ** 0.5) if most else 0

@@ -16,7 +16,9 @@ WRONG_SCORES = 0.05
 
 def findings(report: Report) -> list[str]:
     """Return sentences, the gravest first."""
-    return [*_labels(report), *_parts(report), *_data(report), *_other(report)]
+    return [
+        *_labels(report), *_parts(report), *_data(report), *_more_rows(report), *_other(report),
+    ]  # fmt: skip
 
 
 def class_scores(report: Report) -> Scores | None:
@@ -127,6 +129,17 @@ def _data(report: Report) -> Iterator[str]:
         yield (
             f"{report.truncated:,} texts are longer than the {report.max_length} tokens that the "
             "model reads; it does not see their ends."
+        )
+
+
+def _more_rows(report: Report) -> Iterator[str]:
+    curve = report.learning_curve
+    if curve is not None:
+        ends = f"{points(curve.twice.low).removesuffix(' points')} to {points(curve.twice.high)}"
+        unsure = ", within chance" if curve.twice.low <= 0 else ""
+        yield (
+            f"Twice as many rows as the {curve.points[-1].rows:,} of the training may bring "
+            f"{points(curve.twice.value)} ({ends}{unsure}): an estimate."
         )
 
 

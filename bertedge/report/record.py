@@ -130,6 +130,24 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LearningPoint:
+    """The metric of a model that was trained on so many rows."""
+
+    rows: int
+    metric: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearningCurve:
+    """How the metric grows with the training rows."""
+
+    points: tuple[LearningPoint, ...]
+    """The fewest rows first; the last one is the model itself."""
+    twice: Interval
+    """What twice its rows may add to the metric, drawn out from the last points."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Another model on the same rows."""
 
@@ -181,6 +199,7 @@ class Report:
     duplicates: Duplicates | None
     doubts: Doubts | None
     curves: tuple[Curve, ...]
+    learning_curve: LearningCurve | None
     comparison: Comparison | None
     command: str
     created: str

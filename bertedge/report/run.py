@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bertedge.checkpoint.out_of_fold import OutOfFold
 from bertedge.data import Example, ExampleFile
 from bertedge.data.lines import read_lines
 from bertedge.evaluation.wrong import texts_of
@@ -15,6 +17,7 @@ from bertedge.progress import Progress, Silent
 from bertedge.report import label_errors, slices
 from bertedge.report.config import Named, ReportConfig
 from bertedge.report.intervals import difference, interval
+from bertedge.report.learning_curve import Share, learning_curve
 from bertedge.report.record import (
     SCHEMA,
     Bin,
@@ -23,6 +26,7 @@ from bertedge.report.record import (
     Doubt,
     Doubts,
     Duplicates,
+    LearningCurve,
     Report,
 )
 from bertedge.report.rows import MOST_LISTED, Rows, read_rows
@@ -87,6 +91,7 @@ def report(
         doubts=_doubts(rows, label_names(spec.labels, spec.rule), config) if single else None,
         curves=read_curves(config.curves) if config.curves else (),
         comparison=_compare(rows, config.other, examples, progress) if config.other else None,
+        learning_curve=_learn(rows, config),
         command=config.command,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         version=__version__,
@@ -105,6 +110,13 @@ def read_curves(path: Path) -> tuple[Curve, ...]:
             steps, values = zip(*points, strict=True)
             found.append(Curve(name=name, steps=steps, values=values))
     return tuple(found)
+
+
+def _learn(rows: Rows, config: ReportConfig) -> LearningCurve | None:
+    if config.learn is None:
+        return None
+    own = Share(rows=config.train_rows, per_text=rows.per_text)
+    return learning_curve([*config.learn(), own], rows.metric)
 
 
 def _bins(rows: Rows) -> tuple[Bin, ...]:
@@ -166,8 +178,14 @@ def _doubts(rows: Rows, names: Sequence[str], config: ReportConfig) -> Doubts:
         features = label_errors.join_features(parts)
         found = label_errors.cross_validated(features, gold, labels, config.seed)
         source = "logistic regression on embeddings, cross-validated"
+    elif config.is_train and (out_of_fold := _out_of_fold(rows, config.out_of_fold)) is not None:
+        found = out_of_fold[known]
+        source = "those of the training's folds, whose models have not seen these labels"
     elif config.is_train:
-        source = "not judged: the model was trained on these very labels; give --embedder BUNDLE"
+        source = (
+            "not judged: the model was trained on these very labels; give --embedder BUNDLE, or "
+            "train with --folds"
+        )
         return Doubts(source=source, count=None)
     else:
         found, source = rows.scores[known], "the model's own, which has not seen these labels"
@@ -184,6 +202,13 @@ def _doubts(rows: Rows, names: Sequence[str], config: ReportConfig) -> Doubts:
             for row, name, quality in listed
         ),
     )
+
+
+def _out_of_fold(rows: Rows, found: OutOfFold | None) -> NDArray[np.float32] | None:
+    """Return the probabilities `(rows, labels)` out of fold, if they are of these rows."""
+    if found is None or rows.gold is None or not np.array_equal(found.gold, rows.gold):
+        return None
+    return found.probabilities
 
 
 def _compare(rows: Rows, other: Named, examples: ExampleFile, progress: Progress) -> Comparison:

@@ -19,6 +19,12 @@ def render(report: Report) -> str:
     for slicing in (*report.slicings, *report.fairness):
         cells = [(s.name, s.metric.value, between(s.metric), s.rows) for s in slicing.slices]
         lines += ["", *_table(f"by {slicing.by}", cells)]
+    if report.learning_curve:
+        learnt = report.learning_curve.points
+        lines += ["", f"{'rows trained on':<28}  {'metric':>7}  95 %"]
+        lines += [
+            f"{each.rows:<28,}  {each.metric.value:7.4f}  {between(each.metric)}" for each in learnt
+        ]
     if report.robustness:
         lines += ["", f"{'texts changed':<28}  {'metric':>7}  change"]
         lines += [

@@ -3,11 +3,15 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bertedge.errors import MissingExtraError, SettingError
+from bertedge.training.config import TrainingConfig
+
+T = TypeVar("T", bound=TrainingConfig)
 
 CURVES = "training.csv"
 
@@ -52,6 +56,11 @@ def check_log_dir(log_dir: Path | None, output: Path) -> None:
         raise MissingExtraError("tensorboard", "tensorboard")
     if log_dir.resolve().is_relative_to(output.resolve()):
         raise SettingError(f"log_dir is {log_dir}, in the output {output}; choose another one")
+
+
+def logging_in(config: T, name: str) -> T:
+    """Return a config whose TensorBoard files, if it has any, go into a subfolder `name`."""
+    return config if config.log_dir is None else replace(config, log_dir=config.log_dir / name)
 
 
 def tensorboard_callbacks(log_dir: Path | None, step: int) -> list[Any]:

@@ -24,9 +24,9 @@ OUTPUTS = {
     ("bench", "page"): "file",
 }
 """Every option that names what is written, and as what."""
-ADDED_TO = {("finetune", "log_dir"), ("pretrain", "log_dir")}
+ADDED_TO = {("finetune", "log_dir"), ("pretrain", "log_dir"), ("report", "learning_curve")}
 """Folders that get new files and lose none."""
-FOLDERS = {"embedder", "model", "teacher", "checkpoint", "bundle", "baseline"}
+FOLDERS = {"base", "embedder", "model", "teacher", "checkpoint", "bundle", "baseline"}
 FILES = {
     "config",
     "train",

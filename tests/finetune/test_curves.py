@@ -137,6 +137,26 @@ def test_tensorboard_shows_an_interrupted_and_resumed_run_as_one(
     assert {path.name for path in tmp_path.iterdir()} == {"logs", "out", "before"}
 
 
+def test_each_fold_and_each_trial_has_a_folder_of_its_own_for_tensorboard(
+    base: Path, few: dict[str, Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("optuna", reason="pip install 'bertedge[auto]' searches settings")
+    logs, plain = tmp_path / "logs", {"epochs": 1.0, "batch_size": 40}
+    train = {"train": few["train"]}
+    own = config(train, base, tmp_path / "folds", folds=2, log_dir=logs / "folds", **plain)
+    finetune(own, Silent())
+    assert written(logs / "folds") == {".", "fold-1", "fold-2"}
+    own = config(few, base, tmp_path / "auto", auto=True, minutes=1e-4, log_dir=logs, **plain)
+    finetune(own, Silent())
+    assert written(logs) - {"folds"} >= {"trial-1"}
+    assert EventAccumulator(str(logs / "trial-1")).Reload().Scalars("eval/accuracy")
+
+
+def written(logs: Path) -> set[str]:
+    """The folders with TensorBoard's files, as TensorBoard calls the runs."""
+    return {str(path.parent.relative_to(logs)) for path in logs.rglob("events.out.tfevents*")}
+
+
 def test_without_tensorboard_the_extra_is_named_before_anything_is_written(
     base: Path, few: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,10 @@
 
 import csv
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("cleanlab", reason="needs the report extra")
@@ -12,6 +14,7 @@ from bertedge.data import open_examples
 from bertedge.model import TextModel
 from bertedge.predictor import Predictor
 from bertedge.report import Named, Report, ReportConfig, report
+from bertedge.report.learning_curve import Share
 
 WORDS = [
     *("turn", "the", "hall", "lights", "off", "play", "some", "jazz", "warmer", "please"),
@@ -48,6 +51,14 @@ def named(classifier: Predictor) -> Named:
     return Named(name="tiny", variant="cpu-fp32", model=model)
 
 
+def learn() -> Iterator[Share]:
+    """Models of 1,000 to 4,000 rows, each a little better than the one before."""
+    rng = np.random.default_rng(0)
+    for rows, right in ((1_000, 0.5), (2_000, 0.56), (4_000, 0.6)):
+        per_text = np.stack([rng.random(242) < right, np.ones(242)], axis=1)
+        yield Share(rows=rows, per_text=per_text.astype(np.float64))
+
+
 @pytest.fixture(scope="session")
 def full(labelled: Path, named: Named, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """Every section there is."""
@@ -60,5 +71,6 @@ def full(labelled: Path, named: Named, tmp_path_factory: pytest.TempPathFactory)
     config = ReportConfig(
         slice_by=("lang",), slice_words=("jazz",), fairness_by=("who",), train=examples,
         curves=curves, other=named, command="bertedge report tiny --data test.csv",
+        learn=learn, train_rows=8_000,
     )  # fmt: skip
     return report(named, examples, config)

@@ -104,6 +104,7 @@ def test_nothing_is_fetched_and_what_the_file_says_is_text(full: Report, text: s
 def test_what_was_not_looked_at_is_left_out(full: Report) -> None:
     bare = replace(
         full, robustness=None, fairness=(), comparison=None, curves=(), errors=(), doubts=None,
+        learning_curve=None,
         bins=(), calibration=None,
     )  # fmt: skip
     page = Page(render_page(bare))

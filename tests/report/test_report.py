@@ -11,15 +11,22 @@ import pytest
 from click.testing import CliRunner
 
 from bertedge import serialization
+from bertedge.checkpoint.out_of_fold import (
+    OUT_OF_FOLD,
+    OutOfFold,
+    read_out_of_fold,
+    write_out_of_fold,
+)
 from bertedge.cli import main
 from bertedge.data import TextExample, TokenExample, open_examples
-from bertedge.errors import DataError, SettingError
+from bertedge.errors import CheckpointError, DataError, SettingError
 from bertedge.predictor import Predictor
 from bertedge.report import Named, Report, ReportConfig, report
 from bertedge.report.findings import findings
 from bertedge.report.intervals import difference, gap, interval, metric_of, wilson
 from bertedge.report.label_errors import cross_validated, rank_labels
 from bertedge.report.perturbations import KINDS, Changed
+from bertedge.report.text import render
 
 TINY = Path(__file__).parents[2] / "models" / "tiny"
 
@@ -85,6 +92,17 @@ def test_curves_are_those_of_the_training(full: Report) -> None:
     curves = {curve.name: curve for curve in full.curves}
     assert curves["loss"].steps == (10, 20, 40) and curves["loss"].values == (1.3, 0.9, 0.5)
     assert curves["dev_accuracy"].steps == (20, 40)
+
+
+def test_the_learning_curve_ends_in_the_model_itself_and_says_what_more_rows_may_bring(
+    full: Report,
+) -> None:
+    curve = full.learning_curve
+    assert curve and [each.rows for each in curve.points] == [1_000, 2_000, 4_000, 8_000]
+    assert curve.points[-1].metric == full.value
+    assert curve.twice.low <= curve.twice.value <= curve.twice.high
+    assert any("Twice as many rows as the 8,000" in line for line in findings(full))
+    assert "rows trained on" in render(full)
 
 
 def test_the_record_is_json_and_findings_are_sentences(full: Report) -> None:
@@ -221,6 +239,34 @@ def test_labels_that_were_trained_on_are_not_judged_by_the_model_itself(
     embedded = replace(config, embed=lambda texts: vectors[: len(texts)])
     judged = report(named, examples, embedded).doubts
     assert judged and judged.count is not None and "cross-validated" in judged.source
+
+
+def test_labels_of_the_training_file_are_judged_by_the_folds_of_the_training(
+    labelled: Path, named: Named, tmp_path: Path
+) -> None:
+    labels = named.model.spec.labels
+    examples = open_examples(labelled, named.model.spec.task)
+    gold = np.array([labels.index(example.names[0]) for example in examples])
+    probabilities = np.full((len(gold), len(labels)), 0.02)
+    likelier = np.where(np.isin(np.arange(len(gold)), [3, 50]), (gold + 1) % len(labels), gold)
+    probabilities[np.arange(len(gold)), likelier] = 1 - 0.02 * (len(labels) - 1)
+    found = OutOfFold(
+        row=np.arange(len(gold)), fold=np.arange(len(gold)) % 3, gold=gold,
+        probabilities=probabilities.astype(np.float32), labels=np.array(labels),
+    )  # fmt: skip
+    write_out_of_fold(tmp_path, found)
+    config = ReportConfig(
+        robustness=False, is_train=True, out_of_fold=read_out_of_fold(tmp_path)
+    )  # fmt: skip
+    judged = report(named, examples, config).doubts
+    assert judged and judged.count == 2 and "folds" in judged.source
+    assert {each.place for each in judged.listed} == {"5", "52"}  # behind the header
+    other = replace(config, out_of_fold=replace(found, gold=(gold + 1) % len(labels)))
+    unknown = report(named, examples, other).doubts
+    assert unknown and unknown.count is None
+    (tmp_path / OUT_OF_FOLD).write_bytes(b"PK")
+    with pytest.raises(CheckpointError, match=r"folds\.npz is damaged"):
+        read_out_of_fold(tmp_path)
 
 
 def test_a_column_that_is_not_there_is_an_error_with_its_file(labelled: Path, named: Named) -> None:

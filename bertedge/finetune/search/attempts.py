@@ -28,6 +28,7 @@ from bertedge.finetune.search.trials import (
 from bertedge.finetune.search.watch import TooLong, TrialWatch
 from bertedge.outputs import remove
 from bertedge.progress import Progress
+from bertedge.training.curves import logging_in
 from bertedge.training.seal import seal, write_synced
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ def on_dev(
     )
     part = PartProgress(search.progress, f"trial {len(trials) + 1}")
     material = load_material(config, search.prepared, part)
-    trained = training.train(config, material, folder, part, [watch])
+    own = logging_in(config, f"trial-{len(trials) + 1}")
+    trained = training.train(own, material, folder, part, [watch])
     best, score = best_of(trials), trained.best_score
     if score is not None and (best is None or best.score is None or score > best.score):
         kept = folder / KEPT
@@ -174,8 +176,9 @@ def on_folds(
         part = PartProgress(
             search.progress, f"trial {len(trials) + 1}, fold {number + 1} of {count}"
         )
+        own = logging_in(config, f"trial-{len(trials) + 1}/fold-{number + 1}")
         try:
-            runs.append(train_fold(config, data, folder / f"fold-{number}", part, [watch]))
+            runs.append(train_fold(own, data, folder / f"fold-{number}", part, [watch]))
         except TooLong:
             if not runs:
                 raise

@@ -113,7 +113,7 @@ def _open(
     config: FinetuneConfig, prepared: Prepared, folder: Path, progress: Progress, budget: Budget
 ) -> Search:
     folder.mkdir(parents=True, exist_ok=True)
-    plain = replace(config, auto=False, minutes=None, log_dir=None)
+    plain = replace(config, auto=False, minutes=None)
     folds: list[FoldData] = []
     if prepared.dev is None:
         folds = open_folds(plain, prepared.inputs, config.folds or FOLDS, folder / "folds")
