@@ -22,6 +22,7 @@ from steps import BERTEDGE, columns_of, read_rows, training_of, value_of, write_
 
 RESULT = HERE / "techniques.json"
 ROWS = 1000
+UNLABELLED = 4000
 MEASURED = ("sst2", "banking77", "conll2003_en")
 TECHNIQUES: dict[str, str] = {
     "plain defaults": "",
@@ -63,8 +64,9 @@ TECHNIQUES: dict[str, str] = {
     "deletion and swap": "--augment deletion --augment swap",
     "words of the label": "--augment label-words",
     "mentions": "--augment mention",
+    "self-training": "--unlabelled {unlabelled}",
 }
-"""The flags of each."""
+"""The flags of each; {unlabelled} is a file of more rows, whose labels are not read."""
 
 
 def main() -> None:
@@ -82,6 +84,8 @@ def main() -> None:
             prefix = told.work / name
             whole = find_files(SETS[name], told.shared, prefix)
             files = take_rows(whole, SETS[name], prefix, ROWS, seed=0)
+            more = take_rows(whole, SETS[name], prefix, UNLABELLED, seed=0)
+            files["unlabelled"] = more["train"]
             for seed in told.seeds:
                 rows = record.setdefault(technique, {"flags": TECHNIQUES[technique]})
                 if f"{name}-{seed}" in rows:
@@ -99,9 +103,10 @@ def measure(
 ) -> dict[str, object] | None:
     """Train by a technique, in a process whose memory is its own; None where it is refused."""
     data = SETS[name]
+    flags = TECHNIQUES[technique].format(**files).split()
     command = [*BERTEDGE, "finetune", "--overwrite", *columns_of(data.columns), f"--seed={seed}"]
     command += [f"--task={data.task}", f"--train={files['train']}", f"--dev={files['dev']}"]
-    command += [f"--model={base}", f"--output={output}", *TECHNIQUES[technique].split()]
+    command += [f"--model={base}", f"--output={output}", *flags]
     script = [sys.executable, __file__, "--peak", *command]
     done = subprocess.run(script, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -107,6 +107,21 @@ class SharedTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTraining:
+    """What texts brought that a model labelled itself; scores are those of the dev data."""
+
+    metric: str
+    before: float
+    """Of the model that was trained on the labelled rows alone."""
+    after: float | None = None
+    """Of the one that was trained on these texts, too; None where none was sure enough."""
+    kept: bool = False
+    """Whether that is the model that was kept."""
+    taken: dict[str, int] = field(default_factory=dict)
+    """How many texts of each label, or entities of each type, it was trained on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """`training.json`: what `finetune` records beside the weights."""
 
@@ -142,6 +157,9 @@ class Training:
     forgetting: Forgetting | None = None
     tasks: tuple[SharedTask, ...] = ()
     """All for which the encoder was trained, this one among them, where they are several."""
+    unlabelled: DataFile | None = None
+    """Texts that a model labelled itself; its rows are those that labels were asked for."""
+    self_training: SelfTraining | None = None
 
 
 def path_from(folder: Path, file: Path) -> str:

@@ -95,6 +95,7 @@ def _render(finished: "Finetuned") -> str:
         render_folds,
         render_forgetting,
         render_scores,
+        render_self_training,
         render_trials,
     )
 
@@ -110,6 +111,8 @@ def _render(finished: "Finetuned") -> str:
     lines += render_decision(record.model.task, record.model.rule, record.calibration)
     if record.forgetting:
         lines.append(render_forgetting(record.forgetting))
+    if record.self_training:
+        lines.append(render_self_training(record.self_training))
     best = f", the best is epoch {record.best_epoch:.3g}" if record.best_epoch else ""
     epochs = "1 epoch" if record.epochs == 1 else f"{record.epochs:.3g} epochs"
     lines.append(f"{epochs} in {record.seconds:.0f} s{best}")

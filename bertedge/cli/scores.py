@@ -11,7 +11,7 @@ from bertedge.spec import DecisionRule, Task
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import CrossValidation
-    from bertedge.checkpoint.training import Forgetting
+    from bertedge.checkpoint.training import Forgetting, SelfTraining
     from bertedge.finetune.search.trials import Trials
 
 TITLES = {
@@ -159,6 +159,18 @@ def render_forgetting(found: "Forgetting") -> str:
     return (
         f"on old data {TITLES[found.metric]} {found.before:.4f} → {found.after:.4f} "
         f"({points:+.2f} points; {found.rows:,} rows: {found.data})"
+    )
+
+
+def render_self_training(found: "SelfTraining") -> str:
+    """Lay out what texts brought that a model labelled itself."""
+    if found.after is None:
+        return "self-training: the model was sure of no text; the first model is kept"
+    points = 100 * (found.after - found.before)
+    kept = "" if found.kept else "; the first model is kept"
+    return (
+        f"self-training: {TITLES[found.metric]} {found.before:.4f} → {found.after:.4f} "
+        f"({points:+.2f} points{kept})"
     )
 
 

@@ -4,6 +4,8 @@ Gururangan et al. 2020, "Don't Stop Pretraining" (arXiv:2004.10964), section 4: 
 pretraining on the training texts alone, without their labels. `bertedge.pretrain` does the work.
 """
 
+import itertools
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import torch
 import transformers
 
 from bertedge import checkpoint as checkpoints
-from bertedge.data import Example, ExampleFile, QuestionExample, TextExample
+from bertedge.data import Example, QuestionExample, TextExample
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.inputs import Inputs
 from bertedge.outputs import remove
@@ -39,8 +41,10 @@ def adapt(config: FinetuneConfig, inputs: Inputs, folder: Path, progress: Progre
         if accelerate.PartialState().is_main_process:
             folder.mkdir(exist_ok=True)
             remove(output)
-            _write_texts(inputs.train, text)
-            progress.say(f"adapting the base to the texts of {inputs.train.path.name}")
+            files = [each for each in (inputs.train, inputs.unlabelled) if each]
+            _write_texts(itertools.chain(*files), text)
+            names = " and ".join(each.path.name for each in files)
+            progress.say(f"adapting the base to the texts of {names}")
         accelerate.PartialState().wait_for_everyone()
         longest = min(LONGEST, max(SHORTEST, text.stat().st_size // BYTES))
         pretrain(
@@ -73,7 +77,7 @@ def load_adapted(model: transformers.PreTrainedModel, folder: Path) -> None:
                 own[name][: len(tensor)].copy_(tensor)  # a vocabulary may have grown since
 
 
-def _write_texts(examples: ExampleFile, path: Path) -> None:
+def _write_texts(examples: Iterable[Example], path: Path) -> None:
     """Write a text a line, each once."""
     texts = dict.fromkeys(text for example in examples for text in _texts_of(example))
     lines = (" ".join(text.split()) for text in texts)

@@ -19,6 +19,7 @@ from bertedge.finetune.settings.regularization import (
     check_regularization,
 )
 from bertedge.finetune.settings.search import SearchConfig, check_search
+from bertedge.finetune.settings.self_training import SelfTrainingConfig, check_self_training
 from bertedge.finetune.settings.trained import TrainedParametersConfig, check_trained
 from bertedge.spec import DecisionRule, LabelKind, PoolingMode, ProblemType
 from bertedge.training.config import TrainingConfig
@@ -33,6 +34,7 @@ class FinetuneConfig(
     AdaptersConfig,
     TrainedParametersConfig,
     ContinualLearningConfig,
+    SelfTrainingConfig,
     AdaptationConfig,
     OptimizationConfig,
     SearchConfig,
@@ -79,6 +81,7 @@ class FinetuneConfig(
         check_search(self)
         check_continual(self)
         check_adaptation(self)
+        check_self_training(self)
         _check_problem(self)
         check_trained(self)
         check_regularization(self)
@@ -95,7 +98,7 @@ class FinetuneConfig(
     @property
     def sources(self) -> tuple[Path | str | None, ...]:
         """All that is read."""
-        files = (self.train, self.dev, self.label_map, self.replay)
+        files = (self.train, self.dev, self.label_map, self.replay, self.unlabelled)
         return (*files, self.model, *self.teacher)
 
     def decision(self) -> DecisionRule:

@@ -11,6 +11,7 @@ from bertedge.data.label_map import read_label_map
 from bertedge.data.labels import survey, with_label_map
 from bertedge.data.split import Split, split
 from bertedge.data.task import guess_task
+from bertedge.data.unlabelled import leave_out_known, open_unlabelled
 from bertedge.errors import SettingError
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.label_counts import count_labels, few_rows, label_table
@@ -45,6 +46,8 @@ class Data:
     """How many rows each label has, for people."""
     old: "OldTask | None" = None
     """What the model was trained on before, where that is replayed."""
+    unlabelled: ExampleFile | None = None
+    """Texts that a model is to label; none of them is in the other files."""
 
 
 def read_config(
@@ -108,7 +111,16 @@ def open_data(config: FinetuneConfig) -> Data:
             dev = check_labels(halves.held_out, labels, decision)
     table = [line for what, each in counts.items() for line in label_table(what, each, rows.rows)]
     found = Data(train=train, dev=dev, labels=labels, hints=tuple(notes), table=tuple(table))
-    return replace(found, old=old)
+    return replace(found, old=old, unlabelled=_unlabelled(config, train, dev))
+
+
+def _unlabelled(
+    config: FinetuneConfig, train: ExampleFile, dev: ExampleFile | None
+) -> ExampleFile | None:
+    if config.unlabelled is None:
+        return None
+    texts = open_unlabelled(config.unlabelled, train, config.encoding)
+    return leave_out_known(texts, [train] if dev is None else [train, dev])
 
 
 def _gold(config: FinetuneConfig) -> str:
@@ -141,7 +153,8 @@ def _hold_out(config: FinetuneConfig, train: ExampleFile, rows: int) -> tuple[Sp
             f"held out {found.held_out_rows:,} of {rows:,} rows as dev data (--dev-share 0 trains "
             "on all)"
         )
-    if share is not None or config.calibrate or config.out_of_scope is not None:
+    needed = config.calibrate or config.out_of_scope is not None or config.unlabelled is not None
+    if share is not None or needed:
         more = "" if share is not None else ", or --dev-share X"
         raise SettingError(f"{train.path}: {why}; give --dev FILE{more}")
     return None, f"{why} (--dev FILE, or --dev-share X)"

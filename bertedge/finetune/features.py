@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,11 @@ class Features:
     def epoch_rows(self) -> int:
         """Rows of an epoch."""
         return int(self.data.num_rows) - self.pool + self.drawn
+
+
+def add_rows(one: Features, other: Features) -> Features:
+    """Put the rows of another data set behind those of one, whose texts are counted alone."""
+    return replace(one, data=datasets.concatenate_datasets([one.data, other.data]))
 
 
 def label_counts(features: Features, config: FinetuneConfig, classes: int) -> NDArray[np.int64]:

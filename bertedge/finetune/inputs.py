@@ -38,6 +38,10 @@ class Inputs:
     """The base, pretrained on the task's texts."""
     old: OldTask | None = None
     """What the base was trained on before, where that is to be kept in mind."""
+    unlabelled: ExampleFile | None = None
+    """Texts to be labelled by a model."""
+    pseudo_labelled: ExampleFile | None = None
+    """Those of them that are trained on, too, with the labels that they were given."""
 
 
 def open_inputs(config: FinetuneConfig, data: Data) -> Inputs:
@@ -87,6 +91,7 @@ def open_inputs(config: FinetuneConfig, data: Data) -> Inputs:
         teachers=tuple(teachers),
         pooling=_pooling(config, base, teachers),
         old=data.old,
+        unlabelled=data.unlabelled,
         max_length=max_length,
     )
 

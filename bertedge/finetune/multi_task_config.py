@@ -25,6 +25,7 @@ _REFUSED = {
     "folds": "it cross-validates one task",
     "replay": "it trains on a checkpoint of one task",
     "adapt": "pretrain the base on the texts of all tasks first (bertedge pretrain)",
+    "unlabelled": "train the model of each task by itself, and teach them (--teacher)",
     "peft": "train all parameters, or some with freeze, train_layers or bitfit",
     "freeze": "freeze embeddings or a number of layers instead",
 }

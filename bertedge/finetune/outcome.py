@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from bertedge.checkpoint.training import SelfTraining
 from bertedge.finetune import training
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.folds import CrossValidated
@@ -19,3 +20,4 @@ class Outcome:
     trained: training.Trained
     folds: CrossValidated | None = None
     trials: Trials | None = None
+    self_training: SelfTraining | None = None

@@ -55,6 +55,9 @@ def prepare(inputs: Inputs, folder: Path, *, cached: bool = False) -> Prepared:
         return made
 
     train = build(inputs.train, "train", scored=False)
+    if inputs.pseudo_labelled is not None:
+        more = build(inputs.pseudo_labelled, "pseudo-labelled", scored=False)
+        train = features.add_rows(train, more)
     if inputs.old is not None:
         replayed = build(inputs.old.replayed, "replay", scored=False)
         train = add_replayed(train, replayed, inputs.old.share)

@@ -28,6 +28,7 @@ from bertedge.finetune.preparation import Prepared, load_material, prepare
 from bertedge.finetune.replay import measure_forgetting
 from bertedge.finetune.search.run import search
 from bertedge.finetune.search.trials import TRIALS, Trials
+from bertedge.finetune.self_training import self_train
 from bertedge.progress import SILENT, Progress
 from bertedge.spec import LabelKind, Task
 from bertedge.training.curves import CURVES, check_log_dir
@@ -42,6 +43,7 @@ _NOT_RECORDED = {
         "train",
         "dev",
         "replay",
+        "unlabelled",
         "model",
         "output",
         "max_length",
@@ -92,10 +94,11 @@ def finetune(
         data = data or open_data(config)
         inputs = open_inputs(config, data)
         launch = accelerate.PartialState(cpu=not torch.cuda.is_available())
-        if launch.num_processes > 1 and (config.folds or config.auto):
+        alone = [name for name in ("auto", "folds", "unlabelled") if getattr(config, name)]
+        if launch.num_processes > 1 and alone:
             raise SettingError(
-                f"{'--auto' if config.auto else '--folds'} trains in one process, and this launch "
-                f"has {launch.num_processes}; start bertedge without torchrun"
+                f"--{alone[0]} trains in one process, and this launch has {launch.num_processes}; "
+                "start bertedge without torchrun"
             )
         if launch.is_main_process:
             say_data(config, inputs, data, progress)
@@ -119,6 +122,8 @@ def say_data(config: FinetuneConfig, inputs: Inputs, data: Data, progress: Progr
             f"{new} of the {len(inputs.labels)} labels are new; "
             f"what is forgotten is measured on {inputs.old.note}"
         )
+    if inputs.unlabelled:
+        progress.say(f"{inputs.unlabelled.path.name}: {inputs.unlabelled.description}")
     for hint in data.hints:
         progress.say(f"{inputs.train.path.name}: {hint}")
 
@@ -131,6 +136,8 @@ def resumed_settings(config: FinetuneConfig, inputs: Inputs) -> dict[str, object
         settings["dev_sha256"] = inputs.dev.sha256()
     if inputs.old:
         settings["replay_sha256"] = inputs.old.replayed.sha256()
+    if inputs.unlabelled:
+        settings["unlabelled_sha256"] = inputs.unlabelled.sha256()
     if inputs.teachers:
         settings["teacher_sha256"] = [each.source.sha256 for each in inputs.teachers]
     return settings
@@ -154,6 +161,8 @@ def _run(
         outcome = search(config, prepared, work.folder / "trials", progress)
     else:
         outcome = _train(config, prepared, work.folder, progress)
+        if inputs.unlabelled:
+            outcome = self_train(outcome, prepared, work.folder / "self-training", progress)
     accelerate.PartialState().wait_for_everyone()  # all have read the best weights from there
     if not work.first:
         return None
@@ -251,6 +260,10 @@ def make_record(inputs: Inputs, outcome: Outcome, judged: Judged) -> Training:
         replay=_data_file(outcome.config.output, inputs.old.replayed, outcome.material.train.pool)
         if inputs.old
         else None,
+        unlabelled=_data_file(config.output, inputs.unlabelled, inputs.unlabelled.rows.count(1))
+        if inputs.unlabelled and inputs.unlabelled.rows
+        else None,
+        self_training=outcome.self_training,
     )
 
 

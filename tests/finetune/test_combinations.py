@@ -47,6 +47,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "pooling": {"pooling": "mean"},
     "folds": {"folds": 2, "dev": None},
     "adapt": {"adapt": True, "adapt_epochs": 0.5},
+    "unlabelled": {"unlabelled": "more.txt", "unlabelled_threshold": 0.5},
     "replay": {"replay": "train.csv", "model": TEACHER},
     "teacher": {"teacher": (TEACHER,)},
     "layers": {"layers": 1, "teacher": (TEACHER,), "model": None},
@@ -70,7 +71,7 @@ NUMBERS |= {"distillation_alpha", "distillation_temperature", "distillation_hidd
 NUMBERS |= {"lora_rank", "lora_alpha", "lora_dropout", "lora_target_modules"}
 NUMBERS |= {"adapter_size", "num_virtual_tokens"}
 SEARCH = {"auto", "minutes"}
-NUMBERS |= {"replay_share", "adapt_epochs"}
+NUMBERS |= {"replay_share", "adapt_epochs", "unlabelled_threshold"}
 PLAIN = FILES | READING | NUMBERS | SEARCH
 """Settings that are no technique: what is read and written, numbers that every run has, and the
 search, which chooses among techniques."""
@@ -83,7 +84,7 @@ TURN = zlib.crc32(" ".join(NAMES).encode())
 def folder(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
     """Holds sixteen rows, as many to choose the best epoch on, and a teacher.
 
-    In `odd` some rows have another label.
+    In `odd` some rows have another label. `more` has no labels.
     """
     folder = tmp_path_factory.mktemp("combinations")
     words = ["red,a", "plum,b", "blue,a", "pear,b"]
@@ -93,6 +94,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
         more = [f"{first} {word},odd" for first in filler for word in ("here", "there", "grape")]
         (folder / f"{split}.csv").write_text("\n".join(["text,label", *rows, ""]))
         (folder / "odd" / f"{split}.csv").write_text("\n".join(["text,label", *rows, *more, ""]))
+    more = [f"here the {word.partition(',')[0]} one" for word in words]
+    (folder / "more.txt").write_text("\n".join([*more, ""]))
     finetune(config_of([], folder, base, output=TEACHER), Silent())
     return folder
 
@@ -113,6 +116,8 @@ def config_of(
     }
     for name in names:
         settings |= EXAMPLES[name]
+    if "unlabelled" in settings:
+        settings["unlabelled"] = folder / "more.txt"
     if "teacher" in settings:
         settings["teacher"] = (str(folder / TEACHER),)
     if settings["model"] == TEACHER:

@@ -232,6 +232,7 @@ REFUSED = {
     "freeze = 'auto'\n[tasks.a]\n[tasks.b]": "--freeze auto and several tasks cannot be combined",
     "peft = 'lora'\n[tasks.a]\n[tasks.b]": "--peft and several tasks cannot be combined",
     "adapt = true\n[tasks.a]\n[tasks.b]": "--adapt and several tasks cannot be combined",
+    "unlabelled = 'u'\n[tasks.a]\n[tasks.b]": "--unlabelled and several tasks cannot be combined",
 }
 
 

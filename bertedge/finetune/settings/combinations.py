@@ -35,6 +35,16 @@ CLASHES: tuple[Clash, ...] = (
     Clash(one="peft", other="bitfit", why="each trains other parameters of the layers"),
     Clash(one="peft", other="gradual_unfreezing", why="the layers stay frozen but for what is new"),
     Clash(
+        one="unlabelled",
+        other="folds",
+        why="the model that labels has seen the rows of every fold",
+    ),
+    Clash(
+        one="unlabelled",
+        other="auto",
+        why="search first, then give the settings that it found",
+    ),
+    Clash(
         one="num_virtual_tokens",
         other="teacher",
         why=_PROMPT + "whose tokens a teacher does not know; take --peft lora",
