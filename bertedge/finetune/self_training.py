@@ -115,9 +115,11 @@ def _report(
     rows = survey(found)
     unlabelled = prepared.inputs.unlabelled
     assert unlabelled is not None
+    sure = len(found.rows or b"")
+    balanced = "" if sure == rows.rows else "; others would make a label too frequent"
     progress.say(
-        f"{rows.rows:,} texts of {unlabelled.path.name} are trained on, too, with the labels of "
-        f"the model; probability {config.unlabelled_threshold:g} or more"
+        f"{rows.rows:,} texts of {unlabelled.path.name} are trained on, too, of {sure:,} with a "
+        f"label of probability {config.unlabelled_threshold:g} or more{balanced}"
     )
     counts = count_labels(rows, config.task)
     for what, each in counts.items():

@@ -1,5 +1,6 @@
 """Texts that a model labels itself are trained on, where that helps."""
 
+import json
 import os
 import shutil
 import signal
@@ -156,6 +157,34 @@ def test_where_no_text_is_sure_the_first_model_is_left(lab: Lab) -> None:
     assert record is not None and record.after is None and not record.taken
     assert any("no text of unlabelled.txt" in line for line in progress.lines)
     assert progress.steps == 1
+
+
+def test_tagged_sentences_are_taken_too_and_the_base_is_adapted_to_them(
+    lab: Lab, tags: dict[str, Path]
+) -> None:
+    rows = [json.loads(line) for line in tags["train"].read_text().splitlines()]
+    for name, part in (("tagged", rows[:60]), ("words", rows[60:100])):
+        lines = [json.dumps({key: row[key] for key in ("tokens", "tags")}) for row in part]
+        (lab.folder / f"{name}.jsonl").write_text("\n".join([*lines, ""]))
+    progress = Watched()
+    found = lab.run(
+        "tags",
+        progress,
+        task=Task.TOKEN_CLASSIFICATION,
+        train=lab.folder / "tagged.jsonl",
+        dev=tags["dev"],
+        unlabelled=lab.folder / "words.jsonl",
+        unlabelled_threshold=0.4,
+        epochs=6,
+        adapt=True,
+        adapt_epochs=0.5,
+    ).training
+    record = found.self_training
+    assert record is not None and record.metric == "entity_f1" and record.after is not None
+    assert record.taken and set(record.taken) <= {"COLOR", "PLACE"}
+    assert record.kept is (record.after > record.before)
+    said = "adapting the base to the texts of tagged.jsonl and words.jsonl"
+    assert said in progress.lines
 
 
 class Crash(Silent):
