@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from bertedge.serialization import RecordError, from_plain
+from bertedge.spec import InputShape, Text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +28,13 @@ class Result:
             {'value': 0.5, 'truncated': False}
         """
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
+
+
+def input_to_dict(text: Text, shape: InputShape) -> dict[str, Any]:
+    """Return what stands before a prediction in JSON: the text, or its parts."""
+    if isinstance(text, str):
+        return {"text": text}
+    return {"text": text[0], "pair": text[1:] if shape.most is None else text[1]}
 
 
 def _plain(value: Any) -> Any:

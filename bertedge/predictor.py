@@ -180,6 +180,16 @@ class Predictor(Generic[P_co]):
         return self._live.opened.engine
 
     @property
+    def model(self) -> TextModel:
+        """What it does before and after the engine runs: tokenizing and decoding."""
+        return self._live.model
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """What chooses the cores that rows run on."""
+        return self._live.scheduler
+
+    @property
     def tokenizer(self) -> Tokenizer:
         """The bundle's tokenizer."""
         return self._live.model.tokenizer
@@ -366,7 +376,12 @@ def _open(settings: _Settings) -> _Live:
     )
     return _Live(
         opened=opened,
-        model=TextModel(spec=spec, tokenizer=tokenizer, engine=opened.engine),
+        model=TextModel(
+            spec=spec,
+            tokenizer=tokenizer,
+            engine=opened.engine,
+            token_budget=opened.device.token_budget,
+        ),
         options=task.settle(PredictOptions()),
         scheduler=Scheduler(opened),
         process=os.getpid(),

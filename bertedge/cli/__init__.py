@@ -29,8 +29,8 @@ from bertedge.errors import BertedgeError, SettingError
 from bertedge.version import __version__
 
 VERBS = (
-    *("pretrain", "finetune", "export", "evaluate", "report", "predict", "bench", "inspect"),
-    "doctor",
+    *("pretrain", "finetune", "export", "evaluate", "report", "predict", "serve", "bench"),
+    *("inspect", "doctor"),
 )
 _UNWRITABLE = (errno.ENOSPC, errno.EBADF, errno.EDQUOT)
 """What standard output ends with: a full disk, a closed descriptor, a quota."""

@@ -16,7 +16,7 @@ import click
 from bertedge.cli import options
 from bertedge.cli.console import clean_json
 from bertedge.cli.sections import Sectioned
-from bertedge.predictions import Embedding, Prediction, Result
+from bertedge.predictions import Embedding, Prediction, Result, input_to_dict
 from bertedge.spec import Aggregation, InputShape, Text
 
 if TYPE_CHECKING:
@@ -224,10 +224,7 @@ def _columns(flags: dict[str, Any]) -> "Columns":
 
 
 def _row(shape: InputShape, prediction: "Prediction | _Ranking | Explanation", text: Text) -> str:
-    row: dict[str, Any] = {"text": text} if isinstance(text, str) else {"text": text[0]}
-    if isinstance(text, tuple):
-        row["pair"] = text[1:] if shape.most is None else text[1]
-    row |= prediction.to_dict()
+    row = input_to_dict(text, shape) | prediction.to_dict()
     return clean_json(json.dumps(row, ensure_ascii=False)) + "\n"
 
 

@@ -77,7 +77,7 @@ class Sectioned(click.Command):
         rest = [p for p in options.values() if in_full or p.name in last]
         output, more = shown.pop(_OUTPUT, []), shown.pop(MORE, [])
         shown |= {_OUTPUT: output, MORE: [*more, *rest]}
-        for heading, group in shown.items():
+        for heading, group in ((heading, group) for heading, group in shown.items() if group):
             with formatter.section(heading):
                 formatter.write_dl([row for p in group if (row := p.get_help_record(ctx))])
 

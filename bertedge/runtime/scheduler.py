@@ -94,6 +94,11 @@ class Scheduler:
         self._opening = threading.Lock()
         self._single: Session | PaddingAwareEngine | None = None
 
+    def open_all(self) -> None:
+        """Open the session for overlapping calls now, for who knows that there will be such."""
+        if not self._device.one_run_at_a_time:
+            self._one_core()
+
     def call(self) -> contextlib.AbstractContextManager[bool]:
         """Count a call that prepares rows; yields whether nothing else is under way."""
         return _IN_FLIGHT.joined()

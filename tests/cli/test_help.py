@@ -117,7 +117,7 @@ def test_all_that_is_missing_is_named_at_once(arguments: tuple[str, ...], missin
     [
         (("exprot",), "did you mean 'export'?"),
         (("evalute", "m"), "did you mean 'evaluate'?"),
-        (("serve",), "there are pretrain, finetune, export"),
+        (("deploy",), "there are pretrain, finetune, export"),
         (("export", "--outptu", "x"), "--output"),
         (("predict", "b", "--topk", "3"), "--top-k"),
     ],

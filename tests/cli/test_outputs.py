@@ -41,6 +41,9 @@ FILES = {
     "compare",
     "label_map",
     "peers",
+    "api_key_file",
+    "tls_cert",
+    "tls_key",
 }
 """Every argument and option that names what is read."""
 NEEDED = {

@@ -311,4 +311,4 @@ def test_a_block_that_is_not_run_is_parsed(block: Block, folder: Path) -> None:
                 assert verb
                 verb.make_context(rest[0], rest[1:], parent=context)
         else:
-            assert name in ("pip", "python") or (REPOSITORY / name).exists()
+            assert name in ("curl", "pip", "python") or (REPOSITORY / name).exists()

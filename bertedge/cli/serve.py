@@ -1,0 +1,83 @@
+"""`bertedge serve`."""
+
+from typing import Any
+
+import click
+
+from bertedge.cli import options
+from bertedge.cli.extras import need
+from bertedge.cli.sections import Sectioned
+
+_SECTIONS = {
+    "Address": ("host", "port"),
+    "Limits": ("max_rows", "max_bytes", "max_queue", "max_wait"),
+    "Security": ("api_key_file", "tls_cert", "tls_key"),
+    "Model": ("device", "variant", "threads"),
+}
+
+
+@click.command(cls=Sectioned, sections=_SECTIONS, short_help="Put bundles behind HTTP.")
+@click.argument("bundles", metavar="[NAME=]BUNDLE...", nargs=-1, required=True)
+@click.option(
+    "--host", metavar="NAME", default="127.0.0.1", show_default=True, help="Address to listen on."
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: a free one."
+)
+@click.option(
+    "--max-rows",
+    type=click.IntRange(1),
+    default=1024,
+    show_default=True,
+    help="Inputs in one request.",
+)
+@click.option(
+    "--max-bytes",
+    type=click.IntRange(1, 2**30),
+    default=2**21,
+    show_default=True,
+    help="Of a request's body.",
+)
+@click.option(
+    "--max-queue",
+    type=click.IntRange(1),
+    default=2**18,
+    show_default=True,
+    help="Tokens that may wait for a model.",
+)
+@click.option(
+    "--max-wait",
+    type=click.FloatRange(0, 3600, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="Seconds until a request gives up.",
+)
+@click.option(
+    "--drain",
+    type=click.FloatRange(0, 3600),
+    default=30.0,
+    show_default=True,
+    help="Seconds that requests under way have after SIGTERM.",
+)
+@options.path_option("--api-key-file", help="File of keys, one a line; requests need one.")
+@options.path_option("--tls-cert", help="Certificate in PEM; the server speaks HTTPS.")
+@options.path_option("--tls-key", help="Its key in PEM.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
+@click.option("--variant", help="Of the bundles, instead of the fastest for the device.")
+@click.option("--threads", type=click.IntRange(1), help="Default: the cores of this process.")
+def command(bundles: tuple[str, ...], **flags: Any) -> None:
+    """Answer POST /predict with the model in BUNDLE, or /predict/NAME with one of several.
+
+    Requests and answers are the JSON of `bertedge predict`. SIGTERM and Ctrl-C answer what was let
+    in and stop; SIGHUP opens the bundles anew.
+
+    \b
+    bertedge serve bundles/home-intents
+    bertedge serve intents=bundles/home-intents ner=bundles/ner --port 9000
+    """
+    need("serve", "starlette", "uvicorn")
+    from bertedge.cli.console import say
+    from bertedge.serve.config import ServeConfig, parse_bundle
+    from bertedge.serve.server import serve
+
+    serve(ServeConfig(bundles=[parse_bundle(each) for each in bundles], **flags), say)
