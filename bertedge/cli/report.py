@@ -175,7 +175,7 @@ def _learn(
         )
     from bertedge.finetune.learning_curve import plan_shares, train_shares
 
-    plan = plan_shares(model, flags["learning_curve"], flags["base"])
+    plan = plan_shares(model, flags["learning_curve"], flags["base"], flags["train"])
     return partial(train_shares, plan, examples, progress)
 
 

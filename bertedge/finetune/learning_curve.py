@@ -1,7 +1,8 @@
 """Models of an eighth, a quarter and half of a training file, beside a finished checkpoint.
 
 The rows are nested, each label in its share. What was chosen by the data is chosen anew for the
-fewer rows; what was given to the checkpoint's training stays.
+fewer rows; what was given to the checkpoint's training stays, but that few epochs become the usual
+ones: with the few steps that they are of few rows the curve would be steeper than it is.
 """
 
 import json
@@ -23,7 +24,7 @@ from bertedge.checkpoint import (
 from bertedge.checkpoint.files import shown
 from bertedge.checkpoint.folder import WELL_KNOWN
 from bertedge.checkpoint.recorded import open_recorded
-from bertedge.data import ExampleFile
+from bertedge.data import ExampleFile, hash_examples
 from bertedge.data.folds import assign_folds, select_rows
 from bertedge.errors import CheckpointError, DataError, OutputError, SettingError, StoppedError
 from bertedge.evaluation import TextModel, evaluate
@@ -61,9 +62,12 @@ class Plan:
     inputs: Inputs
 
 
-def plan_shares(name: str, folder: Path, base: str | None = None) -> Plan:
+def plan_shares(
+    name: str, folder: Path, base: str | None = None, train_file: Path | None = None
+) -> Plan:
     """Check that the training of the checkpoint `name` can be done again, and claim `folder`.
 
+    `base` and `train_file` say where those of the training lie now.
     Raises CheckpointError for a checkpoint without a record and a base that is not here, DataError
     for files that are gone or changed and for too few rows, SettingError for what is not trained
     again, OutputError for a folder of something else.
@@ -76,7 +80,11 @@ def plan_shares(name: str, folder: Path, base: str | None = None) -> Plan:
             "for checkpoints of finetune"
         )
     _check_repeatable(checkpoint, record)
-    path = record.train.locate(checkpoint.folder)
+    path = train_file or record.train.locate(checkpoint.folder)
+    if hash_examples(path) != record.train.sha256:
+        raise DataError(
+            f"{path} is not the file that {shown(name)} was trained on; a learning curve is of that"
+        )
     train = open_recorded(checkpoint, record.train, path)
     if record.train.rows < FEWEST:
         raise DataError(
@@ -90,8 +98,6 @@ def plan_shares(name: str, folder: Path, base: str | None = None) -> Plan:
         for each in fields(FinetuneConfig)
         if each.name in record.settings and each.name not in _OTHERWISE
     }
-    if record.cross_validation is not None:
-        settings["epochs"] = None  # they were chosen by folds of all rows
     config = FinetuneConfig(
         **settings
         | {
@@ -208,6 +214,8 @@ def _left_open(plan: Plan) -> FinetuneConfig:
     with tempfile.TemporaryDirectory() as folder, quiet_libraries():
         chosen = settle(silent, prepare(plan.inputs, Path(folder), cached=config.cache))
     same = [name for name in names if getattr(chosen, name) == getattr(config, name)]
+    if (config.epochs or 0) <= chosen.epochs:  # those of few rows would be few steps
+        same += ["epochs", "early_stopping_patience"]
     return replace(config, **_unset(same))
 
 

@@ -138,6 +138,8 @@ def test_what_has_no_learning_curve_is_refused_in_one_line(
     assert "is a bundle" in said(text_bundle)
     assert "give --base DIR" in said(trained)
     assert "needs other rows" in said(trained, data=trained.parent / "train.csv")
+    wrong = said(trained, "--base", base, "--train", texts["train"])
+    assert "is not the file that" in wrong
     for fields, why in (
         ({"settings": {"teacher": ["x"]}}, "was distilled"),
         ({"train": {"sha256": "0" * 64}}, "has changed since the training"),
