@@ -146,7 +146,10 @@ def _widen(model: transformers.PreTrainedModel, units: int) -> Merge:
         for name in names:
             model.set_submodule(name, model.get_submodule(name).merged())
         width = "hidden_dim" if hasattr(model.config, "hidden_dim") else "intermediate_size"
-        setattr(model.config, width, getattr(model.config, width) + units)
+        wider = getattr(model.config, width) + units
+        for module in model.modules():  # several models may share the layers
+            if isinstance(module, transformers.PreTrainedModel):
+                setattr(module.config, width, wider)
 
     return merge
 

@@ -26,7 +26,7 @@ _REFUSED = {
     "replay": "it trains on a checkpoint of one task",
     "adapt": "pretrain the base on the texts of all tasks first (bertedge pretrain)",
     "unlabelled": "train the model of each task by itself, and teach them (--teacher)",
-    "peft": "train all parameters, or some with freeze, train_layers or bitfit",
+    "num_virtual_tokens": "they stand in the texts of one task; take --peft lora",
     "freeze": "freeze embeddings or a number of layers instead",
 }
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -105,7 +105,8 @@ class MultiTaskConfig:
                     )
             refused = value == "auto" if each.name == "freeze" else value != each.default
             if each.name in _REFUSED and refused:
-                flag = f"--{each.name}" + (" auto" if each.name == "freeze" else "")
+                flag = f"--{each.name.replace('_', '-')}"
+                flag += " auto" if each.name == "freeze" else ""
                 raise SettingError(
                     f"{flag} and several tasks cannot be combined: {_REFUSED[each.name]}"
                 )

@@ -16,13 +16,18 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 import bertedge
-from bertedge.checkpoint import open_checkpoint
+from bertedge import evaluation
+from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
+from bertedge.checkpoint.row_models import mean_pooling_class
 from bertedge.cli import main
+from bertedge.data import open_examples
 from bertedge.errors import OutputError, SettingError, StoppedError
 from bertedge.export import ExportConfig, export
 from bertedge.finetune import FinetuneConfig, Finetuned, MultiTaskConfig, finetune_tasks
+from bertedge.finetune.shared_encoder import SharedEncoder
 from bertedge.finetune.task_batches import TaskCollator, TaskSampler, share_steps
 from bertedge.finetune.tasks_file import read_tasks
+from bertedge.model import TextModel
 from bertedge.progress import Silent
 
 SHARED: dict[str, object] = {"epochs": 4, "learning_rate": 3e-3, "batch_size": 16}
@@ -129,6 +134,98 @@ def test_one_of_them_is_exported_as_any_checkpoint(
     assert [(entity.label, entity.text) for entity in found.entities] == [("COLOR", "red")]
 
 
+def test_each_predicts_from_the_disk_as_when_it_was_trained(
+    trained: dict[str, Finetuned], data: dict[str, dict[str, object]]
+) -> None:
+    for name, each in trained.items():
+        opened = open_checkpoint(str(each.output))
+        engine = TorchEngine(load_model(opened))
+        model = TextModel.of(opened.model, opened.tokenizer_json, engine)
+        own = {"problem_type": opened.model.rule.problem_type, "pair": opened.model.pair}
+        dev = open_examples(Path(str(data[name]["dev"])), opened.model.task, **own)  # type: ignore[arg-type]
+        assert evaluation.evaluate(model, dev).scores == each.dev.scores, name  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("method", ["lora", "adapter"])
+def test_few_parameters_of_the_common_layers_are_trained_and_merged(
+    method: str, data: dict[str, dict[str, object]], base: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("peft", reason="needs the peft extra")
+    two = {name: data[name] for name in ("label", "tags")}
+    config = tasks_of(two, base, tmp_path / method, peft=method, epochs=1, learning_rate=1e-2)
+    found = finetune_tasks(config)
+    one, other = (encoder_of(each.output) for each in found.values())
+    before = load_file(base / "model.safetensors")
+    assert all(torch.equal(one[name], other[name]) for name in {*one, *other})
+    words = "embeddings.word_embeddings.weight"
+    assert torch.equal(one[f"bert.{words}"], before[words])
+    query = "encoder.layer.1.attention.self.query.weight"
+    assert torch.equal(one[f"bert.{query}"], before[query]) == (method == "adapter")
+    for each in found.values():
+        model = load_model(open_checkpoint(str(each.output)))
+        wide = model.base_model.encoder.layer[0].intermediate.dense.weight.shape[0]
+        assert wide == model.config.intermediate_size == (64 if method == "lora" else 128)
+
+
+def test_a_task_may_have_a_teacher_of_its_own(
+    trained: dict[str, Finetuned], data: dict[str, dict[str, object]], base: Path, tmp_path: Path
+) -> None:
+    """Where the loss is the teacher's alone, wrong labels do no harm."""
+    wrong = tmp_path / "wrong.csv"
+    lines = Path(str(data["label"]["train"])).read_text().splitlines()
+    swap = {"color": "fruit", "fruit": "color"}
+    flipped = (f"{text},{swap[label]}" for text, label in (x.split(",") for x in lines[1:]))
+    wrong.write_text("\n".join([lines[0], *flipped]) + "\n")
+    taught = {
+        **data["label"],
+        "train": wrong,
+        "teacher": (str(trained["label"].output),),
+        "distillation_alpha": 1.0,
+    }
+    two = {"label": taught, "tags": data["tags"]}
+    found = finetune_tasks(tasks_of(two, base, tmp_path / "out", epochs=3))
+    for each in found.values():
+        assert each.dev is not None and each.dev.scores is not None
+        assert each.dev.scores.value > 0.9
+
+
+KINDS = ("bert", "roberta", "distilbert", "electra")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_heads_of_all_tasks_share_the_layers_of_each_architecture(kind: str) -> None:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    if kind == "distilbert":
+        sizes = {"dim": 16, "n_layers": 1, "n_heads": 2}
+    if kind == "electra":
+        sizes["embedding_size"] = 8
+    settings = transformers.AutoConfig.for_model(kind, vocab_size=50, **sizes)
+    autos = (
+        transformers.AutoModelForTokenClassification,
+        transformers.AutoModelForSequenceClassification,
+        transformers.AutoModelForQuestionAnswering,
+        transformers.AutoModelForMultipleChoice,
+        mean_pooling_class(type(settings)),
+    )
+    models = [auto.from_config(settings).eval() for auto in autos]
+    joint = SharedEncoder(models).eval()
+    ids = torch.randint(5, 50, (2, 3, 6))
+    given = {"input_ids": ids[0], "attention_mask": torch.ones_like(ids[0])}
+    shared = models[0].get_input_embeddings().weight
+    for number, model in enumerate(models):
+        own = {name: ids if number == 3 else x for name, x in given.items()}
+        own["attention_mask"] = torch.ones_like(own["input_ids"])
+        types = torch.zeros_like(own["input_ids"])
+        task = torch.full((len(types),), number)
+        found = joint(**own, token_type_ids=types, task=task)
+        expected = model(**own)
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
+        assert model.get_input_embeddings().weight is shared
+    names = joint.state_dict()
+    assert len({tensor.data_ptr() for tensor in names.values()}) == len(names)
+    assert {id(p) for p in joint.parameters()} == {id(p) for m in models for p in m.parameters()}
+
+
 class Stop(Silent):
     def __init__(self, step: int) -> None:
         self.left = step
@@ -230,7 +327,7 @@ REFUSED = {
     "auto = true\n[tasks.a]\n[tasks.b]": "--auto and several tasks cannot be combined",
     "folds = 3\n[tasks.a]\n[tasks.b]": "--folds and several tasks cannot be combined",
     "freeze = 'auto'\n[tasks.a]\n[tasks.b]": "--freeze auto and several tasks cannot be combined",
-    "peft = 'lora'\n[tasks.a]\n[tasks.b]": "--peft and several tasks cannot be combined",
+    "peft = 'prompt'\nnum_virtual_tokens = 4\n[tasks.a]\n[tasks.b]": "--num-virtual-tokens and",
     "adapt = true\n[tasks.a]\n[tasks.b]": "--adapt and several tasks cannot be combined",
     "unlabelled = 'u'\n[tasks.a]\n[tasks.b]": "--unlabelled and several tasks cannot be combined",
 }
