@@ -13,6 +13,7 @@ _SECTIONS = {
     "Limits": ("max_rows", "max_bytes", "max_queue", "max_wait"),
     "Security": ("api_key_file", "tls_cert", "tls_key"),
     "Model": ("device", "variant", "threads"),
+    "Output": ("access_log",),
 }
 
 
@@ -26,6 +27,7 @@ _SECTIONS = {
 )
 @click.option(
     "--max-rows",
+    metavar="ROWS",
     type=click.IntRange(1),
     default=1024,
     show_default=True,
@@ -33,13 +35,15 @@ _SECTIONS = {
 )
 @click.option(
     "--max-bytes",
-    type=click.IntRange(1, 2**30),
+    metavar="BYTES",
+    type=click.IntRange(1),
     default=2**21,
     show_default=True,
     help="Of a request's body.",
 )
 @click.option(
     "--max-queue",
+    metavar="TOKENS",
     type=click.IntRange(1),
     default=2**18,
     show_default=True,
@@ -47,6 +51,7 @@ _SECTIONS = {
 )
 @click.option(
     "--max-wait",
+    metavar="SECONDS",
     type=click.FloatRange(0, 3600, min_open=True),
     default=30.0,
     show_default=True,
@@ -54,6 +59,7 @@ _SECTIONS = {
 )
 @click.option(
     "--drain",
+    metavar="SECONDS",
     type=click.FloatRange(0, 3600),
     default=30.0,
     show_default=True,
@@ -62,10 +68,11 @@ _SECTIONS = {
 @options.path_option("--api-key-file", help="File of keys, one a line; requests need one.")
 @options.path_option("--tls-cert", help="Certificate in PEM; the server speaks HTTPS.")
 @options.path_option("--tls-key", help="Its key in PEM.")
+@click.option("--access-log", is_flag=True, help="A line of JSON a request, on stdout.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
 @click.option("--variant", help="Of the bundles, instead of the fastest for the device.")
 @click.option("--threads", type=click.IntRange(1), help="Default: the cores of this process.")
-def command(bundles: tuple[str, ...], **flags: Any) -> None:
+def command(bundles: tuple[str, ...], access_log: bool, **flags: Any) -> None:
     """Answer POST /predict with the model in BUNDLE, or /predict/NAME with one of several.
 
     Requests and answers are the JSON of `bertedge predict`. SIGTERM and Ctrl-C answer what was let
@@ -75,9 +82,22 @@ def command(bundles: tuple[str, ...], **flags: Any) -> None:
     bertedge serve bundles/home-intents
     bertedge serve intents=bundles/home-intents ner=bundles/ner --port 9000
     """
-    need("serve", "starlette", "uvicorn")
+    need("serve", "starlette", "uvicorn", "prometheus_client")
     from bertedge.cli.console import say
     from bertedge.serve.config import ServeConfig, parse_bundle
     from bertedge.serve.server import serve
 
+    if access_log:
+        _log_access()
     serve(ServeConfig(bundles=[parse_bundle(each) for each in bundles], **flags), say)
+
+
+def _log_access() -> None:
+    import logging
+    import sys
+
+    from bertedge.serve.access import LOGGER
+
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
+    LOGGER.addHandler(logging.StreamHandler(sys.stdout))

@@ -18,8 +18,10 @@ from starlette.routing import Route
 
 from bertedge.errors import BertedgeError, DataError, SettingError, shorten
 from bertedge.serve import native
+from bertedge.serve.access import SERVED, Access, Served
 from bertedge.serve.config import ServeConfig
 from bertedge.serve.keys import KeyGuard, Keys
+from bertedge.serve.metrics import CONTENT_TYPE, Metrics
 from bertedge.serve.models import Models, ServedModel
 from bertedge.serve.queue import (
     Answer,
@@ -47,6 +49,7 @@ class Service:
     config: ServeConfig
     models: Models
     keys: Keys
+    metrics: Metrics
     starting: bool = True
     draining: bool = False
     under_way: int = field(default=0)
@@ -60,13 +63,14 @@ class Service:
         return "the server is starting; try again in a second" if self.starting else None
 
 
-def make_app(service: Service) -> Starlette:
+def make_app(service: Service) -> Access:
     """Return the ASGI application."""
     app = Starlette(
         routes=[
             Route("/predict", _predict, methods=["POST"]),
             Route("/predict/{name}", _predict, methods=["POST"]),
             Route("/models", _models),
+            Route("/metrics", _metrics),
             Route("/health/live", _live),
             Route("/health/ready", _ready),
         ],
@@ -83,7 +87,7 @@ def make_app(service: Service) -> Starlette:
         },
     )
     app.state.service = service
-    return app
+    return Access(app, service.metrics)
 
 
 def error_response(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
@@ -113,6 +117,10 @@ async def _models(request: Request) -> Response:
     return json_response([_describe(name, each) for name, each in service.models.by_name.items()])
 
 
+async def _metrics(request: Request) -> Response:
+    return Response(_service(request).metrics.render(), media_type=CONTENT_TYPE)
+
+
 def _describe(name: str, model: ServedModel) -> dict[str, Any]:
     predictor = model.predictor
     spec = predictor.manifest.model
@@ -134,6 +142,9 @@ async def _predict(request: Request) -> Response:
     async with admitted(service):
         deadline = read_deadline(request, service.config.max_wait)
         model = find_model(service, name)
+        served = request.scope[SERVED]
+        assert isinstance(served, Served)
+        served.model = name or service.config.bundles[0].name
         body = await read_body(request, service.config.max_bytes)
         shape = model.predictor.manifest.model.input_shape
         asked = native.read(body, shape)
@@ -146,6 +157,7 @@ async def _predict(request: Request) -> Response:
             render=native.writer(asked, shape),
             deadline=deadline,
         )
+        served.rows, served.answer = asked.rows, answer
     return Response(answer.value, headers=timing(answer), media_type="application/json")
 
 
@@ -242,6 +254,7 @@ async def ask(
         raise ClientDisconnect if gone.done() else DeadlineError
     finally:
         gone.cancel()
+        queued.cancel()
         future.cancel()
 
 

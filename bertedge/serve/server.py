@@ -16,6 +16,7 @@ from bertedge.errors import SettingError, first_line
 from bertedge.serve.app import Service, make_app
 from bertedge.serve.config import ServeConfig
 from bertedge.serve.keys import Keys
+from bertedge.serve.metrics import Metrics
 from bertedge.serve.models import Models
 
 Say = Callable[[str], None]
@@ -37,11 +38,17 @@ def serve(config: ServeConfig, say: Say) -> None:
         host, port = sock.getsockname()[:2]
         if not ipaddress.ip_address(host.partition("%")[0]).is_loopback and not keys.wanted:
             say(f"warning: everyone who reaches {host} may use it; --api-key-file asks for a key")
-        models = Models(config, lambda _: lambda _: None)
-        service = Service(config=config, models=models, keys=keys)
+        service = make_service(config, keys)
         scheme = "http" if config.tls_cert is None else "https"
         shown = f"[{host}]" if ":" in host else host
         asyncio.run(_Process(service, sock, say, f"{scheme}://{shown}:{port}").run())
+
+
+def make_service(config: ServeConfig, keys: Keys) -> Service:
+    """Return what the handlers share; no model is open yet."""
+    metrics = Metrics(lambda: models.by_name)
+    models = Models(config, metrics.batch_counter)
+    return Service(config=config, models=models, keys=keys, metrics=metrics)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -167,6 +174,7 @@ class _Process:
             except SettingError as error:
                 self._say(f"the keys before are kept: {error}")
             for each in await asyncio.to_thread(self._service.models.reload):
+                self._service.metrics.count_reload(each.error is None)
                 names = ", ".join(each.names)
                 said = f"not reloaded, the one before is kept: {each.error}"
                 self._say(f"{names}: {said if each.error else 'reloaded'}")

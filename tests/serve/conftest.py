@@ -28,6 +28,7 @@ class Server:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bertedge", *words],
             env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -62,6 +62,7 @@ def test_what_was_let_in_is_answered_before_the_end(start: Start, number: int) -
     assert len(json.loads(answer.partition(b"\r\n\r\n")[2])) == 500
     assert server.process.wait(PATIENCE_S) == 0
     assert not [line for line in server.lines if "Traceback" in line or "rror" in line]
+    assert server.process.stdout and server.process.stdout.read() == ""
 
 
 def test_a_client_that_does_not_end_is_not_waited_for_for_ever(start: Start) -> None:
