@@ -77,7 +77,11 @@ def finetune_tasks(
                 "several tasks are trained in one process, and this launch has "
                 f"{launch.num_processes}; start bertedge without torchrun"
             )
-        settings: dict[str, object] = {"task_sampling": config.task_sampling}
+        # Their order too: a saved state has the models by number.
+        settings: dict[str, object] = {
+            "tasks": list(tasks),
+            "task_sampling": config.task_sampling,
+        }
         for name, own in tasks.items():
             say_data(own, inputs[name], data[name], TaskProgress(progress, name))
             found = resumed_settings(own, inputs[name])

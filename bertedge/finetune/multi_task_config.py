@@ -29,7 +29,7 @@ _REFUSED = {
     "num_virtual_tokens": "they stand in the texts of one task; take --peft lora",
     "freeze": "freeze embeddings or a number of layers instead",
 }
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class MultiTaskConfig:
             if not _NAME.fullmatch(name):
                 raise SettingError(
                     f"{shorten(repr(name), 60)} cannot name a task and its folder; give 1 to 40 "
-                    "letters, digits, - or _"
+                    "letters, digits, - or _, no sign first"
                 )
         share = self.task_sampling
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:

@@ -24,6 +24,7 @@ from bertedge.data import open_examples
 from bertedge.errors import OutputError, SettingError, StoppedError
 from bertedge.export import ExportConfig, export
 from bertedge.finetune import FinetuneConfig, Finetuned, MultiTaskConfig, finetune_tasks
+from bertedge.finetune.multi_task_trainer import equivalent_rows
 from bertedge.finetune.shared_encoder import SharedEncoder
 from bertedge.finetune.task_batches import TaskCollator, TaskSampler, share_steps
 from bertedge.finetune.tasks_file import read_tasks
@@ -254,6 +255,9 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(
     finetune_tasks(tasks_of(two, base, tmp_path / "whole", **short))
     with pytest.raises(StoppedError):
         finetune_tasks(tasks_of(two, base, tmp_path / "broken", **short), Stop(24))
+    turned = tasks_of(dict(reversed(two.items())), base, tmp_path / "broken", **short)
+    with pytest.raises(SettingError, match="the interrupted run had tasks"):
+        finetune_tasks(turned, resume=True)
     finetune_tasks(tasks_of(two, base, tmp_path / "broken", **short), resume=True)
     for name in two:
         whole, broken = (tmp_path / x / name / "model.safetensors" for x in ("whole", "broken"))
@@ -266,6 +270,12 @@ def test_steps_are_shared_by_a_power_of_the_rows() -> None:
     assert share_steps([900, 100], 10, 0.0) == [50, 50]
     assert share_steps([1000, 1, 1], 100, 1.0) == [9, 1, 1]
     assert share_steps([1, 1], 100, 0.5) == [1, 1]
+
+
+def test_the_mean_of_several_scores_has_the_standard_error_of_more_rows() -> None:
+    assert equivalent_rows([80]) == 80
+    assert equivalent_rows([50, 50]) == 100
+    assert equivalent_rows([10, 10_000]) == 40  # (1/10 + 1/10000) / 4: the small one's half
 
 
 def test_a_step_is_of_one_task_and_small_ones_come_again() -> None:
@@ -299,12 +309,14 @@ def write_recipe(
 def test_the_command_trains_what_a_config_file_lists(
     data: dict[str, dict[str, object]], base: Path, tmp_path: Path
 ) -> None:
-    two = {name: data[name] for name in ("label", "like")}
-    recipe = write_recipe(tmp_path, two, base, "task_sampling = 1")
+    blind = {key: value for key, value in data["like"].items() if key != "dev"}
+    two = {"label": data["label"], "like": blind}
+    recipe = write_recipe(tmp_path, two, base, "task_sampling = 1\ndev_share = 0")
     call = ["finetune", "--config", str(recipe), "--batch-size", "64"]
     run = CliRunner().invoke(main, call)
     assert run.exit_code == 0, run.output
     assert "steps of an epoch: label 5, like 2" in run.stderr
+    assert "dev mean" in run.stderr and "like_spearman" not in run.stderr  # the others are scored
     assert f"checkpoint: {tmp_path / 'out' / 'like'}" in run.stdout
     again = CliRunner().invoke(main, call)
     assert again.exit_code == 1 and "exists already" in again.stderr
