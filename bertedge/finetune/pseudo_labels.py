@@ -2,13 +2,15 @@
 
 Pseudo-labels: Scudder 1965, "Probability of error of some adaptive pattern-recognition machines";
 Yarowsky 1995 (P95-1026); Lee 2013. Texts with a low confidence are left out and the classes
-balanced as in Noisy Student (Xie et al. 2020, arXiv:1911.04252, section 3.1).
+balanced as in Noisy Student (Xie et al. 2020, arXiv:1911.04252, section 3.1); of each class the
+same share is taken, the surest (class-balanced self-training; Zou et al. 2018, arXiv:1810.07911).
 """
 
 import itertools
 import json
 from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +40,21 @@ FEW = 0.25
 """Which these are: the first quarter of the labels."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sureness:
+    """Which texts are taken."""
+
+    threshold: float
+    """Least probability of a text's label."""
+    share: float
+    """Of the texts of each label, the surest ones."""
+
+
 def pseudo_label(
     models: Sequence[TextModel],
     texts: ExampleFile,
     train: ExampleFile,
-    threshold: float,
+    sure: Sureness,
     folder: Path,
     progress: Progress,
 ) -> ExampleFile | None:
@@ -53,28 +65,30 @@ def pseudo_label(
     if fault_of(folder) is not None:
         remove(folder)
         folder.mkdir(parents=True)
-        sure = array("d")
+        scores = array("d")
         with (folder / TEXTS).open("w", encoding="utf-8") as file:
             for chunk in chunks(texts, progress, CHUNK):
                 for example, (names, score) in zip(chunk, _answers(models, chunk), strict=True):
-                    if score >= threshold:
-                        sure.append(score)
+                    if score >= sure.threshold:
+                        scores.append(score)
                         file.write(json.dumps(_row(example, names, texts.problem_type)) + "\n")
-        scores = np.frombuffer(sure, np.float64)
-        chosen = choose_balanced(_strata(train, _open(folder, texts)), scores) if sure else scores
-        np.save(folder / CHOSEN, chosen.astype(np.bool_))
+        chosen = np.zeros(0, np.bool_)
+        if scores:
+            strata = _strata(train, _open(folder, texts))
+            chosen = choose_balanced(strata, np.frombuffer(scores, np.float64), sure.share)
+        np.save(folder / CHOSEN, chosen)
         seal(folder)
     chosen = np.load(folder / CHOSEN)
     return select_rows(_open(folder, texts), chosen) if len(chosen) else None
 
 
 def choose_balanced(
-    strata: tuple[NDArray[np.int64], NDArray[np.int64]], scores: NDArray[np.float64]
+    strata: tuple[NDArray[np.int64], NDArray[np.int64]], scores: NDArray[np.float64], share: float
 ) -> NDArray[np.bool_]:
     """Return which texts `(texts,)` are taken, by the strata of the labelled rows and of them.
 
-    Of each stratum at most MOST times as many as those with few have, in proportion to its
-    labelled rows: the surest ones. A stratum without labelled rows has none.
+    Of each stratum the surest: a share of its texts, and at most MOST times as many as those with
+    few have, in proportion to its labelled rows. A stratum without labelled rows has none.
     """
     found = strata[1]
     size = max(int(each.max(initial=0)) for each in strata) + 1
@@ -82,7 +96,8 @@ def choose_balanced(
     known = rows > 0
     each = np.maximum(texts[known], 1) / rows[known]  # a label that none has is not the end
     few = float(np.quantile(each, FEW, method="lower"))
-    most = np.floor(MOST * few * rows + 1e-9)
+    most = np.minimum(np.floor(MOST * few * rows + 1e-9), texts)
+    most = np.ceil(share * most - 1e-9)
     order = np.lexsort((-scores, found))
     begins = np.searchsorted(found[order], np.arange(size))
     place = np.arange(len(found)) - begins[found[order]]

@@ -22,7 +22,7 @@ from bertedge.finetune.label_counts import count_labels, label_table
 from bertedge.finetune.outcome import Outcome
 from bertedge.finetune.part_progress import PartProgress
 from bertedge.finetune.preparation import Prepared, load_material, prepare
-from bertedge.finetune.pseudo_labels import pseudo_label
+from bertedge.finetune.pseudo_labels import Sureness, pseudo_label
 from bertedge.finetune.thresholds import fit_rule
 from bertedge.metrics import AnyScores
 from bertedge.model import TextModel
@@ -42,7 +42,7 @@ def self_train(teacher: Outcome, prepared: Prepared, folder: Path, progress: Pro
         _labellers(teacher, prepared, rule),
         inputs.unlabelled,
         inputs.train,
-        config.unlabelled_threshold,
+        Sureness(threshold=config.unlabelled_threshold, share=config.unlabelled_share),
         folder / "labelled",
         PartProgress(progress, inputs.unlabelled.path.name),
     )
@@ -115,11 +115,10 @@ def _report(
     rows = survey(found)
     unlabelled = prepared.inputs.unlabelled
     assert unlabelled is not None
-    sure = len(found.rows or b"")
-    balanced = "" if sure == rows.rows else "; others would make a label too frequent"
     progress.say(
-        f"{rows.rows:,} texts of {unlabelled.path.name} are trained on, too, of {sure:,} with a "
-        f"label of probability {config.unlabelled_threshold:g} or more{balanced}"
+        f"{rows.rows:,} texts of {unlabelled.path.name} are trained on, too, the surest of "
+        f"{len(found.rows or b''):,} whose label has a probability of "
+        f"{config.unlabelled_threshold:g} or more"
     )
     counts = count_labels(rows, config.task)
     for what, each in counts.items():

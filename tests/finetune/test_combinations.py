@@ -71,7 +71,7 @@ NUMBERS |= {"distillation_alpha", "distillation_temperature", "distillation_hidd
 NUMBERS |= {"lora_rank", "lora_alpha", "lora_dropout", "lora_target_modules"}
 NUMBERS |= {"adapter_size", "num_virtual_tokens"}
 SEARCH = {"auto", "minutes"}
-NUMBERS |= {"replay_share", "adapt_epochs", "unlabelled_threshold"}
+NUMBERS |= {"replay_share", "adapt_epochs", "unlabelled_threshold", "unlabelled_share"}
 PLAIN = FILES | READING | NUMBERS | SEARCH
 """Settings that are no technique: what is read and written, numbers that every run has, and the
 search, which chooses among techniques."""

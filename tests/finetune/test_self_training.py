@@ -21,7 +21,7 @@ from bertedge.data import Example, ExampleFile, open_examples
 from bertedge.data.unlabelled import leave_out_known, open_unlabelled
 from bertedge.errors import DataError, SettingError, StoppedError
 from bertedge.finetune.config import FinetuneConfig
-from bertedge.finetune.pseudo_labels import choose_balanced, pseudo_label
+from bertedge.finetune.pseudo_labels import Sureness, choose_balanced, pseudo_label
 from bertedge.finetune.run import Finetuned, finetune
 from bertedge.model import TextModel
 from bertedge.predictions import Classification
@@ -111,7 +111,8 @@ def test_it_ends_as_a_training_on_the_labelled_rows_and_those_that_the_teacher_l
     given = {"teacher": str(lab.teacher), "train": lab.folder / "labelled.csv"}
     progress = Watched()
     texts = lab.unlabelled
-    found = lab.run("self", progress, unlabelled=texts, unlabelled_threshold=0.5, **given).training
+    given |= {"unlabelled_threshold": 0.5, "unlabelled_share": 1}
+    found = lab.run("self", progress, unlabelled=texts, **given).training
     record = found.self_training
     assert record is not None and record.after is not None and found.dev_scores is not None
     assert record.kept and record.before < record.after == found.dev_scores.value
@@ -238,13 +239,24 @@ def test_no_label_has_more_than_twice_what_those_with_few_have() -> None:
     labelled = np.array([0] * 10 + [1] * 20 + [2] * 10)
     found = np.array([0] * 3 + [1] * 50 + [2] * 50 + [3] * 9)  # the last label has no labelled row
     scores = np.linspace(0.9, 1, len(found))
-    chosen = choose_balanced((labelled, found), scores)
+    chosen = choose_balanced((labelled, found), scores, 1)
     assert np.bincount(found[chosen], minlength=4).tolist() == [3, 12, 6, 0]
     assert chosen[47:53].all() and chosen[97:103].all()  # the surest ones
-    even = choose_balanced((labelled, np.array([0] * 8 + [1] * 30 + [2] * 8)), np.ones(46))
+    even = choose_balanced((labelled, np.array([0] * 8 + [1] * 30 + [2] * 8)), np.ones(46), 1)
     assert even.all()
-    one = choose_balanced((np.array([0, 1]), np.zeros(9, np.int64)), np.ones(9))
+    one = choose_balanced((np.array([0, 1]), np.zeros(9, np.int64)), np.ones(9), 1)
     assert one.sum() == 2  # of the other label no text is there
+
+
+def test_of_each_label_the_surest_share_is_taken() -> None:
+    labelled = np.array([0] * 10 + [1] * 10)
+    found = np.array([0] * 5 + [1] * 8)
+    scores = np.array([0.9, 0.95, 0.99, 0.91, 0.92, *np.linspace(0.99, 0.9, 8)])
+    chosen = choose_balanced((labelled, found), scores, 0.5)
+    assert np.flatnonzero(chosen).tolist() == [1, 2, 4, 5, 6, 7, 8]
+
+
+SURE = Sureness(threshold=0.9, share=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +285,7 @@ def labelled_by(
     )
     json = tokenizer.backend_tokenizer.to_str()
     model = TextModel.of(spec, json, Known(logits, like.task.tags_words))
-    found = pseudo_label([model], texts, like, 0.9, folder / "labelled", Silent())
+    found = pseudo_label([model], texts, like, SURE, folder / "labelled", Silent())
     return [] if found is None else list(found)
 
 
@@ -352,6 +364,7 @@ def test_labels_beside_the_texts_are_not_read(tmp_path: Path, name: str, content
     ("changes", "match"),
     [
         ({"unlabelled_threshold": 1.5}, "unlabelled_threshold is 1.5"),
+        ({"unlabelled_share": 0}, "unlabelled_share is 0"),
         ({"task": "question-answering"}, "question-answering takes none"),
         ({"task": "intent-slots"}, "intent-slots takes none"),
         ({"problem_type": "regression"}, "of a value no model says how sure"),

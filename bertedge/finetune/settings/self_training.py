@@ -20,6 +20,11 @@ class SelfTrainingConfig:
         0.9, "Least probability of a text's label.", metavar="X", ge=0, le=1
     )
     """Of several labels, or of tags, of each; texts with less are left out."""
+    unlabelled_share: float = setting(
+        0.5, "Surest share of each label's texts.", metavar="X", gt=0, le=1
+    )
+    """The others are left out: probabilities are near 1 after training on few rows, but those that
+    are higher are right more often."""
 
 
 def check_self_training(config: Any) -> None:
