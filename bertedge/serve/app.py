@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bertedge.errors import BertedgeError, DataError, SettingError, shorten
-from bertedge.serve import native
+from bertedge.serve import native, openai
 from bertedge.serve.access import SERVED, Access, Served
 from bertedge.serve.config import ServeConfig
 from bertedge.serve.keys import KeyGuard, Keys
@@ -70,6 +70,8 @@ def make_app(service: Service) -> Access:
             Route("/predict", _predict, methods=["POST"]),
             Route("/predict/{name}", _predict, methods=["POST"]),
             Route("/models", _models),
+            Route("/v1/embeddings", _embed, methods=["POST"]),
+            Route("/v1/models", _openai_models),
             Route("/metrics", _metrics),
             Route("/health/live", _live),
             Route("/health/ready", _ready),
@@ -111,10 +113,14 @@ async def _ready(request: Request) -> Response:
 
 
 async def _models(request: Request) -> Response:
+    return json_response([_describe(name, each) for name, each in _opened(request).items()])
+
+
+def _opened(request: Request) -> dict[str, ServedModel]:
     service = _service(request)
     if service.starting:
         raise HTTPException(503, service.unready)
-    return json_response([_describe(name, each) for name, each in service.models.by_name.items()])
+    return service.models.by_name
 
 
 async def _metrics(request: Request) -> Response:
@@ -141,10 +147,7 @@ async def _predict(request: Request) -> Response:
     name = request.path_params.get("name")
     async with admitted(service):
         deadline = read_deadline(request, service.config.max_wait)
-        model = find_model(service, name)
-        served = request.scope[SERVED]
-        assert isinstance(served, Served)
-        served.model = name or service.config.bundles[0].name
+        model = find_model(request, name)
         body = await read_body(request, service.config.max_bytes)
         shape = model.predictor.manifest.model.input_shape
         asked = native.read(body, shape)
@@ -157,8 +160,32 @@ async def _predict(request: Request) -> Response:
             render=native.writer(asked, shape),
             deadline=deadline,
         )
-        served.rows, served.answer = asked.rows, answer
     return Response(answer.value, headers=timing(answer), media_type="application/json")
+
+
+async def _embed(request: Request) -> Response:
+    service = _service(request)
+    async with admitted(service):
+        deadline = read_deadline(request, service.config.max_wait)
+        asked = openai.read(await read_body(request, service.config.max_bytes))
+        model = find_model(request, asked.model)
+        openai.check(asked, model)
+        check_rows(len(asked.inputs), service.config.max_rows)
+        answer = await ask(
+            request,
+            asked.model,
+            asked.inputs,
+            options=PredictOptions(),
+            render=openai.writer(asked),
+            deadline=deadline,
+        )
+    body = openai.answer_body(answer, asked.model or service.config.bundles[0].name)
+    return Response(body, headers=timing(answer), media_type="application/json")
+
+
+async def _openai_models(request: Request) -> Response:
+    models = [openai.describe(name, each) for name, each in _opened(request).items()]
+    return json_response({"object": "list", "data": models})
 
 
 @contextlib.asynccontextmanager
@@ -187,12 +214,14 @@ def read_deadline(request: Request, max_wait: float) -> float:
     return time.monotonic() + min(seconds, max_wait)
 
 
-def find_model(service: Service, name: str | None) -> ServedModel:
+def find_model(request: Request, name: str | None) -> ServedModel:
     """Return the model of a name, without one the first; 404."""
+    service = _service(request)
     model = service.models.get(name)
     if model is None:
         known = ", ".join(service.models.by_name)
         raise HTTPException(404, f"no model {shorten(repr(name), 80)}; there are {known}")
+    _served(request).model = name or service.config.bundles[0].name
     return model
 
 
@@ -234,9 +263,8 @@ async def ask(
     deadline: float,
 ) -> Answer:
     """Queue inputs and wait for the answer; drop them where the client goes or time runs out."""
-    service = _service(request)
     for _ in range(_SWITCHES):
-        model = find_model(service, name)
+        model = find_model(request, name)
         settled = model.predictor.model.task.settle(options)
         with contextlib.suppress(QueueClosedError):  # replaced meanwhile
             queued = model.queue.submit(inputs, settled, render=render, deadline=deadline)
@@ -250,7 +278,9 @@ async def ask(
         first: set[asyncio.Future[Any]] = {future, gone}
         await asyncio.wait(first, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if future.done():
-            return await future
+            served = _served(request)
+            served.rows, served.answer = len(inputs), await future
+            return served.answer
         raise ClientDisconnect if gone.done() else DeadlineError
     finally:
         gone.cancel()
@@ -272,6 +302,12 @@ def timing(answer: Answer) -> dict[str, str]:
         "total": answer.total_s,
     }
     return {"Server-Timing": ", ".join(f"{k};dur={1000 * v:.3f}" for k, v in parts.items())}
+
+
+def _served(request: Request) -> Served:
+    served = request.scope[SERVED]
+    assert isinstance(served, Served)
+    return served
 
 
 def _service(request: Request) -> Service:

@@ -61,6 +61,8 @@ class Answer:
 
     value: Any
     """What `render` made of the predictions."""
+    tokens: int
+    """Of all rows, special tokens included."""
     total_s: float
     tokenize_s: float
     infer_s: float
@@ -398,6 +400,7 @@ class TokenQueue:
             request.future.set_result(
                 Answer(
                     value=value,
+                    tokens=sum(len(row.ids) for row in rows),
                     total_s=time.monotonic() - request.submitted,
                     tokenize_s=request.tokenize_s,
                     infer_s=request.infer_s,

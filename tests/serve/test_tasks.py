@@ -22,7 +22,10 @@ LONG = "the lights in the kitchen are off and the door is open " * 20
 INPUTS: dict[Task, tuple[tuple[str, ...], list[Text]]] = {
     Task.TEXT_CLASSIFICATION: (("a", "b", "c"), ["lights off", LONG, "", "play jazz"]),
     Task.TOKEN_CLASSIFICATION: (("O", "B-x", "I-x"), ["lights off", LONG, "", "play jazz"]),
-    Task.INTENT_SLOTS: (("intent:find", "intent:get", "O", "B-x", "I-x"), ["lights off", LONG, "play jazz"]),
+    Task.INTENT_SLOTS: (
+        ("intent:find", "intent:get", "O", "B-x", "I-x"),
+        ["lights off", LONG, "play jazz"],
+    ),
     Task.FILL_MASK: ((), ["turn the [MASK] off", f"play [MASK] {LONG}", "[MASK] [MASK]"]),
     Task.FEATURE_EXTRACTION: ((), ["lights off", LONG, "", "play jazz"]),
     Task.QUESTION_ANSWERING: (
