@@ -92,9 +92,13 @@ def make_app(service: Service) -> Access:
     return Access(app, service.metrics)
 
 
-def error_response(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    """Return an error as JSON of one line."""
-    return json_response({"error": shorten(message, 300)}, status, headers)
+def error_response(
+    path: str, status: int, message: str, headers: dict[str, str] | None = None
+) -> Response:
+    """Return an error as JSON of one line, in the shape of the protocol that a path is of."""
+    line = shorten(message, 300)
+    error = openai.error(line, status) if path.startswith(openai.PATHS) else line
+    return json_response({"error": error}, status, headers)
 
 
 def json_response(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -109,7 +113,7 @@ async def _live(_: Request) -> Response:
 
 async def _ready(request: Request) -> Response:
     why = _service(request).unready
-    return error_response(503, why) if why else json_response({"status": "ready"})
+    return _error(request, 503, why) if why else json_response({"status": "ready"})
 
 
 async def _models(request: Request) -> Response:
@@ -316,29 +320,35 @@ def _service(request: Request) -> Service:
     return service
 
 
-async def _on_http_error(_: Request, error: Exception) -> Response:
+def _error(
+    request: Request, status: int, message: str, headers: dict[str, str] | None = None
+) -> Response:
+    return error_response(request.scope["path"], status, message, headers)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return error_response(error.status_code, error.detail, dict(error.headers or {}))
+    return _error(request, error.status_code, error.detail, dict(error.headers or {}))
 
 
-async def _on_bad_input(_: Request, error: Exception) -> Response:
-    return error_response(400, str(error))
+async def _on_bad_input(request: Request, error: Exception) -> Response:
+    return _error(request, 400, str(error))
 
 
-async def _on_full(_: Request, error: Exception) -> Response:
+async def _on_full(request: Request, error: Exception) -> Response:
     assert isinstance(error, QueueFullError)
-    return error_response(429, str(error), {"Retry-After": str(error.retry_after_s)})
+    return _error(request, 429, str(error), {"Retry-After": str(error.retry_after_s)})
 
 
-async def _on_late(_: Request, error: Exception) -> Response:
-    return error_response(504, "the deadline passed before there was an answer")
+async def _on_late(request: Request, error: Exception) -> Response:
+    return _error(request, 504, "the deadline passed before there was an answer")
 
 
 async def _on_gone(_: Request, error: Exception) -> Response:
     return Response(status_code=_GONE)
 
 
-async def _on_failure(_: Request, error: Exception) -> Response:
+async def _on_failure(request: Request, error: Exception) -> Response:
     if isinstance(error, BertedgeError):
-        return error_response(500, str(error))
-    return error_response(500, "the server failed; its log says why")
+        return _error(request, 500, str(error))
+    return _error(request, 500, "the server failed; its log says why")

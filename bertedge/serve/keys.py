@@ -13,7 +13,7 @@ from bertedge.errors import SettingError
 SHORTEST = 16
 """Characters of a key."""
 OPEN = "/health/"
-Refuse = Callable[[int, str, dict[str, str]], Response]
+Refuse = Callable[[str, int, str, dict[str, str]], Response]
 
 
 class Keys:
@@ -74,5 +74,5 @@ class KeyGuard:
             await self._app(scope, receive, send)
             return
         message = "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY"
-        response = self._refuse(401, message, {"WWW-Authenticate": "Bearer"})
+        response = self._refuse(scope["path"], 401, message, {"WWW-Authenticate": "Bearer"})
         await response(scope, receive, send)

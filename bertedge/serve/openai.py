@@ -14,6 +14,7 @@ from bertedge.serve.models import ServedModel
 from bertedge.serve.queue import Answer
 from bertedge.spec import LabelKind
 
+PATHS = "/v1/"
 FORMATS = ("float", "base64")
 _KNOWN = ("input", "model", "encoding_format", "dimensions", "user")
 
@@ -83,6 +84,12 @@ def answer_body(answer: Answer, model: str) -> bytes:
     usage = {"prompt_tokens": answer.tokens, "total_tokens": answer.tokens}
     head = json.dumps({"object": "list", "model": model, "usage": usage})
     return b"".join((head[:-1].encode(), b', "data": ', answer.value, b"}"))
+
+
+def error(message: str, status: int) -> dict[str, Any]:
+    """Return an error as OpenAI's clients read it."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return {"message": message, "type": kind, "param": None, "code": None}
 
 
 def describe(name: str, model: ServedModel) -> dict[str, Any]:

@@ -94,4 +94,6 @@ def test_models_are_listed(vectors: Server) -> None:
 def test_what_is_wrong_is_one_line(vectors: Server, body: Any, status: int, message: str) -> None:
     found = vectors.client.post("/v1/embeddings", json=body)
     assert found.status_code == status
-    assert message in found.json()["error"]
+    error = found.json()["error"]
+    assert message in error["message"]
+    assert error["type"] == "invalid_request_error"
