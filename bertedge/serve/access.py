@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bertedge.errors import shorten
 from bertedge.serve.metrics import Metrics
-from bertedge.serve.queue import Answer
+from bertedge.serve.request import Answer
 
 LOGGER = logging.getLogger("bertedge.serve.access")
 """Has a line of JSON a request, at the level INFO; no text of a request is in it."""

@@ -8,7 +8,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from bertedge.serve.models import ServedModel
-from bertedge.serve.queue import Answer, BatchRun
+from bertedge.serve.request import Answer, BatchRun
 from bertedge.version import __version__
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

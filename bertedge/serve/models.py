@@ -11,7 +11,8 @@ from bertedge.predictor import Predictor
 from bertedge.runtime.encoding import Encoded
 from bertedge.runtime.logits import Floats
 from bertedge.serve.config import ServeConfig
-from bertedge.serve.queue import BatchRun, TokenQueue
+from bertedge.serve.queue import TokenQueue
+from bertedge.serve.request import BatchRun
 
 Observe = Callable[[BatchRun], object]
 

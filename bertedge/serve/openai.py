@@ -11,7 +11,7 @@ from bertedge.errors import DataError, shorten
 from bertedge.predictions import Embedding, Prediction
 from bertedge.serialization import RecordError, parse_json
 from bertedge.serve.models import ServedModel
-from bertedge.serve.queue import Answer
+from bertedge.serve.request import Answer
 from bertedge.spec import LabelKind
 
 PATHS = "/v1/"

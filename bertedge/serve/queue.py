@@ -11,15 +11,25 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 from bertedge.model import TextModel
-from bertedge.predictions import Prediction
 from bertedge.runtime.encoding import Encoded
 from bertedge.runtime.logits import Floats
+from bertedge.serve.request import (
+    Answer,
+    BatchRun,
+    DeadlineError,
+    Part,
+    QueueClosedError,
+    QueueFullError,
+    Render,
+    Request,
+    Row,
+    estimate_tokens,
+)
 from bertedge.spec import Text
 from bertedge.tasks.contract import PredictOptions
 
@@ -27,110 +37,10 @@ WINDOW_BATCHES = 8
 """Batches a worker whose rows are tokenized ahead, to be put together by length."""
 SPREAD = 2
 """A row joins a batch whose first row is at most so many times longer or shorter."""
-BYTES_PER_TOKEN = 4
-"""Of a text in UTF-8 that is not tokenized yet."""
-_SPECIAL_TOKENS = 2
 _MEMORY = 0.95
 """Weight of all earlier batches in the measured rate, beside the latest one."""
 
-Render = Callable[[Sequence[Prediction]], Any]
 RunRows = Callable[[Sequence[Encoded]], Sequence[Floats]]
-
-
-class QueueFullError(Exception):
-    """More tokens are queued than are allowed."""
-
-    def __init__(self, queued_tokens: int, retry_after_s: int) -> None:
-        super().__init__(
-            f"{queued_tokens:,} tokens are queued; try again in {retry_after_s} seconds"
-        )
-        self.retry_after_s = retry_after_s
-
-
-class QueueClosedError(Exception):
-    """The queue takes no more requests."""
-
-
-class DeadlineError(Exception):
-    """The deadline passed before the rows were run."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What became of a request, and where its time went."""
-
-    value: Any
-    """What `render` made of the predictions."""
-    tokens: int
-    """Of all rows, special tokens included."""
-    total_s: float
-    tokenize_s: float
-    infer_s: float
-    """Of the batches that its rows were in."""
-
-    @property
-    def queue_s(self) -> float:
-        """The rest: waiting for others."""
-        return max(self.total_s - self.tokenize_s - self.infer_s, 0.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchRun:
-    """What ran, for metrics."""
-
-    rows: int
-    tokens: int
-    padded_tokens: int
-    truncated: int
-    seconds: float
-
-
-@dataclass(slots=True, kw_only=True)
-class _Part:
-    """One input: its rows, and what the model gave for them."""
-
-    rows: list[Encoded]
-    logits: list[Floats | None]
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Request:
-    inputs: Sequence[Text]
-    options: PredictOptions
-    render: Render
-    deadline: float
-    sizes: list[int]
-    """Tokens of each input, estimated."""
-    future: "Future[Answer]" = field(default_factory=Future)
-    submitted: float = field(default_factory=time.monotonic)
-    started: int = 0
-    """Inputs that were tokenized, or are being."""
-    parts: list[_Part | None]
-    ready: list["_Row"] = field(default_factory=list)
-    """Tokenized rows that no batch has taken."""
-    missing: int
-    """Inputs whose rows have not all run."""
-    queued_tokens: int = 0
-    window_tokens: int = 0
-    tokenize_s: float = 0.0
-    infer_s: float = 0.0
-    over: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Row:
-    request: _Request
-    part: _Part
-    number: int
-    """In the part."""
-
-    @property
-    def encoded(self) -> Encoded:
-        return self.part.rows[self.number]
-
-    @property
-    def length(self) -> int:
-        return len(self.part.rows[self.number].ids)
 
 
 class TokenQueue:
@@ -157,9 +67,9 @@ class TokenQueue:
         self._observe = observe
         self._window_size = WINDOW_BATCHES * workers * model.token_budget
         self._changed = threading.Condition()  # guards all below; its lock is re-entrant
-        self._waiting: deque[_Request] = deque()
+        self._waiting: deque[Request] = deque()
         """Requests with inputs that are not tokenized, in turns."""
-        self._ready: deque[_Request] = deque()
+        self._ready: deque[Request] = deque()
         """Requests with rows that are, in turns."""
         self._window = 0
         """Tokens that are tokenized, or being."""
@@ -200,7 +110,7 @@ class TokenQueue:
         Raises QueueFullError and QueueClosedError.
         """
         sizes = [estimate_tokens(text) for text in inputs]
-        request = _Request(
+        request = Request(
             inputs=inputs,
             options=options,
             render=render,
@@ -268,13 +178,13 @@ class TokenQueue:
     def _is_over(self) -> bool:
         return self._closed and not self._waiting and not self._ready
 
-    def _pick(self) -> list[tuple[_Request, int, int]]:
+    def _pick(self) -> list[tuple[Request, int, int]]:
         """Take inputs in turns, one a request, until the window is full; expired ones are dropped.
 
         Return the numbers of each request's inputs: the first, and one past the last.
         """
         now = time.monotonic()
-        picked: dict[_Request, int] = {}
+        picked: dict[Request, int] = {}
         while self._waiting and self._has_room:
             request = self._waiting.popleft()
             if request.deadline <= now:
@@ -289,7 +199,7 @@ class TokenQueue:
                 self._waiting.append(request)
         return [(request, first, request.started) for request, first in picked.items()]
 
-    def _tokenize(self, request: _Request, first: int, end: int) -> None:
+    def _tokenize(self, request: Request, first: int, end: int) -> None:
         """Tokenize some inputs; their estimated tokens become counted ones."""
         if request.over:
             return
@@ -308,15 +218,15 @@ class TokenQueue:
             for row in encoded:
                 part = request.parts[first + row.text]
                 if part is None:
-                    part = request.parts[first + row.text] = _Part(rows=[], logits=[])
+                    part = request.parts[first + row.text] = Part(rows=[], logits=[])
                 part.rows.append(row)
                 part.logits.append(None)
-                request.ready.append(_Row(request=request, part=part, number=len(part.rows) - 1))
+                request.ready.append(Row(request=request, part=part, number=len(part.rows) - 1))
             counted = sum(len(row.ids) for row in encoded)
             self._count(request, counted - sum(request.sizes[first:end]))
             self._changed.notify()
 
-    def _gather(self) -> list[_Row]:
+    def _gather(self) -> list[Row]:
         """Take a batch: the first row of the request whose turn it is, and those like it."""
         now = time.monotonic()
         for request in [each for each in self._ready if each.deadline <= now]:
@@ -333,7 +243,7 @@ class TokenQueue:
             if length <= SPREAD * row.length and row.length <= SPREAD * length
         ]
         like.sort(key=lambda row: (row is not first, abs(row.length - length)))
-        batch: list[_Row] = []
+        batch: list[Row] = []
         longest = 0
         for row in like:
             longest = max(longest, row.length)
@@ -352,7 +262,7 @@ class TokenQueue:
         self._changed.notify()  # there is room in the window
         return batch
 
-    def _run_batch(self, batch: list[_Row]) -> None:
+    def _run_batch(self, batch: list[Row]) -> None:
         began = time.monotonic()
         try:
             logits = self._run([row.encoded for row in batch])
@@ -385,7 +295,7 @@ class TokenQueue:
         for request in complete:
             self._answer(request)
 
-    def _answer(self, request: _Request) -> None:
+    def _answer(self, request: Request) -> None:
         """Decode and render what is complete."""
         parts = [part for part in request.parts if part is not None]
         rows = [_of_text(row, text) for text, part in enumerate(parts) for row in part.rows]
@@ -407,7 +317,7 @@ class TokenQueue:
                 )
             )
 
-    def _fail(self, request: _Request, error: Exception) -> None:
+    def _fail(self, request: Request, error: Exception) -> None:
         with self._changed:
             if request.over:
                 return
@@ -415,7 +325,7 @@ class TokenQueue:
         if request.future.set_running_or_notify_cancel():
             request.future.set_exception(error)
 
-    def _forget(self, request: _Request) -> None:
+    def _forget(self, request: Request) -> None:
         """Drop what is left of a request that is answered, failed or cancelled."""
         with self._changed:
             if request.over:
@@ -429,7 +339,7 @@ class TokenQueue:
                     turns.remove(request)
             self._changed.notify_all()
 
-    def _count(self, request: _Request, tokens: int) -> None:
+    def _count(self, request: Request, tokens: int) -> None:
         """Add tokens to those that wait in the window."""
         request.queued_tokens += tokens
         request.window_tokens += tokens
@@ -446,13 +356,6 @@ class TokenQueue:
     def _retry_after_s(self) -> int:
         rate = self.tokens_per_second
         return max(math.ceil(self._queued / rate), 1) if rate else 1
-
-
-def estimate_tokens(text: Text) -> int:
-    """Return about how many tokens an input has, before it is tokenized."""
-    parts: Iterable[str] = (text,) if isinstance(text, str) else text
-    size = sum(len(part.encode("utf-8", "surrogatepass")) for part in parts)
-    return _SPECIAL_TOKENS + size // BYTES_PER_TOKEN
 
 
 def _of_text(row: Encoded, text: int) -> Encoded:

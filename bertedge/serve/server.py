@@ -13,7 +13,8 @@ from typing import Any
 import uvicorn
 
 from bertedge.errors import SettingError, first_line
-from bertedge.serve.app import Service, make_app
+from bertedge.serve.admission import Service
+from bertedge.serve.app import make_app
 from bertedge.serve.config import ServeConfig
 from bertedge.serve.keys import Keys
 from bertedge.serve.metrics import Metrics

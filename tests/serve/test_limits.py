@@ -12,7 +12,8 @@ import pytest
 
 from bertedge.runtime.encoding import Encoded
 from bertedge.runtime.logits import Floats
-from bertedge.serve.app import Service, make_app
+from bertedge.serve.admission import Service
+from bertedge.serve.app import make_app
 from bertedge.serve.config import ServeConfig, ServedBundle
 from bertedge.serve.keys import Keys
 from bertedge.serve.queue import RunRows

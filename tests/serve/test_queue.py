@@ -19,12 +19,12 @@ from bertedge.predictions import Prediction
 from bertedge.predictor import Predictor
 from bertedge.runtime.encoding import Encoded
 from bertedge.runtime.logits import Floats
-from bertedge.serve.queue import (
+from bertedge.serve.queue import TokenQueue
+from bertedge.serve.request import (
     BatchRun,
     DeadlineError,
     QueueClosedError,
     QueueFullError,
-    TokenQueue,
     estimate_tokens,
 )
 from bertedge.tasks.contract import PredictOptions
