@@ -232,8 +232,6 @@ def why_not(candidates: Candidates, name: str, backend: str) -> LeftOut | None:
         return LeftOut(name=name, why=QUICK)
     if labels_are in row.without:
         return LeftOut(name=name, why=row.without[labels_are])
-    if candidates.base.model.classifier_pooling is not None and row.without_pooling:
-        return LeftOut(name=name, why=row.without_pooling)
     if backend == "compile" and not candidates.machine.compiler:
         return LeftOut(name=name, why="there is no C++ compiler", fix="apt-get install g++")
     if row.install and importlib.util.find_spec(row.needs) is None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         model_class,
         open_base,
         open_checkpoint,
+        pools_mean,
         usual_length,
     )
     from bertedge.checkpoint.row_models import RowModel, row_model
@@ -38,7 +39,7 @@ _HOMES = {
     "opening": (
         "Base",
         *("model_class", "Checkpoint", "load_base", "load_model", "open_base"),
-        *("open_checkpoint", "usual_length"),
+        *("open_checkpoint", "pools_mean", "usual_length"),
     ),
     "row_models": ("RowModel", "row_model"),
     "training": ("TRAINING", "CrossValidation", "DataFile", "Fold", "Setting", "Training"),
@@ -62,6 +63,7 @@ __all__ = [
     "model_class",
     "open_base",
     "open_checkpoint",
+    "pools_mean",
     "read_config",
     "row_model",
     "use_threads",

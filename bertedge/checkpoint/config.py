@@ -12,6 +12,7 @@ from pathlib import Path
 import transformers
 
 from bertedge.checkpoint.files import read_object, shown
+from bertedge.checkpoint.mean_pooling import OWN_CODE
 from bertedge.errors import CheckpointError, library_errors, shorten
 from bertedge.spec import ProblemType
 
@@ -122,7 +123,7 @@ def read_config(folder: Path) -> transformers.PretrainedConfig:
 
 def refuse_code(path: Path, data: dict[str, object]) -> None:
     """Raise CheckpointError where a config names code of its own, which is never run."""
-    if data.get("auto_map"):
+    if data.get("auto_map") not in (None, {}, OWN_CODE):
         raise CheckpointError(
             f"{shown(path)} asks for code of its own (auto_map), which bertedge never runs; "
             "give a model that transformers itself knows"

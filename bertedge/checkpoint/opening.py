@@ -16,7 +16,8 @@ from bertedge.checkpoint.config import read_config
 from bertedge.checkpoint.embedding import MODULES, read_length, read_pooling
 from bertedge.checkpoint.files import shown
 from bertedge.checkpoint.folder import fetch
-from bertedge.checkpoint.row_models import MEAN_POOLING, mean_pooling_class, row_model
+from bertedge.checkpoint.mean_pooling import MEAN_POOLING, mean_pooling_class
+from bertedge.checkpoint.row_models import row_model
 from bertedge.checkpoint.tokenizer import load_tokenizer, longest_input
 from bertedge.checkpoint.training import TRAINING, Training, read_training
 from bertedge.checkpoint.weights import check_weights, plain_name, read_source

@@ -1,13 +1,10 @@
 """Models of our own around those of transformers: every row of tokens has its logits."""
 
-import functools
-import inspect
-from typing import Any
-
 import torch
 import transformers
 from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput
 
+from bertedge.checkpoint.mean_pooling import mean_of_tokens
 from bertedge.spec import LabelKind, ModelSpec, Pooling, PoolingMode
 
 
@@ -76,76 +73,6 @@ class ChoiceScorer(RowModel):
         return logits
 
 
-class MeanPoolingForSequenceClassification(RowModel):
-    """A linear classifier on the mean of an encoder's last hidden states.
-
-    An encoder of sentence embeddings has learnt to tell texts apart by that mean, and [CLS] of a
-    base that never learnt to predict the next sentence has learnt nothing. `transformers` has no
-    such head for BERT; its `AutoModel` opens the encoder. See `mean_pooling_class`.
-    """
-
-    supports_gradient_checkpointing = True  # the encoder's layers do it
-
-    def __init__(self, config: transformers.PretrainedConfig) -> None:
-        encoder = transformers.AutoModel.from_config(config)
-        if hasattr(encoder, "pooler"):
-            encoder.pooler = None
-        transformers.PreTrainedModel.__init__(self, config)
-        self._token_types = "token_type_ids" in inspect.signature(encoder.forward).parameters
-        setattr(self, self.base_model_prefix, encoder)  # the name that its weights have in files
-        self.dropout = torch.nn.Dropout(head_dropout(config))
-        self.mean_classifier = torch.nn.Linear(config.hidden_size, config.num_labels)
-        self.post_init()
-
-    @classmethod
-    def from_config(cls, config: transformers.PretrainedConfig, **_: Any) -> "RowModel":
-        """Make a model with random weights, as an Auto class does."""
-        return cls(config)
-
-    def forward(
-        self,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        token_type_ids: torch.Tensor | None = None,
-        **more: Any,
-    ) -> SequenceClassifierOutput:
-        """Return the logits `(batch, labels)`; `more` goes to the encoder."""
-        types = {"token_type_ids": token_type_ids} if self._token_types else {}
-        found = self.base_model(
-            input_ids=input_ids, attention_mask=attention_mask, **types, **more, return_dict=True
-        )
-        pooled = pool(found.last_hidden_state, attention_mask, PoolingMode.MEAN)
-        logits = self.mean_classifier(self.dropout(pooled))
-        return SequenceClassifierOutput(logits=logits, hidden_states=found.hidden_states)
-
-    def _init_weights(self, module: torch.nn.Module) -> None:
-        if isinstance(module, torch.nn.Linear):  # as the heads of transformers start
-            torch.nn.init.normal_(module.weight, std=self.config.initializer_range)
-            torch.nn.init.zeros_(module.bias)
-
-
-@functools.cache
-def mean_pooling_class(kind: type[transformers.PretrainedConfig]) -> Any:
-    """Return the class of mean-pooling classifiers around the encoder that `kind` configures."""
-    encoder = transformers.AutoModel._model_mapping[kind]
-    bases = (MeanPoolingForSequenceClassification,)
-    own = {"base_model_prefix": encoder.base_model_prefix, "config_class": kind}
-    return type(MEAN_POOLING, bases, own)
-
-
-MEAN_POOLING = MeanPoolingForSequenceClassification.__name__
-"""In the `architectures` of a checkpoint's config."""
-
-
-def head_dropout(config: transformers.PretrainedConfig) -> float:
-    """Return the dropout before a classifier of texts, by the name that the config has for it."""
-    named = (getattr(config, name, None) for name in _DROPOUTS)
-    return float(next((each for each in named if each is not None), 0.0))
-
-
-_DROPOUTS = ("classifier_dropout", "seq_classif_dropout", "hidden_dropout_prob")
-
-
 def add_pooling(encoder: transformers.PreTrainedModel, pooling: Pooling) -> Embedder:
     """Put `pooling` behind an encoder; a pooler of its own, which it does not read, goes."""
     if hasattr(encoder, "pooler"):
@@ -159,5 +86,4 @@ def pool(hidden: torch.Tensor, mask: torch.Tensor, mode: PoolingMode) -> torch.T
         case PoolingMode.CLS:
             return hidden[:, 0]
         case PoolingMode.MEAN:
-            weights = mask.to(hidden.dtype).unsqueeze(-1)
-            return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+            return mean_of_tokens(hidden, mask)

@@ -22,7 +22,6 @@ BY_LENGTH = f"{BATCH} texts a batch, sorted by length"
 AS_PREDICTOR = "as the predictor packs them, sorted by length"
 BOTH = ("tokens", "texts")
 
-OWN_HEAD = "transformers has no classifier on mean-pooled hidden states for it"
 ALONE = "bench gives intents with slots to PyTorch and the bundle alone: no pipeline finds both"
 NO_PIPELINE = "bench gives choices to PyTorch and the bundle alone: transformers has no pipeline"
 NOT_POOLED = "it gives every token a vector, and leaves it to the user to pool them"
@@ -109,8 +108,6 @@ class BackendSpec:
     """True where it takes long to start, so that --quick leaves it out."""
     without: Mapping[LabelKind, str] = field(default_factory=dict)
     """Why it has nothing to say of some tasks."""
-    without_pooling: str = ""
-    """Why it has nothing to say of classifiers on the mean of hidden states."""
     needs: str = ""
     """A package that the bench extra does not bring; how to `install` it."""
     install: str = ""
@@ -167,7 +164,6 @@ _EXPORTED: dict[str, Any] = {
     "batching": IN_ORDER,
     "slow": True,
     "needs": "optimum",
-    "without_pooling": OWN_HEAD,
     "install": "pip install 'bertedge[export]'",
 }
 _UNKNOWN = {LabelKind.INTENT_AND_TAGS: ALONE, LabelKind.CHOICES: NO_PIPELINE}
@@ -183,7 +179,6 @@ BACKENDS = {
         load="load_transformers",
         batching=IN_ORDER,
         without=_UNKNOWN,
-        without_pooling=OWN_HEAD,
         **_TEXTS,
     ),
     "sentence-transformers": _own(

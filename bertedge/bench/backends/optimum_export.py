@@ -44,11 +44,31 @@ def optimum_model(task: Task) -> Any:
     }[task.labels_are]
 
 
+def load_own_head(checkpoint: str, task: Task) -> Any:
+    """Load a classifier on mean-pooled hidden states, which no Auto class opens by itself.
+
+    None where the checkpoint is another; its user would say `trust_remote_code=True`.
+    """
+    from bertedge.checkpoint import model_class, pools_mean, read_config
+
+    config = read_config(Path(checkpoint))
+    if not pools_mean(config):
+        return None
+    kind = model_class(task, config)
+    return kind.from_pretrained(checkpoint, use_safetensors=True, **OWN).eval()
+
+
 def _export(request: Export, folder: Path) -> Path:
     import transformers
 
-    model = optimum_model(request.task).from_pretrained(request.checkpoint, export=True, **OWN)
-    model.save_pretrained(folder)
+    if own := load_own_head(request.checkpoint, request.task):
+        from bertedge.checkpoint.onnx_export import export_own
+
+        export_own(own, folder / "model.onnx")
+        own.config.save_pretrained(folder)
+    else:
+        model = optimum_model(request.task).from_pretrained(request.checkpoint, export=True, **OWN)
+        model.save_pretrained(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(request.checkpoint, **OWN)
     for place in (folder, folder.with_name(INT8)):  # the engines read it beside their graph
         tokenizer.save_pretrained(place)

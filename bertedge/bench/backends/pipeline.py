@@ -17,7 +17,7 @@ from bertedge.bench.backends import (
     prepare_texts,
 )
 from bertedge.bench.backends.onnxruntime import session_options
-from bertedge.bench.backends.optimum_export import OWN, optimum_model
+from bertedge.bench.backends.optimum_export import OWN, load_own_head, optimum_model
 from bertedge.bench.protocol import Open, Output, TextWorkload, TokenWorkload
 from bertedge.predictions import Answer, Answers, Classification, Entities, Entity
 from bertedge.runtime.providers import find_devices
@@ -32,7 +32,7 @@ def load_transformers(request: Open) -> Backend:
     kwargs = {"use_safetensors": True, "local_files_only": True}
     return _backend(
         request,
-        request.path,
+        load_own_head(request.path, request.model.task) or request.path,
         "PyTorch, by transformers' pipeline",
         device=request.device,
         model_kwargs=kwargs,

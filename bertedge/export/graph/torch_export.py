@@ -4,13 +4,11 @@ import copy
 from pathlib import Path
 
 import torch
-from optimum.exporters.onnx import export as export_module
 from optimum.exporters.onnx import onnx_export_from_model
-from optimum.exporters.tasks import TasksManager
 from transformers import AutoModelForTokenClassification, PreTrainedModel
 
 from bertedge.bundle import Source
-from bertedge.checkpoint import RowModel
+from bertedge.checkpoint.onnx_export import export_own, is_own
 from bertedge.errors import CheckpointError
 from bertedge.export.third_party import stage
 from bertedge.spec import LabelKind, Task
@@ -35,8 +33,8 @@ def export_graph(model: PreTrainedModel, folder: Path, *, task: Task, opset: int
         model, task = as_token_classifier(model), Task.of(LabelKind.TAGS)
     name = Task.of(LabelKind.TAGS) if task.labels_are is LabelKind.INTENT_AND_TAGS else task
     with stage(f"the export to ONNX (opset {opset})", folder.parent):
-        if isinstance(model, RowModel):
-            _export_row_model(model, folder / "model.onnx", opset)
+        if is_own(model):
+            export_own(model, folder / "model.onnx", opset)
             return folder / "model.onnx"
         onnx_export_from_model(
             model,
@@ -47,20 +45,6 @@ def export_graph(model: PreTrainedModel, folder: Path, *, task: Task, opset: int
             do_validation=False,  # our own parity check covers padding, lengths and tasks
         )
     return folder / "model.onnx"
-
-
-def _export_row_model(model: RowModel, path: Path, opset: int) -> None:
-    """Write the graph of a class of our own, which Optimum knows by its encoder alone."""
-    configure = TasksManager.get_exporter_config_constructor(
-        "onnx",
-        model_type=model.config.model_type,
-        task=Task.of(LabelKind.CLASSES).value,  # what it has the shape of
-        library_name="transformers",
-    )
-    path.parent.mkdir()
-    export_module(
-        model, configure(model.config, task=Task.of(LabelKind.CLASSES).value), path, opset=opset
-    )
 
 
 def as_token_classifier(model: PreTrainedModel) -> PreTrainedModel:

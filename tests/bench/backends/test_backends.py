@@ -18,10 +18,10 @@ from bertedge.bench.backends import pipeline as pipelines
 from bertedge.bench.backends.optimum_export import export
 from bertedge.bench.protocol import Export, Open, Output, TextWorkload, TokenWorkload
 from bertedge.bench.scoring import compare
-from bertedge.checkpoint import open_checkpoint
+from bertedge.checkpoint import model_class, open_checkpoint
 from bertedge.errors import SettingError
 from bertedge.predictions import Answers, Classification, Entities, IntentSlots
-from bertedge.spec import ProblemType, Task
+from bertedge.spec import PoolingMode, ProblemType, Task
 
 LONG = "please play a quiet song in the living room " * 20
 TEXTS = tuple(
@@ -58,6 +58,11 @@ def another_head(tiny: Path, folder: Path, kind: str) -> Path:
     if kind == "spans":
         config.num_labels = 2
         transformers.BertForQuestionAnswering(config).save_pretrained(folder)
+    elif kind == "means":
+        config = transformers.AutoConfig.from_pretrained(tiny)
+        torch.manual_seed(0)
+        pooled = model_class(Task.TEXT_CLASSIFICATION, config, PoolingMode.MEAN)
+        pooled.from_pretrained(tiny, config=config).save_pretrained(folder)
     else:
         model = transformers.BertForSequenceClassification.from_pretrained(tiny)
         model.config.problem_type = ProblemType.MULTI_LABEL.value
@@ -78,7 +83,7 @@ def make(
         tasks = {"tags": Task.TOKEN_CLASSIFICATION, "intents": Task.INTENT_SLOTS}
         task = tasks.get(kind, Task.TEXT_CLASSIFICATION)
         tiny = folder = checkpoints / task.value
-        if kind in ("several", "values", "spans"):
+        if kind in ("several", "values", "means", "spans"):
             folder = another_head(tiny, tmp_path_factory.mktemp("heads") / kind, kind)
         model = open_checkpoint(str(folder)).model
         request = replace(opened(), path=str(folder), variant=None, engine="torch", model=model)
@@ -92,7 +97,7 @@ def make(
     return make
 
 
-@pytest.fixture(scope="module", params=["classes", "tags", "several", "values", "spans"])
+@pytest.fixture(scope="module", params=["classes", "tags", "several", "values", "means", "spans"])
 def subject(request: pytest.FixtureRequest, make: Callable[[str], Subject]) -> Subject:
     return make(request.param)
 

@@ -1,6 +1,8 @@
 """Classifiers on the mean of hidden states: the formula, and the way to disk and back."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +83,26 @@ def test_without_it_a_classifier_is_that_of_transformers() -> None:
     assert model_class(Task.TOKEN_CLASSIFICATION, config, PoolingMode.MEAN) is (
         transformers.AutoModelForTokenClassification
     )
+
+
+def test_transformers_opens_it_by_the_code_beside_it(
+    batch: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make("roberta")
+    model.save_pretrained(tmp_path / "checkpoint")
+    with torch.no_grad():
+        torch.save({**batch, "logits": model(**batch).logits}, tmp_path / "expected")
+    program = (
+        "import sys, torch, transformers\n"
+        "kind = transformers.AutoModelForSequenceClassification\n"
+        "model = kind.from_pretrained('checkpoint', trust_remote_code=True).eval()\n"
+        "batch = torch.load('expected')\n"
+        "wanted = batch.pop('logits')\n"
+        "assert torch.equal(model(**batch).logits, wanted)\n"
+        "assert 'bertedge' not in sys.modules\n"
+    )
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
