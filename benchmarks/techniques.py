@@ -27,6 +27,8 @@ MEASURED = ("sst2", "banking77", "conll2003_en")
 TECHNIQUES: dict[str, str] = {
     "plain defaults": "",
     "[CLS] head": "--pooling cls",
+    "contrastive": "--few-shot contrastive",
+    "logistic regression": "--few-shot head",
     "layer decay": "--layer-decay 0.9",
     "dropout 0": "--dropout 0",
     "dropout 0.2": "--dropout 0.2",

@@ -12,6 +12,7 @@ from bertedge.finetune.settings.combinations import check_together
 from bertedge.finetune.settings.continual import ContinualLearningConfig, check_continual
 from bertedge.finetune.settings.data import DataConfig, check_data
 from bertedge.finetune.settings.distillation import DistillationConfig, check_distillation
+from bertedge.finetune.settings.few_shot import FewShotConfig, check_few_shot
 from bertedge.finetune.settings.optimization import OptimizationConfig
 from bertedge.finetune.settings.regularization import (
     ClassWeights,
@@ -37,6 +38,7 @@ class FinetuneConfig(
     SelfTrainingConfig,
     AdaptationConfig,
     OptimizationConfig,
+    FewShotConfig,
     SearchConfig,
     DataConfig,  # the last one's fields come first
 ):
@@ -65,7 +67,7 @@ class FinetuneConfig(
         None,
         "What a classifier of texts reads.",
         choices=tuple(PoolingMode),
-        unset="as the base was trained",
+        unset="by the base and the data",
     )
     """cls: the head of the architecture, which reads [CLS]. mean: a linear layer on the mean of the
     last hidden states, which a base of sentence embeddings was trained to be read by."""
@@ -84,6 +86,7 @@ class FinetuneConfig(
         check_self_training(self)
         _check_problem(self)
         check_trained(self)
+        check_few_shot(self)
         check_regularization(self)
         check_adapters(self)
         check_augmentation(self)

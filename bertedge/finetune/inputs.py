@@ -15,9 +15,11 @@ from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import Data
 from bertedge.finetune.old_task import OldTask
 from bertedge.finetune.settings.adapters import ADAPTER
+from bertedge.finetune.settings.few_shot import FewShot
 from bertedge.finetune.trained_parameters import lowest_depth
 from bertedge.finetune.virtual_tokens import add_virtual_tokens
 from bertedge.spec import LabelKind, PoolingMode
+from bertedge.tasks import find_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,8 @@ class Inputs:
     teachers: tuple[checkpoints.Checkpoint, ...]
     pooling: PoolingMode | None
     """Which hidden states a classifier of texts reads; None: its architecture's own head."""
+    pooling_open: bool = False
+    """Whether that is to be chosen on the training data."""
     adapted: Path | None = None
     """The base, pretrained on the task's texts."""
     old: OldTask | None = None
@@ -90,6 +94,7 @@ def open_inputs(config: FinetuneConfig, data: Data) -> Inputs:
         labels=data.labels,
         teachers=tuple(teachers),
         pooling=_pooling(config, base, teachers),
+        pooling_open=_pooling_open(config, base),
         old=data.old,
         unlabelled=data.unlabelled,
         max_length=max_length,
@@ -110,8 +115,18 @@ def _pooling(
                 "leave it out"
             )
         return own
+    if config.few_shot not in (None, FewShot.NONE):
+        return PoolingMode.MEAN
     mode = base.pooling if config.pooling is None else config.pooling
     return mode if mode is PoolingMode.MEAN else None
+
+
+def _pooling_open(config: FinetuneConfig, base: Base) -> bool:
+    """Return whether nobody says what is read: a base that was a classifier keeps its head."""
+    texts = config.task.labels_are is LabelKind.CLASSES
+    trained = base.pooling is not None or find_task(base.config.architectures or ()) is not None
+    said = config.pooling is not None or config.few_shot not in (None, FewShot.NONE)
+    return texts and config.model is not None and not (said or trained)
 
 
 def _add_virtual_tokens(

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import accelerate
+import datasets
 import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
 
+from bertedge.checkpoint.row_models import pool
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.features import Features
 from bertedge.progress import Progress
-from bertedge.spec import ProblemType
+from bertedge.spec import PoolingMode, ProblemType
 from bertedge.training.precision import choose_precision, inference
 
 MOST_ROWS = 4000
@@ -50,46 +52,62 @@ def initialize_head(
     """Fit the head to the training texts' embeddings, if it is among the `new` parameters."""
     if f"{HEAD}.weight" not in new:
         return
-    rows = _choose_rows(train, config.seed)
-    vectors = embed(model, train, rows, collator, config, progress)
-    fitted = fit(vectors, np.asarray(train.data["labels"])[rows], model.config.num_labels, config)
+    texts = choose_rows(train, MOST_ROWS, config.seed)
+    vectors = embed(model, texts, collator, config, progress)[PoolingMode.MEAN]
+    fitted = fit(vectors, np.asarray(texts["labels"]), model.config.num_labels, config)
     head = getattr(model, HEAD)
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(fitted.weight))
         head.bias.copy_(torch.from_numpy(fitted.bias))
 
 
+def choose_rows(train: Features, most: int, seed: int) -> datasets.Dataset:
+    """Return the training rows, or `most` of them drawn by the seed, in their order."""
+    if train.data.num_rows <= most:
+        return train.data
+    rows = np.random.default_rng(seed).choice(train.data.num_rows, most, replace=False)
+    return train.data.select(np.sort(rows))
+
+
 def embed(
     model: transformers.PreTrainedModel,
-    train: Features,
-    rows: NDArray[np.int64],
+    texts: datasets.Dataset,
     collator: Collator,
     config: FinetuneConfig,
     progress: Progress,
-) -> Floats:
-    """Compute what the head reads of rows `(rows, hidden)`, without dropout."""
-    lengths = np.asarray(train.data["length"])[rows]
-    order = np.argsort(lengths, kind="stable")
-    found: Floats = np.zeros((len(rows), int(model.config.hidden_size)))
-    data = train.data.select_columns(["input_ids", "token_type_ids"])
-    device = accelerate.PartialState().device
-    kept: list[torch.Tensor] = []
-    hook = getattr(model, HEAD).register_forward_pre_hook(lambda _, given: kept.append(given[0]))
+) -> dict[PoolingMode, Floats]:
+    """Compute what a head would read of each text `(rows, hidden)`, without dropout."""
+    width, encoder = int(model.config.hidden_size), model.base_model
+    found: dict[PoolingMode, Floats] = {mode: np.zeros((len(texts), width)) for mode in PoolingMode}
+    order = np.argsort(np.asarray(texts["length"]), kind="stable")
+    rows = texts.select_columns(["input_ids", "token_type_ids"])
+    device, precision = accelerate.PartialState().device, choose_precision(config.precision)
+    kept: list[Any] = []
+    hook = encoder.register_forward_hook(lambda _, given, output: kept.append(output))
     model.to(device).eval()
-    progress.start("fitting the head", len(rows), "rows")
+    progress.start("embedding", len(texts), "rows")
     try:
-        for start in range(0, len(rows), _BATCH):
+        for start in range(0, len(texts), _BATCH):
             part = order[start : start + _BATCH]
-            batch = collator([data[int(rows[i])] for i in part])
-            with inference(choose_precision(config.precision), device):
-                model(**{name: tensor.to(device) for name, tensor in batch.items()})
-            found[part] = kept.pop().double().cpu().numpy()
+            batch = collator(read_rows(rows, part))
+            batch = {name: each.to(device) for name, each in batch.items()}
+            with inference(precision, device):
+                model(**batch)
+                hidden = kept.pop().last_hidden_state
+            for mode, vectors in found.items():
+                pooled = pool(hidden, batch["attention_mask"], mode)
+                vectors[part] = pooled.double().cpu().numpy()
             progress.advance(len(part))
     finally:
         hook.remove()
         progress.finish()
     model.train()
     return found
+
+
+def read_rows(rows: datasets.Dataset, numbers: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """Return some rows as a collator takes them."""
+    return [rows[int(number)] for number in numbers]
 
 
 def fit(vectors: Floats, labels: NDArray[Any], classes: int, config: FinetuneConfig) -> Linear:
@@ -118,6 +136,9 @@ def fit(vectors: Floats, labels: NDArray[Any], classes: int, config: FinetuneCon
         for i, model in zip(both, models, strict=True):
             weight[i], bias[i] = model.coef_[0], model.intercept_[0]
     else:
+        if len(np.unique(labels)) == 1:
+            bias[labels[0]] = 1.0
+            return Linear(weight=weight, bias=bias)
         model = logistic.fit(scaled, labels)
         there, coefficients, intercepts = model.classes_, model.coef_, model.intercept_
         if len(there) == 2:  # one logit, that of the second class against the first
@@ -127,10 +148,3 @@ def fit(vectors: Floats, labels: NDArray[Any], classes: int, config: FinetuneCon
         weight[there], bias[there] = coefficients, intercepts
     weight /= scale
     return Linear(weight=weight, bias=bias - weight @ center)
-
-
-def _choose_rows(train: Features, seed: int) -> NDArray[np.int64]:
-    rows = np.arange(train.data.num_rows)
-    if len(rows) > MOST_ROWS:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, MOST_ROWS, replace=False))
-    return rows

@@ -13,6 +13,7 @@ from bertedge.finetune import features, token_cache, training
 from bertedge.finetune.adaptation import load_adapted
 from bertedge.finetune.augmentation import make_augmenter
 from bertedge.finetune.config import FinetuneConfig
+from bertedge.finetune.contrastive import train_contrastive
 from bertedge.finetune.defaults import Facts, Hyperparameters, choose_hyperparameters
 from bertedge.finetune.distill import make_student
 from bertedge.finetune.initialization import initialize_bias, reinitialize
@@ -20,6 +21,7 @@ from bertedge.finetune.inputs import Inputs
 from bertedge.finetune.linear_probe import initialize_head
 from bertedge.finetune.objectives import OBJECTIVES
 from bertedge.finetune.replay import ReplaySampler, add_replayed, keep_label_weights
+from bertedge.finetune.settings.few_shot import FewShot
 from bertedge.finetune.virtual_tokens import draw_rows
 from bertedge.progress import Progress
 from bertedge.runtime.tokenizer import Tokenizer
@@ -75,8 +77,16 @@ def load_material(
     train = prepared.train
     chosen = settle(config, prepared)
     step = chosen.batch_size * config.gradient_accumulation_steps
+    model, new = load_base(config, inputs, teachers)
+    initialize_bias(model, new, config, train)
+    collator = OBJECTIVES[config.task].collator(inputs.tokenizer)
+    if config.few_shot is FewShot.CONTRASTIVE:
+        train_contrastive(model, train, collator, config, progress)
+    initialize_head(model, new, config, train, collator, progress)
+    if inputs.old is not None:
+        keep_label_weights(model, inputs.old.checkpoint, inputs.labels)
     return training.Material(
-        model=_load_base(config, inputs, teachers, train, progress),
+        model=model,
         tokenizer=inputs.tokenizer,
         spec=model_spec(config, inputs),
         hyperparameters=chosen,
@@ -113,19 +123,16 @@ def _tokenizer_json(inputs: Inputs) -> str:
     return str(backend.to_str())
 
 
-def _load_base(
-    config: FinetuneConfig,
-    inputs: Inputs,
-    teachers: Sequence[transformers.PreTrainedModel],
-    train: features.Features,
-    progress: Progress,
-) -> transformers.PreTrainedModel:
+def load_base(
+    config: FinetuneConfig, inputs: Inputs, teachers: Sequence[transformers.PreTrainedModel]
+) -> tuple[transformers.PreTrainedModel, set[str]]:
+    """Load what training starts from; give the names of the parameters that are new."""
     built = inputs.base_config
     layers = config.layers or int(built.num_hidden_layers)
     if config.model is None:
         model = make_student(teachers[0], layers)
         reinitialize(model, config.reinit_layers)
-        return model
+        return model, set()
     built.num_labels = len(inputs.labels)
     built.id2label = dict(enumerate(inputs.labels))
     built.label2id = {label: i for i, label in enumerate(inputs.labels)}
@@ -139,12 +146,7 @@ def _load_base(
     if config.num_virtual_tokens is not None:
         draw_rows(model, inputs.tokenizer, config.num_virtual_tokens)
     reinitialize(model, config.reinit_layers)
-    initialize_bias(model, new, config, train)
-    collator = OBJECTIVES[config.task].collator(inputs.tokenizer)
-    initialize_head(model, new, config, train, collator, progress)
-    if inputs.old is not None:
-        keep_label_weights(model, inputs.old.checkpoint, inputs.labels)
-    return model
+    return model, new
 
 
 def model_spec(config: FinetuneConfig, inputs: Inputs) -> ModelSpec:

@@ -20,7 +20,9 @@ from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import Data, open_data
 from bertedge.finetune.defaults import describe_chosen
 from bertedge.finetune.distill import comparable
+from bertedge.finetune.few_shot import settle_few_shot
 from bertedge.finetune.folds import cross_validate, write_folds
+from bertedge.finetune.head_choice import choose_head
 from bertedge.finetune.inputs import Inputs, open_inputs
 from bertedge.finetune.judging import Judged, judge
 from bertedge.finetune.outcome import Outcome
@@ -157,6 +159,8 @@ def _run(
             f"each epoch replays {prepared.train.drawn:,} of {prepared.train.pool:,} old rows "
             "(--replay-share)"
         )
+    config, prepared = settle_few_shot(config, prepared, work.folder, progress)
+    prepared = choose_head(config, prepared, progress)
     if config.auto:
         outcome = search(config, prepared, work.folder / "trials", progress)
     else:

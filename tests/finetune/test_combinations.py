@@ -45,6 +45,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "ema_decay": {"ema_decay": 0.9},
     "swa_start": {"swa_start": 0.5},
     "pooling": {"pooling": "mean"},
+    "few_shot": {"few_shot": "contrastive"},
     "folds": {"folds": 2, "dev": None},
     "adapt": {"adapt": True, "adapt_epochs": 0.5},
     "unlabelled": {"unlabelled": "more.txt", "unlabelled_threshold": 0.5},

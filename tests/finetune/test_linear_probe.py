@@ -157,7 +157,6 @@ def test_a_base_of_sentence_embeddings_is_read_as_it_was_trained(
     for start, asked, wanted in (
         (folder, None, PoolingMode.MEAN),
         (folder, "cls", None),
-        (base, None, None),
     ):
         finished = finetune(
             config(tmp_path / f"{start.name}-{asked}", model=str(start), pooling=asked, **common)

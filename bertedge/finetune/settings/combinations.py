@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from bertedge.errors import SettingError
+from bertedge.finetune.settings.few_shot import FewShot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,20 @@ CLASHES: tuple[Clash, ...] = (
     Clash(one="bitfit", other="reinit_layers", why="bitfit would leave new layers random"),
     Clash(one="peft", other="mixout", why="all that mixout mixes stays frozen"),
     Clash(one="peft", other="reinit_layers", why="new layers would stay random"),
+    *(
+        Clash(one="few_shot", value=value, other=other, why=why)
+        for value in (FewShot.HEAD, FewShot.CONTRASTIVE)
+        for other, why in (
+            ("teacher", "a student learns from its teacher, on all rows that there are"),
+            ("peft", "it trains the head alone"),
+            ("freeze", "it trains the head alone; --train-layers N trains more"),
+            ("gradual_unfreezing", "it trains the head alone; --train-layers N trains more"),
+            ("bitfit", "it trains the head alone; --train-layers N trains more"),
+            ("reinit_layers", "new layers would stay random"),
+            ("replay", "the old labels have their own head"),
+            ("auto", "the search fine-tunes"),
+        )
+    ),
     Clash(one="ema_decay", other="swa_start", why="each is an average of the weights; leave one"),
     Clash(one="peft", other="bitfit", why="each trains other parameters of the layers"),
     Clash(one="peft", other="gradual_unfreezing", why="the layers stay frozen but for what is new"),

@@ -1,0 +1,112 @@
+"""Which hidden states a classifier reads, where nobody says so."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import transformers
+
+from bertedge.finetune.config import FinetuneConfig
+from bertedge.finetune.head_choice import can_split, cross_validate, losses_of
+from bertedge.finetune.linear_probe import Linear
+from bertedge.finetune.run import finetune
+from bertedge.progress import Silent
+from bertedge.spec import PoolingMode, ProblemType, Task
+
+
+def config(**changes: Any) -> FinetuneConfig:
+    plain = {
+        "task": Task.TEXT_CLASSIFICATION,
+        "train": Path("train.csv"),
+        "model": "base",
+        "output": Path("none"),
+        "epochs": 1,
+        "batch_size": 16,
+    }
+    return FinetuneConfig(**plain | changes)
+
+
+class Said(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_the_mean_is_read_where_it_tells_the_labels_apart_and_cls_does_not(
+    base: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    # [CLS] of random weights hardly says which words follow it; their mean does.
+    said = Said()
+    asked = config(train=texts["train"], model=str(base), output=tmp_path / "run", dev_share=0)
+    finished = finetune(asked, said)
+    assert finished is not None
+    assert finished.training.model.classifier_pooling is PoolingMode.MEAN
+    (line,) = [line for line in said.lines if line.startswith("linear models")]
+    assert "the classifier reads the mean (--pooling)" in line
+
+
+def test_cls_is_read_where_the_mean_is_no_better(
+    base: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    lines = texts["train"].read_text().splitlines()[:60]
+    shuffled = [f"{line.split(',')[0]},{'ab'[i % 2]}" for i, line in enumerate(lines[1:])]
+    rng = np.random.default_rng(0)
+    labels = rng.permutation([each.split(",")[1] for each in shuffled])
+    noise = tmp_path / "noise.csv"
+    rows = [f"{line.split(',')[0]},{label}" for line, label in zip(lines[1:], labels, strict=True)]
+    noise.write_text("\n".join(["text,label", *rows, ""]))
+    asked = config(train=noise, model=str(base), output=tmp_path / "run", dev_share=0)
+    finished = finetune(asked, Silent())
+    assert finished is not None
+    assert finished.training.model.classifier_pooling is None
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "run")
+    assert model.config.num_labels == 2
+
+
+def test_a_base_that_was_a_classifier_keeps_its_head(
+    base: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    first = config(
+        train=texts["train"], model=str(base), output=tmp_path / "a", dev_share=0, pooling="cls"
+    )
+    finetune(first, Silent())
+    again = replace(first, model=str(tmp_path / "a"), output=tmp_path / "b", pooling=None)
+    said = Said()
+    finished = finetune(again, said)
+    assert finished is not None and finished.training.model.classifier_pooling is None
+    assert not any(line.startswith("linear models") for line in said.lines)
+
+
+def test_losses_are_of_rows_that_the_model_was_not_fitted_to() -> None:
+    rng = np.random.default_rng(0)
+    vectors, labels = rng.normal(size=(60, 200)), np.arange(60) % 2
+    # 200 dimensions fit any labels of 60 rows; on other rows chance is right half of the time.
+    wrong = cross_validate(vectors, labels, 2, config())
+    assert 0.25 < wrong.mean() < 0.75 and set(np.unique(wrong)) <= {0.0, 1.0}
+    vectors[:, 0] = labels * 100
+    assert cross_validate(vectors, labels, 2, config()).mean() == 0
+
+
+@pytest.mark.parametrize(
+    ("problem", "labels", "expected"),
+    [
+        ("single_label_classification", [1, 1], [0.0, 1.0]),
+        ("multi_label_classification", [[0, 1], [1, 1]], [0.0, 0.5]),
+        ("regression", [1.0, -0.5], [4.0, 0.25]),
+    ],
+)
+def test_a_row_is_as_wrong_as_its_answer(problem: str, labels: Any, expected: list[float]) -> None:
+    value = problem == "regression"
+    weight = np.array([[1.0]] if value else [[-1.0], [1.0]])
+    model, vectors = Linear(weight=weight, bias=np.zeros(len(weight))), np.array([[3.0], [-1.0]])
+    found = losses_of(model, vectors, np.array(labels), config(problem_type=ProblemType(problem)))
+    assert found.tolist() == expected
+
+
+def test_folds_need_a_label_with_as_many_rows() -> None:
+    assert not can_split(np.array([0, 0, 1, 1]), config())
+    assert can_split(np.array([0, 0, 0, 1]), config())
