@@ -3,11 +3,11 @@
 usage: python benchmarks/finetune_bars.py MINILM SHARED_DATA WORK [SET …] [--rows N …]
     [--seeds S …] [--runs ours plain minutes rates] [--untimed]
 
-`plain` has as many epochs as ours chose, `minutes` as many as fit the time that ours took; `rates`
-is the plain script with the best of three learning rates, by dev. `--rows` cuts the training data,
-and the dev data to a tenth of it. Each run is a process of its own, nothing else beside it; what
-the record has already is not run again. `--untimed` is for a machine that does other work too:
-seconds are left out. Writes benchmarks/finetune.json.
+`plain` has as many epochs as the rule chooses for so many rows, `minutes` as many as fit the time
+that ours took; `rates` is the plain script with the best of three learning rates, by dev. `--rows`
+cuts the training data, and the dev data to a tenth of it. Each run is a process of its own, nothing
+else beside it; what the record has already is not run again. `--untimed` is for a machine that does
+other work too: seconds are left out. Writes benchmarks/finetune.json.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from pathlib import Path
 from data_sets import HERE, SETS, Set, find_base, find_files, take_rows
 from steps import finetune, output_of, read_rows, write_rows
 
+from bertedge.finetune.defaults import usual_epochs
 from bertedge.runtime import machine
 
 RESULT = HERE / "finetune.json"
@@ -92,20 +93,21 @@ def fill(key: str, run: Run, runs: list[str], *, timed: bool) -> None:
         ours = keep("ours", finetune(run.data, run.files, run.base, run.output, flags))
         shutil.rmtree(run.output)
     assert ours, f"{key}: ours comes first, it chooses the epochs"
+    epochs = usual_epochs(int(ours["rows"])) if ours["few_shot"] else ours["epochs"]
     plain = row.get("plain")
     if "plain" in runs and not plain:
-        plain = keep("plain", train(run, ours["epochs"]))
+        plain = keep("plain", train(run, epochs))
     if "minutes" in runs and "minutes" not in row:
         assert plain and plain["seconds"], f"{key}: the plain script must be timed first"
-        epochs = ours["epochs"] * ours["seconds"] / plain["seconds"]
-        keep("minutes", train(run, epochs) | {"epochs": epochs})
+        spent = epochs * ours["seconds"] / plain["seconds"]
+        keep("minutes", train(run, spent) | {"epochs": spent})
     if "rates" in runs:
         for rate in RATES:
             name = f"plain_{rate:g}"
             if rate == DEFAULT_RATE and plain:
                 row[name] = plain
             elif name not in row:
-                keep(name, train(run, ours["epochs"], rate))
+                keep(name, train(run, epochs, rate))
         keep("best_rate", max((row[f"plain_{rate:g}"] for rate in RATES), key=lambda x: x["dev"]))
 
 

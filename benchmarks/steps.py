@@ -54,6 +54,8 @@ def describe(data: Set, files: dict[str, Path], run: Path) -> dict[str, float]:
         "dev": round(training.dev_scores.value, 4),
         "best_epoch": training.best_epoch,
         "epochs": training.settings["epochs"],
+        "rows": training.train.rows,
+        "few_shot": training.settings["few_shot"],
         "batch_size": training.settings["batch_size"],
         "learning_rate": training.settings["learning_rate"],
     }

@@ -1,6 +1,7 @@
 """What a training starts from: the data, tokenized once, and a model loaded anew for each."""
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ class Prepared:
     tokenizer: Tokenizer
     train: features.Features
     dev: features.Features | None
+    seconds: float = 0.0
+    """What it took to choose by the data how the model is trained."""
 
 
 def prepare(inputs: Inputs, folder: Path, *, cached: bool = False) -> Prepared:
@@ -78,6 +81,7 @@ def load_material(
     chosen = settle(config, prepared)
     step = chosen.batch_size * config.gradient_accumulation_steps
     model, new = load_base(config, inputs, teachers)
+    began = time.perf_counter()
     initialize_bias(model, new, config, train)
     collator = OBJECTIVES[config.task].collator(inputs.tokenizer)
     if config.few_shot is FewShot.CONTRASTIVE:
@@ -95,6 +99,7 @@ def load_material(
         dev=prepared.dev,
         teachers=teachers,
         graded=(prepared.tokenizer, inputs.dev) if inputs.dev else None,
+        head_seconds=time.perf_counter() - began,
         augmenter=make_augmenter(config, inputs, prepared.train),
     )
 

@@ -1,5 +1,6 @@
 """One fine-tuning run, from the labelled files to the finished checkpoint directory."""
 
+import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -159,8 +160,10 @@ def _run(
             f"each epoch replays {prepared.train.drawn:,} of {prepared.train.pool:,} old rows "
             "(--replay-share)"
         )
+    began = time.perf_counter()
     config, prepared = settle_few_shot(config, prepared, work.folder, progress)
     prepared = choose_head(config, prepared, progress)
+    prepared = replace(prepared, seconds=time.perf_counter() - began)
     if config.auto:
         outcome = search(config, prepared, work.folder / "trials", progress)
     else:
@@ -176,6 +179,7 @@ def _run(
         else judge(outcome.config, outcome.material, progress)
     )
     record = make_record(inputs, outcome, judged)
+    record = replace(record, seconds=round(record.seconds + prepared.seconds, 3))
     if inputs.old:
         rule = judged.fitted.rule
         forgotten = measure_forgetting(inputs.old, outcome.material, rule, progress)
@@ -247,7 +251,7 @@ def make_record(inputs: Inputs, outcome: Outcome, judged: Judged) -> Training:
         if inputs.dev and material.dev
         else None,
         settings=settings,
-        seconds=round(trained.seconds, 3),
+        seconds=round(trained.seconds + material.head_seconds, 3),
         epochs=trained.epochs,
         best_epoch=trained.best_epoch,
         parameters=trained.parameters.all,

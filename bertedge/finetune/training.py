@@ -72,6 +72,8 @@ class Material:
     teachers: Sequence[transformers.PreTrainedModel]
     graded: tuple[Tokenizer, ExampleFile] | None = None
     """The dev data, and what tokenized it."""
+    head_seconds: float = 0.0
+    """What it took to find where the head starts."""
     augmenter: Augmenter | None = None
     sampler: EpochSampler | None = None
     """Of an epoch's rows, where it has not all of them."""
