@@ -27,7 +27,13 @@ def write(path: Path, rows: list[dict[str, object]]) -> Path:
 
 def start(base: Path, train: Path, output: Path, **changes: object) -> transformers.PreTrainedModel:
     settings = {"task": Task.TEXT_CLASSIFICATION, "train": train, "model": str(base)}
-    settings |= {"output": output, "epochs": 1, "learning_rate": TINY_RATE, **changes}
+    settings |= {
+        "output": output,
+        "epochs": 1,
+        "learning_rate": TINY_RATE,
+        "pooling": "cls",
+        **changes,
+    }
     finished = finetune(FinetuneConfig(**settings), Silent())  # type: ignore[arg-type]
     assert finished is not None
     return load_model(open_checkpoint(str(output)))

@@ -91,6 +91,7 @@ def test_a_run_changes_what_it_should(base: Path, texts: dict[str, Path], tmp_pa
     def run(name: str, **changes: object) -> dict[str, torch.Tensor]:
         plain = {"task": "text-classification", "model": str(base), "train": texts["train"]}
         plain |= {"output": tmp_path / name, "learning_rate": 1e-9, "epochs": 0.1, "dev_share": 0}
+        plain |= {"pooling": "cls"}
         finetune(FinetuneConfig(**plain, **changes))  # type: ignore[arg-type]
         return load_file(tmp_path / name / "model.safetensors")
 
