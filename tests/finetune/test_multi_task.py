@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 import bertedge
 from bertedge import evaluation
 from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
-from bertedge.checkpoint.row_models import mean_pooling_class
+from bertedge.checkpoint.mean_pooling import mean_pooling_class
 from bertedge.cli import main
 from bertedge.data import open_examples
 from bertedge.errors import OutputError, SettingError, StoppedError

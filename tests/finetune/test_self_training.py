@@ -108,7 +108,7 @@ def test_it_ends_as_a_training_on_the_labelled_rows_and_those_that_the_teacher_l
     lab: Lab,
 ) -> None:
     """A given teacher, so that the second model is much better than the first."""
-    given = {"teacher": str(lab.teacher), "train": lab.folder / "labelled.csv"}
+    given = {"teacher": str(lab.teacher), "train": lab.folder / "labelled.csv", "pooling": "cls"}
     progress = Watched()
     texts = lab.unlabelled
     given |= {"unlabelled_threshold": 0.5, "unlabelled_share": 1}

@@ -75,7 +75,8 @@ def run(base: Path, output: Path, *, stop_at: int | None = None, **changes: obje
     settings = {"task": Task.TEXT_CLASSIFICATION, "train": train, "model": str(base)}
     settings |= {"epochs": 1, "batch_size": 4, "learning_rate": 1e-3, "precision": "fp32"}
     settings |= {"weight_decay": 0, "warmup_ratio": 0, "dev_share": 0, "output": output}
-    settings |= {"pooling": "cls"}
+    if "task" not in changes:
+        settings |= {"pooling": "cls"}
     resume = bool(changes.pop("resume", False))
     watch = Watch(stop_at)
     finetune(FinetuneConfig(**settings | changes), watch, resume=resume)  # type: ignore[arg-type]
