@@ -92,5 +92,6 @@ def _line(scope: Scope, served: Served, status: int, own: dict[str, str], second
             "queue_ms": round(1000 * answer.queue_s, 3),
             "tokenize_ms": round(1000 * answer.tokenize_s, 3),
             "infer_ms": round(1000 * answer.infer_s, 3),
+            "decode_ms": round(1000 * answer.decode_s, 3),
         }
     return json.dumps(row)

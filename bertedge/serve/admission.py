@@ -160,6 +160,7 @@ def timing(answer: Answer) -> dict[str, str]:
         "queue": answer.queue_s,
         "tokenize": answer.tokenize_s,
         "infer": answer.infer_s,
+        "decode": answer.decode_s,
         "total": answer.total_s,
     }
     return {"Server-Timing": ", ".join(f"{k};dur={1000 * v:.3f}" for k, v in parts.items())}

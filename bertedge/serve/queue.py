@@ -297,6 +297,7 @@ class TokenQueue:
 
     def _answer(self, request: Request) -> None:
         """Decode and render what is complete."""
+        began = time.monotonic()
         parts = [part for part in request.parts if part is not None]
         rows = [_of_text(row, text) for text, part in enumerate(parts) for row in part.rows]
         logits = [each for part in parts for each in part.logits if each is not None]
@@ -307,15 +308,16 @@ class TokenQueue:
             self._fail(request, error)
             return
         if request.future.set_running_or_notify_cancel():
-            request.future.set_result(
-                Answer(
-                    value=value,
-                    tokens=sum(len(row.ids) for row in rows),
-                    total_s=time.monotonic() - request.submitted,
-                    tokenize_s=request.tokenize_s,
-                    infer_s=request.infer_s,
-                )
+            end = time.monotonic()
+            answer = Answer(
+                value=value,
+                tokens=sum(len(row.ids) for row in rows),
+                total_s=end - request.submitted,
+                tokenize_s=request.tokenize_s,
+                infer_s=request.infer_s,
+                decode_s=end - began,
             )
+            request.future.set_result(answer)
 
     def _fail(self, request: Request, error: Exception) -> None:
         with self._changed:

@@ -49,11 +49,14 @@ class Answer:
     tokenize_s: float
     infer_s: float
     """Of the batches that its rows were in."""
+    decode_s: float
+    """From logits to what is sent."""
 
     @property
     def queue_s(self) -> float:
         """The rest: waiting for others."""
-        return max(self.total_s - self.tokenize_s - self.infer_s, 0.0)
+        own = self.tokenize_s + self.infer_s + self.decode_s
+        return max(self.total_s - own, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

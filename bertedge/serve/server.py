@@ -122,15 +122,19 @@ class _Process:
                 await asyncio.wait({serving, opening}, return_when=asyncio.FIRST_COMPLETED)
                 await opening
                 service.starting = False
-                for name, model in service.models.by_name.items():
-                    predictor = model.predictor
-                    self._say(f"{name}: {predictor.task}, {predictor.variant.name}")
-                self._say(f"serving on {self._address}; Ctrl-C stops")
+                if not service.draining:  # as it may be, where it was stopped meanwhile
+                    self._announce()
             finally:
                 if service.starting:  # no model, no server
                     self._server.should_exit = True
                 await serving
                 await asyncio.to_thread(service.models.close)
+
+    def _announce(self) -> None:
+        for name, model in self._service.models.by_name.items():
+            predictor = model.predictor
+            self._say(f"{name}: {predictor.task}, {predictor.variant.name}")
+        self._say(f"serving on {self._address}; Ctrl-C stops")
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -68,8 +68,8 @@ def test_options_are_those_of_predict(server: Server) -> None:
 def test_where_the_time_went_is_in_a_header(server: Server) -> None:
     header = server.client.post("/predict", json="hi").headers["server-timing"]
     times = dict(part.split(";dur=") for part in header.split(", "))
-    assert list(times) == ["queue", "tokenize", "infer", "total"]
-    parts = [float(times[name]) for name in ("queue", "tokenize", "infer")]
+    assert list(times) == ["queue", "tokenize", "infer", "decode", "total"]
+    parts = [float(times[name]) for name in ("queue", "tokenize", "infer", "decode")]
     assert min(parts) >= 0
     assert sum(parts) <= float(times["total"]) + 0.01
 

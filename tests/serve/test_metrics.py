@@ -102,7 +102,7 @@ def test_the_access_log_has_a_line_of_json_a_request_and_no_text(start: Start) -
     assert answered["traceparent"] == TRACE
     assert (answered["method"], answered["path"]) == ("POST", "/predict")
     assert (answered["model"], answered["rows"]) == ("text-classification", 2)
-    parts = [answered[f"{name}_ms"] for name in ("queue", "tokenize", "infer")]
+    parts = [answered[f"{name}_ms"] for name in ("queue", "tokenize", "infer", "decode")]
     assert sum(parts) <= answered["ms"] + 0.01
     assert not [line for line in lines if "secret" in line or "\x1b" in line]
 
