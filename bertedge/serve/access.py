@@ -28,6 +28,8 @@ class Served:
     """What a handler notes of a request."""
 
     model: str = ""
+    sha256: str = ""
+    """Of the bundle that answers."""
     rows: int = 0
     answer: Answer | None = None
 

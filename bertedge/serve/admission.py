@@ -82,7 +82,8 @@ def find_model(request: Request, name: str | None) -> ServedModel:
     if model is None:
         known = ", ".join(service.models.by_name)
         raise HTTPException(404, f"no model {shorten(repr(name), 80)}; there are {known}")
-    _served(request).model = name or service.config.bundles[0].name
+    served = served_of(request)
+    served.model, served.sha256 = name or service.config.bundles[0].name, model.sha256
     return model
 
 
@@ -93,10 +94,12 @@ def check_rows(rows: int, most: int) -> None:
 
 
 async def read_body(request: Request, most: int) -> bytes:
-    """Return the body; 413 where it has more than `most` bytes, 408 where it is slow."""
+    """Return the body; 413 where it has more than `most` bytes, 415 compressed, 408 slow."""
     too_large = HTTPException(
         413, f"the body has more than {most:,} bytes; send less at a time", {"Connection": "close"}
     )
+    if (coding := request.headers.get("content-encoding", "identity")) != "identity":
+        raise HTTPException(415, f"the body is {shorten(coding, 40)}; send it as it is")
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > most:
         raise too_large
@@ -139,7 +142,7 @@ async def ask(
         first: set[asyncio.Future[Any]] = {future, gone}
         await asyncio.wait(first, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if future.done():
-            served = _served(request)
+            served = served_of(request)
             served.rows, served.answer = len(inputs), await future
             return served.answer
         raise ClientDisconnect if gone.done() else DeadlineError
@@ -166,7 +169,8 @@ def timing(answer: Answer) -> dict[str, str]:
     return {"Server-Timing": ", ".join(f"{k};dur={1000 * v:.3f}" for k, v in parts.items())}
 
 
-def _served(request: Request) -> Served:
+def served_of(request: Request) -> Served:
+    """Return what is noted of a request."""
     served = request.scope[SERVED]
     assert isinstance(served, Served)
     return served

@@ -12,7 +12,7 @@ from bertedge.errors import SettingError
 
 SHORTEST = 16
 """Characters of a key."""
-OPEN = "/health/"
+OPEN = ("/health/", "/v2/health/")
 Refuse = Callable[[str, int, str, dict[str, str]], Response]
 
 

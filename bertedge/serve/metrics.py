@@ -21,6 +21,7 @@ REASONS = {
     401: "key",
     408: "slow",
     413: "size",
+    415: "input",
     429: "queue",
     499: "gone",
     503: "unready",

@@ -8,6 +8,7 @@ from typing import Any
 from bertedge.errors import DataError, shorten
 from bertedge.predictions import Prediction, input_to_dict
 from bertedge.serialization import RecordError, parse_json
+from bertedge.serve.request import count_rows
 from bertedge.spec import Aggregation, InputShape, Text
 from bertedge.tasks.contract import PredictOptions
 
@@ -29,7 +30,7 @@ class Asked:
     @property
     def rows(self) -> int:
         """How many texts, pairs or choices there are."""
-        return sum(1 if isinstance(each, str) else len(each) - 1 for each in self.inputs)
+        return count_rows(self.inputs)
 
 
 def read(body: bytes, shape: InputShape) -> Asked:
@@ -44,7 +45,7 @@ def read(body: bytes, shape: InputShape) -> Asked:
         raise DataError(f"the body is no JSON: {error}") from None
     options = PredictOptions()
     if isinstance(data, dict):
-        options = _options(data)
+        options = read_options(data)
         data = {key: value for key, value in data.items() if key not in OPTIONS}
         if INPUTS in data:
             if len(data) > 1:
@@ -70,7 +71,8 @@ def writer(asked: Asked, shape: InputShape) -> Callable[[Sequence[Prediction]], 
     return write
 
 
-def _options(data: dict[str, Any]) -> PredictOptions:
+def read_options(data: dict[str, Any]) -> PredictOptions:
+    """Return the options among the keys of an object; DataError."""
     aggregation, top_k = (data.get(name) for name in OPTIONS)
     if aggregation is not None and aggregation not in tuple(Aggregation):
         raise DataError(

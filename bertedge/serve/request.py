@@ -124,6 +124,11 @@ class Row:
         return len(self.part.rows[self.number].ids)
 
 
+def count_rows(inputs: Sequence[Text]) -> int:
+    """Return how many texts, pairs or choices there are."""
+    return sum(1 if isinstance(each, str) else len(each) - 1 for each in inputs)
+
+
 def estimate_tokens(text: Text) -> int:
     """Return about how many tokens an input has, before it is tokenized."""
     parts: Iterable[str] = (text,) if isinstance(text, str) else text

@@ -156,6 +156,7 @@ def test_other_mishaps_have_their_own_status(server: Server) -> None:
         (ask.post("/predict?timeout=soon", json="a"), 400, "timeout is 'soon'; give seconds"),
         (ask.post("/predict?timeout=-1", json="a"), 400, "timeout is '-1'; give seconds"),
         (ask.post("/predict?timeout=nan", json="a"), 400, "timeout is 'nan'; give seconds"),
+        (ask.post("/predict", json="a", headers={"Content-Encoding": "gzip"}), 415, "is gzip; "),
         (ask.post("/predict", json=["a"] * 41), 413, "41 rows in one request; send at most 40"),
         (ask.post("/predict", content=b" " * 20001), 413, "more than 20,000 bytes"),
         (ask.post("/predict", content=iter([b" " * 15000] * 2)), 413, "more than 20,000 bytes"),
