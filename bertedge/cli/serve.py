@@ -13,7 +13,7 @@ _SECTIONS = {
     "Limits": ("max_rows", "max_bytes", "max_queue", "max_wait"),
     "Security": ("api_key_file", "tls_cert", "tls_key"),
     "Model": ("device", "variant", "threads"),
-    "Output": ("access_log",),
+    "Output": ("page", "access_log"),
 }
 
 
@@ -68,6 +68,7 @@ _SECTIONS = {
 @options.path_option("--api-key-file", help="File of keys, one a line; requests need one.")
 @options.path_option("--tls-cert", help="Certificate in PEM; the server speaks HTTPS.")
 @options.path_option("--tls-key", help="Its key in PEM.")
+@click.option("--page/--no-page", default=True, help="A page at / to try it  [default: yes].")
 @click.option("--access-log", is_flag=True, help="A line of JSON a request, on stdout.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
 @click.option("--variant", help="Of the bundles, instead of the fastest for the device.")

@@ -27,7 +27,9 @@ from bertedge.serve.admission import (
 from bertedge.serve.keys import KeyGuard
 from bertedge.serve.metrics import CONTENT_TYPE
 from bertedge.serve.models import ServedModel
+from bertedge.serve.page import page_routes
 from bertedge.serve.request import DeadlineError, QueueFullError
+from bertedge.spec import LabelKind
 from bertedge.tasks.contract import PredictOptions
 
 _GONE = 499
@@ -47,6 +49,7 @@ def make_app(service: Service) -> Access:
             Route("/metrics", _metrics),
             Route("/health/live", _live),
             Route("/health/ready", _ready),
+            *(page_routes() if service.config.page else ()),
         ],
         middleware=[Middleware(KeyGuard, keys=service.keys, refuse=error_response)],
         exception_handlers={
@@ -106,7 +109,7 @@ async def _metrics(request: Request) -> Response:
 def _describe(name: str, model: ServedModel) -> dict[str, Any]:
     predictor = model.predictor
     spec = predictor.manifest.model
-    return {
+    described = {
         "name": name,
         "task": spec.task.value,
         "problem_type": spec.rule.problem_type.value,
@@ -116,6 +119,9 @@ def _describe(name: str, model: ServedModel) -> dict[str, Any]:
         "variant": predictor.variant.name,
         "sha256": model.sha256,
     }
+    if spec.task.labels_are is LabelKind.VOCABULARY:
+        described["mask_token"] = predictor.tokenizer.token(predictor.tokenizer.mask)
+    return described
 
 
 async def _predict(request: Request) -> Response:

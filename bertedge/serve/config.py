@@ -40,6 +40,8 @@ class ServeConfig:
     """Seconds that requests under way have at the end."""
     api_key_file: Path | None = None
     """One key a line."""
+    page: bool = True
+    """Whether people find a page at `/`."""
     tls_cert: Path | None = None
     tls_key: Path | None = None
 

@@ -1,4 +1,4 @@
-"""API keys, of a file, without which nothing but the state of health is shown."""
+"""API keys, of a file, without which nothing of the models is shown."""
 
 import hmac
 from collections.abc import Callable
@@ -13,6 +13,8 @@ from bertedge.errors import SettingError
 SHORTEST = 16
 """Characters of a key."""
 OPEN = ("/health/", "/v2/health/")
+PAGE = "/"
+"""Shows nothing of the models by itself: it asks for a key, and sends it."""
 Refuse = Callable[[str, int, str, dict[str, str]], Response]
 
 
@@ -54,6 +56,11 @@ class Keys:
         return sum(hmac.compare_digest(own, key) for key in self._keys) > 0
 
 
+def is_open(path: str) -> bool:
+    """Return whether a path needs no key."""
+    return path == PAGE or path.startswith(OPEN)
+
+
 class KeyGuard:
     """ASGI middleware that asks for a key."""
 
@@ -64,7 +71,7 @@ class KeyGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through that has a key, or needs none; 401."""
-        if scope["type"] != "http" or not self._keys.wanted or scope["path"].startswith(OPEN):
+        if scope["type"] != "http" or not self._keys.wanted or is_open(scope["path"]):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)

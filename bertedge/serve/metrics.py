@@ -8,6 +8,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from bertedge.serve.models import ServedModel
+from bertedge.serve.recent import Recent
 from bertedge.serve.request import Answer, BatchRun
 from bertedge.version import __version__
 
@@ -37,6 +38,7 @@ class Metrics:
 
     def __init__(self, models: ByName) -> None:
         """Take what returns the models that are served at the time."""
+        self.recent = Recent()
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._registry.register(_Now(models))
@@ -71,9 +73,12 @@ class Metrics:
         self._requests.labels(model, status).inc()
         if reason := REASONS.get(status):
             self._rejected.labels(reason).inc()
+        if model and status >= 400:
+            self.recent.failed(model)
 
     def count_answer(self, model: str, rows: int, answer: Answer) -> None:
         """Count an answer, and where its time went."""
+        self.recent.answered(model, rows, answer.total_s)
         self._rows.labels(model).inc(rows)
         self._total.labels(model).observe(answer.total_s)
         self._queue.labels(model).observe(answer.queue_s)
