@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import TextIO
 
 from bertedge.errors import BertedgeError, OutputError
 from bertedge.overwriting import (
@@ -72,11 +72,11 @@ def staged_folder(output: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def staged_file(output: Path, *, overwrite: bool = True) -> Iterator[IO[str]]:
+def staged_file(output: Path, *, overwrite: bool = True) -> Iterator[TextIO]:
     """Yield a UTF-8 text file that takes the name `output` when the block ends well.
 
-    A stream (a pipe, /dev/stdout) is written to directly; the file that a link points to is
-    replaced, the link stays. Raises OutputError as `check_file` does.
+    Its `buffer` takes bytes. A stream (a pipe, /dev/stdout) is written to directly; the file that a
+    link points to is replaced, the link stays. Raises OutputError as `check_file` does.
     """
     check_file(output, overwrite=overwrite)
     if is_stream(output):

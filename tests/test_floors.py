@@ -41,7 +41,7 @@ FLOORS = [
     {"model"},
     {"explanation"},
     {"predictor"},
-    {"checkpoint", "doctor", "evaluation", "html", "training"},
+    {"checkpoint", "doctor", "evaluation", "html", "tables", "training"},
     {"pretrain", "export", "bench", "report", "serve"},
     {"finetune"},
     {"cli"},
@@ -63,7 +63,12 @@ ALLOWED = [
     {"click", "numpy"},
     set(),
 ]
-OWN = {"evaluation": RUNTIME, "doctor": RUNTIME, "data": {"numpy", "python_calamine"}}
+OWN = {
+    "evaluation": RUNTIME,
+    "doctor": RUNTIME,
+    "data": {"numpy", "python_calamine"},
+    "tables": {"numpy", "pyarrow"},
+}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from bertedge.cli import options
+from bertedge.cli import options, predicted_table
 from bertedge.cli.console import clean_json
 from bertedge.cli.sections import Sectioned
 from bertedge.predictions import Embedding, Prediction, Result, input_to_dict
@@ -25,22 +25,26 @@ if TYPE_CHECKING:
     from bertedge.predictor import Predictor
 
 STANDARD = Path("-")
-FORMATS = ("lines", "csv", "tsv", "excel", "jsonl")
+FORMATS = ("lines", "csv", "tsv", "excel", "jsonl", "parquet")
 
 
 _SECTIONS = {
     "Input": ("source", "format", "text_column", "pair_column"),
     "Labels": ("aggregation", "top_k", "against", "explain"),
     "Model": ("device", "variant", "threads"),
-    "Output": ("output", "overwrite"),
+    "Output": ("output", "keep", "overwrite"),
 }
 
 
 @click.command(cls=Sectioned, sections=_SECTIONS, short_help="Label texts with a bundle.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("text", nargs=-1)
-@options.path_option("--input", "source", help="File of texts, or - for standard input.")
-@options.path_option("--output", help="File for the results  [default: stdout]")
+@options.path_option("--input", "source", help="File, - for stdin, folder, or 'pattern'.")
+@click.option(
+    "--output",
+    type=click.Path(),
+    help="File of JSON lines  [stdout], or DIR/.",
+)
 @options.overwrite_option
 @click.option("--format", type=click.Choice(FORMATS), help="Of the input, if not as it is named.")
 @click.option("--text-column", metavar="NAME", help="Column or key of the text.")
@@ -53,8 +57,8 @@ _SECTIONS = {
     type=click.Choice([each.value for each in Aggregation]),
     help="How tokens become entities  [default: first]",
 )
-@click.option("--top-k", type=click.IntRange(1), help="For a mask or --against [5], answers [1].")
-@options.path_option("--against", help="File of texts; those most similar to each text, ranked.")
+@click.option("--top-k", type=click.IntRange(1), help="Masks, --against [5], answers [1].")
+@options.path_option("--against", help="File; its texts most similar to each.")
 @click.option("--explain", is_flag=True, help="What each word does to the score of the label.")
 @click.option("--explain-label", metavar="NAME", help="Explain this label instead of the best.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
@@ -72,32 +76,57 @@ _SECTIONS = {
     type=click.IntRange(1),
     help="Tokens in a batch  [default: the device's]",
 )
+@click.option("--keep", metavar="NAME,...", help="Columns kept in Parquet  [all]")
+@click.option("--prefix", metavar="TEXT", help="Before the names of columns predicted in Parquet.")
+@click.option(
+    "--rows-per-shard",
+    metavar="ROWS",
+    type=click.IntRange(1),
+    help="Rows of a Parquet file  [default: 100,000]",
+)
 def command(
     bundle: Path,
     text: tuple[str, ...],
     source: Path | None,
-    output: Path | None,
-    overwrite: bool,
+    output: str | None,
     **flags: Any,
 ) -> None:
     """Label TEXT, or the texts of --input, with the model in BUNDLE.
 
-    Results are JSON lines in the order of the input. Plain input has a text on each line, empty
-    ones too; tables, Excel's too, and JSON lines are told by the file's name. For a model of pairs
-    TEXTs are taken two by two, and a TAB parts a plain line; a question and its context are a pair.
+    Results are JSON lines. Plain input has a text a line, empty ones too; tables are told by
+    name. Of pairs, TEXTs are taken two by two; a TAB parts a line.
+
+    Parquet, a folder or a 'pattern' as --input, or --output DIR/ with a slash, gives Parquet
+    files in DIR; after a kill the same command goes on.
 
     \b
     bertedge predict bundles/home-intents "turn the hall lights off"
-    bertedge predict bundles/home-intents --input texts.txt --output labels.jsonl
+    bertedge predict bundles/home-intents --input rows.parquet --output scored/
     """
+    if bool(text) == (source is not None):
+        raise click.UsageError("give either texts or --input FILE (- for standard input)")
+    if predicted_table.is_asked_for(source, output, flags):
+        assert source is not None
+        predicted_table.predict(bundle, source, output, _columns(flags), flags)
+    else:
+        _predict_lines(bundle, text, source, None if output is None else Path(output), flags)
+
+
+def _predict_lines(
+    bundle: Path,
+    text: tuple[str, ...],
+    source: Path | None,
+    output: Path | None,
+    flags: dict[str, Any],
+) -> None:
+    """Write a line of JSON for each text."""
     from bertedge.cli.progress import Terminal
     from bertedge.cli.texts import group, read_texts
     from bertedge.outputs import check_file
     from bertedge.predictor import Predictor
     from bertedge.progress import Silent
 
-    if bool(text) == (source is not None):
-        raise click.UsageError("give either texts or --input FILE (- for standard input)")
+    overwrite = flags["overwrite"]
     explained = _check_explained(flags)
     if output is not None and output != STANDARD:
         check_file(output, overwrite=overwrite, inputs=(bundle, source, flags["against"]))

@@ -54,6 +54,7 @@ EXAMPLES = (
             *("IntentSlots", "FilledMasks", "Embedding", "Answers", "Answers.to_dict"),
         )
     ),
+    "bertedge.tables.predict_table",
     "bertedge.finetune.FinetuneConfig",
     "bertedge.finetune.finetune",
     "bertedge.finetune.MultiTaskConfig",
