@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bertedge.errors import BertedgeError, DataError, SettingError, shorten
-from bertedge.serve import native, oip, openai
+from bertedge.serve import native, oip, openai, openapi
 from bertedge.serve.access import Access
 from bertedge.serve.admission import (
     Service,
@@ -46,6 +46,7 @@ def make_app(service: Service) -> Access:
             Route("/v1/embeddings", _embed, methods=["POST"]),
             Route("/v1/models", _openai_models),
             *oip.routes(),
+            *openapi.routes(),
             Route("/metrics", _metrics),
             Route("/health/live", _live),
             Route("/health/ready", _ready),
