@@ -11,8 +11,8 @@ from accelerate.utils import broadcast_object_list
 
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.contrastive import train_contrastive
-from bertedge.finetune.head_choice import can_split, losses_of, split_folds
-from bertedge.finetune.linear_probe import Floats, choose_rows, embed, fit
+from bertedge.finetune.head_choice import losses_of
+from bertedge.finetune.linear_probe import Floats, can_split, choose_rows, embed, fit, split_folds
 from bertedge.finetune.objectives import OBJECTIVES
 from bertedge.finetune.part_progress import PartProgress
 from bertedge.finetune.preparation import Prepared, load_base

@@ -1,6 +1,5 @@
 """What a classifier of texts reads where nobody says so: [CLS], or the mean of hidden states."""
 
-import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -9,10 +8,18 @@ import numpy as np
 import transformers
 from accelerate.utils import broadcast_object_list
 from numpy.typing import NDArray
-from sklearn.model_selection import KFold, StratifiedKFold
 
 from bertedge.finetune.config import FinetuneConfig
-from bertedge.finetune.linear_probe import Floats, Linear, choose_rows, embed, fit
+from bertedge.finetune.linear_probe import (
+    Floats,
+    Linear,
+    can_split,
+    choose_rows,
+    choose_strength,
+    embed,
+    fit,
+    split_folds,
+)
 from bertedge.finetune.objectives import OBJECTIVES
 from bertedge.finetune.preparation import Prepared, load_base
 from bertedge.progress import Progress
@@ -20,7 +27,6 @@ from bertedge.spec import PoolingMode, ProblemType
 
 MOST_ROWS = 1000
 """Texts that the choice is made on."""
-FOLDS = 3
 
 
 def choose_head(config: FinetuneConfig, prepared: Prepared, progress: Progress) -> Prepared:
@@ -56,8 +62,9 @@ def cross_validate(
 ) -> Floats:
     """Return how wrong a linear model is on each row that it was not fitted to, `(rows,)`."""
     wrong: Floats = np.zeros(len(vectors))
+    strength = choose_strength(vectors, labels, classes, config)
     for train, test in split_folds(labels, config):
-        fitted = fit(vectors[train], labels[train], classes, config)
+        fitted = fit(vectors[train], labels[train], classes, config, strength)
         wrong[test] = losses_of(fitted, vectors[test], labels[test], config)
     return wrong
 
@@ -69,7 +76,7 @@ def losses_of(
 
     Of one label 0 or 1; of several the share that is wrong; of values the squared error.
     """
-    logits = vectors @ fitted.weight.T + fitted.bias
+    logits = fitted.logits(vectors)
     match config.problem_type:
         case ProblemType.SINGLE_LABEL:
             found = logits.argmax(axis=1) != labels
@@ -78,23 +85,6 @@ def losses_of(
         case ProblemType.REGRESSION:
             found = (logits[:, 0] - labels) ** 2
     return np.asarray(found, dtype=np.float64)
-
-
-def split_folds(
-    labels: NDArray[Any], config: FinetuneConfig
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Return the rows that each fold fits and scores, stratified by label."""
-    single = config.problem_type is ProblemType.SINGLE_LABEL
-    kind = (StratifiedKFold if single else KFold)(FOLDS, shuffle=True, random_state=config.seed)
-    with warnings.catch_warnings(action="ignore"):  # of labels with fewer rows than folds
-        return list(kind.split(labels, labels))
-
-
-def can_split(labels: NDArray[Any], config: FinetuneConfig) -> bool:
-    """Return whether there are rows enough, and of one label at least, for every fold."""
-    if config.problem_type is ProblemType.SINGLE_LABEL:
-        return bool(np.bincount(labels).max() >= FOLDS)
-    return len(labels) >= FOLDS
 
 
 def _describe(losses: dict[PoolingMode, Floats], config: FinetuneConfig, *, mean: bool) -> str:

@@ -9,8 +9,8 @@ import pytest
 import transformers
 
 from bertedge.finetune.config import FinetuneConfig
-from bertedge.finetune.head_choice import can_split, cross_validate, losses_of
-from bertedge.finetune.linear_probe import Linear
+from bertedge.finetune.head_choice import cross_validate, losses_of
+from bertedge.finetune.linear_probe import Linear, can_split
 from bertedge.finetune.run import finetune
 from bertedge.progress import Silent
 from bertedge.spec import PoolingMode, ProblemType, Task

@@ -12,7 +12,7 @@ from bertedge.checkpoint import open_checkpoint
 from bertedge.errors import SettingError
 from bertedge.export import ExportConfig, export
 from bertedge.finetune.config import FinetuneConfig
-from bertedge.finetune.linear_probe import Linear, fit
+from bertedge.finetune.linear_probe import STRENGTHS, Linear, choose_strength, fit
 from bertedge.finetune.run import finetune
 from bertedge.spec import PoolingMode, ProblemType, Task
 
@@ -39,11 +39,38 @@ def logits(model: Linear, vectors: np.ndarray) -> np.ndarray:
 def test_classes_have_the_probabilities_of_logistic_regression(classes: int) -> None:
     labels = np.arange(80) % classes
     vectors = CENTERS[labels] + RNG.normal(size=(80, 6))
-    found = logits(fit(vectors, labels, classes, config()), vectors)
+    found = logits(fit(vectors, labels, classes, config(), 1.0), vectors)
     scaled = (vectors - vectors.mean(axis=0)) / vectors.std()
     wanted = LogisticRegression(max_iter=300).fit(scaled, labels).predict_proba(scaled)
     shares = np.exp(found) / np.exp(found).sum(axis=1, keepdims=True)
     assert np.allclose(shares, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("strength", [0.01, 0.1])
+def test_the_strength_is_that_of_the_penalty(strength: float) -> None:
+    labels = np.arange(80) % 4
+    vectors = CENTERS[labels] + RNG.normal(size=(80, 6))
+    found = fit(vectors, labels, 4, config(), strength)
+    scale = vectors.std()
+    wanted = LogisticRegression(C=strength, max_iter=300).fit(vectors / scale, labels).coef_
+    assert np.allclose(found.weight * scale, wanted, atol=1e-3)
+
+
+def test_labels_that_the_vectors_do_not_tell_get_the_strongest_penalty() -> None:
+    noise, labels = RNG.normal(size=(120, 60)), np.arange(120) % 2
+    assert choose_strength(noise, labels, 2, config()) == min(STRENGTHS)
+    clear = noise + 5 * np.outer(labels, np.eye(60)[0])
+    assert choose_strength(clear, labels, 2, config()) > min(STRENGTHS)
+    values = noise @ RNG.normal(size=60)
+    regression = config(problem_type=ProblemType.REGRESSION)
+    assert choose_strength(noise, values, 1, regression) == max(STRENGTHS)
+    several = np.stack([labels, RNG.permutation(labels)], axis=1)
+    multi_label = config(problem_type=ProblemType.MULTI_LABEL)
+    assert choose_strength(clear, several, 2, multi_label) in STRENGTHS
+
+
+def test_rows_too_few_to_cross_validate_get_a_strength_too() -> None:
+    assert fit(RNG.normal(size=(2, 6)), np.array([0, 1]), 2, config()).weight.any()
 
 
 def test_a_class_without_rows_is_never_the_likeliest() -> None:
