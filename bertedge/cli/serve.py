@@ -69,6 +69,9 @@ _SECTIONS = {
 @options.path_option("--tls-cert", help="Certificate in PEM; the server speaks HTTPS.")
 @options.path_option("--tls-key", help="Its key in PEM.")
 @click.option("--page/--no-page", default=True, help="A page at / to try it  [default: yes].")
+@click.option(
+    "--compat", type=click.Choice(["tei"]), help="Answer /predict and /embed as TEI does."
+)
 @click.option("--access-log", is_flag=True, help="A line of JSON a request, on stdout.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
 @click.option("--variant", help="Of the bundles, instead of the fastest for the device.")

@@ -1,5 +1,6 @@
 """The HTTP side: routes, and which status each mishap has."""
 
+import functools
 import json
 from typing import Any
 
@@ -11,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bertedge.errors import BertedgeError, DataError, SettingError, shorten
-from bertedge.serve import native, oip, openai, openapi
+from bertedge.serve import native, oip, openai, openapi, tei
 from bertedge.serve.access import Access
 from bertedge.serve.admission import (
     Service,
@@ -38,8 +39,10 @@ _GONE = 499
 
 def make_app(service: Service) -> Access:
     """Return the ASGI application."""
+    refuse = functools.partial(error_response, compat=service.config.compat)
     app = Starlette(
         routes=[
+            *(tei.routes() if service.config.compat == tei.NAME else ()),
             Route("/predict", _predict, methods=["POST"]),
             Route("/predict/{name}", _predict, methods=["POST"]),
             Route("/models", _models),
@@ -52,7 +55,7 @@ def make_app(service: Service) -> Access:
             Route("/health/ready", _ready),
             *(page_routes() if service.config.page else ()),
         ],
-        middleware=[Middleware(KeyGuard, keys=service.keys, refuse=error_response)],
+        middleware=[Middleware(KeyGuard, keys=service.keys, refuse=refuse)],
         exception_handlers={
             HTTPException: _on_http_error,
             DataError: _on_bad_input,
@@ -69,10 +72,17 @@ def make_app(service: Service) -> Access:
 
 
 def error_response(
-    path: str, status: int, message: str, headers: dict[str, str] | None = None
+    path: str,
+    status: int,
+    message: str,
+    headers: dict[str, str] | None = None,
+    *,
+    compat: str | None = None,
 ) -> Response:
     """Return an error as JSON of one line, in the shape of the protocol that a path is of."""
     line = shorten(message, 300)
+    if compat == tei.NAME and path in tei.PATHS:
+        return json_response(tei.error(line, status), status, headers)
     error = openai.error(line, status) if path.startswith(openai.PATHS) else line
     return json_response({"error": error}, status, headers)
 
@@ -174,7 +184,8 @@ async def _openai_models(request: Request) -> Response:
 def _error(
     request: Request, status: int, message: str, headers: dict[str, str] | None = None
 ) -> Response:
-    return error_response(request.scope["path"], status, message, headers)
+    compat = service_of(request).config.compat
+    return error_response(request.scope["path"], status, message, headers, compat=compat)
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

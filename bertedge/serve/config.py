@@ -40,6 +40,8 @@ class ServeConfig:
     """Seconds that requests under way have at the end."""
     api_key_file: Path | None = None
     """One key a line."""
+    compat: str | None = None
+    """Whose endpoints stand beside the others: "tei", text-embeddings-inference's."""
     page: bool = True
     """Whether people find a page at `/`."""
     tls_cert: Path | None = None

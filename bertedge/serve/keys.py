@@ -12,7 +12,7 @@ from bertedge.errors import SettingError
 
 SHORTEST = 16
 """Characters of a key."""
-OPEN = ("/health/", "/v2/health/")
+OPEN = ("/health", "/v2/health/")
 PAGE = "/"
 """Shows nothing of the models by itself: it asks for a key, and sends it."""
 Refuse = Callable[[str, int, str, dict[str, str]], Response]

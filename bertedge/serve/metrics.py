@@ -23,6 +23,8 @@ REASONS = {
     408: "slow",
     413: "size",
     415: "input",
+    422: "input",
+    424: "input",
     429: "queue",
     499: "gone",
     503: "unready",

@@ -60,7 +60,9 @@ def make_document(service: Service) -> Schema:
     """Return the document; each model has a path of its own, with what it reads and answers."""
     models = service.models.by_name
     first = next(iter(models))
-    paths: Schema = {"/predict": {"post": _predict(first, models[first], "predict")}}
+    paths: Schema = {}
+    if service.config.compat is None:  # else it is another protocol's
+        paths["/predict"] = {"post": _predict(first, models[first], "predict")}
     schemas: Schema = {"Error": _object({"error": _TEXT})}
     for name, model in models.items():
         operation = _predict(name, model, f"predict_{_identifier(name)}")

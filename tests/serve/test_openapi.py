@@ -82,7 +82,8 @@ def test_every_task_is_described_as_it_answers(task: Task) -> None:
     predictor = SimpleNamespace(manifest=manifest, task=task)
     served: Any = SimpleNamespace(predictor=predictor)
     models = SimpleNamespace(by_name={"mine.x": served})
-    service: Any = SimpleNamespace(models=models, keys=SimpleNamespace(wanted=False))
+    config, keys = SimpleNamespace(compat=None), SimpleNamespace(wanted=False)
+    service: Any = SimpleNamespace(models=models, keys=keys, config=config)
     document = openapi.make_document(service)
     OpenAPIV31SpecValidator(document).validate()
     operation = document["paths"]["/predict/mine.x"]["post"]
