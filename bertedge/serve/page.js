@@ -36,7 +36,7 @@
   }
 
   function percent(score) {
-    return `${(100 * score).toFixed(1)} %`;
+    return `${(100 * score).toFixed(1)}\u00a0%`;
   }
 
   function amount(value) {
@@ -74,6 +74,11 @@
     return key ? "The server does not accept this API key (401)." : "This server asks for an API key (401).";
   }
 
+  function connected(trouble) {
+    say("connection", trouble);
+    at("now").classList.toggle("stale", trouble !== "");
+  }
+
   function say(id, message) {
     if (at(id).textContent !== message) at(id).textContent = message;
   }
@@ -99,10 +104,10 @@
         await findModels();
       }
       show(now);
-      say("connection", now.unready ? `Not ready: ${now.unready}.` : "");
+      connected(now.unready ? `Not ready: ${now.unready}.` : "");
     } catch (trouble) {
       if (!(trouble instanceof Trouble)) throw trouble;
-      say("connection", trouble.message);
+      connected(trouble.message);
       if (trouble.status === 401) askForKey();
       again = trouble.status !== 401;
     } finally {
@@ -129,13 +134,13 @@
       lines.rate.push(model.requests_per_second);
       lines.median.push(model.p50_ms || 0);
       lines.queued.push(model.queued_tokens);
-      lines.errors.push(model.errors);
+      lines.errors.push(model.errors_per_second);
       for (const line of Object.values(lines)) line.splice(0, line.length - HISTORY);
       if (chosen && model.name === chosen.name) showOne(model, lines);
     }
     at("models").replaceChildren(...now.models.map((model) => make("tr", {},
       make("th", { scope: "row" }, model.name),
-      ...["requests_per_second", "p50_ms", "p99_ms", "queued_tokens", "errors"].map(
+      ...["requests_per_second", "p50_ms", "p99_ms", "queued_tokens", "errors_per_second"].map(
         (name) => make("td", {}, amount(model[name]))))));
   }
 
@@ -146,7 +151,7 @@
     at("p99").textContent = model.p99_ms === null ? "no request lately" : `99 % within ${amount(model.p99_ms)} ms`;
     at("queued").textContent = amount(model.queued_tokens);
     at("speed").textContent = model.tokens_per_second ? `${amount(model.tokens_per_second)} a second when busy` : "";
-    at("errors").textContent = amount(model.errors);
+    at("errors").textContent = amount(model.errors_per_second);
     for (const [name, values] of Object.entries(lines)) {
       const most = Math.max(...values, 1e-9);
       const points = values.map((value, i) => `${HISTORY - values.length + i},${15 - (14 * value) / most}`);

@@ -27,23 +27,27 @@ class Recent:
 
     def summary(self, model: str) -> dict[str, float | None]:
         """Return rates, median and 99th percentile of a model in the last `WINDOW_S` seconds."""
-        now = time.monotonic()
-        kept = self._answers.get(model, ())
-        recent = [each for each in kept if now - each[0] <= WINDOW_S]
-        # Where more came than are kept, those that are kept span less than the window.
-        span = max(now - recent[0][0], 1e-3) if len(recent) == KEPT else WINDOW_S
+        since = time.monotonic() - WINDOW_S
+        recent = [each for each in self._answers.get(model, ()) if each[0] >= since]
+        errors = [each for each in self._errors.get(model, ()) if each >= since]
+        span = _span([when for when, _, _ in recent])
         took = sorted(seconds for _, _, seconds in recent)
         return {
             "requests_per_second": len(recent) / span,
             "rows_per_second": sum(rows for _, rows, _ in recent) / span,
             "p50_ms": _percentile(took, 0.5),
             "p99_ms": _percentile(took, 0.99),
-            "errors": sum(now - each <= WINDOW_S for each in self._errors.get(model, ())),
+            "errors_per_second": len(errors) / _span(errors),
         }
 
 
 def _kept() -> deque[Any]:
     return deque(maxlen=KEPT)
+
+
+def _span(times: list[float]) -> float:
+    """Return how many seconds they are of: less than the window where more came than are kept."""
+    return max(time.monotonic() - times[0], 1e-3) if len(times) == KEPT else WINDOW_S
 
 
 def _percentile(ordered: list[float], share: float) -> float | None:
