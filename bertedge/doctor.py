@@ -14,7 +14,7 @@ from bertedge.runtime.providers import DEVICES, Device, first_device
 from bertedge.runtime.session import import_onnxruntime
 from bertedge.version import __version__
 
-EXTRAS = (*(device.extra for device in DEVICES), "train", "export", "bench")
+EXTRAS = (*(device.extra for device in DEVICES), "train", "export", "bench", "serve")
 
 _INT8_FLAGS = {
     "x86": ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8"),

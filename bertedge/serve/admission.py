@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from bertedge.serve.access import SERVED, Served
 from bertedge.serve.config import ServeConfig
 from bertedge.serve.keys import Keys
 from bertedge.serve.metrics import Metrics
-from bertedge.serve.models import Models, ServedModel
+from bertedge.serve.models import Models, Reload, ServedModel
 from bertedge.serve.request import Answer, DeadlineError, QueueClosedError, Render
 from bertedge.spec import Text
 from bertedge.tasks.contract import PredictOptions
@@ -40,6 +40,8 @@ class Service:
     draining: bool = False
     under_way: int = field(default=0)
     """Requests that were let in."""
+    reload: Callable[[], Awaitable[Reload]] | None = None
+    """Does what SIGHUP does; set by the process."""
 
     @property
     def unready(self) -> str | None:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bertedge.errors import BertedgeError, DataError, SettingError, shorten
-from bertedge.serve import native, oip, openai, openapi, tei
+from bertedge.serve import admin, native, oip, openai, openapi, tei
 from bertedge.serve.access import Access
 from bertedge.serve.admission import (
     Service,
@@ -50,6 +50,7 @@ def make_app(service: Service) -> Access:
             Route("/v1/models", _openai_models),
             *oip.routes(),
             *openapi.routes(),
+            *admin.routes(),
             Route("/metrics", _metrics),
             Route("/health/live", _live),
             Route("/health/ready", _ready),

@@ -39,6 +39,15 @@ class Reloaded:
     """Why the one before was kept."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reload:
+    """What became of opening all bundles anew, and of reading the API keys."""
+
+    bundles: Sequence[Reloaded]
+    keys_error: str | None
+    """Why those before are kept."""
+
+
 class Models:
     """The models by name; bundles of one content are opened once. Thread-safe."""
 

@@ -18,7 +18,7 @@ from bertedge.serve.app import make_app
 from bertedge.serve.config import ServeConfig
 from bertedge.serve.keys import Keys
 from bertedge.serve.metrics import Metrics
-from bertedge.serve.models import Models
+from bertedge.serve.models import Models, Reload
 
 Say = Callable[[str], None]
 _BACKLOG = 2048
@@ -110,8 +110,9 @@ class _Process:
                 f"{first_line(error)}"
             ) from None
         self._server = _Server(uvicorn_config)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._reloading = asyncio.Lock()
+        service.reload = self._reload_all
 
     async def run(self) -> None:
         service = self._service
@@ -172,19 +173,23 @@ class _Process:
         if not self._service.starting and not self._service.draining:
             self._spawn(self._reload_all())
 
-    async def _reload_all(self) -> None:
+    async def _reload_all(self) -> Reload:
+        keys_error = None
         async with self._reloading:
             try:
                 self._service.keys.read()
             except SettingError as error:
+                keys_error = str(error)
                 self._say(f"the keys before are kept: {error}")
-            for each in await asyncio.to_thread(self._service.models.reload):
+            bundles = await asyncio.to_thread(self._service.models.reload)
+            for each in bundles:
                 self._service.metrics.count_reload(each.error is None)
                 names = ", ".join(each.names)
                 said = f"not reloaded, the one before is kept: {each.error}"
                 self._say(f"{names}: {said if each.error else 'reloaded'}")
+        return Reload(bundles=bundles, keys_error=keys_error)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -27,6 +27,7 @@ def test_json_has_every_part() -> None:
         "reason": "",
     }
     assert found["packages"]["numpy"] and found["extras"]["cpu"] is True
+    assert "serve" in found["extras"]
     assert found["int8_exact"] in (True, False)
 
 

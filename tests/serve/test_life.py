@@ -297,3 +297,44 @@ def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
+
+
+def test_a_post_reloads_and_says_what_became_of_each_bundle(start: Start, tmp_path: Path) -> None:
+    bundle, keys = tmp_path / "bundle", tmp_path / "keys"
+    shutil.copytree(TEXTS, bundle)
+    keys.write_text(f"{KEY}\n")
+    server = start(f"mine={bundle}", f"tags={TAGS}", "--api-key-file", keys)
+    ask, headers = server.client, {"X-API-Key": KEY}
+    assert ask.post("/admin/reload").status_code == 401
+    assert ask.get("/admin/reload", headers=headers).status_code == 405
+    before = {each["name"]: each["sha256"] for each in ask.get("/models", headers=headers).json()}
+    shutil.rmtree(bundle)
+    shutil.copytree(INTENTS, bundle)
+    good = ask.post("/admin/reload", headers=headers)
+    assert good.status_code == 200
+    after = {each["name"]: each["sha256"] for each in ask.get("/models", headers=headers).json()}
+    assert after["mine"] != before["mine"] and after["tags"] == before["tags"]
+    assert good.json() == {
+        "bundles": [
+            {"names": [name], "error": None, "sha256": after[name]} for name in ("mine", "tags")
+        ],
+        "keys_error": None,
+    }
+    graph = tmp_path / "new.onnx"
+    graph.write_bytes(b"\0" * (bundle / "cpu-fp32.onnx").stat().st_size)
+    graph.replace(bundle / "cpu-fp32.onnx")
+    keys.write_text("short\n")
+    bad = ask.post("/admin/reload", headers=headers)
+    assert bad.status_code == 409
+    assert bad.json()["error"] == "1 of 2 bundles could not be reloaded"
+    assert "does not have the SHA-256" in bad.json()["bundles"][0]["error"]
+    assert [each["sha256"] for each in bad.json()["bundles"]] == list(after.values())
+    assert "16 characters" in bad.json()["keys_error"]
+    server.wait_for("mine: not reloaded, the one before is kept: ")
+    assert ask.post("/predict/mine", json="a", headers=headers).status_code == 200
+
+
+def test_without_keys_a_post_does_not_reload(server: Server) -> None:
+    refused = server.client.post("/admin/reload")
+    assert refused.status_code == 403
+    assert refused.json()["error"].startswith("who may reload is told by --api-key-file")
