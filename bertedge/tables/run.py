@@ -1,10 +1,8 @@
 """Predict a table, shard by shard."""
 
-import contextlib
 import itertools
 import json
 import os
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
@@ -14,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 from bertedge.errors import DataError, MissingExtraError, OutputError, SettingError, StoppedError
 from bertedge.outputs import staged_file
 from bertedge.overwriting import check_apart
-from bertedge.predictions import Prediction
 from bertedge.progress import SILENT, Progress
 from bertedge.spec import Text
 from bertedge.tables.config import TableConfig
 from bertedge.tables.opening import Table, open_table
+from bertedge.tables.parts import Part, predict_parts, read_parts
 from bertedge.tables.predictions import prediction_arrays, prediction_fields
-from bertedge.tables.readers import read_batches
 from bertedge.tables.shards import (
     SUCCESS,
     Origin,
@@ -33,7 +30,6 @@ from bertedge.tables.shards import (
     shard_path,
     staged_shard,
 )
-from bertedge.tables.texts import texts_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,21 +52,6 @@ class PredictedTable:
     shards: int
     found: int
     """Rows that an earlier run had predicted."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Part:
-    """Consecutive rows of one shard and one file, waiting for their predictions."""
-
-    shard: int
-    piece: Piece
-    batch: "pa.RecordBatch"
-    texts: list[Text | None]
-    wanted: int = field(init=False)
-    """Predictions that its texts take."""
-
-    def __post_init__(self) -> None:
-        self.wanted = sum(text is not None for text in self.texts)
 
 
 def predict_table(
@@ -151,7 +132,10 @@ class _Job:
                 self.done[number] = shard
         shape = manifest.model.input_shape
         golden = manifest.golden.texts[0]
-        example = next(self._predict(iter([golden[0] if shape.most == 1 else golden])))
+        if not shape.accepts(len(golden)):
+            golden = ("a",) * shape.least
+        text = golden[0] if shape.most == 1 else golden
+        example = next(self._predict(iter([text])))
         self.columns = prediction_fields(example, self.config.prefix)
         names = [each.name for each in self.columns]
         if clash := [name for name in self.table.kept if name in names]:
@@ -172,8 +156,10 @@ class _Job:
         if found < table.rows:
             whole.unlink(missing_ok=True)
         progress.start("predicting", table.rows, "rows", done=found)
+        shape = self.predictor.manifest.model.input_shape
+        read = read_parts(table, self.config, shape, self.done)
         try:
-            for number, parts in itertools.groupby(self._parts(), lambda part: part.shard):
+            for number, parts in itertools.groupby(read, lambda part: part.shard):
                 self._write(number, parts, progress)
             if not table.rows and not self.done:
                 self._write(0, iter(()), progress)
@@ -196,27 +182,6 @@ class _Job:
             self._mark(result)
         return result
 
-    def _predicted(self, parts: Iterator[_Part]) -> Iterator[tuple[_Part, list[Prediction]]]:
-        """Yield the parts of a shard with the predictions of their texts, which flow together.
-
-        A shard begins a batch of its own, so that it is the same whenever it is predicted.
-        """
-        waiting: deque[_Part] = deque()
-
-        def texts() -> Iterator[Text]:
-            for part in parts:
-                waiting.append(part)
-                yield from (text for text in part.texts if text is not None)
-
-        rows: list[Prediction] = []
-        with contextlib.closing(self._predict(texts())) as found:
-            for each in itertools.chain(found, (None,)):
-                while waiting and waiting[0].wanted == len(rows):
-                    yield waiting.popleft(), rows
-                    rows = []
-                if each is not None:
-                    rows.append(each)
-
     def _predict(self, texts: Iterator[Text]) -> Any:
         config = self.config
         return self.predictor.predict_iter(
@@ -227,49 +192,19 @@ class _Job:
             chunk=config.chunk,
         )
 
-    def _parts(self) -> Iterator[_Part]:
-        """Yield the rows of the missing shards, cut where a shard ends."""
-        size, table = self.config.rows_per_shard, self.table
-        shape = self.predictor.manifest.model.input_shape
-        for file in table.files:
-
-            def wanted(first: int, end: int, before: int = file.first) -> bool:
-                shards = range((before + first) // size, (before + end - 1) // size + 1)
-                return end > first and any(number not in self.done for number in shards)
-
-            for first, batch in read_batches(
-                file, table.columns, table.schema, self.config.chunk, wanted
-            ):
-                at = 0
-                while at < batch.num_rows:
-                    row = file.first + first + at
-                    number = row // size
-                    rows = min(batch.num_rows - at, (number + 1) * size - row)
-                    if number not in self.done:
-                        own = batch.slice(at, rows)
-                        piece = Piece(file=file.name, first_row=first + at, rows=rows)
-                        texts = texts_of(
-                            own, table.texts, shape, f"{file.path}, row {first + at + 1}"
-                        )
-                        own = own.select(table.kept)
-                        yield _Part(shard=number, piece=piece, batch=own, texts=texts)
-                    at += rows
-
-    def _write(self, number: int, parts: Iterator[_Part], progress: Progress) -> None:
+    def _write(self, number: int, parts: Iterator[Part], progress: Progress) -> None:
         import pyarrow as pa
 
         rows = nulls = 0
         pieces: list[Piece] = []
         with staged_shard(shard_path(self.output, number), self.schema) as writer:
-            for part, predictions in self._predicted(parts):
-                found = iter(predictions)
-                each = [None if text is None else next(found) for text in part.texts]
-                arrays = [*part.batch.columns, *prediction_arrays(each, self.columns)]
+            for part, found in predict_parts(parts, self._predict, self.table.source):
+                arrays = [*part.batch.columns, *prediction_arrays(found, self.columns)]
                 writer.add(pa.RecordBatch.from_arrays(arrays, schema=self.schema))
-                rows += len(each)
-                nulls += len(each) - part.wanted
+                rows += len(found)
+                nulls += len(found) - part.wanted
                 _add(pieces, part.piece)
-                progress.advance(len(each))
+                progress.advance(len(found))
             shard = Shard(
                 format=FORMAT,
                 origin=self.origin,

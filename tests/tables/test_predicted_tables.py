@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 import bertedge
 from bertedge.bundle import open_bundle, write_bundle
 from bertedge.cli import main
+from bertedge.errors import DataError
 from bertedge.predictions import (
     Answer,
     Answers,
@@ -31,7 +32,10 @@ from bertedge.predictions import (
     Prediction,
     Regression,
 )
+from bertedge.spec import CHOICES
+from bertedge.tables import predict_table
 from bertedge.tables.predictions import prediction_arrays, prediction_fields
+from bertedge.tables.texts import texts_of
 
 pa = pytest.importorskip("pyarrow", reason="pip install 'bertedge[tables]'")
 ds = pytest.importorskip("pyarrow.dataset")
@@ -169,6 +173,48 @@ def test_all_tables_give_the_texts_that_predict_reads(tmp_path: Path) -> None:
             own = {name: plain(value) for name, value in row.items() if name in line}
             assert own == line
     assert read(tmp_path / "out-jsonl")[2]["deep"] == {"x": [2]}
+
+
+def test_inputs_of_several_texts_stand_in_columns_or_lists(tmp_path: Path) -> None:
+    several = pa.record_batch(
+        {
+            "context": ["dark", "loud", None, "cold"],
+            "endings": [["on", "off"], ["stop"], ["on"], ["on", None]],
+        }
+    )
+    found = texts_of(several, ("context", "endings"), CHOICES, Path("a"), 0)
+    assert found == [("dark", "on", "off"), ("loud", "stop"), None, None]
+    lone = pa.record_batch({"context": ["dark"], "endings": pa.array([[]], pa.list_(pa.string()))})
+    with pytest.raises(DataError, match=r"a, row 8 has 1 texts; this model takes a context"):
+        texts_of(lone, ("context", "endings"), CHOICES, Path("a"), 7)
+    manifest = open_bundle(TINY / TASKS[0]).manifest
+    manifest = replace(manifest, model=replace(manifest.model, pair=True))
+    files = [TINY / TASKS[0] / name for name in ("tokenizer.json", "cpu-fp32.onnx")]
+    write_bundle(tmp_path / "pairs", manifest, files, overwrite=False)
+    rows = pa.table({"text1": ["one", "a", None], "text2": ["two", None, "b"]})
+    source = write(tmp_path / "pairs.parquet", rows)
+    with bertedge.load(tmp_path / "pairs") as model:
+        done = predict_table(model, source, tmp_path / "out")
+        own = model.predict_one(("one", "two"))
+    assert (done.rows, done.nulls) == (3, 2)
+    assert [row["label"] for row in read(tmp_path / "out")] == [own.label, None, None]
+
+
+def test_a_text_that_the_model_refuses_is_named_by_its_row(tmp_path: Path) -> None:
+    source = write(tmp_path / "said.parquet", table())
+    with bertedge.load(TINY / TASKS[0]) as model:
+        encode = model.model.task.encode
+
+        def refuse(tokenizer: Any, inputs: Any, first: int) -> Any:
+            for number, text in enumerate(inputs, first):
+                if text == SAID[4] and number > 10:
+                    raise DataError(f"text {number} has no mask; put one there")
+            return encode(tokenizer, inputs, first)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(model.model.task, "encode", refuse)
+            with pytest.raises(DataError, match=r"parquet, row 15: the text has no mask"):
+                predict_table(model, source, tmp_path / "out")
 
 
 def test_a_missing_text_in_a_table_is_null(tmp_path: Path) -> None:
