@@ -65,7 +65,7 @@ def make_document(service: Service) -> Schema:
         paths["/predict"] = {"post": _predict(first, models[first], "predict")}
     schemas: Schema = {"Error": _object({"error": _TEXT})}
     for name, model in models.items():
-        operation = _predict(name, model, f"predict_{_identifier(name)}")
+        operation = _predict(name, model, f"predict_{name}")
         paths[f"/predict/{name}"] = {"post": operation}
         schemas[f"{name}.Input"] = input_schema(model)
         schemas[f"{name}.Prediction"] = prediction_schema(model)
@@ -276,7 +276,3 @@ def _fields(kind: type[Any], without: str = "") -> Schema:
     plain = {str: _TEXT, int: _COUNT, float: _NUMBER}
     own = {field.name: plain[field.type] for field in dataclasses.fields(kind)}  # type: ignore[index]
     return _object({name: schema for name, schema in own.items() if name != without})
-
-
-def _identifier(name: str) -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in name)

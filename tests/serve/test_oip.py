@@ -1,6 +1,7 @@
 """The Open Inference Protocol: texts go in as BYTES tensors, and a mistake is a 4xx of one line."""
 
 import json
+import random
 import struct
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -226,6 +227,26 @@ def test_wrong_bytes_are_a_400_of_one_line(
     found = server.client.post("/v2/models/texts/infer", content=content, headers=headers)
     assert found.status_code == 400, found.text
     assert message in found.json()["error"] and len(found.json()["error"]) <= 300
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_broken_body_is_a_500(server: Server, seed: int) -> None:
+    rng = random.Random(seed)
+    raw = counted(SENTENCES)
+    one = tensor(None, shape=[3], parameters={"binary_data_size": len(raw)})
+    head = json.dumps({"inputs": [one], "outputs": [{"name": "slots"}], "id": "a"}).encode()
+    for _ in range(60):
+        body = bytearray((head + raw)[: rng.choice((10**6, rng.randint(0, len(head + raw))))])
+        for _ in range(rng.randint(0, 3)):
+            if body:
+                body[rng.randrange(len(body))] = rng.randrange(256)
+        length = len(head) + rng.choice((0, 0, 0, -1, 1, -9))
+        found = server.client.post(
+            "/v2/models/intents/infer",
+            content=bytes(body),
+            headers={"Inference-Header-Content-Length": str(length)},
+        )
+        assert found.status_code in (200, 400), bytes(body)
 
 
 def test_nothing_else_is_there(server: Server) -> None:

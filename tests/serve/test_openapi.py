@@ -81,7 +81,7 @@ def test_every_task_is_described_as_it_answers(task: Task) -> None:
     manifest = SimpleNamespace(model=model.spec, golden=golden)
     predictor = SimpleNamespace(manifest=manifest, task=task)
     served: Any = SimpleNamespace(predictor=predictor)
-    models = SimpleNamespace(by_name={"mine.x": served})
+    models = SimpleNamespace(by_name={"mine.x": served, "mine-x": served})
     config, keys = SimpleNamespace(compat=None), SimpleNamespace(wanted=False)
     service: Any = SimpleNamespace(models=models, keys=keys, config=config)
     document = openapi.make_document(service)
