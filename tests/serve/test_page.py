@@ -108,6 +108,7 @@ def look(browser: webdriver.Chrome, url: str, width: int = 1280, scheme: str = "
     preferred = {"name": "prefers-color-scheme", "value": scheme}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [preferred]})
     browser.get("about:blank")  # so that an address that differs by its fragment is loaded too
+    browser.get_log("browser")  # of the page before
     browser.get(url)
 
 
@@ -372,7 +373,6 @@ def test_an_error_of_the_server_is_one_line(browser: webdriver.Chrome, served: S
     assert said(browser, "error") == f"{asked.json()['error']} (400)"
     assert "\n" not in said(browser, "error") and said(browser) == ""
     assert "[MASK]" in said(browser, "hint")
-    browser.get_log("browser")  # Chromium itself notes the 400
 
 
 def test_the_figures_are_read_only_while_the_page_is_seen(
@@ -425,7 +425,6 @@ def test_a_key_is_asked_for_and_kept_in_memory_alone(
     assert browser.execute_script(kept) == [0, 0, ""]
     browser.refresh()
     wait_for(lambda: "asks for an API key" in said(browser, "connection"))
-    browser.get_log("browser")  # Chromium itself notes each 401
 
 
 def test_a_dead_server_says_so_and_one_that_comes_back_is_found(
@@ -445,7 +444,6 @@ def test_a_dead_server_says_so_and_one_that_comes_back_is_found(
     wait_for(lambda: said(browser, "connection") == "")
     ask(browser, "texts", {"text": "lights off"})
     assert said(browser) == before
-    browser.get_log("browser")  # Chromium itself notes what was refused
 
 
 def test_a_model_that_is_replaced_is_shown_anew(
