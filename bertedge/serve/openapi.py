@@ -233,7 +233,9 @@ def _embeddings(models: dict[str, ServedModel]) -> Schema:
         },
         "responses": _answers("The embeddings.", _object(answer)),
     }
-    error = _object({"error": _object({"message": _TEXT, "type": _TEXT})})
+    nothing = {"type": ["string", "null"]}
+    said = {"message": _TEXT, "type": _TEXT, "param": nothing, "code": nothing}
+    error = _object({"error": _object(said)})
     for status in operation["responses"].keys() - {"200"}:
         operation["responses"][status] |= {"content": _json(error)}
     return operation

@@ -1,6 +1,7 @@
 """`/openapi.json` is valid, and true: its examples are answered as it says."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from bertedge.serve import native, openapi
 from bertedge.spec import InputShape, Task
 
 from .conftest import TEXTS, Server, Start
+from .test_openai import embedder  # noqa: F401 (a fixture)
 from .test_tasks import INPUTS, model_of
 
 
@@ -31,10 +33,24 @@ def answer_schema(operation: dict[str, Any], status: int) -> dict[str, Any]:
 
 def test_its_examples_are_answered_as_it_says(server: Server) -> None:
     document = server.client.get("/openapi.json").json()
+    paths = {"/predict", "/predict/texts", "/predict/tags", "/predict/intents"}
+    assert paths <= set(document["paths"])
+    assert try_examples(server, document) == 8
+
+
+def test_embeddings_are_in_it_as_they_are_answered(
+    start: Start,
+    embedder: Path,  # noqa: F811
+) -> None:
+    server = start(f"texts={TEXTS}", f"vectors={embedder}")
+    document = server.client.get("/openapi.json").json()
+    assert "/v1/embeddings" in document["paths"]
+    assert try_examples(server, document) == 7
+
+
+def try_examples(server: Server, document: dict[str, Any]) -> int:
+    """Send all of them, and a wrong body to each path; return how many they were."""
     OpenAPIV31SpecValidator(document).validate()
-    assert {"/predict", "/predict/texts", "/predict/tags", "/predict/intents"} <= set(
-        document["paths"]
-    )
     asked = 0
     for path, item in document["paths"].items():
         for method, operation in item.items():
@@ -54,7 +70,7 @@ def test_its_examples_are_answered_as_it_says(server: Server) -> None:
                 schema | {"components": document["components"]}
             ).is_valid([7])
             check(document, answer_schema(operation, refused.status_code), refused.json())
-    assert asked == 8
+    return asked
 
 
 def test_keys_are_asked_for_where_they_are(start: Start, tmp_path: Any) -> None:
