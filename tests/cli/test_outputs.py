@@ -32,6 +32,7 @@ FILES = {
     "train",
     "dev",
     "replay",
+    "unlabelled",
     "text",
     "eval_data",
     "trim_vocab",
