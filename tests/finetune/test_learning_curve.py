@@ -37,7 +37,7 @@ class Watched(Silent):
         self.step, self.training, self.steps = step, False, 0
 
     def start(self, what: str, total: int | None, unit: str, done: int = 0) -> None:
-        self.training = "training" in what
+        self.training = what.rsplit(", ", 1)[-1] == "training"
 
     def advance(self, by: int, note: str = "") -> None:
         self.steps += by * self.training
