@@ -25,7 +25,7 @@ from bertedge.training.config import Precision
 from bertedge.training.precision import choose_precision
 
 STEPS = 50
-"""More of them fit the labels of few rows, and no others: 150 are worse on three sets of four."""
+"""More of them fit few rows by heart."""
 BATCH = 32
 LABELS = 8
 """In a batch at most, so that each has several texts there."""
