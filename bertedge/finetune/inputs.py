@@ -15,7 +15,6 @@ from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import Data
 from bertedge.finetune.old_task import OldTask
 from bertedge.finetune.settings.adapters import ADAPTER
-from bertedge.finetune.settings.few_shot import FewShot
 from bertedge.finetune.trained_parameters import lowest_depth
 from bertedge.finetune.virtual_tokens import add_virtual_tokens
 from bertedge.spec import LabelKind, PoolingMode
@@ -115,7 +114,7 @@ def _pooling(
                 "leave it out"
             )
         return own
-    if config.few_shot not in (None, FewShot.NONE):
+    if config.learns_from_few:
         return PoolingMode.MEAN
     mode = base.pooling if config.pooling is None else config.pooling
     return mode if mode is PoolingMode.MEAN else None
@@ -125,7 +124,7 @@ def _pooling_open(config: FinetuneConfig, base: Base) -> bool:
     """Return whether nobody says what is read: a base that was a classifier keeps its head."""
     texts = config.task.labels_are is LabelKind.CLASSES
     trained = base.pooling is not None or find_task(base.config.architectures or ()) is not None
-    said = config.pooling is not None or config.few_shot not in (None, FewShot.NONE)
+    said = config.pooling is not None or config.learns_from_few
     return texts and config.model is not None and not (said or trained)
 
 

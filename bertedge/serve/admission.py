@@ -95,6 +95,14 @@ def check_rows(rows: int, most: int) -> None:
         raise HTTPException(413, f"{rows:,} rows in one request; send at most {most:,}")
 
 
+def opened_models(request: Request) -> dict[str, ServedModel]:
+    """Return all models by name; 503 while the server starts."""
+    service = service_of(request)
+    if service.starting:
+        raise HTTPException(503, service.unready)
+    return service.models.by_name
+
+
 async def read_body(request: Request, most: int) -> bytes:
     """Return the body; 413 where it has more than `most` bytes, 415 compressed, 408 slow."""
     too_large = HTTPException(

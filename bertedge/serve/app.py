@@ -20,6 +20,7 @@ from bertedge.serve.admission import (
     ask,
     check_rows,
     find_model,
+    opened_models,
     read_body,
     read_deadline,
     service_of,
@@ -104,14 +105,7 @@ async def _ready(request: Request) -> Response:
 
 
 async def _models(request: Request) -> Response:
-    return json_response([_describe(name, each) for name, each in _opened(request).items()])
-
-
-def _opened(request: Request) -> dict[str, ServedModel]:
-    service = service_of(request)
-    if service.starting:
-        raise HTTPException(503, service.unready)
-    return service.models.by_name
+    return json_response([_describe(name, each) for name, each in opened_models(request).items()])
 
 
 async def _metrics(request: Request) -> Response:
@@ -178,7 +172,7 @@ async def _embed(request: Request) -> Response:
 
 
 async def _openai_models(request: Request) -> Response:
-    models = [openai.describe(name, each) for name, each in _opened(request).items()]
+    models = [openai.describe(name, each) for name, each in opened_models(request).items()]
     return json_response({"object": "list", "data": models})
 
 

@@ -1,5 +1,6 @@
 """What a model predicts: the class of its predictions, before there are any."""
 
+from bertedge.errors import DataError
 from bertedge.joint_labels import split_labels
 from bertedge.predictions import (
     Answers,
@@ -49,3 +50,9 @@ def scored_labels(model: ServedModel) -> tuple[str, ...]:
 def embedding_size(model: ServedModel) -> int:
     """Return how many numbers an embedding has."""
     return len(model.predictor.manifest.golden.logits[0])
+
+
+def check_kind(found: Prediction, kinds: type[Prediction] | tuple[type[Prediction], ...]) -> None:
+    """Raise DataError for a prediction that a request was not read for."""
+    if not isinstance(found, kinds):
+        raise DataError("the model was replaced by one of another task meanwhile; ask again")

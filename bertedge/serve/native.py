@@ -7,7 +7,7 @@ from typing import Any
 
 from bertedge.errors import DataError, shorten
 from bertedge.predictions import Prediction, input_to_dict
-from bertedge.serialization import RecordError, parse_json
+from bertedge.serve.body import parse_body
 from bertedge.serve.request import count_rows
 from bertedge.spec import Aggregation, InputShape, Text
 from bertedge.tasks.contract import PredictOptions
@@ -39,10 +39,7 @@ def read(body: bytes, shape: InputShape) -> Asked:
     An input is a string, a list of strings or an object with the keys of `shape`; that object may
     hold options too, and so may one with the key "inputs".
     """
-    try:
-        data = parse_json(body)
-    except RecordError as error:
-        raise DataError(f"the body is no JSON: {error}") from None
+    data = parse_body(body)
     options = PredictOptions()
     if isinstance(data, dict):
         options = read_options(data)

@@ -17,19 +17,20 @@ from starlette.routing import Route
 
 from bertedge.errors import DataError, shorten
 from bertedge.predictions import Prediction
-from bertedge.serialization import RecordError, parse_json
 from bertedge.serve.admission import (
     admitted,
     ask,
     check_rows,
     find_model,
+    opened_models,
     read_body,
     read_deadline,
     served_of,
     service_of,
     timing,
 )
-from bertedge.serve.kinds import kind_of
+from bertedge.serve.body import parse_object
+from bertedge.serve.kinds import check_kind, kind_of
 from bertedge.serve.models import ServedModel
 from bertedge.serve.native import read_options
 from bertedge.serve.request import count_rows
@@ -91,12 +92,7 @@ def version_of(model: ServedModel) -> str:
 def read(body: bytes, header_length: str | None, model: ServedModel) -> Asked:
     """Read a request's body, whose JSON ends where `header_length` says; DataError."""
     head, rest = _split(body, header_length)
-    try:
-        data = parse_json(head)
-    except RecordError as error:
-        raise DataError(f"the body is no JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise DataError('the body is no object; give {"inputs": [...]}')
+    data = parse_object(head, '{"inputs": [...]}')
     given = data.get("id")
     if not isinstance(given, str | None):
         raise DataError("id must be a string")
@@ -119,8 +115,8 @@ def writer(asked: Asked) -> Callable[[Sequence[Prediction]], list[Tensor]]:
     """Return what makes the tensors of the predictions."""
 
     def write(predictions: Sequence[Prediction]) -> list[Tensor]:
-        if not all(isinstance(found, asked.kind) for found in predictions):
-            raise DataError("the model was replaced by one of another task meanwhile; ask again")
+        for found in predictions:
+            check_kind(found, asked.kind)
         return [make_tensor(each, predictions, binary=raw) for each, raw in asked.outputs]
 
     return write
@@ -246,8 +242,7 @@ async def _ready(request: Request) -> Response:
 
 
 async def _model(request: Request) -> Response:
-    if service_of(request).starting:
-        _check_ready(request)
+    opened_models(request)
     name = request.path_params["name"]
     return JSONResponse(describe(name, _find(request)))
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from bertedge.errors import DataError, shorten
 from bertedge.predictions import Embedding, Prediction
-from bertedge.serialization import RecordError, parse_json
+from bertedge.serve.body import parse_object
+from bertedge.serve.kinds import embedding_size
 from bertedge.serve.models import ServedModel
 from bertedge.serve.request import Answer
 from bertedge.spec import LabelKind
@@ -31,12 +32,7 @@ class Asked:
 
 def read(body: bytes) -> Asked:
     """Read the body; DataError."""
-    try:
-        data = parse_json(body)
-    except RecordError as error:
-        raise DataError(f"the body is no JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise DataError('the body is no object; give {"model": "…", "input": "…"}')
+    data = parse_object(body, '{"model": "…", "input": "…"}')
     if strange := set(data) - set(_KNOWN):
         names = shorten(", ".join(sorted(strange)))
         raise DataError(f"unknown key {names!r}; known are {', '.join(_KNOWN)}")
@@ -58,10 +54,10 @@ def read(body: bytes) -> Asked:
 
 def check(asked: Asked, model: ServedModel) -> None:
     """Raise DataError where a model gives no embeddings, or others than were asked for."""
-    manifest = model.predictor.manifest
-    if manifest.model.task.labels_are is not LabelKind.VECTOR:
-        raise DataError(f"this model is for {manifest.model.task}; its answers are at /predict")
-    size = len(manifest.golden.logits[0])
+    task = model.predictor.manifest.model.task
+    if task.labels_are is not LabelKind.VECTOR:
+        raise DataError(f"this model is for {task}; its answers are at /predict")
+    size = embedding_size(model)
     if asked.dimensions not in (None, size):
         raise DataError(f"dimensions is {asked.dimensions}; this model's embeddings have {size}")
 

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -22,7 +21,7 @@ from bertedge.predictions import (
     MultipleChoice,
     Regression,
 )
-from bertedge.serve.admission import Service, service_of
+from bertedge.serve.admission import Service, opened_models, service_of
 from bertedge.serve.kinds import embedding_size, kind_of, scored_labels
 from bertedge.serve.models import ServedModel
 from bertedge.serve.native import MOST_ANSWERS
@@ -50,10 +49,8 @@ def routes() -> list[Route]:
 
 
 async def _document(request: Request) -> Response:
-    service = service_of(request)
-    if service.starting:
-        raise HTTPException(503, service.unready)
-    return JSONResponse(make_document(service))
+    opened_models(request)
+    return JSONResponse(make_document(service_of(request)))
 
 
 def make_document(service: Service) -> Schema:

@@ -24,18 +24,19 @@ from bertedge.predictions import (
     Prediction,
     Regression,
 )
-from bertedge.serialization import RecordError, parse_json
 from bertedge.serve.admission import (
     admitted,
     ask,
     check_rows,
     find_model,
+    opened_models,
     read_body,
     read_deadline,
     service_of,
     timing,
 )
-from bertedge.serve.kinds import embedding_size, kind_of
+from bertedge.serve.body import parse_object
+from bertedge.serve.kinds import check_kind, embedding_size, kind_of
 from bertedge.serve.models import ServedModel
 from bertedge.spec import Text
 from bertedge.tasks.contract import PredictOptions
@@ -99,7 +100,7 @@ def write_scores(data: Body, batch: bool, model: ServedModel) -> Write:
         if isinstance(found, Regression):
             value = found.value if raw else _sigmoid(found.value)
             return [{"score": value, "label": labels[0]}]
-        _check_kind(found, (Classification, MultiLabelClassification))
+        check_kind(found, (Classification, MultiLabelClassification))
         assert isinstance(found, Classification | MultiLabelClassification)
         scores = sorted(found.scores.items(), key=lambda each: -each[1])
         return [{"score": score, "label": label} for label, score in scores]
@@ -127,7 +128,7 @@ def write_vectors(data: Body, model: ServedModel) -> Write:
 
     def vector(found: Prediction) -> list[float]:
         _check_length(found, truncate, model)
-        _check_kind(found, (Embedding,))
+        check_kind(found, Embedding)
         assert isinstance(found, Embedding)
         values = found.values
         if normalize and not normalized:
@@ -176,11 +177,6 @@ def _flag(data: Body, name: str, default: bool) -> bool:
     return given
 
 
-def _check_kind(found: Prediction, kinds: tuple[type[Prediction], ...]) -> None:
-    if not isinstance(found, kinds):
-        raise DataError("the model was replaced by one of another task meanwhile; ask again")
-
-
 def _check_length(found: Prediction, truncate: bool, model: ServedModel) -> None:
     if getattr(found, "truncated", False) and not truncate:
         most = model.predictor.manifest.model.max_length
@@ -211,12 +207,8 @@ def _unprocessable() -> Iterator[None]:
 
 
 async def _read(request: Request) -> Body:
-    try:
-        data = parse_json(await read_body(request, service_of(request).config.max_bytes))
-    except RecordError as error:
-        raise DataError(f"the body is no JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise DataError('the body is no object; give {"inputs": "…"}')
+    body = await read_body(request, service_of(request).config.max_bytes)
+    data = parse_object(body, '{"inputs": "…"}')
     if data.get("truncation_direction") not in (None, "Right", "right"):
         raise DataError("texts are cut at their end alone; leave truncation_direction out")
     return data
@@ -256,15 +248,12 @@ async def _answer(request: Request, name: str, inputs: list[Text], write: Write)
 
 
 async def _info(request: Request) -> Response:
-    service = service_of(request)
-    if service.starting:
-        raise HTTPException(503, service.unready)
-    models = service.models.by_name
+    models = opened_models(request)
     kinds = (*_CLASSIFIERS, Embedding)
     name = next((name for name, each in models.items() if kind_of(each) in kinds), None)
     if name is None:
         raise HTTPException(424, "no model here labels or embeds texts; see /models")
-    config = service.config
+    config = service_of(request).config
     return JSONResponse(describe(name, models[name], config.max_rows, config.max_queue))
 
 

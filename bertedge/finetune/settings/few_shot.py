@@ -33,10 +33,15 @@ class FewShotConfig:
     """head: logistic regression on the embeddings of the base. contrastive: before it the encoder
     draws texts of one label together. none: all is fine-tuned, as where there are many rows."""
 
+    @property
+    def learns_from_few(self) -> bool:
+        """Whether it is said that not all is fine-tuned."""
+        return self.few_shot not in (None, FewShot.NONE)
+
 
 def check_few_shot(config: Any) -> None:
     """Raise SettingError where there is no label to draw texts together by."""
-    if config.few_shot in (None, FewShot.NONE):
+    if not config.learns_from_few:
         return
     texts = config.task.labels_are is LabelKind.CLASSES
     if not texts or config.problem_type is not ProblemType.SINGLE_LABEL:
