@@ -169,9 +169,19 @@ def _refusal(error: Exception, output: Path) -> str | None:
         case errno.EROFS | errno.EACCES | errno.EPERM | errno.EISDIR | errno.ENOTDIR:
             place = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
             return f"{os.strerror(number)}{place}; choose an output that this user may write"
+        case errno.ENOENT if _is_created(error, output):  # as in /proc, even for root
+            return f"{_existing(output)} takes no new files; choose another output"
         case errno.ENAMETOOLONG:
             return "the name is too long; choose a shorter one"
     return None
+
+
+def _is_created(error: Exception, output: Path) -> bool:
+    """Return whether an error is about a file that we create: a parent or a sibling of `output`."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return False
+    path = Path(os.fsdecode(error.filename))
+    return path in output.absolute().parents or path.name.startswith(f".{output.name}.")
 
 
 def remove_leftovers(output: Path) -> None:

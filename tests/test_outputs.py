@@ -134,6 +134,23 @@ def test_a_place_where_not_even_root_may_write_is_one_clear_error() -> None:
             pass
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+@pytest.mark.parametrize("output", ["/proc/x", "/proc/x/y"])
+def test_a_place_that_takes_no_new_files_is_one_clear_error(output: str) -> None:
+    for stage in (staged_folder, staged_file, work_folder):
+        options = {} if stage is work_folder else {"overwrite": False}
+        with pytest.raises(OutputError) as caught, stage(Path(output), **options):
+            pass
+        assert str(caught.value).startswith(output)
+        assert "/proc" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_missing_input_is_not_taken_for_an_output_that_cannot_be_written(tmp_path: Path) -> None:
+    for stage in (staged_folder, staged_file):
+        with pytest.raises(FileNotFoundError), stage(tmp_path / "x", overwrite=False):
+            (tmp_path / "input").read_text()
+
+
 def test_a_name_that_is_too_long_is_one_clear_error(tmp_path: Path) -> None:
     with (
         pytest.raises(OutputError, match="the name is too long"),
