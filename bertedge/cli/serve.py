@@ -58,6 +58,14 @@ _SECTIONS = {
     help="Seconds until a request gives up.",
 )
 @click.option(
+    "--max-receive",
+    metavar="SECONDS",
+    type=click.FloatRange(0, 3600, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="Seconds that a request may take to arrive.",
+)
+@click.option(
     "--drain",
     metavar="SECONDS",
     type=click.FloatRange(0, 3600),

@@ -3,6 +3,7 @@
 import datetime
 import json
 import logging
+import math
 import re
 import time
 import uuid
@@ -30,6 +31,8 @@ class Served:
     model: str = ""
     sha256: str = ""
     """Of the bundle that answers."""
+    deadline: float = math.inf
+    """When the client gives up, a time of `time.monotonic`."""
     rows: int = 0
     answer: Answer | None = None
 

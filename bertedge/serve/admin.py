@@ -19,7 +19,7 @@ async def _reload(request: Request) -> Response:
     service = service_of(request)
     if not service.keys.wanted:
         raise HTTPException(403, "who may reload is told by --api-key-file; else send SIGHUP")
-    async with admitted(service):
+    async with admitted(request):
         assert service.reload is not None  # the process set it before it let anything in
         found = await service.reload()
     failed = [each for each in found.bundles if each.error]

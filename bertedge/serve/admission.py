@@ -17,13 +17,18 @@ from bertedge.serve.config import ServeConfig
 from bertedge.serve.keys import Keys
 from bertedge.serve.metrics import Metrics
 from bertedge.serve.models import Models, Reload, ServedModel
-from bertedge.serve.request import Answer, DeadlineError, QueueClosedError, Render
+from bertedge.serve.request import (
+    Answer,
+    DeadlineError,
+    QueueClosedError,
+    Render,
+    count_rows,
+)
 from bertedge.spec import Text
 from bertedge.tasks.contract import PredictOptions
 
-BODY_SECONDS = 30.0
-"""What a client has to send a body."""
 DEADLINE_HEADER = "x-request-timeout"
+_NO_OPTIONS = PredictOptions()
 _SWITCHES = 10
 """How often a model may be replaced between finding it and queueing a request."""
 
@@ -52,10 +57,12 @@ class Service:
 
 
 @contextlib.asynccontextmanager
-async def admitted(service: Service) -> AsyncIterator[None]:
-    """Count a request as under way; 503 where none is let in."""
+async def admitted(request: Request) -> AsyncIterator[None]:
+    """Count a request as under way, with its deadline; 503 where none is let in."""
+    service = service_of(request)
     if why := service.unready:
         raise HTTPException(503, why, {"Retry-After": "1"})
+    served_of(request).deadline = read_deadline(request, service.config.max_wait)
     service.under_way += 1
     try:
         yield
@@ -89,12 +96,6 @@ def find_model(request: Request, name: str | None) -> ServedModel:
     return model
 
 
-def check_rows(rows: int, most: int) -> None:
-    """Raise 413 for more rows than are allowed."""
-    if rows > most:
-        raise HTTPException(413, f"{rows:,} rows in one request; send at most {most:,}")
-
-
 def opened_models(request: Request) -> dict[str, ServedModel]:
     """Return all models by name; 503 while the server starts."""
     service = service_of(request)
@@ -103,8 +104,10 @@ def opened_models(request: Request) -> dict[str, ServedModel]:
     return service.models.by_name
 
 
-async def read_body(request: Request, most: int) -> bytes:
-    """Return the body; 413 where it has more than `most` bytes, 415 compressed, 408 slow."""
+async def read_body(request: Request) -> bytes:
+    """Return the body; 413 where it has too many bytes, 415 compressed, 408 slow."""
+    config = service_of(request).config
+    most, seconds = config.max_bytes, config.max_receive
     too_large = HTTPException(
         413, f"the body has more than {most:,} bytes; send less at a time", {"Connection": "close"}
     )
@@ -115,14 +118,14 @@ async def read_body(request: Request, most: int) -> bytes:
         raise too_large
     body = bytearray()
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > most:
                     raise too_large
     except TimeoutError:
         raise HTTPException(
-            408, f"the body did not come within {BODY_SECONDS:.0f} seconds", {"Connection": "close"}
+            408, f"the body did not come within {seconds:g} s", {"Connection": "close"}
         ) from None
     return bytes(body)
 
@@ -132,11 +135,16 @@ async def ask(
     name: str | None,
     inputs: Sequence[Text],
     *,
-    options: PredictOptions,
     render: Render,
-    deadline: float,
+    options: PredictOptions = _NO_OPTIONS,
 ) -> Answer:
-    """Queue inputs and wait for the answer; drop them where the client goes or time runs out."""
+    """Queue inputs and wait for the answer; drop them where the client goes or time runs out.
+
+    Too many of them are a 413.
+    """
+    most, deadline = service_of(request).config.max_rows, served_of(request).deadline
+    if (rows := count_rows(inputs)) > most:
+        raise HTTPException(413, f"{rows:,} rows in one request; send at most {most:,}")
     for _ in range(_SWITCHES):
         model = find_model(request, name)
         settled = model.predictor.model.task.settle(options)

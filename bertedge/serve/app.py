@@ -18,11 +18,9 @@ from bertedge.serve.admission import (
     Service,
     admitted,
     ask,
-    check_rows,
     find_model,
     opened_models,
     read_body,
-    read_deadline,
     service_of,
     timing,
 )
@@ -32,7 +30,6 @@ from bertedge.serve.models import ServedModel
 from bertedge.serve.page import page_routes
 from bertedge.serve.request import DeadlineError, QueueFullError
 from bertedge.spec import LabelKind
-from bertedge.tasks.contract import PredictOptions
 
 _GONE = 499
 """What is noted of a client that went away: nobody reads it."""
@@ -131,43 +128,21 @@ def _describe(name: str, model: ServedModel) -> dict[str, Any]:
 
 
 async def _predict(request: Request) -> Response:
-    service = service_of(request)
     name = request.path_params.get("name")
-    async with admitted(service):
-        deadline = read_deadline(request, service.config.max_wait)
-        model = find_model(request, name)
-        body = await read_body(request, service.config.max_bytes)
-        shape = model.predictor.manifest.model.input_shape
-        asked = native.read(body, shape)
-        check_rows(asked.rows, service.config.max_rows)
-        answer = await ask(
-            request,
-            name,
-            asked.inputs,
-            options=asked.options,
-            render=native.writer(asked, shape),
-            deadline=deadline,
-        )
+    async with admitted(request):
+        shape = find_model(request, name).predictor.manifest.model.input_shape
+        asked = native.read(await read_body(request), shape)
+        write = native.writer(asked, shape)
+        answer = await ask(request, name, asked.inputs, render=write, options=asked.options)
     return Response(answer.value, headers=timing(answer), media_type="application/json")
 
 
 async def _embed(request: Request) -> Response:
-    service = service_of(request)
-    async with admitted(service):
-        deadline = read_deadline(request, service.config.max_wait)
-        asked = openai.read(await read_body(request, service.config.max_bytes))
-        model = find_model(request, asked.model)
-        openai.check(asked, model)
-        check_rows(len(asked.inputs), service.config.max_rows)
-        answer = await ask(
-            request,
-            asked.model,
-            asked.inputs,
-            options=PredictOptions(),
-            render=openai.writer(asked),
-            deadline=deadline,
-        )
-    body = openai.answer_body(answer, asked.model or service.config.bundles[0].name)
+    async with admitted(request):
+        asked = openai.read(await read_body(request))
+        openai.check(asked, find_model(request, asked.model))
+        answer = await ask(request, asked.model, asked.inputs, render=openai.writer(asked))
+    body = openai.answer_body(answer, asked.model or service_of(request).config.bundles[0].name)
     return Response(body, headers=timing(answer), media_type="application/json")
 
 

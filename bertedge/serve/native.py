@@ -8,7 +8,6 @@ from typing import Any
 from bertedge.errors import DataError, shorten
 from bertedge.predictions import Prediction, input_to_dict
 from bertedge.serve.body import parse_body
-from bertedge.serve.request import count_rows
 from bertedge.spec import Aggregation, InputShape, Text
 from bertedge.tasks.contract import PredictOptions
 
@@ -26,11 +25,6 @@ class Asked:
     is_list: bool
     """Whether the answer is a list, or the one prediction."""
     options: PredictOptions
-
-    @property
-    def rows(self) -> int:
-        """How many texts, pairs or choices there are."""
-        return count_rows(self.inputs)
 
 
 def read(body: bytes, shape: InputShape) -> Asked:

@@ -20,11 +20,9 @@ from bertedge.predictions import Prediction
 from bertedge.serve.admission import (
     admitted,
     ask,
-    check_rows,
     find_model,
     opened_models,
     read_body,
-    read_deadline,
     served_of,
     service_of,
     timing,
@@ -33,7 +31,6 @@ from bertedge.serve.body import parse_object
 from bertedge.serve.kinds import check_kind, kind_of
 from bertedge.serve.models import ServedModel
 from bertedge.serve.native import read_options
-from bertedge.serve.request import count_rows
 from bertedge.serve.tensors import (
     ANY,
     TEXT,
@@ -254,21 +251,12 @@ async def _model_ready(request: Request) -> Response:
 
 
 async def _infer(request: Request) -> Response:
-    service, name = service_of(request), request.path_params["name"]
-    async with admitted(service):
-        deadline = read_deadline(request, service.config.max_wait)
+    name = request.path_params["name"]
+    async with admitted(request):
         model = _find(request)
-        body = await read_body(request, service.config.max_bytes)
-        asked = read(body, request.headers.get(HEADER_LENGTH), model)
-        check_rows(count_rows(asked.inputs), service.config.max_rows)
-        answer = await ask(
-            request,
-            name,
-            asked.inputs,
-            options=asked.options,
-            render=writer(asked),
-            deadline=deadline,
-        )
+        asked = read(await read_body(request), request.headers.get(HEADER_LENGTH), model)
+        write = writer(asked)
+        answer = await ask(request, name, asked.inputs, render=write, options=asked.options)
         version = served_of(request).sha256[:VERSION_DIGITS]
         _check_version(request, version)
     head = {"model_name": name, "model_version": version}

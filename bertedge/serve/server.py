@@ -8,7 +8,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
@@ -16,6 +16,7 @@ from bertedge.errors import SettingError, first_line
 from bertedge.serve.admission import Service
 from bertedge.serve.app import make_app
 from bertedge.serve.config import ServeConfig
+from bertedge.serve.connection import connections
 from bertedge.serve.keys import Keys
 from bertedge.serve.metrics import Metrics
 from bertedge.serve.models import Models, Reload
@@ -91,6 +92,7 @@ class _Process:
         config = service.config
         uvicorn_config = uvicorn.Config(
             make_app(service),
+            http=cast(Any, connections(config.max_receive)),  # what it calls to have one
             lifespan="off",
             ws="none",
             log_config=None,

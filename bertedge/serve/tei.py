@@ -27,11 +27,9 @@ from bertedge.predictions import (
 from bertedge.serve.admission import (
     admitted,
     ask,
-    check_rows,
     find_model,
     opened_models,
     read_body,
-    read_deadline,
     service_of,
     timing,
 )
@@ -39,7 +37,6 @@ from bertedge.serve.body import parse_object
 from bertedge.serve.kinds import check_kind, embedding_size, kind_of
 from bertedge.serve.models import ServedModel
 from bertedge.spec import Text
-from bertedge.tasks.contract import PredictOptions
 from bertedge.version import __version__
 
 NAME = "tei"
@@ -207,8 +204,7 @@ def _unprocessable() -> Iterator[None]:
 
 
 async def _read(request: Request) -> Body:
-    body = await read_body(request, service_of(request).config.max_bytes)
-    data = parse_object(body, '{"inputs": "…"}')
+    data = parse_object(await read_body(request), '{"inputs": "…"}')
     if data.get("truncation_direction") not in (None, "Right", "right"):
         raise DataError("texts are cut at their end alone; leave truncation_direction out")
     return data
@@ -216,7 +212,7 @@ async def _read(request: Request) -> Body:
 
 async def _predict(request: Request) -> Response:
     with _unprocessable():
-        async with admitted(service_of(request)):
+        async with admitted(request):
             name = _first(request, _CLASSIFIERS, "labels whole texts")
             model = find_model(request, name)
             data = await _read(request)
@@ -226,7 +222,7 @@ async def _predict(request: Request) -> Response:
 
 async def _embed(request: Request) -> Response:
     with _unprocessable():
-        async with admitted(service_of(request)):
+        async with admitted(request):
             name = _first(request, (Embedding,), "embeds texts")
             model = find_model(request, name)
             data = await _read(request)
@@ -238,12 +234,7 @@ async def _embed(request: Request) -> Response:
 
 
 async def _answer(request: Request, name: str, inputs: list[Text], write: Write) -> Response:
-    config = service_of(request).config
-    check_rows(len(inputs), config.max_rows)
-    deadline = read_deadline(request, config.max_wait)
-    answer = await ask(
-        request, name, inputs, options=PredictOptions(), render=write, deadline=deadline
-    )
+    answer = await ask(request, name, inputs, render=write)
     return Response(answer.value, headers=timing(answer), media_type="application/json")
 
 
