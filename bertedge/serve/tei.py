@@ -41,7 +41,7 @@ from bertedge.version import __version__
 
 NAME = "tei"
 PATHS = ("/predict", "/embed", "/info", "/health")
-_CLASSIFIERS = (Classification, MultiLabelClassification, Regression)
+CLASSIFIERS = (Classification, MultiLabelClassification, Regression)
 _ERROR_TYPES = {429: "Overloaded", 503: "Unhealthy", 400: "Validation", 413: "Validation"}
 _ERROR_TYPES |= {422: "Validation"}
 Body = dict[str, Any]
@@ -213,7 +213,7 @@ async def _read(request: Request) -> Body:
 async def _predict(request: Request) -> Response:
     with _unprocessable():
         async with admitted(request):
-            name = _first(request, _CLASSIFIERS, "labels whole texts")
+            name = _first(request, CLASSIFIERS, "labels whole texts")
             model = find_model(request, name)
             data = await _read(request)
             inputs, batch = read_inputs(data, model)
@@ -240,7 +240,7 @@ async def _answer(request: Request, name: str, inputs: list[Text], write: Write)
 
 async def _info(request: Request) -> Response:
     models = opened_models(request)
-    kinds = (*_CLASSIFIERS, Embedding)
+    kinds = (*CLASSIFIERS, Embedding)
     name = next((name for name, each in models.items() if kind_of(each) in kinds), None)
     if name is None:
         raise HTTPException(424, "no model here labels or embeds texts; see /models")

@@ -65,7 +65,8 @@ def test_info_and_health_are_there(compat: Server) -> None:
     assert labels["label2id"] == {label: int(i) for i, label in labels["id2label"].items()}
     health = compat.client.get("/health")
     assert (health.status_code, health.content) == (200, b"")
-    assert "/predict" not in compat.client.get("/openapi.json").json()["paths"]
+    paths = compat.client.get("/openapi.json").json()["paths"]
+    assert paths["/predict"]["post"]["operationId"] == "tei_predict"
 
 
 LONG = "lights " * 600
