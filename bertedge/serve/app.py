@@ -66,6 +66,7 @@ def make_app(service: Service) -> Access:
             Exception: _on_failure,
         },
     )
+    app.router.redirect_slashes = False  # it would lead to where the Host header says
     app.state.service = service
     return Access(app, service.metrics)
 
