@@ -3,10 +3,21 @@
 import contextlib
 from collections.abc import Iterable
 from importlib import metadata
+from importlib.util import find_spec
 
 INFERENCE = ("numpy", "tokenizers", "onnxruntime", "onnxruntime-gpu", "torch", "transformers")
 """Distributions that run a model: a bundle, or its checkpoint."""
 ALL = (*INFERENCE, "optimum-onnx", "onnx", "datasets", "accelerate", "safetensors")
+
+
+def has_torch() -> bool:
+    """Return whether PyTorch is installed, without importing it."""
+    return find_spec("torch") is not None
+
+
+def has_optimum() -> bool:
+    """Return whether Optimum's exporter to ONNX is installed, without importing it."""
+    return find_spec("optimum") is not None and find_spec("optimum.onnxruntime") is not None
 
 
 def installed_versions(names: Iterable[str]) -> dict[str, str]:

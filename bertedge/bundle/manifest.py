@@ -274,5 +274,11 @@ class Manifest:
     columns: Columns | None = None
     """Of the file that the model was trained on, where that is known: what a file of texts is read
     with that has them too."""
+    exporter: str | None = None
+    """What made the fp32 graph: "optimum", or "direct", bertedge's own builder. None in bundles of
+    before it was recorded: "optimum"."""
+    reference: str = "pytorch"
+    """What parity, accuracy and golden logits are measured against: "pytorch", the checkpoint run
+    by it; or "graph", the fp32 graph as it was built, where PyTorch was not installed."""
     manifest_sha256: str = UNHASHED
     """Of this very file with these 64 digits replaced by zeros; filled in by `write_bundle`."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import transformers
 
 from bertedge.checkpoint.files import read_object, shown
-from bertedge.checkpoint.mean_pooling import OWN_CODE
+from bertedge.checkpoint.own_code import OWN_CODE
 from bertedge.errors import CheckpointError, library_errors, shorten
 from bertedge.spec import ProblemType
 

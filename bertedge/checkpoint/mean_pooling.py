@@ -7,7 +7,6 @@ bertedge is not installed: it imports torch and transformers, nothing else.
 
 import functools
 import inspect
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -67,19 +66,13 @@ class MeanPoolingForSequenceClassification(transformers.PreTrainedModel):
             torch.nn.init.zeros_(module.bias)
 
 
-MEAN_POOLING = MeanPoolingForSequenceClassification.__name__
-"""In the `architectures` of a checkpoint's config."""
-OWN_CODE = {"AutoModelForSequenceClassification": f"{Path(__file__).stem}.{MEAN_POOLING}"}
-"""The `auto_map` of such a config. bertedge never runs the file that it names, but its own."""
-
-
 @functools.cache
 def mean_pooling_class(kind: type[transformers.PretrainedConfig]) -> Any:
     """Return the class of mean-pooling classifiers around the encoder that `kind` configures."""
     encoder = transformers.AutoModel._model_mapping[kind]
     bases = (MeanPoolingForSequenceClassification,)
     own = {"base_model_prefix": encoder.base_model_prefix, "config_class": kind}
-    return type(MEAN_POOLING, bases, own)
+    return type(MeanPoolingForSequenceClassification.__name__, bases, own)
 
 
 def mean_of_tokens(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
 from transformers.utils import logging
 
@@ -16,13 +15,13 @@ from bertedge.checkpoint.config import read_config
 from bertedge.checkpoint.embedding import MODULES, read_length, read_pooling
 from bertedge.checkpoint.files import shown
 from bertedge.checkpoint.folder import fetch
-from bertedge.checkpoint.mean_pooling import MEAN_POOLING, mean_pooling_class
-from bertedge.checkpoint.row_models import row_model
+from bertedge.checkpoint.own_code import MEAN_POOLING
 from bertedge.checkpoint.tokenizer import load_tokenizer, longest_input
 from bertedge.checkpoint.training import TRAINING, Training, read_training
 from bertedge.checkpoint.weights import check_weights, plain_name, read_source
 from bertedge.errors import CheckpointError, library_errors, shorten
 from bertedge.joint_labels import has_intents
+from bertedge.libraries import has_torch
 from bertedge.serialization import RecordError
 from bertedge.spec import (
     DecisionRule,
@@ -90,7 +89,8 @@ def open_checkpoint(
     longest = longest_input(config, tokenizer)
     if training:
         _check_training(folder, training, labels, longest)
-    check_weights(folder, config, model_class(found, config), whole=True)
+    if has_torch():
+        check_weights(folder, config, model_class(found, config), whole=True)
     backend = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.no_truncation()
@@ -132,6 +132,8 @@ def model_class(
     """
     pools = pooling is PoolingMode.MEAN or (pooling is None and pools_mean(config))
     if pools and task.labels_are is LabelKind.CLASSES:
+        from bertedge.checkpoint.mean_pooling import mean_pooling_class
+
         kind: Any = type(config)
         return mean_pooling_class(kind)
     return getattr(transformers, task_module(task).AUTO_MODEL)
@@ -179,6 +181,8 @@ def load_model(checkpoint: Checkpoint, *, trained: bool = False) -> transformers
 
     It is that which engines run (`row_model`), or with `trained` that which was trained.
     """
+    from bertedge.checkpoint.row_models import row_model
+
     config = read_config(checkpoint.folder)
     kind = model_class(checkpoint.model.task, config)
     model, info = _load(checkpoint.folder, config, kind)
@@ -196,6 +200,8 @@ def load_model(checkpoint: Checkpoint, *, trained: bool = False) -> transformers
 def _load(
     folder: Path, config: transformers.PretrainedConfig, kind: Any, **options: bool
 ) -> tuple[transformers.PreTrainedModel, dict[str, Any]]:
+    import torch
+
     with library_errors(f"{shown(folder)} cannot be loaded"), _unsaid():
         model, info = kind.from_pretrained(
             folder,

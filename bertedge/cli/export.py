@@ -39,9 +39,7 @@ def command(checkpoint: str, output: Path, overwrite: bool, as_json: bool, **fla
     """
     need(
         "export",
-        "torch",
         "transformers",
-        "optimum",
         "onnx",
         "onnx_ir",
         "scipy",
@@ -76,10 +74,13 @@ def command(checkpoint: str, output: Path, overwrite: bool, as_json: bool, **fla
     if config.trim_vocab is not None:
         check_file(config.trim_vocab)
     fetch(checkpoint)
-    from bertedge.checkpoint import use_threads  # brings torch, which takes seconds
     from bertedge.export import export
+    from bertedge.libraries import has_torch
 
-    use_threads()
+    if has_torch():
+        from bertedge.checkpoint import use_threads  # brings torch, which takes seconds
+
+        use_threads()
     report = export(config, Terminal())
     if as_json:
         show_json(serialization.to_json(report))

@@ -69,6 +69,15 @@ def this_machine() -> Target:
     return Target.X86_AVX2 if _VNNI.isdisjoint(cpu_flags()) else Target.X86_VNNI
 
 
+class Exporter(StrEnum):
+    """What makes the fp32 graph of a checkpoint."""
+
+    OPTIMUM = "optimum"
+    """Optimum's exporter and onnxruntime's fusion."""
+    DIRECT = "direct"
+    """bertedge's own builder, from config.json and the weights: it needs neither of them."""
+
+
 class BatchEffects(StrEnum):
     """Whether an int8 text's answer may depend on what else is in its batch."""
 
@@ -144,6 +153,14 @@ class ExportConfig:
     """False: embeddings keep their length, whatever sentence-transformers' files say."""
     pair: bool = setting(False, "The checkpoint reads pairs of texts (ours say so).")
     """True where a foreign checkpoint reads pairs; our own say it themselves."""
+    exporter: Exporter | None = setting(
+        None,
+        "optimum or direct.",
+        metavar="NAME",
+        choices=tuple(Exporter),
+        unset="Optimum where it can",
+    )
+    """None: Optimum where it is installed and knows the architecture, else direct."""
     opset: int = setting(OPSETS[0], "17 or 18.", metavar="N", choices=OPSETS)
     overwrite: bool = False
 

@@ -3,14 +3,13 @@
 import math
 import time
 from dataclasses import dataclass, replace
-
-from transformers import PretrainedConfig, PreTrainedModel
+from typing import TYPE_CHECKING
 
 from bertedge import evaluation
 from bertedge.bundle import Accuracy, Parity, Trimming, Variant
-from bertedge.checkpoint import Checkpoint, TorchEngine
+from bertedge.checkpoint import Checkpoint
 from bertedge.data import ExampleFile
-from bertedge.errors import SettingError, VerificationError
+from bertedge.errors import MissingExtraError, SettingError, VerificationError
 from bertedge.evaluation import FittedTemperature, TextModel
 from bertedge.export import parity_inputs, verify
 from bertedge.export.accuracy import EvalData, Recorder, ReferenceEvaluation, check_drop, compare
@@ -28,13 +27,26 @@ from bertedge.spec import DecisionRule, LabelKind, ProblemType
 from bertedge.tasks import task_module
 from bertedge.tasks.contract import AgreementBounds
 
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """A checkpoint as it answers before it is quantized."""
+
+    architecture: "PretrainedConfig"
+    engine: Engine
+    model: "PreTrainedModel | None"
+    """In PyTorch; None where that is not installed, and the engine is the fp32 graph."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
     """The checkpoint, with its own answers to all that its variants will be asked."""
 
     checkpoint: Checkpoint
-    architecture: PretrainedConfig
+    architecture: "PretrainedConfig"
     pair: bool
     parity: ReferenceLogits
     golden: ReferenceLogits
@@ -53,7 +65,7 @@ class Reference:
 def record_reference(
     config: ExportConfig,
     checkpoint: Checkpoint,
-    model: PreTrainedModel,
+    original: Original,
     data: EvalData,
     progress: Progress,
 ) -> Reference:
@@ -73,25 +85,27 @@ def record_reference(
         raise SettingError(f"{checkpoint.model.task} reads single texts; leave --pair out")
     fitted = None
     if config.calibrate:
-        fitted = _fit_temperature(checkpoint, TorchEngine(model), examples, progress)
+        fitted = _fit_temperature(checkpoint, original.engine, examples, progress)
         if fitted.helps:
             checkpoint = replace(
                 checkpoint, model=replace(checkpoint.model, rule=_at(checkpoint.model.rule, fitted))
             )
     evaluated = None
     if examples is not None:
-        evaluated = _label(checkpoint, TorchEngine(model), examples, progress)
+        evaluated = _label(checkpoint, original.engine, examples, progress)
     trimming = None
     if config.trim_vocab:
-        checkpoint, trimming = trim(checkpoint, model, config.trim_vocab)
+        if original.model is None:
+            raise MissingExtraError("export", "torch", "or leave --trim-vocab out")
+        checkpoint, trimming = trim(checkpoint, original.model, config.trim_vocab)
         size = f"{trimming.after:,} of {trimming.before:,} pieces"
         progress.say(f"vocabulary: {size}, by {trimming.data}")
         if evaluated is not None:
             whole = evaluated
-            evaluated = _label(checkpoint, TorchEngine(model), whole.examples, progress)
+            evaluated = _label(checkpoint, original.engine, whole.examples, progress)
             trimming = replace(trimming, accuracy=compare(whole, evaluated.result))
             _check_trimming(config, trimming, task_module(checkpoint.model.task).BOUNDS)
-    engine = TorchEngine(model)
+    engine = original.engine
     began = time.perf_counter()
     parity = verify.record_logits(
         engine, parity_inputs.parity_batches(checkpoint, examples, pair=pair)
@@ -101,7 +115,7 @@ def record_reference(
     progress.say(f"recorded the checkpoint's logits on {parity.texts} texts  {took:.1f} s")
     return Reference(
         checkpoint=checkpoint,
-        architecture=model.config,
+        architecture=original.architecture,
         pair=pair,
         parity=parity,
         golden=golden,

@@ -5,30 +5,37 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from transformers import PreTrainedModel
-
 from bertedge import bundle
 from bertedge.bundle import Manifest, Variant
-from bertedge.checkpoint import Checkpoint, load_model, open_checkpoint
+from bertedge.checkpoint import Checkpoint, load_model, open_checkpoint, read_config
 from bertedge.errors import SettingError
 from bertedge.export import parity_inputs, verify
 from bertedge.export.accuracy import find_eval_data, own_texts
 from bertedge.export.batch_effect import measure_batch_effect
-from bertedge.export.config import ExportConfig, this_machine
+from bertedge.export.config import ExportConfig, Exporter, this_machine
 from bertedge.export.graph.cuda import make_cuda_variant
-from bertedge.export.graph.fusion import fuse, infer_shapes
+from bertedge.export.graph.fusion import infer_shapes
 from bertedge.export.graph.passes import run_passes, summarize_passes
 from bertedge.export.graph.serialize import GraphFiles, SavedGraph, finish
-from bertedge.export.graph.torch_export import check_size, export_graph
-from bertedge.export.graph.values import save
+from bertedge.export.graph.source import (
+    GraphSource,
+    check_size,
+    choose_exporter,
+    from_optimum,
+    from_weights,
+)
+from bertedge.export.graph.values import save, to_proto
 from bertedge.export.quantization.calibration import gather
 from bertedge.export.quantization.recipes import QuantizationContext
-from bertedge.export.reference import Reference, record_reference, verify_float
+from bertedge.export.reference import Original, Reference, record_reference, verify_float
 from bertedge.export.search import search_recipe
 from bertedge.export.third_party import library_versions, quietly
+from bertedge.libraries import has_torch
 from bertedge.metrics.calibration import CalibrationError
 from bertedge.outputs import check_folder, work_folder
 from bertedge.progress import Progress, Silent
+from bertedge.runtime.providers import CPU
+from bertedge.runtime.session import Session, open_native
 from bertedge.spec import LabelKind, Task
 from bertedge.version import __version__
 
@@ -72,17 +79,22 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportRepo
         if data.examples is None and checkpoint.model.task.labels_are is LabelKind.VECTOR:
             data = own_texts(work)
         progress.say(data.note)
-        with quietly(work):
-            model = load_model(checkpoint)
-        reference = record_reference(config, checkpoint, model, data, progress)
-        exported = _export_graph(config, reference, model, work, progress)
-        del model  # the weights, which are on disk now
-        variants = _make_variants(config, reference, exported, progress)
+        exporter = choose_exporter(config.exporter, checkpoint.source.architecture)
+        original = _load(config, checkpoint, work, progress)
+        reference = record_reference(config, checkpoint, original, data, progress)
+        source = _source(config, reference, original, exporter, work, progress)
+        in_torch = original.model is not None
+        del original  # the weights, which are on disk now
+        variants = _make_variants(config, reference, source, work, progress)
         if config.gpu:
-            variants += (make_cuda_variant(config, reference, exported, progress),)
+            variants += (make_cuda_variant(config, reference, source, work, progress),)
         tokenizer = work / bundle.TOKENIZER
         tokenizer.write_text(reference.checkpoint.tokenizer_json, encoding="utf-8")
-        manifest = _describe(reference, variants, tokenizer)
+        manifest = replace(
+            _describe(reference, variants, tokenizer),
+            exporter=exporter.value,
+            reference="pytorch" if in_torch else "graph",
+        )
         files = [tokenizer, *(work / file.file for variant in variants for file in variant.files)]
         bundle.write_bundle(config.output, manifest, files, overwrite=config.overwrite)
     return ExportReport(
@@ -110,26 +122,55 @@ def _open(config: ExportConfig) -> Checkpoint:
     return replace(checkpoint, model=replace(checkpoint.model, pooling=pooling))
 
 
-def _export_graph(
+def _load(config: ExportConfig, checkpoint: Checkpoint, work: Path, progress: Progress) -> Original:
+    """Load the checkpoint into PyTorch; where that is not installed, run the graph built of it."""
+    if has_torch():
+        from bertedge.checkpoint import TorchEngine
+
+        with quietly(work):
+            model = load_model(checkpoint)
+        return Original(architecture=model.config, engine=TorchEngine(model), model=model)
+    architecture = read_config(checkpoint.folder)
+    graph = from_weights(checkpoint, architecture, config.opset)(CPU)
+    progress.say(
+        "PyTorch is not installed: parity is measured against the fp32 graph, not against the "
+        "checkpoint in PyTorch"
+    )
+    native = open_native(to_proto(graph.model).SerializeToString(), device=CPU)
+    return Original(architecture=architecture, engine=Session(native, checkpoint.name), model=None)
+
+
+def _source(
     config: ExportConfig,
     reference: Reference,
-    model: PreTrainedModel,
+    original: Original,
+    exporter: Exporter,
     work: Path,
     progress: Progress,
-) -> Path:
+) -> GraphSource:
     began = time.perf_counter()
-    task = reference.checkpoint.model.task
-    path = export_graph(model, work / "exported", task=task, opset=config.opset)
-    progress.say(f"exported with opset {config.opset}  {time.perf_counter() - began:.1f} s")
-    return path
+    model = original.model
+    if exporter is Exporter.OPTIMUM:
+        assert model is not None  # which `choose_exporter` saw to
+        source = from_optimum(reference.checkpoint, model, work, config.opset)
+        progress.say(f"exported with opset {config.opset}  {time.perf_counter() - began:.1f} s")
+        return source
+    words = None
+    if reference.trimming is not None and model is not None:
+        words = model.get_input_embeddings().weight.detach().numpy()
+    progress.say(f"graph built from the weights, with opset {config.opset}")
+    return from_weights(reference.checkpoint, reference.architecture, config.opset, words)
 
 
 def _make_variants(
-    config: ExportConfig, reference: Reference, exported: Path, progress: Progress
+    config: ExportConfig,
+    reference: Reference,
+    source: GraphSource,
+    work: Path,
+    progress: Progress,
 ) -> tuple[Variant, ...]:
     """Write the graphs for the CPU and prove each; the fastest comes first."""
-    work = exported.parent.parent
-    floats = _make_float(reference, exported, work, progress)
+    floats = _make_float(reference, source, work, progress)
     kept = config.keep_fp32 or not config.quantize
     proven = verify_float(config, reference, floats, progress, with_data=kept)
     if kept:
@@ -150,11 +191,14 @@ def _make_variants(
     return (quantized, proven) if kept else (quantized,)
 
 
-def _make_float(reference: Reference, exported: Path, work: Path, progress: Progress) -> GraphFiles:
+def _make_float(
+    reference: Reference, source: GraphSource, work: Path, progress: Progress
+) -> GraphFiles:
     began = time.perf_counter()
-    graph = fuse(exported, reference.architecture, work / "fused")
+    graph = source(CPU)
     passes = graph.passes + run_passes(graph.model, pair=reference.pair)
     path = work / "fused" / "cpu-fp32.onnx"
+    path.parent.mkdir()
     save(infer_shapes(graph.model, work), path)
     shipped = finish(SavedGraph(path=path, precision="fp32", passes=passes), work)
     progress.say(f"optimized for the CPU: {summarize_passes(shipped.passes, began)}")

@@ -5,11 +5,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tokenizers  # type: ignore[import-untyped]
-import torch
-from transformers import PreTrainedModel
 
 from bertedge.bundle import Trimming, hash_file
 from bertedge.checkpoint import Checkpoint
@@ -17,12 +15,15 @@ from bertedge.data.lines import check_file, read_lines
 from bertedge.errors import SettingError, VerificationError
 from bertedge.spec import LabelKind
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 LINES = 2000
 """Tokenized at a time; bounds the memory."""
 
 
 def trim(
-    checkpoint: Checkpoint, model: PreTrainedModel, corpus: Path
+    checkpoint: Checkpoint, model: "PreTrainedModel", corpus: Path
 ) -> tuple[Checkpoint, Trimming]:
     """Remove from the vocabulary, and from `model` in place, the pieces that `corpus` lacks.
 
@@ -117,7 +118,9 @@ def _encode(native: tokenizers.Tokenizer, corpus: Path) -> Iterator[list[int]]:
         yield from (encoding.ids for encoding in native.encode_batch_fast(chunk))
 
 
-def _shrink(model: PreTrainedModel, kept: list[int], pad: int) -> None:
+def _shrink(model: "PreTrainedModel", kept: list[int], pad: int) -> None:
+    import torch
+
     table = model.get_input_embeddings().weight.detach()[kept]
     model.set_input_embeddings(torch.nn.Embedding.from_pretrained(table, padding_idx=pad))
     model.config.vocab_size = len(kept)

@@ -287,7 +287,7 @@ def test_a_label_that_the_model_lacks_is_named(
 def test_weights_beyond_one_file_are_refused_at_once(
     checkpoints: Any, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bertedge.export.graph.torch_export.LARGEST_FILE", 1000)
+    monkeypatch.setattr("bertedge.export.graph.source.LARGEST_FILE", 1000)
     with pytest.raises(CheckpointError, match=r"parameters, 0\.0 GB in fp32"):
         make(checkpoints("bert"), output)
 

@@ -2,9 +2,9 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
-from transformers import PretrainedConfig
 
 from bertedge.bundle import GraphPass, Variant, describe_file
 from bertedge.errors import DeviceError, VerificationError
@@ -12,8 +12,9 @@ from bertedge.export import verify
 from bertedge.export.config import ExportConfig
 from bertedge.export.graph.embeddings import fuse_embeddings, take_int32
 from bertedge.export.graph.fp16 import count_half, rounded_twin, to_half
-from bertedge.export.graph.fusion import Graph, fuse, infer_shapes
+from bertedge.export.graph.fusion import Graph, infer_shapes
 from bertedge.export.graph.passes import run_passes, summarize_passes
+from bertedge.export.graph.source import GraphSource
 from bertedge.export.graph.values import count_operators, save, to_proto
 from bertedge.export.reference import Reference, check_accuracy
 from bertedge.export.third_party import libraries
@@ -23,6 +24,9 @@ from bertedge.runtime.cuda import open_cuda
 from bertedge.runtime.engine import Engine
 from bertedge.runtime.providers import CPU, CUDA, Device
 from bertedge.runtime.session import Session, open_native
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 NAME = "cuda-fp16"
 FLOATS: tuple[tuple[str, ...], ...] = (
@@ -37,17 +41,20 @@ PASSES = (("embedding-fusion", fuse_embeddings), ("int32-inputs", take_int32))
 
 
 def make_cuda_variant(
-    config: ExportConfig, reference: Reference, exported: Path, progress: Progress
+    config: ExportConfig,
+    reference: Reference,
+    source: GraphSource,
+    work: Path,
+    progress: Progress,
 ) -> Variant:
-    """Write `cuda-fp16.onnx` beside the folder of the exported graph, and prove it.
+    """Write `cuda-fp16.onnx` to `work`, and prove it.
 
     With CUDA there it is measured on CUDA. Elsewhere the file is run on the CPU, which shows that
     the graph is right, and its twin, which rounds as CUDA does, is what is measured.
     """
     began = time.perf_counter()
-    work = exported.parent.parent
     path = work / f"{NAME}.onnx"
-    graph = fuse_for_cuda(exported, reference.architecture, work / CUDA.name, pair=reference.pair)
+    graph = fuse_for_cuda(source(CUDA), reference.architecture, work, pair=reference.pair)
     passes, engine, device = keep_parity(graph, reference.parity, path)
     progress.say(f"optimized for CUDA: {summarize_passes(passes, began)}")
     bound = verify.fp16_bound()
@@ -73,12 +80,11 @@ def make_cuda_variant(
     )
 
 
-def fuse_for_cuda(path: Path, config: PretrainedConfig, folder: Path, *, pair: bool) -> Graph:
-    """Fuse the exported graph at `path` for the CUDA provider, in fp32, and run its passes.
+def fuse_for_cuda(graph: Graph, config: "PretrainedConfig", folder: Path, *, pair: bool) -> Graph:
+    """Run the passes of a graph that is fused for the CUDA provider, in fp32.
 
-    VerificationError where an attention, or the embeddings, did not become one node.
+    VerificationError where the embeddings did not become one node.
     """
-    graph = fuse(path, config, folder, CUDA)
     model = graph.model
     varying = pair and any(value.name == "token_type_ids" for value in model.graph.inputs)
     passes = graph.passes + run_passes(model, pair=varying, device_passes=PASSES)
@@ -116,7 +122,7 @@ def _open(model: ir.Model, path: Path) -> tuple[Engine, Device]:
         return Session(open_native(twin, device=CPU), path.name), CPU
 
 
-def check_capturable(model: ir.Model, config: PretrainedConfig) -> None:
+def check_capturable(model: ir.Model, config: "PretrainedConfig") -> None:
     """Raise VerificationError for a node that would run on the CPU between nodes on CUDA."""
     found = sorted(set(count_operators(model)) & set(HOST_OPERATORS))
     if found:

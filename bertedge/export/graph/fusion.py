@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
-from optimum.onnxruntime import ORTOptimizer
-from optimum.onnxruntime.configuration import OptimizationConfig
-from transformers import PretrainedConfig
 
 from bertedge.bundle import GraphPass
 from bertedge.errors import VerificationError
@@ -15,12 +13,16 @@ from bertedge.export.graph.values import count_operators, to_proto
 from bertedge.export.third_party import libraries, stage
 from bertedge.runtime.providers import CPU, CUDA, Device
 
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
 CPU_DISABLED_OPTIMIZERS = ("SkipLayerNormFusion",)
 """What onnxruntime's CPU provider must not fuse at load: SkipLayerNormalization takes there
 several times what Add and LayerNormalization take together."""
 
+ATTENTIONS = ("Attention", "MultiHeadAttention")
 _FUSED = {
-    "attention-fusion": ("Attention",),
+    "attention-fusion": ATTENTIONS,
     "gelu-fusion": ("BiasGelu", "Gelu", "FastGelu"),
 }
 _LAYER_NORMS = {
@@ -37,13 +39,16 @@ class Graph:
     passes: tuple[GraphPass, ...]
 
 
-def fuse(path: Path, config: PretrainedConfig, folder: Path, device: Device = CPU) -> Graph:
+def fuse(path: Path, config: "PretrainedConfig", folder: Path, device: Device = CPU) -> Graph:
     """Fuse the exported graph at `path` for a device; VerificationError if it failed.
 
     It failed where the number of Attention nodes is not the number of layers: the patterns that
     onnxruntime looks for change with the releases of transformers and torch. Embeddings stay as
     they are: the kernel that is fused with their layer norm does not add in fp32 everywhere.
     """
+    from optimum.onnxruntime import ORTOptimizer
+    from optimum.onnxruntime.configuration import OptimizationConfig
+
     settings = OptimizationConfig(
         optimization_level=1,
         enable_transformers_specific_optimizations=True,
@@ -54,8 +59,13 @@ def fuse(path: Path, config: PretrainedConfig, folder: Path, device: Device = CP
     with stage(f"the fusion of the graph for {device.name}", folder.parent):
         ORTOptimizer([path], config).optimize(settings, save_dir=folder, file_suffix="")
         model = ir.load(folder / path.name)
+    return count_fused(model, config, device)
+
+
+def count_fused(model: ir.Model, config: "PretrainedConfig", device: Device) -> Graph:
+    """Return a fused graph with what is fused in it; VerificationError unless each attention is."""
     counts = count_operators(model)
-    check_attention(counts["Attention"], config)
+    check_attention(sum(counts[kind] for kind in ATTENTIONS), config)
     passes = tuple(
         GraphPass(name=name, nodes=sum(counts[kind] for kind in kinds))
         for name, kinds in (_FUSED | _LAYER_NORMS[device]).items()
@@ -73,9 +83,9 @@ def infer_shapes(model: ir.Model, folder: Path) -> ir.Model:
         return ir.from_proto(SymbolicShapeInference.infer_shapes(proto, auto_merge=True))
 
 
-def check_attention(found: int, config: PretrainedConfig) -> None:
+def check_attention(found: int, config: "PretrainedConfig") -> None:
     """Raise VerificationError unless every layer's attention became one node."""
-    layers = int(config.num_hidden_layers)
+    layers = int(config.num_hidden_layers) * int(getattr(config, "inner_group_num", 1))
     if found != layers:
         raise VerificationError(
             f"fusion made {found} Attention nodes of the {layers} layers of this "

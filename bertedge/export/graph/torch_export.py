@@ -7,24 +7,9 @@ import torch
 from optimum.exporters.onnx import onnx_export_from_model
 from transformers import AutoModelForTokenClassification, PreTrainedModel
 
-from bertedge.bundle import Source
 from bertedge.checkpoint.onnx_export import export_own, is_own
-from bertedge.errors import CheckpointError
 from bertedge.export.third_party import stage
 from bertedge.spec import LabelKind, Task
-
-LARGEST_FILE = 2**31
-"""Bytes that protobuf, and so one ONNX file, can hold."""
-
-
-def check_size(source: Source) -> None:
-    """Raise CheckpointError where the fp32 weights do not fit one ONNX file."""
-    size = source.parameters * 4
-    if size >= LARGEST_FILE:
-        raise CheckpointError(
-            f"{source.name} has {source.parameters:,} parameters, {size / 1e9:.1f} GB in fp32; "
-            f"one ONNX file holds {LARGEST_FILE / 1e9:.1f} GB: choose a smaller model"
-        )
 
 
 def export_graph(model: PreTrainedModel, folder: Path, *, task: Task, opset: int) -> Path:

@@ -1,24 +1,32 @@
-"""int8: matrix products by Optimum's dynamic quantizer, embedding tables row by row.
+"""int8: matrix products by onnxruntime's dynamic quantizer, embedding tables row by row.
 
 What other recipes change before (outliers) and after it (static scales) is in modules of its own.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
-from optimum.onnxruntime import ORTQuantizer
-from optimum.onnxruntime.configuration import AutoQuantizationConfig
-from transformers import PretrainedConfig
+from onnxruntime.quantization import QuantType
+from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
+from onnxruntime.quantization.quant_utils import QuantizationMode
 
 from bertedge.bundle import GraphPass
 from bertedge.errors import VerificationError
 from bertedge.export.graph.fusion import Graph
 from bertedge.export.graph.values import add_constant, array_of, count_operators
 from bertedge.export.third_party import libraries, stage
+from bertedge.libraries import has_optimum
 
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+_OPERATORS = ("Attention", "MatMul")
+"""Not Gather: one scale a table is too few."""
 MIN_ROWS = 16
 """Smaller tables (token types) weigh nothing and stay in float."""
 INT8_MAX = 127
@@ -26,7 +34,7 @@ INT8_MAX = 127
 
 def quantize_dynamic(
     path: Path,
-    config: PretrainedConfig,
+    config: "PretrainedConfig",
     folder: Path,
     *,
     float_nodes: Sequence[str] = (),
@@ -36,16 +44,13 @@ def quantize_dynamic(
 
     The products `float_nodes` stay as they are; `reduced_range` gives weights of 7 bits.
     """
-    settings = AutoQuantizationConfig.avx512_vnni(
-        is_static=False,
-        per_channel=True,
-        # A Gemm of the heads is a MatMul of another name by the time the quantizer looks.
-        nodes_to_exclude=[each for name in float_nodes for each in (name, f"{name}_MatMul")],
-        operators_to_quantize=["Attention", "MatMul"],  # not Gather: one scale a table is too few
-    )
-    settings.reduce_range = reduced_range
+    # A Gemm of the heads is a MatMul of another name by the time the quantizer looks.
+    excluded = [each for name in float_nodes for each in (name, f"{name}_MatMul")]
     with stage("the quantization of the graph", folder.parent):
-        ORTQuantizer(path, config).quantize(settings, save_dir=folder, file_suffix="")
+        if has_optimum():
+            _quantize_by_optimum(path, config, folder, excluded, reduced_range)
+        else:
+            quantize_by_onnxruntime(path, folder, excluded, reduced_range)
         model = ir.load(folder / path.name)
     counts = count_operators(model)
     layers = int(config.num_hidden_layers)
@@ -65,6 +70,49 @@ def quantize_dynamic(
             GraphPass(name="int8-embedding-rows", nodes=tables),
         ),
     )
+
+
+def _quantize_by_optimum(
+    path: Path,
+    config: "PretrainedConfig",
+    folder: Path,
+    excluded: Sequence[str],
+    reduced_range: bool,
+) -> None:
+    from optimum.onnxruntime import ORTQuantizer
+    from optimum.onnxruntime.configuration import AutoQuantizationConfig
+
+    settings = AutoQuantizationConfig.avx512_vnni(
+        is_static=False,
+        per_channel=True,
+        nodes_to_exclude=list(excluded),
+        operators_to_quantize=list(_OPERATORS),
+    )
+    settings.reduce_range = reduced_range
+    ORTQuantizer(path, config).quantize(settings, save_dir=folder, file_suffix="")
+
+
+def quantize_by_onnxruntime(
+    path: Path, folder: Path, excluded: Sequence[str], reduced_range: bool
+) -> None:
+    """Quantize the graph at `path` into `folder` by what Optimum calls, as it calls it."""
+    folder.mkdir(exist_ok=True)
+    quantizer = ONNXQuantizer(
+        model=onnx.load(path),
+        per_channel=True,
+        reduce_range=reduced_range,
+        mode=QuantizationMode.IntegerOps,
+        static=False,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QUInt8,
+        tensors_range=None,
+        nodes_to_quantize=[],
+        nodes_to_exclude=list(excluded),
+        op_types_to_quantize=list(_OPERATORS),
+        extra_options={"WeightSymmetric": True, "ActivationSymmetric": False},
+    )
+    quantizer.quantize_model()
+    quantizer.model.save_model_to_file(str(folder / path.name))
 
 
 def quantize_embeddings(model: ir.Model) -> int:

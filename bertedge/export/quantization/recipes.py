@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
-from transformers import PretrainedConfig
 
 from bertedge.bundle import GraphPass
 from bertedge.errors import VerificationError
@@ -34,6 +34,9 @@ from bertedge.export.quantization.static import freeze_scales
 from bertedge.runtime.engine import infer
 from bertedge.runtime.session import Session
 
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
 EFFECT_TEXTS = 32
 FOLDING = 1e-4
 """Share of the spread by which logits may move when outliers are taken away in float."""
@@ -47,7 +50,7 @@ class QuantizationContext:
     def __init__(
         self,
         floats: GraphFiles,
-        architecture: PretrainedConfig,
+        architecture: "PretrainedConfig",
         gather: Callable[[], CalibrationTexts],
         target: Target,
         folder: Path,

@@ -18,7 +18,7 @@ from bertedge.export import ExportConfig, export, verify
 from bertedge.export.graph import cuda
 from bertedge.export.graph.embeddings import fuse_embeddings
 from bertedge.export.graph.fp16 import count_half, rounded_twin, to_half
-from bertedge.export.graph.fusion import Graph
+from bertedge.export.graph.fusion import Graph, fuse
 from bertedge.export.graph.torch_export import export_graph
 from bertedge.export.graph.values import add_constant, array_of, count_operators, to_proto
 from bertedge.export.parity_inputs import parity_batches
@@ -27,7 +27,7 @@ from bertedge.predictor import Predictor
 from bertedge.runtime.buckets import CAPTURE_BYTES, plan_buckets
 from bertedge.runtime.cuda import open_cuda
 from bertedge.runtime.encoding import Batch
-from bertedge.runtime.providers import CPU
+from bertedge.runtime.providers import CPU, CUDA
 from bertedge.runtime.session import Session, open_native
 from bertedge.spec import Task
 
@@ -64,7 +64,8 @@ def made(checkpoints: Callable[..., Path], tmp_path_factory: pytest.TempPathFact
         model = load_model(checkpoint)
         probe = record_logits(TorchEngine(model), parity_batches(checkpoint, None, pair=pair))
         path = export_graph(model, work / "exported", task=task, opset=17)
-        graph = cuda.fuse_for_cuda(path, model.config, work / "cuda", pair=pair)
+        fused = fuse(path, model.config, work / "cuda", CUDA)
+        graph = cuda.fuse_for_cuda(fused, model.config, work, pair=pair)
         return CudaGraph(graph=graph, architecture=model.config, probe=probe, work=work)
 
     return make

@@ -1,0 +1,193 @@
+"""The architectures that graphs are built of, by the `model_type` of their configs."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bertedge.export.graph.builder.architecture import (
+    FIRST,
+    Architecture,
+    AttentionKind,
+    LayerNames,
+    Positions,
+    Step,
+    activation,
+    dense,
+    norm,
+    words,
+)
+from bertedge.spec import LabelKind
+
+_ACT = activation("{hidden_act}")
+
+
+def _with_tokens(**heads: tuple[Step, ...]) -> Mapping[LabelKind, tuple[Step, ...]]:
+    """Return the heads of each task: those of tokens are one product for every architecture."""
+    tags = (dense("classifier"),)
+    return {
+        LabelKind.TAGS: tags,
+        LabelKind.INTENT_AND_TAGS: tags,
+        LabelKind.SPANS: (dense("qa_outputs"),),
+        LabelKind.CLASSES: heads["classes"],
+        LabelKind.CHOICES: heads["choices"],
+        LabelKind.VOCABULARY: heads["vocabulary"],
+    }
+
+
+def _pooled(pooler: str) -> tuple[Step, ...]:
+    return (FIRST, dense(pooler), activation("tanh"), dense("classifier"))
+
+
+BERT = Architecture(
+    prefix="bert",
+    heads=_with_tokens(
+        classes=_pooled("bert.pooler.dense"),
+        choices=_pooled("bert.pooler.dense"),
+        vocabulary=(
+            dense("cls.predictions.transform.dense"),
+            _ACT,
+            norm("cls.predictions.transform.LayerNorm"),
+            words("cls.predictions.decoder", "cls.predictions.bias"),
+        ),
+    ),
+)
+ROBERTA = Architecture(
+    prefix="roberta",
+    positions=Positions.AFTER_PADDING,
+    defaults={"pad_token_id": 1},
+    heads=_with_tokens(
+        classes=(
+            FIRST,
+            dense("classifier.dense"),
+            activation("tanh"),
+            dense("classifier.out_proj"),
+        ),
+        choices=_pooled("roberta.pooler.dense"),
+        vocabulary=(
+            dense("lm_head.dense"),
+            activation("gelu"),
+            norm("lm_head.layer_norm"),
+            words("lm_head.decoder", "lm_head.bias"),
+        ),
+    ),
+)
+DISTILBERT = Architecture(
+    prefix="distilbert",
+    layer="transformer.layer.{number}",
+    names=LayerNames(
+        query="attention.q_lin",
+        key="attention.k_lin",
+        value="attention.v_lin",
+        attention_output="attention.out_lin",
+        attention_norm="sa_layer_norm",
+        inner="ffn.lin1",
+        output="ffn.lin2",
+        output_norm="output_layer_norm",
+    ),
+    token_types=False,
+    keys={
+        "hidden_size": "dim",
+        "num_hidden_layers": "n_layers",
+        "num_attention_heads": "n_heads",
+        "intermediate_size": "hidden_dim",
+        "hidden_act": "activation",
+    },
+    defaults={"num_hidden_layers": 6},
+    heads=_with_tokens(
+        classes=(FIRST, dense("pre_classifier"), activation("relu"), dense("classifier")),
+        choices=(FIRST, dense("pre_classifier"), activation("relu"), dense("classifier")),
+        vocabulary=(
+            dense("vocab_transform"),
+            _ACT,
+            norm("vocab_layer_norm"),
+            words("vocab_projector", "vocab_projector.bias"),
+        ),
+    ),
+)
+ELECTRA = Architecture(
+    prefix="electra",
+    heads=_with_tokens(
+        classes=(
+            FIRST,
+            dense("classifier.dense"),
+            activation("gelu"),
+            dense("classifier.out_proj"),
+        ),
+        choices=(
+            FIRST,
+            dense("sequence_summary.summary"),
+            activation("{summary_activation}"),
+            dense("classifier"),
+        ),
+        vocabulary=(
+            dense("generator_predictions.dense"),
+            activation("gelu"),
+            norm("generator_predictions.LayerNorm"),
+            words("generator_lm_head", "generator_lm_head.bias"),
+        ),
+    ),
+    defaults={
+        "embedding_size": 128,
+        "hidden_size": 256,
+        "num_attention_heads": 4,
+        "intermediate_size": 1024,
+        "summary_activation": "linear",
+    },
+)
+MPNET = replace(
+    ROBERTA,
+    prefix="mpnet",
+    attention=AttentionKind.DISTANCE_BIAS,
+    token_types=False,
+    names=replace(
+        BERT.names,
+        query="attention.attn.q",
+        key="attention.attn.k",
+        value="attention.attn.v",
+        attention_output="attention.attn.o",
+        attention_norm="attention.LayerNorm",
+    ),
+    heads={**ROBERTA.heads, LabelKind.CHOICES: _pooled("mpnet.pooler.dense")},
+)
+ALBERT = Architecture(
+    prefix="albert",
+    layer="encoder.albert_layer_groups.{group}.albert_layers.{inner}",
+    projection="encoder.embedding_hidden_mapping_in",
+    names=LayerNames(
+        query="attention.query",
+        key="attention.key",
+        value="attention.value",
+        attention_output="attention.dense",
+        attention_norm="attention.LayerNorm",
+        inner="ffn",
+        output="ffn_output",
+        output_norm="full_layer_layer_norm",
+    ),
+    defaults={
+        "embedding_size": 128,
+        "hidden_size": 4096,
+        "num_attention_heads": 64,
+        "intermediate_size": 16384,
+        "hidden_act": "gelu_new",
+    },
+    heads=_with_tokens(
+        classes=_pooled("albert.pooler"),
+        choices=_pooled("albert.pooler"),
+        vocabulary=(
+            dense("predictions.dense"),
+            _ACT,
+            norm("predictions.LayerNorm"),
+            words("predictions.decoder", "predictions.bias"),
+        ),
+    ),
+)
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "bert": BERT,
+    "roberta": ROBERTA,
+    "xlm-roberta": ROBERTA,
+    "camembert": ROBERTA,
+    "distilbert": DISTILBERT,
+    "electra": ELECTRA,
+    "mpnet": MPNET,
+    "albert": ALBERT,
+}

@@ -1,0 +1,111 @@
+"""Attention as the one node that onnxruntime's kernels have for it."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from bertedge.export.graph.builder.architecture import AttentionKind, Config
+from bertedge.export.graph.builder.writer import Writer
+
+LOWEST = float(np.finfo(np.float32).min)
+_PARTS = ("query", "key", "value")
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """What the attentions of all layers share, and what adds one."""
+
+    writer: Writer
+    config: Config
+    lengths: ir.Value
+    """Tokens of each row that are no padding, `(batch,)`, int32."""
+    bias: ir.Value | None = None
+    """What is added to all scores, `(1, heads, sequence, sequence)`."""
+
+    @classmethod
+    def prepare(cls, writer: Writer, config: Config, mask: ir.Value) -> "Attention":
+        """Count the mask."""
+        integers = writer.add("Cast", [mask], "mask", to=ir.DataType.INT32.value)
+        lengths = writer.add("ReduceSum", [integers, writer.integers(1)], "mask", keepdims=0)
+        return cls(writer, config, lengths)
+
+    def with_bias(self, bias: ir.Value) -> "Attention":
+        """Return the attention that adds `bias` to its scores."""
+        return replace(self, bias=bias)
+
+    def add(self, hidden: ir.Value, layer: str) -> ir.Value:
+        """Add the attention of a layer up to its output projection."""
+        writer, config = self.writer, self.config
+        weight, bias = self._packed(layer)
+        shared: dict[str, Any] = {"num_heads": config.heads, "mask_filter_value": LOWEST}
+        name = f"{layer}.attention"
+        if config.architecture.attention is AttentionKind.PLAIN:
+            return writer.add("ms:Attention", [hidden, weight, bias, self.lengths], name, **shared)
+        # int8 attention takes no bias of scores: the product is a node of its own.
+        product = writer.add("MatMul", [hidden, weight], name)
+        parts = writer.split(
+            "Split", [product, writer.integers(*[config.hidden] * 3)], name, outputs=3, axis=-1
+        )
+        return writer.add(
+            "ms:MultiHeadAttention", [*parts, bias, self.lengths, self.bias], name, **shared
+        )
+
+    def _packed(self, layer: str) -> tuple[ir.Value, ir.Value]:
+        """Add the weights of query, key and value as one product's."""
+        writer, width = self.writer, self.config.hidden
+        names = self.config.architecture.names
+        own = [f"{layer}.{getattr(names, part)}" for part in _PARTS]
+        weights = [writer.weights.take(f"{each}.weight", width, width).T for each in own]
+        biases = [writer.weights.take(f"{each}.bias", width) for each in own]
+        return (
+            writer.constant(f"{layer}.attention.qkv.weight", np.concatenate(weights, axis=1)),
+            writer.constant(f"{layer}.attention.qkv.bias", np.concatenate(biases)),
+        )
+
+
+def distance_bias(writer: Writer, config: Config, ids: ir.Value) -> ir.Value:
+    """Add the bias of scores by the distance of two tokens, `(1, heads, sequence, sequence)`."""
+    name = f"{config.architecture.prefix}.encoder.relative_attention_bias"
+    config.require("relative_attention_num_buckets", buckets := 32)
+    most = config.size("max_position_embeddings")
+    table = writer.weights.take(f"{name}.weight", buckets, config.heads)
+    distances = np.arange(1 - most, most)
+    values = writer.constant(f"{name}.distances", table[distance_buckets(distances, buckets)])
+    places = add_distances(writer, ids, most)
+    found = writer.add("Gather", [values, places], name, axis=0)
+    heads = writer.add("Transpose", [found], name, perm=[2, 0, 1])
+    return writer.add("Unsqueeze", [heads, writer.integers(0)], name)
+
+
+def add_distances(writer: Writer, ids: ir.Value, most: int) -> ir.Value:
+    """Add key less query position for each pair of tokens, counted from 1 - `most` as 0."""
+    length = row_length(writer, ids)
+    zero, one = writer.integers(0, scalar=True), writer.integers(1, scalar=True)
+    places = writer.add("Range", [zero, length, one], "distances")
+    keys = writer.add("Add", [places, writer.integers(most - 1, scalar=True)], "distances")
+    queries = writer.add("Unsqueeze", [places, writer.integers(1)], "distances")
+    return writer.add("Sub", [keys, queries], "distances")
+
+
+def row_length(writer: Writer, ids: ir.Value) -> ir.Value:
+    """Add the length of the batch's rows, a scalar."""
+    shape = writer.add("Shape", [ids], "row_length")
+    return writer.add("Gather", [shape, writer.integers(1, scalar=True)], "row_length", axis=0)
+
+
+def distance_buckets(distances: NDArray[np.int64], buckets: int) -> NDArray[np.int64]:
+    """Return the bucket of each distance (T5, Raffel 2020): exact near, by logarithm far.
+
+    Half of the buckets are for keys before the query, half for those behind it.
+    """
+    half, most = buckets // 2, 128
+    exact = half // 2
+    far = np.abs(distances).astype(np.float32)
+    scaled = np.log(np.maximum(far, 1) / np.float32(exact)) / np.float32(math.log(most / exact))
+    large = exact + (scaled.astype(np.float32) * np.float32(half - exact)).astype(np.int64)
+    near = np.where(far < exact, far.astype(np.int64), np.minimum(large, half - 1))
+    return np.where(distances > 0, half, 0) + near

@@ -1,0 +1,143 @@
+"""What stands behind an encoder: the head of a task."""
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from bertedge.errors import CheckpointError
+from bertedge.export.graph.builder.architecture import Config, Step
+from bertedge.export.graph.builder.encoder import FLOAT, Inputs
+from bertedge.export.graph.builder.writer import Writer
+from bertedge.spec import LabelKind, ModelSpec, Pooling, PoolingMode
+
+MEAN_CLASSIFIER = "mean_classifier"
+"""The weights of bertedge's classifier on the mean of hidden states."""
+LEAST_LENGTH = 1e-12
+"""What an embedding is divided by at least."""
+
+
+@dataclass(slots=True)
+class Head:
+    """A head under way: what it gives so far, and how wide that is."""
+
+    writer: Writer
+    config: Config
+    value: ir.Value
+    width: int
+    pooled: bool = False
+    """Whether it has one row a text, `(batch, width)`, not one a token."""
+
+    def add(self, steps: tuple[Step, ...]) -> None:
+        """Add steps; an activation behind a product of tokens takes the product's bias along."""
+        steps = tuple(step for step in steps if step.kind != "none")
+        for number, step in enumerate(steps):
+            after = steps[number + 1] if number + 1 < len(steps) else None
+            match step.kind:
+                case "first":
+                    self.value, self.pooled = first(self.writer, self.value), True
+                case "dense":
+                    self._dense(step.name, after)
+                case "activation":
+                    if number == 0 or steps[number - 1].kind != "dense" or self.pooled:
+                        self.value = self.writer.activate(self.value, self._named(step), "head")
+                case "norm":
+                    eps = self.config.number("layer_norm_eps")
+                    self.value = self.writer.norm(self.value, step.name, self.width, eps)
+                case "words":
+                    self._words(step)
+
+    def _dense(self, name: str, after: Step | None) -> None:
+        writer, rows = self.writer, self.width
+        columns = writer.weights.shape(f"{name}.weight")[0]
+        bias = writer.vector(f"{name}.bias", columns)
+        self.width = columns
+        if self.pooled:
+            weight = writer.constant(
+                f"{name}.weight", writer.weights.take(f"{name}.weight", columns, rows)
+            )
+            self.value = writer.add("Gemm", [self.value, weight, bias], name, transB=1)
+            return
+        product = writer.add("MatMul", [self.value, writer.matrix(name, rows, columns)], name)
+        if after is not None and after.kind == "activation":
+            self.value = writer.activated(product, bias, self._named(after), name)
+        else:
+            self.value = writer.add("Add", [bias, product], name)
+
+    def _words(self, step: Step) -> None:
+        writer, prefix = self.writer, self.config.architecture.prefix
+        own = step.name
+        if self.config.get("tie_word_embeddings") is not False:
+            own = f"{prefix}.embeddings.word_embeddings"
+        count = writer.weights.shape(f"{own}.weight")[0]
+        matrix = writer.matrix(own, self.width, count)
+        bias = writer.weights.first_of((*step.bias, f"{step.name}.bias"))
+        product = writer.add("MatMul", [self.value, matrix], step.name)
+        self.value = writer.add("Add", [writer.vector(bias, count), product], step.name)
+        self.width = count
+
+    def _named(self, step: Step) -> str:
+        """Return the name of an activation, which may stand in the config."""
+        name = step.name
+        return self.config.text(name[1:-1]) if name.startswith("{") else name
+
+
+def add_head(
+    writer: Writer, config: Config, inputs: Inputs, hidden: ir.Value, spec: ModelSpec
+) -> ir.Model:
+    """Add the head of a model's task, and return the whole graph."""
+    head = Head(writer, config, hidden, config.hidden)
+    kind = spec.task.labels_are
+    if kind is LabelKind.VECTOR:
+        _embed(head, inputs, spec.pooling or Pooling())
+    elif spec.classifier_pooling is PoolingMode.MEAN:
+        head.value, head.pooled = mean(writer, hidden, inputs.mask), True
+        head.add((Step(kind="dense", name=MEAN_CLASSIFIER),))
+    else:
+        if kind is LabelKind.CHOICES and "summary_activation" in config.architecture.defaults:
+            config.require("summary_type", "first")
+            config.require("summary_use_proj", True)
+        head.add(config.architecture.heads[kind])
+    if spec.labels and head.width != len(spec.labels):
+        raise CheckpointError(
+            f"the head gives {head.width} logits, and the model has {len(spec.labels)} labels; "
+            "config.json and the weights do not belong together"
+        )
+    rows = ("batch_size",) if head.pooled else ("batch_size", "sequence_length")
+    return writer.finish(head.value, (*rows, head.width))
+
+
+def first(writer: Writer, hidden: ir.Value) -> ir.Value:
+    """Take the hidden state of the first token."""
+    return writer.add("Gather", [hidden, writer.integers(0, scalar=True)], "first", axis=1)
+
+
+def mean(writer: Writer, hidden: ir.Value, mask: ir.Value) -> ir.Value:
+    """Add the mean of the hidden states of tokens that are no padding."""
+    weights = writer.add("Cast", [mask], "mean", to=FLOAT)
+    weights = writer.add("Unsqueeze", [weights, writer.integers(-1)], "mean")
+    axes = writer.integers(1)
+    total = writer.add(
+        "ReduceSum", [writer.add("Mul", [hidden, weights], "mean"), axes], "mean", keepdims=0
+    )
+    count = writer.add("ReduceSum", [weights, axes], "mean", keepdims=0)
+    return writer.add("Div", [total, count], "mean")
+
+
+def _embed(head: Head, inputs: Inputs, pooling: Pooling) -> None:
+    """Pool the hidden states, and divide by the length where that is asked for."""
+    writer = head.writer
+    head.pooled = True
+    if pooling.mode is PoolingMode.MEAN:
+        head.value = mean(writer, head.value, inputs.mask)
+    else:
+        head.value = first(writer, head.value)
+    if not pooling.normalized:
+        return
+    # Not ReduceL2: onnxruntime's shape inference stops at that of opset 18.
+    squares = writer.add("Mul", [head.value, head.value], "length")
+    total = writer.add("ReduceSum", [squares, writer.integers(1)], "length", keepdims=1)
+    length = writer.add("Sqrt", [total], "length")
+    least = writer.floats(LEAST_LENGTH)
+    head.value = writer.add(
+        "Div", [head.value, writer.add("Clip", [length, least], "length")], "length"
+    )

@@ -1,0 +1,324 @@
+"""The graph that is built from the weights: the checkpoint's logits, and Optimum's nodes."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from bertedge.bundle import open_bundle
+from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
+from bertedge.errors import CheckpointError, MissingExtraError
+from bertedge.export.config import Exporter
+from bertedge.export.graph import source
+from bertedge.export.graph.builder import ARCHITECTURES, build
+from bertedge.export.graph.fusion import fuse, infer_shapes
+from bertedge.export.graph.torch_export import export_graph
+from bertedge.export.graph.values import count_operators, save
+from bertedge.export.parity_inputs import parity_batches
+from bertedge.export.quantization.dynamic import quantize_by_onnxruntime, quantize_dynamic
+from bertedge.export.verify import difference, record_logits
+from bertedge.predictor import Predictor
+from bertedge.runtime.providers import CPU, CUDA
+from bertedge.spec import PoolingMode, Task
+
+OPTIMUM = source.OPTIMUM_FUSES
+LAYERS = 3
+FUSED = (
+    *("Attention", "MultiHeadAttention", "BiasGelu", "Gelu", "FastGelu"),
+    *("LayerNormalization", "SkipLayerNormalization", "MatMul", "Gemm"),
+)
+TEXTS = ["anna met the hotel in berlin", "no", "not very good, the plot: bad!"]
+
+Fuse = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def off_by(
+    checkpoints: Callable[..., Path],
+    open_graph: Callable[[ir.Model], Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., tuple[float, ir.Model]]:
+    """Build a checkpoint's graph; give how far it is from PyTorch on padded batches, and itself."""
+
+    def measure(
+        folder: Path, task: Task, *, opset: int = 17, pooling: PoolingMode | None = None
+    ) -> tuple[float, ir.Model]:
+        checkpoint = open_checkpoint(str(folder), task, pooling=pooling)
+        batches = parity_batches(checkpoint, None, pair=checkpoint.model.pair)
+        assert any(not batch.attention_mask.all() for batch in batches)
+        probe = record_logits(TorchEngine(load_model(checkpoint)), batches)
+        model = build(folder, checkpoint.model, opset=opset)
+        inferred = infer_shapes(model, tmp_path_factory.mktemp("built"))
+        assert all(value.dtype is not None for node in inferred.graph for value in node.outputs)
+        return difference(probe, open_graph(inferred)), inferred
+
+    return measure
+
+
+@pytest.mark.parametrize("task", Task)
+@pytest.mark.parametrize("kind", OPTIMUM)
+def test_the_graph_gives_the_checkpoints_logits_with_every_attention_in_one_node(
+    kind: str, task: Task, checkpoints: Any, off_by: Any
+) -> None:
+    off, model = off_by(checkpoints(kind, task), task)
+    assert off < 1e-5
+    counts = count_operators(model)
+    assert counts["Attention"] + counts["MultiHeadAttention"] == LAYERS
+    assert counts["Softmax"] == counts["Erf"] == 0
+    assert model.graph.outputs[0].name == "logits"
+
+
+@pytest.mark.parametrize("kind", OPTIMUM)
+def test_it_agrees_with_optimums_graph_and_has_the_same_fused_nodes(
+    kind: str, checkpoints: Any, fused: Fuse, open_graph: Any
+) -> None:
+    theirs = fused(kind)
+    checkpoint = open_checkpoint(str(checkpoints(kind)))
+    ours = build(checkpoint.folder, checkpoint.model, opset=17)
+    one, other = count_operators(ours), count_operators(theirs.model)
+    assert {name: one[name] for name in FUSED} == {name: other[name] for name in FUSED}
+    engines = open_graph(ours), open_graph(theirs.model)
+    for batch in theirs.probe.batches:
+        mine, its = (engine.logits(batch) for engine in engines)
+        assert np.abs(mine - its).max() <= 1e-5 * theirs.probe.spread
+
+
+def test_for_cuda_residuals_and_their_norms_are_one_node_as_optimum_makes_them(
+    checkpoints: Any, tmp_path: Path
+) -> None:
+    checkpoint = open_checkpoint(str(checkpoints("bert")))
+    model = load_model(checkpoint)
+    path = export_graph(model, tmp_path / "exported", task=checkpoint.model.task, opset=17)
+    theirs = fuse(path, model.config, tmp_path / "fused", CUDA)
+    ours = source.from_weights(checkpoint, model.config, 17)(CUDA)
+    assert ours.passes == theirs.passes
+    one, other = count_operators(ours.model), count_operators(theirs.model)
+    assert {name: one[name] for name in FUSED} == {name: other[name] for name in FUSED}
+
+
+@pytest.mark.parametrize("opset", [17, 18])
+@pytest.mark.parametrize("mode", PoolingMode)
+def test_embeddings_are_pooled_and_normalized(
+    mode: PoolingMode, opset: int, checkpoints: Any, off_by: Any
+) -> None:
+    folder = checkpoints("bert", Task.FEATURE_EXTRACTION)
+    assert off_by(folder, Task.FEATURE_EXTRACTION, opset=opset, pooling=mode)[0] < 1e-5
+
+
+def test_a_classifier_on_the_mean_is_built_too(checkpoints: Any, off_by: Any) -> None:
+    folder = checkpoints("roberta", architectures=("MeanPoolingForSequenceClassification",))
+    assert off_by(folder, Task.TEXT_CLASSIFICATION)[0] < 1e-5
+
+
+@pytest.mark.parametrize(
+    "act", ["gelu_new", "relu", "silu", "quick_gelu", "tanh", "gelu_pytorch_tanh"]
+)
+def test_each_activation_is_that_of_transformers(act: str, checkpoints: Any, off_by: Any) -> None:
+    assert off_by(checkpoints("bert", hidden_act=act), Task.TEXT_CLASSIFICATION)[0] < 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_weights_of_other_types_are_read_as_fp32(
+    dtype: torch.dtype, checkpoints: Any, tmp_path: Path, off_by: Any
+) -> None:
+    folder = copied(checkpoints("bert"), tmp_path)
+    change(folder, lambda tensors: {name: each.to(dtype) for name, each in tensors.items()})
+    assert off_by(folder, Task.TEXT_CLASSIFICATION)[0] < 1e-5
+
+
+def test_shards_and_names_of_the_first_berts_are_read(
+    checkpoints: Any, tmp_path: Path, off_by: Any
+) -> None:
+    folder = copied(checkpoints("bert"), tmp_path)
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    old = {".LayerNorm.weight": ".LayerNorm.gamma", ".LayerNorm.bias": ".LayerNorm.beta"}
+    places = {}
+    for number, part in enumerate((list(tensors)[::2], list(tensors)[1::2])):
+        file = f"model-{number}.safetensors"
+        names = {name: name for name in part}
+        for new, legacy in old.items():
+            names = {name: own.replace(new, legacy) for name, own in names.items()}
+        save_file(
+            {own: tensors[name] for name, own in names.items()}, folder / file, {"format": "pt"}
+        )
+        places |= dict.fromkeys(names.values(), file)
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": places})
+    )
+    assert off_by(folder, Task.TEXT_CLASSIFICATION)[0] < 1e-5
+
+
+def test_onnxruntimes_quantizer_makes_the_graph_that_optimums_makes(
+    fused: Fuse, tmp_path: Path
+) -> None:
+    graph = fused("bert")
+    path = tmp_path / "model.onnx"
+    save(graph.model, path)
+    excluded = next(node.name for node in graph.model.graph if node.op_type == "MatMul")
+    quantize_dynamic(
+        path, graph.architecture, tmp_path / "optimum", float_nodes=[excluded], reduced_range=True
+    )
+    quantize_by_onnxruntime(path, tmp_path / "direct", [excluded, f"{excluded}_MatMul"], True)
+    one, other = (tmp_path / name / "model.onnx" for name in ("optimum", "direct"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_both_exporters_lead_to_the_same_int8_bundle(exported: Fuse) -> None:
+    bundles = [
+        exported("bert", quantize=True, keep_fp32=True, recipe="static", **settings)
+        for settings in ({"exporter": Exporter.DIRECT}, {})
+    ]
+    manifests = [open_bundle(each.output).manifest for each in bundles]
+    assert [each.exporter for each in manifests] == ["direct", "optimum"]
+    assert [each.reference for each in manifests] == ["pytorch", "pytorch"]
+    for one, other in zip(*(each.variants for each in manifests), strict=True):
+        assert one.passes == other.passes
+        assert one.name == other.name
+        scores = [
+            [
+                list(label.scores.values())
+                for label in Predictor.open(
+                    each.output, device="cpu", variant=one.name, threads=1
+                ).predict(TEXTS)
+            ]
+            for each in bundles
+        ]
+        np.testing.assert_allclose(*scores, atol=1e-5)
+
+
+def test_without_pytorch_and_optimum_the_graph_is_made_and_the_manifest_says_so(
+    checkpoints: Any, tmp_path: Path
+) -> None:
+    program = f"""
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        hidden = name.partition(".")[0] in ("torch", "optimum")
+        return None if hidden else super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Without
+from bertedge.export import ExportConfig, export
+output = Path({str(tmp_path / "bundle")!r})
+report = export(ExportConfig(checkpoint={str(checkpoints("bert"))!r}, output=output))
+print(report.manifest.exporter, report.manifest.reference, "torch" in sys.modules)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[-1] == "direct graph False"
+    expected = open_checkpoint(str(checkpoints("bert")))
+    engine = TorchEngine(load_model(expected))
+    probe = record_logits(engine, parity_batches(expected, None, pair=False))
+    opened = Predictor.open(tmp_path / "bundle", device="cpu", threads=1)
+    assert difference(probe, opened.engine) < 1e-5
+
+
+def test_the_exporter_is_optimum_where_it_can_else_the_builder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert source.choose_exporter(None, "bert") is Exporter.OPTIMUM
+    assert source.choose_exporter(Exporter.DIRECT, "bert") is Exporter.DIRECT
+    monkeypatch.setattr(source, "OPTIMUM_FUSES", ())
+    assert source.choose_exporter(None, "bert") is Exporter.DIRECT
+    assert source.choose_exporter(Exporter.OPTIMUM, "bert") is Exporter.OPTIMUM
+    monkeypatch.undo()
+    monkeypatch.setattr(source, "has_optimum", lambda: False)
+    assert source.choose_exporter(None, "bert") is Exporter.DIRECT
+    with pytest.raises(MissingExtraError, match="'optimum'"):
+        source.choose_exporter(Exporter.OPTIMUM, "bert")
+
+
+def set_config(**values: object) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+    return spoil
+
+
+def drop_tensor(folder: Path) -> None:
+    change(folder, lambda tensors: {k: v for k, v in tensors.items() if "layer.1.output" not in k})
+
+
+def put_nan(folder: Path) -> None:
+    def spoil(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        tensors["bert.encoder.layer.2.output.dense.weight"][3, 3] = float("nan")
+        return tensors
+
+    change(folder, spoil)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (set_config(hidden_size=48), "69 by 32, and config.json asks for 69 by 48"),
+        (set_config(hidden_size=-1), "hidden_size is -1; it must be a whole number from 1 up"),
+        (set_config(hidden_size="32"), "hidden_size is '32'; it must be a whole number"),
+        (set_config(intermediate_size=10**9), "config.json asks for 1000000000 by 32"),
+        (set_config(max_position_embeddings=10**9), "config.json asks for 1000000000 by 32"),
+        (set_config(num_attention_heads=5), "divides a hidden size of 32 by 5 attention heads"),
+        (set_config(num_hidden_layers=4), r"lacks bert\.encoder\.layer\.3\."),
+        (set_config(layer_norm_eps="tiny"), "layer_norm_eps is 'tiny'; it must be a number"),
+        (set_config(position_embedding_type="relative_key"), "position_embedding_type is 'relat"),
+        (set_config(hidden_act="snake"), "activation 'snake' is not one of gelu"),
+        (set_config(model_type="gpt9"), "'gpt9'; graphs are built for bert, roberta, xlm-roberta"),
+        (set_config(model_type=["x"] * 99), "has the architecture"),
+        (drop_tensor, r"lacks bert\.encoder\.layer\.1\.output"),
+        (put_nan, r"NaN or infinity in bert\.encoder\.layer\.2\.output\.dense\.weight"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_is_one_line(
+    spoil: Callable[[Path], None], message: str, checkpoints: Any, tmp_path: Path
+) -> None:
+    spec = open_checkpoint(str(checkpoints("bert"))).model
+    folder = copied(checkpoints("bert"), tmp_path)
+    spoil(folder)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        build(folder, spec, opset=17, device=CPU)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) <= 300
+
+
+def test_a_head_of_other_labels_is_one_line(checkpoints: Any) -> None:
+    spec = open_checkpoint(str(checkpoints("bert", Task.TOKEN_CLASSIFICATION))).model
+    with pytest.raises(CheckpointError, match="gives 3 logits, and the model has 5 labels"):
+        build(checkpoints("bert"), spec, opset=17)
+
+
+def test_the_builder_needs_neither_torch_nor_transformers_nor_optimum() -> None:
+    program = (
+        "import sys, bertedge.export.graph.builder\n"
+        "print({'torch', 'transformers', 'optimum'} & set(sys.modules))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "set()\n"
+    assert {"bert", "roberta", "distilbert", "electra"} <= set(ARCHITECTURES)
+
+
+def copied(folder: Path, place: Path) -> Path:
+    copy = place / "checkpoint"
+    copy.mkdir()
+    for path in folder.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    return copy
+
+
+def change(folder: Path, spoil: Callable[..., dict[str, torch.Tensor]]) -> None:
+    path = folder / "model.safetensors"
+    save_file(spoil(load_file(path)), path, {"format": "pt"})
