@@ -16,8 +16,12 @@ from bertedge.checkpoint.own_code import OWN_CODE
 from bertedge.errors import CheckpointError, library_errors, shorten
 from bertedge.spec import ProblemType
 
-ARCHITECTURES = ("bert", "roberta", "distilbert", "electra")
-"""`model_type` of the checkpoints that are supported; MiniLM is a bert."""
+TRAINED = ("bert", "roberta", "distilbert", "electra")
+"""`model_type` of the checkpoints that are trained; MiniLM is a bert."""
+ARCHITECTURES = (*TRAINED, "xlm-roberta", "camembert", "mpnet", "albert")
+"""`model_type` of those that are exported."""
+POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet")
+"""Architectures whose positions start after the padding token's id."""
 MOST_LABELS = 100_000
 
 _SIZES = {
@@ -162,7 +166,9 @@ def _check_together(path: Path, config: transformers.PretrainedConfig) -> None:
     pad, words = config.pad_token_id, int(config.vocab_size)
     if pad is not None and pad >= words:
         raise _wrong(path, "pad_token_id", pad, f"below the vocab_size of {words}")
-    if config.model_type == "roberta" and int(config.max_position_embeddings) <= (pad or 0) + 1:
+    if config.model_type in POSITIONS_AFTER_PADDING and int(config.max_position_embeddings) <= (
+        (pad or 0) + 1
+    ):
         raise _wrong(
             path, "max_position_embeddings", config.max_position_embeddings, "above pad_token_id"
         )

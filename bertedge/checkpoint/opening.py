@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 from bertedge.bundle import Source
 from bertedge.bundle.checks import check_model
-from bertedge.checkpoint.config import read_config
+from bertedge.checkpoint.config import TRAINED, read_config
 from bertedge.checkpoint.embedding import MODULES, read_length, read_pooling
 from bertedge.checkpoint.files import shown
 from bertedge.checkpoint.folder import fetch
@@ -156,6 +156,11 @@ def open_base(name: str, *, words: bool = False) -> Base:
     """
     folder = fetch(name)
     config = read_config(folder)
+    if config.model_type not in TRAINED:
+        raise CheckpointError(
+            f"{shown(name)} has the architecture {config.model_type!r}, which is exported and run "
+            f"here, not trained; those that are trained are {', '.join(TRAINED)}"
+        )
     tokenizer = load_tokenizer(folder, config, words=words)
     longest = longest_input(config, tokenizer)
     check_weights(folder, config, transformers.AutoModel, whole=False)

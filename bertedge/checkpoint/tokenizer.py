@@ -7,7 +7,7 @@ from typing import Any
 import transformers
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING, tokenizer_class_from_name
 
-from bertedge.checkpoint.config import refuse_code
+from bertedge.checkpoint.config import POSITIONS_AFTER_PADDING, refuse_code
 from bertedge.checkpoint.files import read_object, shown
 from bertedge.errors import CheckpointError, library_errors
 
@@ -64,7 +64,7 @@ def longest_input(
 ) -> int:
     """Count the tokens that the architecture has positions for; CheckpointError for too few."""
     positions = int(config.max_position_embeddings)
-    if config.model_type == "roberta":  # its positions start after the padding index
+    if config.model_type in POSITIONS_AFTER_PADDING:  # its positions start after the padding index
         positions -= int(config.pad_token_id or 0) + 1
     longest = min(positions, int(tokenizer.model_max_length))
     if longest < _LEAST:

@@ -116,6 +116,36 @@ def byte_level() -> PreTrainedTokenizerFast:
     )
 
 
+def unigram() -> PreTrainedTokenizerFast:
+    """SentencePiece's kind of tokenizer: XLM-RoBERTa, CamemBERT, ALBERT, DeBERTa-v3."""
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("<mask>", 0.0)]
+    pieces += [(f"▁{word}", -4.0) for word in WORDS]
+    pieces += [(piece, -8.0) for piece in ("▁", *letters, *".,!?'")]
+    backend = Tokenizer(models.Unigram(pieces, unk_id=3))
+    backend.normalizer = normalizers.NFKC()
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[("<s>", 0), ("</s>", 2)],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="<pad>",
+        unk_token="<unk>",
+        cls_token="<s>",
+        sep_token="</s>",
+        mask_token="<mask>",
+        model_max_length=POSITIONS,
+    )
+
+
+TOKENIZERS = {"roberta": byte_level, "mpnet": wordpiece} | dict.fromkeys(
+    ("xlm-roberta", "camembert", "albert", "deberta-v2"), unigram
+)
+
+
 def configure(kind: str, vocabulary: int, **changes: object) -> PretrainedConfig:
     # Ten times the usual spread of weights: every layer's part shows in the logits.
     common = {
@@ -136,6 +166,12 @@ def configure(kind: str, vocabulary: int, **changes: object) -> PretrainedConfig
             special = {"pad_token_id": 1, "type_vocab_size": 1, "bos_token_id": 0}
             longer = {"max_position_embeddings": POSITIONS + 2, "eos_token_id": 2}
             return transformers.RobertaConfig(**common | special | longer | changes)
+        case "xlm-roberta" | "camembert" | "mpnet":
+            padded = common | {"pad_token_id": 1, "max_position_embeddings": POSITIONS + 2}
+            return transformers.CONFIG_MAPPING[kind](**padded | changes)
+        case "albert":
+            shared = {"embedding_size": 16, "num_hidden_groups": 1, "pad_token_id": 1}
+            return transformers.AlbertConfig(**common | shared | changes)
         case "distilbert":
             common["hidden_dim"] = common.pop("intermediate_size")
             return transformers.DistilBertConfig(**common | changes)
@@ -167,7 +203,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
     @cache
     def make(kind: str, task: Task = Task.TEXT_CLASSIFICATION, **changes: object) -> Path:
         folder = tmp_path_factory.mktemp("checkpoints") / f"{kind}-{next(numbers)}"
-        tokenizer = byte_level() if kind == "roberta" else wordpiece()
+        tokenizer = TOKENIZERS.get(kind, wordpiece)()
         labels = LABELS[task]
         config = configure(kind, len(tokenizer), **changes)
         config.id2label = dict(enumerate(labels))

@@ -83,9 +83,14 @@ def infer_shapes(model: ir.Model, folder: Path) -> ir.Model:
         return ir.from_proto(SymbolicShapeInference.infer_shapes(proto, auto_merge=True))
 
 
+def count_attentions(config: "PretrainedConfig") -> int:
+    """Return how many attentions run, each time that a shared layer does counted."""
+    return int(config.num_hidden_layers) * int(getattr(config, "inner_group_num", 1))
+
+
 def check_attention(found: int, config: "PretrainedConfig") -> None:
     """Raise VerificationError unless every layer's attention became one node."""
-    layers = int(config.num_hidden_layers) * int(getattr(config, "inner_group_num", 1))
+    layers = count_attentions(config)
     if found != layers:
         raise VerificationError(
             f"fusion made {found} Attention nodes of the {layers} layers of this "

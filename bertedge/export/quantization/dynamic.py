@@ -17,8 +17,8 @@ from onnxruntime.quantization.quant_utils import QuantizationMode
 
 from bertedge.bundle import GraphPass
 from bertedge.errors import VerificationError
-from bertedge.export.graph.fusion import Graph
-from bertedge.export.graph.values import add_constant, array_of, count_operators
+from bertedge.export.graph.fusion import Graph, count_attentions
+from bertedge.export.graph.values import add_constant, array_of, count_operators, is_constant
 from bertedge.export.third_party import libraries, stage
 from bertedge.libraries import has_optimum
 
@@ -44,8 +44,9 @@ def quantize_dynamic(
 
     The products `float_nodes` stay as they are; `reduced_range` gives weights of 7 bits.
     """
+    activations = [node.name for node in ir.load(path).graph if _multiplies_activations(node)]
     # A Gemm of the heads is a MatMul of another name by the time the quantizer looks.
-    excluded = [each for name in float_nodes for each in (name, f"{name}_MatMul")]
+    excluded = [each for name in float_nodes for each in (name, f"{name}_MatMul")] + activations
     with stage("the quantization of the graph", folder.parent):
         if has_optimum():
             _quantize_by_optimum(path, config, folder, excluded, reduced_range)
@@ -53,7 +54,8 @@ def quantize_dynamic(
             quantize_by_onnxruntime(path, folder, excluded, reduced_range)
         model = ir.load(folder / path.name)
     counts = count_operators(model)
-    layers = int(config.num_hidden_layers)
+    layers = count_attentions(config)
+    layers -= counts["MultiHeadAttention"]  # whose products are nodes of their own
     if counts["QAttention"] + counts["Attention"] != layers or (
         counts["Attention"] > len(float_nodes)
     ):
@@ -113,6 +115,11 @@ def quantize_by_onnxruntime(
     )
     quantizer.quantize_model()
     quantizer.model.save_model_to_file(str(folder / path.name))
+
+
+def _multiplies_activations(node: ir.Node) -> bool:
+    """Return whether a node is a product without weights, which stays in float."""
+    return node.op_type == "MatMul" and not any(map(is_constant, node.inputs))
 
 
 def quantize_embeddings(model: ir.Model) -> int:

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bertedge.bundle import open_bundle
-from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
+from bertedge.checkpoint import TorchEngine, load_model, open_base, open_checkpoint
 from bertedge.errors import CheckpointError, MissingExtraError
 from bertedge.export.config import Exporter
 from bertedge.export.graph import source
@@ -30,6 +30,7 @@ from bertedge.runtime.providers import CPU, CUDA
 from bertedge.spec import PoolingMode, Task
 
 OPTIMUM = source.OPTIMUM_FUSES
+OTHERS = ("xlm-roberta", "camembert", "mpnet", "albert")
 LAYERS = 3
 FUSED = (
     *("Attention", "MultiHeadAttention", "BiasGelu", "Gelu", "FastGelu"),
@@ -64,7 +65,7 @@ def off_by(
 
 
 @pytest.mark.parametrize("task", Task)
-@pytest.mark.parametrize("kind", OPTIMUM)
+@pytest.mark.parametrize("kind", [*OPTIMUM, *OTHERS])
 def test_the_graph_gives_the_checkpoints_logits_with_every_attention_in_one_node(
     kind: str, task: Task, checkpoints: Any, off_by: Any
 ) -> None:
@@ -89,6 +90,38 @@ def test_it_agrees_with_optimums_graph_and_has_the_same_fused_nodes(
     for batch in theirs.probe.batches:
         mine, its = (engine.logits(batch) for engine in engines)
         assert np.abs(mine - its).max() <= 1e-5 * theirs.probe.spread
+
+
+def test_layers_that_are_shared_are_stored_once(checkpoints: Any, off_by: Any) -> None:
+    task = Task.TEXT_CLASSIFICATION
+    sizes = {}
+    for layers in (2, 6):
+        folder = checkpoints("albert", num_hidden_layers=layers)
+        off, model = off_by(folder, task)
+        assert off < 1e-5
+        assert count_operators(model)["Attention"] == layers
+        sizes[layers] = sum(value.const_value.size for value in model.graph.initializers.values())
+    assert sizes[2] == sizes[6]
+
+
+def test_groups_of_layers_share_their_own_weights(checkpoints: Any, off_by: Any) -> None:
+    folder = checkpoints("albert", num_hidden_layers=4, num_hidden_groups=2, inner_group_num=2)
+    off, model = off_by(folder, Task.TEXT_CLASSIFICATION)
+    assert off < 1e-5
+    assert count_operators(model)["Attention"] == 8
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_architectures_that_optimum_does_not_fuse_become_int8(kind: str, exported: Fuse) -> None:
+    report = exported(kind, quantize=True, keep_fp32=True, recipe="static")
+    int8, fp32 = report.manifest.variants
+    assert report.manifest.exporter == "direct"
+    passes = {each.name: each.nodes for each in int8.passes}
+    assert passes["attention-fusion"] == passes["gelu-fusion"] == LAYERS
+    assert passes["int8-matrix-products"] == 4 * LAYERS + 2 + (kind == "albert")
+    assert passes["no-mask-without-padding"] == LAYERS
+    assert fp32.parity.max_difference < 1e-5
+    assert 1e-6 < int8.parity.max_difference < 0.2
 
 
 def test_for_cuda_residuals_and_their_norms_are_one_node_as_optimum_makes_them(
@@ -240,6 +273,11 @@ def test_the_exporter_is_optimum_where_it_can_else_the_builder(
     assert source.choose_exporter(None, "bert") is Exporter.DIRECT
     with pytest.raises(MissingExtraError, match="'optimum'"):
         source.choose_exporter(Exporter.OPTIMUM, "bert")
+
+
+def test_what_is_exported_but_not_trained_here_says_so(checkpoints: Any) -> None:
+    with pytest.raises(CheckpointError, match="'mpnet', which is exported and run here, not train"):
+        open_base(str(checkpoints("mpnet")))
 
 
 def set_config(**values: object) -> Callable[[Path], None]:

@@ -137,6 +137,7 @@ MPNET = replace(
     ROBERTA,
     prefix="mpnet",
     attention=AttentionKind.DISTANCE_BIAS,
+    keys={"pad_token_id": "(of positions)"},  # 1, whatever the config says
     token_types=False,
     names=replace(
         BERT.names,
