@@ -67,7 +67,7 @@ OWN = {
     "evaluation": RUNTIME,
     "doctor": RUNTIME,
     "data": {"numpy", "python_calamine"},
-    "tables": {"numpy", "pyarrow"},
+    "tables": {"numpy", "pyarrow", "ray"},
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

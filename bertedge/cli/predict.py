@@ -84,6 +84,9 @@ _SECTIONS = {
     type=click.IntRange(1),
     help="Rows of a Parquet file  [default: 100,000]",
 )
+@click.option("--engine", type=click.Choice(predicted_table.ENGINES), help="Of tables  [local]")
+@click.option("--address", metavar="HOST:PORT", help="Of a Ray cluster  [this machine alone]")
+@click.option("--actors", type=click.IntRange(1), help="Ray's, of --threads each [1]  [all cores]")
 def command(
     bundle: Path,
     text: tuple[str, ...],

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from bertedge.data import Columns
 
 STANDARD = Path("-")
-ONLY_TABLES = ("keep", "prefix", "rows_per_shard")
+ENGINES = ("local", "ray")
+ONLY_TABLES = ("keep", "prefix", "rows_per_shard", "engine", "address", "actors")
 """Options that need one."""
 _NOT_TABLES = ("explain", "explain_label", "against")
+_ONLY_RAY = ("address", "actors")
 
 
 def is_asked_for(source: Path | None, output: str | None, flags: dict[str, Any]) -> bool:
@@ -47,7 +49,7 @@ def predict(
     from bertedge.cli.console import say
     from bertedge.cli.progress import Terminal
     from bertedge.predictor import Predictor
-    from bertedge.tables import TableConfig, predict_table
+    from bertedge.tables import Cluster, TableConfig, predict_table, predict_table_on_ray
 
     need("tables", "pyarrow")
     if output is None:
@@ -55,6 +57,7 @@ def predict(
     if told := [name for name in _NOT_TABLES if flags[name]]:
         flag = told[0].replace("_", "-")
         raise click.UsageError(f"--{flag} writes JSON lines, no Parquet; leave it out")
+    _check_engine(flags)
     own = {"rows_per_shard": flags["rows_per_shard"], "prefix": flags["prefix"]}
     config = TableConfig(
         keep=_names(flags["keep"]),
@@ -66,16 +69,39 @@ def predict(
         overwrite=flags["overwrite"],
         **{name: value for name, value in own.items() if value is not None},
     )
-    with Predictor.open(
-        bundle, device=flags["device"], threads=flags["threads"], variant=flags["variant"]
-    ) as predictor:
-        done = predict_table(predictor, source, output, config, Terminal(keep=True))
+    progress = Terminal(keep=True)
+    if flags["engine"] == "ray":
+        need("ray", "ray")
+        cluster = Cluster(
+            address=flags["address"],
+            actors=flags["actors"],
+            threads=flags["threads"] or 1,
+            variant=flags["variant"],
+        )
+        done = predict_table_on_ray(bundle, source, output, config, cluster, progress)
+    else:
+        with Predictor.open(
+            bundle, device=flags["device"], threads=flags["threads"], variant=flags["variant"]
+        ) as predictor:
+            done = predict_table(predictor, source, output, config, progress)
     said = f"{done.rows:,} rows in {output}, shards: {done.shards:,}"
     if done.found:
         said += f"; {done.found:,} were there already"
     if done.nulls:
         said += f"; {done.nulls:,} have no text and no prediction (null)"
     say(said)
+
+
+def _check_engine(flags: dict[str, Any]) -> None:
+    from bertedge.runtime.providers import AUTO, CPU
+
+    if flags["engine"] == "ray":
+        if flags["device"] not in (AUTO, CPU.name):
+            raise click.UsageError(
+                f"--engine ray runs on CPUs; leave --device {flags['device']} out"
+            )
+    elif told := [name for name in _ONLY_RAY if flags[name] is not None]:
+        raise click.UsageError(f"--{told[0]} is for Ray; add --engine ray")
 
 
 def _names(keep: str | None) -> tuple[str, ...] | None:

@@ -52,3 +52,26 @@ class TableConfig:
             "aggregation": None if self.aggregation is None else str(self.aggregation),
             "top_k": self.top_k,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """Where the actors of Ray run, how many there are, and what each opens.
+
+    Raises SettingError for numbers below 1.
+    """
+
+    address: str | None = None
+    """HOST:PORT of a cluster, or auto; None: RAY_ADDRESS, or else this machine alone."""
+    actors: int | None = None
+    """Processes with a predictor each; None: as many as the nodes have cores for."""
+    threads: int = 1
+    """Of each actor."""
+    variant: str | None = None
+    """Of the bundle; None: the fastest for a CPU."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for name, value in (("actors", self.actors), ("threads", self.threads)):
+            if value is not None and value < 1:
+                raise SettingError(f"{name} is {value}; give 1 or more")

@@ -55,6 +55,8 @@ def read_parts(
             shards = range((before + first) // size, (before + end - 1) // size + 1)
             return end > first and any(number not in done for number in shards)
 
+        if not wanted(0, file.rows):
+            continue
         for first, batch in read_batches(file, table.columns, table.schema, config.chunk, wanted):
             at = 0
             while at < batch.num_rows:
@@ -71,6 +73,33 @@ def read_parts(
                         texts=texts_of(own, table.texts, shape, file.path, first + at),
                     )
                 at += rows
+
+
+class ShardReader:
+    """Reads the rows of one shard after the other.
+
+    A shard further on is read from where the last one ended: a text file has to be read from its
+    beginning, which must not be done once a shard.
+    """
+
+    def __init__(self, table: Table, config: TableConfig, shape: InputShape) -> None:
+        """Read nothing yet."""
+        self._table, self._config, self._shape = table, config, shape
+        self._number = -1
+        self._parts: Iterator[Part] = iter(())
+
+    def read(self, number: int, rows: int) -> Iterator[Part]:
+        """Yield the parts of a shard that has `rows` rows."""
+        if self._number == -1 or number <= self._number:
+            self._parts = read_parts(self._table, self._config, self._shape, self)
+        self._number = number
+        while rows > 0 and (part := next(self._parts, None)):
+            rows -= part.batch.num_rows
+            yield part
+
+    def __contains__(self, number: object) -> bool:
+        """Return whether a shard is to be passed over."""
+        return number != self._number
 
 
 def predict_parts(

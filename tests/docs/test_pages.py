@@ -17,6 +17,7 @@ import pydoc
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -199,6 +200,7 @@ def folder(workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     own = tmp_path / "page"
     shutil.copytree(workshop.prepared, own)
     monkeypatch.chdir(own)
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)  # it takes python3 of the path
     return own
 
 
@@ -230,6 +232,8 @@ def test_what_a_page_shows_is_compared_but_for_decimals_and_dots(
 def test_the_blocks_of_a_page_do_what_it_shows(
     page: Path, workshop: Workshop, folder: Path
 ) -> None:
+    if page.name == "spark.md":
+        check_spark()
     names: dict[str, object] = {"__name__": "page"}
     for block in blocks(page):
         if block.title:
@@ -240,6 +244,12 @@ def test_the_blocks_of_a_page_do_what_it_shows(
             workshop.run(command, block)
         if block.language == "python" and not block.why_not:
             run_python(block, names)
+
+
+def check_spark() -> None:
+    pytest.importorskip("pyspark", reason="pip install pyspark")
+    if not shutil.which("java"):
+        pytest.skip("Spark needs Java: apt-get install default-jre-headless")
 
 
 def run_by(block: Block) -> Iterator[Command]:

@@ -46,6 +46,7 @@ EXTRAS = (
     "uvicorn",
     "prometheus_client",
     "pyarrow",
+    "ray",
     "sklearn",
     "optuna",
     "psutil",
