@@ -39,6 +39,7 @@ BENCHES = (
 RECORDS = dict.fromkeys(("picture", "headline", "bench"), BENCHES[0][1]) | {
     "relation": "recipes.json",
     "summary": "recipes.json",
+    "requests": "predictor.json",
 }
 """The record of a region that has not its name."""
 DOCUMENTS = (
