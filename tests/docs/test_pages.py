@@ -206,7 +206,7 @@ def folder(workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_blocks_are_run_or_of_a_language_that_does_nothing() -> None:
     languages = {block.language for page in PAGES for block in blocks(page)}
-    assert languages <= {*RUN, "csv", "json", "toml", "text", "dockerfile"}
+    assert languages <= {*RUN, "csv", "json", "toml", "text", "dockerfile", "ini", "yaml"}
 
 
 @pytest.mark.parametrize(
