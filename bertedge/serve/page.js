@@ -248,7 +248,7 @@
     const times = Object.fromEntries(header.split(", ").map((part) => part.split(";dur=")));
     if (!times.total) return "";
     const ms = (name) => Number(times[name]).toLocaleString("en", { maximumFractionDigits: 2 });
-    return `${ms("total")} ms on the server: ${ms("queue")} waiting, ${ms("tokenize")} tokenizing, ${ms("infer")} in the model`;
+    return `${ms("total")} ms on the server: ${ms("queue")} waiting, ${ms("tokenize")} tokenizing, ${ms("infer")} in the model, ${ms("decode")} decoding`;
   }
 
   // Answers.
@@ -317,7 +317,8 @@
   // Offsets count characters as Python does; a string's own are of UTF-16.
   function marked(text, spans) {
     const characters = Array.from(text);
-    const kinds = [...new Set(chosen.labels.map((label) => label.replace(/^[BI]-/, "")))];
+    const tags = chosen.labels.filter((label) => label !== "O" && !label.startsWith("intent:"));
+    const kinds = [...new Set(tags.map((label) => label.replace(/^[BI]-/, "")))];
     const parts = [];
     let end = 0;
     for (const span of [...spans].sort((one, other) => one.start - other.start)) {

@@ -119,10 +119,11 @@ def prediction_schema(model: ServedModel) -> Schema:
 
 def example_of(model: ServedModel) -> Any:
     """Return an input of a model."""
-    shape = model.predictor.manifest.model.input_shape
+    shape, tokenizer = model.predictor.manifest.model.input_shape, model.predictor.tokenizer
+    if kind_of(model) is FilledMasks:
+        return f"play some {tokenizer.token(tokenizer.mask)}"
     if shape.most == 1:
-        golden = model.predictor.manifest.golden.texts  # which have a mask, where one is needed
-        return golden[0][0] if golden else _EXAMPLE
+        return _EXAMPLE
     return {
         key: [_EXAMPLE, "turn the lights off"] if _part(key, shape) is not TEXT else _EXAMPLE
         for key in shape.keys

@@ -7,6 +7,7 @@ import socket
 import ssl
 import stat
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -27,6 +28,31 @@ HEAD = (
     b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\nExpect: 100-continue\r\n"
     b"Connection: close\r\n\r\n"
 )
+
+
+FIRST_REQUEST = """
+import sys
+from pathlib import Path
+from bertedge.serve.config import ServeConfig, ServedBundle
+from bertedge.serve.models import Models
+from bertedge.tasks.contract import PredictOptions
+config = ServeConfig(bundles=[ServedBundle(name="mine", path=Path(sys.argv[1]))], threads=1)
+models = Models(config, lambda _: lambda _: None)
+models.open()
+before = set(sys.modules)
+model = models.get(None)
+options = model.predictor.model.task.settle(PredictOptions())
+assert model.queue.submit(["turn the hall lights off"], options).result(60).value
+print(*sorted(set(sys.modules) - before))
+"""
+
+
+@pytest.mark.parametrize("bundle", [TEXTS, TAGS, INTENTS], ids=lambda path: path.name)
+def test_the_first_request_waits_for_no_import(bundle: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_REQUEST, bundle], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 
 def let_in(server: Server, length: int) -> socket.socket:
