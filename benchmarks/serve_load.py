@@ -121,16 +121,16 @@ def read_texts(shared: Path) -> list[str]:
 
 
 def long_text(texts: Sequence[str], bundle: Path) -> str:
-    """Join sentences until they fill what the model reads."""
-    tokenizer = bertedge.load(bundle, device="cpu").tokenizer
-    joined = ""
-    for text in texts:
-        joined += text
-        (found,) = tokenizer.encode([joined])
-        if found.truncated:
-            say(f"a long text has {len(found.ids)} tokens")
-            return joined
-    raise ValueError("there are too few texts")
+    """Join words until they fill what the model reads, and no more: not all servers cut texts."""
+    with bertedge.load(bundle, device="cpu") as predictor:
+        joined = ""
+        for word in " ".join(texts).split():
+            (found,) = predictor.tokenizer.encode([f"{joined} {word}"])
+            if found.truncated:
+                break
+            joined, tokens = f"{joined} {word}".strip(), len(found.ids)
+    say(f"a long text has {tokens} tokens")
+    return joined
 
 
 def draw_texts(short: Sequence[str], long: str | None) -> list[str]:

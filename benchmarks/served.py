@@ -88,6 +88,7 @@ def rivals(checkpoint: Path, int8: Path) -> list[Server]:
     infinity = PEERS / "infinity" / "bin" / "python"
     launch = [str(infinity), str(apps / "infinity_cli.py"), "v2", "--port", "PORT", "--host", HOST]
     launch += ["--device", "cpu", "--batch-size", "32", "--no-bettertransformer"]
+    launch += ["--no-model-warmup"]  # its text has more tokens than BERT reads
 
     def text_of(text: str) -> object:
         return {"text": text}

@@ -29,6 +29,8 @@ from bertedge.tasks.contract import PredictOptions
 
 DEADLINE_HEADER = "x-request-timeout"
 _NO_OPTIONS = PredictOptions()
+_SOON = 0.02
+"""Seconds for which a client's going away is not looked for, which costs more than most answers."""
 _SWITCHES = 10
 """How often a model may be replaced between finding it and queueing a request."""
 
@@ -72,7 +74,9 @@ async def admitted(request: Request) -> AsyncIterator[None]:
 
 def read_deadline(request: Request, max_wait: float) -> float:
     """Return when the request gives up: after `max_wait` seconds, or what it asks for if less."""
-    given = request.query_params.get("timeout", request.headers.get(DEADLINE_HEADER))
+    given = request.headers.get(DEADLINE_HEADER)
+    if request.scope["query_string"]:
+        given = request.query_params.get("timeout", given)
     seconds = max_wait
     if given is not None:
         try:
@@ -154,20 +158,30 @@ async def ask(
     else:
         raise HTTPException(503, "the model is being replaced all the time; try again")
     future = asyncio.wrap_future(queued)
-    gone = asyncio.ensure_future(_gone(request))
     try:
-        timeout = max(deadline - time.monotonic(), 0)
-        first: set[asyncio.Future[Any]] = {future, gone}
-        await asyncio.wait(first, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        if future.done():
-            served = served_of(request)
-            served.rows, served.answer = len(inputs), await future
-            return served.answer
-        raise ClientDisconnect if gone.done() else DeadlineError
+        left = deadline - time.monotonic()
+        await asyncio.wait((future,), timeout=max(min(left, _SOON), 0))
+        if not future.done():
+            await _watch(request, future, deadline)
+        served = served_of(request)
+        served.rows, served.answer = len(inputs), await future
+        return served.answer
     finally:
-        gone.cancel()
         queued.cancel()
         future.cancel()
+
+
+async def _watch(request: Request, future: "asyncio.Future[Answer]", deadline: float) -> None:
+    """Wait for an answer; ClientDisconnect where the client goes, DeadlineError in the end."""
+    gone = asyncio.ensure_future(_gone(request))
+    try:
+        first: set[asyncio.Future[Any]] = {future, gone}
+        timeout = max(deadline - time.monotonic(), 0)
+        await asyncio.wait(first, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if not future.done():
+            raise ClientDisconnect if gone.done() else DeadlineError
+    finally:
+        gone.cancel()
 
 
 async def _gone(request: Request) -> None:

@@ -131,7 +131,9 @@ def _describe(name: str, model: ServedModel) -> dict[str, Any]:
 async def _predict(request: Request) -> Response:
     name = request.path_params.get("name")
     async with admitted(request):
-        shape = find_model(request, name).predictor.manifest.model.input_shape
+        model = find_model(request, name)
+        model.queue.check_room()
+        shape = model.predictor.manifest.model.input_shape
         asked = native.read(await read_body(request), shape)
         write = native.writer(asked, shape)
         answer = await ask(request, name, asked.inputs, render=write, options=asked.options)

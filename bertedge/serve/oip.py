@@ -254,6 +254,7 @@ async def _infer(request: Request) -> Response:
     name = request.path_params["name"]
     async with admitted(request):
         model = _find(request)
+        model.queue.check_room()
         asked = read(await read_body(request), request.headers.get(HEADER_LENGTH), model)
         write = writer(asked)
         answer = await ask(request, name, asked.inputs, render=write, options=asked.options)

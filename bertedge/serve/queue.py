@@ -65,6 +65,7 @@ class TokenQueue:
         self._workers = workers
         self._most_tokens = most_tokens
         self._observe = observe
+        self._margin = min(model.token_budget, most_tokens // 16)
         self._window_size = WINDOW_BATCHES * workers * model.token_budget
         self._changed = threading.Condition()  # guards all below; its lock is re-entrant
         self._waiting: deque[Request] = deque()
@@ -77,6 +78,15 @@ class TokenQueue:
         self._closed = False
         self._threads: list[threading.Thread] = []
         self._rate_tokens = self._rate_seconds = self._last_end = 0.0
+
+    def check_room(self) -> None:
+        """Raise QueueFullError where there is hardly room for a request.
+
+        For a server to ask before it reads one: refused requests are many when there is no time.
+        """
+        with self._changed:
+            if self._queued > self._most_tokens - self._margin:
+                raise QueueFullError(self._queued, self._retry_after_s())
 
     @property
     def queued_tokens(self) -> int:

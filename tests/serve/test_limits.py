@@ -82,6 +82,22 @@ def test_a_full_queue_is_a_429_that_says_when_to_come_back(held: Held) -> None:
     asyncio.run(ask())
 
 
+@pytest.mark.parametrize("path", ["/predict", "/v2/models/held/infer"])
+def test_a_full_queue_refuses_before_it_reads_what_is_asked(held: Held, path: str) -> None:
+    async def ask() -> None:
+        async with held.client() as client:
+            first = asyncio.create_task(client.post("/predict", json="lights off"))
+            await until(held.running.is_set)
+            waits = asyncio.create_task(client.post("/predict", json="x" * 4 * 96))
+            await until(lambda: held.queue.queued_tokens > 94)
+            assert (await client.post(path, content=b"no JSON")).status_code == 429
+            held.may_run.set()
+            assert [(await each).status_code for each in (first, waits)] == [200, 200]
+            assert (await client.post(path, content=b"no JSON")).status_code == 400
+
+    asyncio.run(ask())
+
+
 def test_a_deadline_is_a_504_and_what_waited_for_it_is_not_run(held: Held) -> None:
     async def ask() -> None:
         async with held.client() as client:

@@ -242,6 +242,22 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(classifier: Recorded) -
     assert not queue.submit([SHORT], classifier.options).done()
 
 
+def test_a_queue_that_is_all_but_full_says_so_before_a_request_is_read(
+    classifier: Recorded,
+) -> None:
+    queue = classifier.queue(most_tokens=160)
+    queue.check_room()
+    size = estimate_tokens(SHORT)
+    while queue.queued_tokens + size <= 150:  # a sixteenth is kept
+        queue.check_room()
+        queue.submit([SHORT], classifier.options)
+    queue.submit([SHORT], classifier.options)
+    with pytest.raises(QueueFullError):
+        queue.check_room()
+    queue.step()
+    queue.check_room()
+
+
 def test_a_fault_of_the_input_or_the_model_is_its_own_requests_alone(
     classifier: Recorded,
 ) -> None:
