@@ -40,6 +40,7 @@ RECORDS = dict.fromkeys(("picture", "headline", "bench"), BENCHES[0][1]) | {
     "relation": "recipes.json",
     "summary": "recipes.json",
     "requests": "predictor.json",
+    "served": "serve_load.json",
 }
 """The record of a region that has not its name."""
 DOCUMENTS = (
