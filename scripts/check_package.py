@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests" / "installed"
 PYTHONS = ("3.11", "3.12", "3.13")
-OUR_SHARE = 2_000_000
+OUR_SHARE = 2_300_000
 """Bytes that bertedge may add to what its four libraries bring; bytecode, a cache, not counted."""
 NOT_SOURCE = (".*", "*.egg-info", "__pycache__", "build", "dist", "runs", "bundles")
 

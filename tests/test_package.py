@@ -54,7 +54,7 @@ def test_gpu_conflicts_with_every_extra_that_brings_the_other_onnxruntime() -> N
 
 def test_the_package_itself_is_small() -> None:
     size = sum(path.stat().st_size for path in PACKAGE.rglob("*.py"))
-    assert size < 1_900_000
+    assert size < 2_100_000
     assert (PACKAGE / "py.typed").exists()
 
 
