@@ -34,7 +34,7 @@ OPERATORS = frozenset(
     # What onnxruntime fuses them to.
     b"Attention BiasGelu DynamicQuantizeMatMul EmbedLayerNormalization FastGelu FusedGemm "
     b"FusedMatMul Gelu MatMulIntegerToFloat MultiHeadAttention QAttention QuickGelu "
-    b"SkipLayerNormalization".split()
+    b"RotaryEmbedding SkipLayerNormalization".split()
 )  # fmt: skip
 """Without control flow, without chance, and of operators that give more values than they are fed
 only those that shapes are made with."""

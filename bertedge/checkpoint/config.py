@@ -18,7 +18,15 @@ from bertedge.spec import ProblemType
 
 TRAINED = ("bert", "roberta", "distilbert", "electra")
 """`model_type` of the checkpoints that are trained; MiniLM is a bert."""
-ARCHITECTURES = (*TRAINED, "xlm-roberta", "camembert", "mpnet", "albert")
+ARCHITECTURES = (
+    *TRAINED,
+    "xlm-roberta",
+    "camembert",
+    "mpnet",
+    "albert",
+    "deberta-v2",
+    "modernbert",
+)
 """`model_type` of those that are exported."""
 POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet")
 """Architectures whose positions start after the padding token's id."""
@@ -38,6 +46,15 @@ _SIZES = {
     "max_position_embeddings": (2, 1_000_000),
     "type_vocab_size": (0, 1_024),
     "num_labels": (1, MOST_LABELS),
+    "num_hidden_groups": (1, 256),
+    "inner_group_num": (1, 256),
+    "relative_attention_num_buckets": (1, 1_024),
+    "position_buckets": (-1, 65_536),
+    "max_relative_positions": (-1, 65_536),
+    "conv_kernel_size": (0, 64),
+    "pooler_hidden_size": (1, 16_384),
+    "local_attention": (1, 1_000_000),
+    "global_attn_every_n_layers": (1, 256),
 }
 _SHARES = {
     "hidden_dropout_prob": (0.0, 1.0),
@@ -50,6 +67,13 @@ _SHARES = {
     "summary_last_dropout": (0.0, 1.0),
     "initializer_range": (0.0, 100.0),
     "layer_norm_eps": (0.0, 1.0),
+    "norm_eps": (0.0, 1.0),
+    "classifier_dropout_prob": (0.0, 1.0),
+    "pooler_dropout": (0.0, 1.0),
+    "embedding_dropout": (0.0, 1.0),
+    "mlp_dropout": (0.0, 1.0),
+    "global_rope_theta": (1.0, 1e12),
+    "local_rope_theta": (1.0, 1e12),
 }
 _ACTIVATIONS = (
     "gelu",
@@ -76,14 +100,29 @@ _CHOICES = {
     "hidden_act": _ACTIVATIONS,
     "activation": _ACTIVATIONS,
     "summary_activation": _ACTIVATIONS,
+    "hidden_activation": _ACTIVATIONS,
+    "classifier_activation": _ACTIVATIONS,
+    "pooler_hidden_act": _ACTIVATIONS,
+    "classifier_pooling": ("cls", "mean"),
     "summary_type": ("last", "first", "mean", "cls_index"),
     "position_embedding_type": ("absolute", "relative_key", "relative_key_query"),
     "problem_type": tuple(ProblemType),
 }
-_FLAGS = ("use_cache", "sinusoidal_pos_embds", "summary_use_proj", "tie_word_embeddings")
-_OPEN = ("pad_token_id", "bos_token_id", "eos_token_id", "classifier_dropout", "problem_type")
+_FLAGS = (
+    *("use_cache", "sinusoidal_pos_embds", "summary_use_proj", "tie_word_embeddings"),
+    *("relative_attention", "position_biased_input", "share_att_key", "legacy"),
+    *("norm_bias", "attention_bias", "mlp_bias", "decoder_bias", "classifier_bias"),
+)
+_OPEN = (
+    *("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"),
+    *("classifier_dropout", "problem_type", "local_rope_theta"),
+)
 """What may be null: no such token, no dropout of its own, nothing said."""
 _OF_ALL = ("problem_type", "num_labels", "tie_word_embeddings")
+_UNNAMED = {"deberta-v2": ("position_buckets", "norm_rel_ebd", "share_att_key", "conv_kernel_size")}
+"""What an architecture's class takes without naming it."""
+_ALWAYS = {"modernbert": {"reference_compile": False}}
+"""What an architecture is run with, whatever its config says."""
 _DIFFERENT = {
     "quantization_config": "is quantized; give the checkpoint that it was made from",
     "is_decoder": "is a decoder, which reads from left to right; give an encoder",
@@ -106,7 +145,8 @@ def read_config(folder: Path) -> transformers.PretrainedConfig:
         if data.get(key):
             raise CheckpointError(f"{shown(folder)} {why} ({key} in its config.json)")
     maker = transformers.CONFIG_MAPPING[kind]
-    taken = {*inspect.signature(maker.__init__).parameters, *_OF_ALL} - {"self", "kwargs"}
+    taken = {*inspect.signature(maker.__init__).parameters, *_OF_ALL, *_UNNAMED.get(kind, ())}
+    taken -= {"self", "kwargs"}
     known = {key: value for key, value in data.items() if key in taken}
     for key, value in known.items():
         _check(path, key, value)
@@ -115,7 +155,7 @@ def read_config(folder: Path) -> transformers.PretrainedConfig:
     known.pop("num_labels", None)
     with library_errors(f"{shown(path)} cannot be read"):
         config = maker(
-            **known,
+            **(known | _ALWAYS.get(kind, {})),
             architectures=names,
             tokenizer_class=_tokenizer_class(path, data),
             id2label=dict(enumerate(labels)),

@@ -67,6 +67,10 @@ class ChoiceScorer(RowModel):
             pooled = model.sequence_summary(hidden)
         elif hasattr(model, "pre_classifier"):  # DistilBERT
             pooled = model.pre_classifier(hidden[:, 0]).relu()
+        elif hasattr(model, "pooler"):  # DeBERTa, whose pooler is no part of the encoder
+            pooled = model.pooler(hidden)
+        elif hasattr(model, "head"):  # ModernBERT
+            pooled = model.head(pool(hidden, mask, PoolingMode(model.config.classifier_pooling)))
         else:
             pooled = found.pooler_output
         logits: torch.Tensor = model.classifier(pooled)

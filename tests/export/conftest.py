@@ -172,6 +172,25 @@ def configure(kind: str, vocabulary: int, **changes: object) -> PretrainedConfig
         case "albert":
             shared = {"embedding_size": 16, "num_hidden_groups": 1, "pad_token_id": 1}
             return transformers.AlbertConfig(**common | shared | changes)
+        case "deberta-v2":
+            relative = {"relative_attention": True, "position_biased_input": False}
+            shared = {
+                "share_att_key": True,
+                "pos_att_type": "p2c|c2p",
+                "norm_rel_ebd": "layer_norm",
+            }
+            near = {"position_buckets": 8, "max_relative_positions": -1, "type_vocab_size": 0}
+            hidden = {"pooler_hidden_size": 32}
+            return transformers.DebertaV2Config(
+                **common | relative | shared | near | hidden | {"pad_token_id": 1} | changes
+            )
+        case "modernbert":
+            special = dict.fromkeys(("bos_token_id", "cls_token_id"), 2)
+            ends = {"eos_token_id": 3, "sep_token_id": 3, "pad_token_id": 0}
+            near = {"local_attention": 8, "global_attn_every_n_layers": 2}
+            return transformers.ModernBertConfig(
+                **common | special | ends | near | {"reference_compile": False} | changes
+            )
         case "distilbert":
             common["hidden_dim"] = common.pop("intermediate_size")
             return transformers.DistilBertConfig(**common | changes)

@@ -11,14 +11,19 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
+from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
+from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 
 from bertedge.bundle import open_bundle
 from bertedge.checkpoint import TorchEngine, load_model, open_base, open_checkpoint
 from bertedge.errors import CheckpointError, MissingExtraError
 from bertedge.export.config import Exporter
 from bertedge.export.graph import source
-from bertedge.export.graph.builder import ARCHITECTURES, build
+from bertedge.export.graph.builder import ARCHITECTURES, build, disentangled
+from bertedge.export.graph.builder.architecture import Config
+from bertedge.export.graph.builder.attention import distance_buckets
 from bertedge.export.graph.fusion import fuse, infer_shapes
 from bertedge.export.graph.torch_export import export_graph
 from bertedge.export.graph.values import count_operators, save
@@ -26,11 +31,12 @@ from bertedge.export.parity_inputs import parity_batches
 from bertedge.export.quantization.dynamic import quantize_by_onnxruntime, quantize_dynamic
 from bertedge.export.verify import difference, record_logits
 from bertedge.predictor import Predictor
+from bertedge.runtime.encoding import Batch
 from bertedge.runtime.providers import CPU, CUDA
 from bertedge.spec import PoolingMode, Task
 
 OPTIMUM = source.OPTIMUM_FUSES
-OTHERS = ("xlm-roberta", "camembert", "mpnet", "albert")
+OTHERS = ("xlm-roberta", "camembert", "mpnet", "albert", "deberta-v2", "modernbert")
 LAYERS = 3
 FUSED = (
     *("Attention", "MultiHeadAttention", "BiasGelu", "Gelu", "FastGelu"),
@@ -111,13 +117,93 @@ def test_groups_of_layers_share_their_own_weights(checkpoints: Any, off_by: Any)
     assert count_operators(model)["Attention"] == 8
 
 
+@pytest.mark.parametrize("kind", ["deberta-v2", "modernbert"])
+def test_choices_are_scored_as_transformers_scores_them(kind: str, checkpoints: Any) -> None:
+    folder = checkpoints(kind, Task.MULTIPLE_CHOICE)
+    checkpoint = open_checkpoint(str(folder))
+    (batch, *_) = parity_batches(checkpoint, None, pair=True)
+    rows = TorchEngine(load_model(checkpoint)).logits(batch)
+    model = transformers.AutoModelForMultipleChoice.from_pretrained(folder).eval()
+    ids, mask = (torch.from_numpy(each)[None] for each in (batch.input_ids, batch.attention_mask))
+    with torch.inference_mode():
+        groups = model(input_ids=ids, attention_mask=mask).logits
+    np.testing.assert_allclose(rows[:, 0], groups[0].numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"share_att_key": False},
+        {"pos_att_type": "c2p"},
+        {"pos_att_type": "p2c"},
+        {"norm_rel_ebd": "none", "position_biased_input": True, "type_vocab_size": 2},
+        {"position_buckets": -1, "max_relative_positions": 12},
+        {"position_biased_input": True, "type_vocab_size": 1},
+        {"type_vocab_size": 1},
+    ],
+    ids=repr,
+)
+def test_each_kind_of_distances_in_deberta_is_that_of_transformers(
+    changes: dict[str, Any], checkpoints: Any, off_by: Any
+) -> None:
+    folder = checkpoints("deberta-v2", **changes)
+    assert off_by(folder, Task.TEXT_CLASSIFICATION)[0] < 1e-5
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attention_bias": True, "mlp_bias": True, "norm_bias": True, "classifier_bias": True},
+        {"classifier_pooling": "mean", "local_rope_theta": None},
+        {"local_attention": 3, "global_attn_every_n_layers": 3, "global_rope_theta": 500.0},
+    ],
+    ids=repr,
+)
+def test_each_form_of_modernbert_is_that_of_transformers(
+    changes: dict[str, Any], checkpoints: Any, off_by: Any
+) -> None:
+    folder = checkpoints("modernbert", **changes)
+    assert off_by(folder, Task.TEXT_CLASSIFICATION)[0] < 1e-5
+
+
+def test_deberta_without_distances_is_refused(checkpoints: Any) -> None:
+    checkpoint = open_checkpoint(str(checkpoints("deberta-v2", relative_attention=False)))
+    with pytest.raises(CheckpointError, match="relative_attention is False; it must be True"):
+        build(checkpoint.folder, checkpoint.model, opset=17)
+
+
+@pytest.mark.parametrize(("count", "most"), [(256, 512), (256, 1024), (32, 64), (8, 64)])
+def test_buckets_of_distances_are_those_of_deberta(count: int, most: int) -> None:
+    distances = np.arange(1 - most, most)
+    values = {"position_buckets": count, "max_relative_positions": most}
+    found = disentangled.buckets(Config(values, ARCHITECTURES["deberta-v2"]), distances)
+    expected = make_log_bucket_position(torch.from_numpy(distances), count, most).long() + count
+    assert found.tolist() == expected.clamp(0, 2 * count - 1).tolist()
+
+
+def test_buckets_of_distances_are_those_of_mpnet() -> None:
+    distances = np.arange(-511, 512)
+    expected = MPNetEncoder.relative_position_bucket(torch.from_numpy(distances), num_buckets=32)
+    assert distance_buckets(distances, 32).tolist() == expected.tolist()
+
+
+def test_one_token_alone_has_its_distances_too(checkpoints: Any, open_graph: Any) -> None:
+    checkpoint = open_checkpoint(str(checkpoints("deberta-v2")))
+    ones = np.ones((2, 1), np.int64)
+    batch = Batch(input_ids=5 * ones, attention_mask=ones, token_type_ids=0 * ones)
+    found = open_graph(build(checkpoint.folder, checkpoint.model, opset=17)).logits(batch)
+    expected = TorchEngine(load_model(checkpoint)).logits(batch)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", OTHERS)
 def test_architectures_that_optimum_does_not_fuse_become_int8(kind: str, exported: Fuse) -> None:
     report = exported(kind, quantize=True, keep_fp32=True, recipe="static")
     int8, fp32 = report.manifest.variants
     assert report.manifest.exporter == "direct"
     passes = {each.name: each.nodes for each in int8.passes}
-    assert passes["attention-fusion"] == passes["gelu-fusion"] == LAYERS
+    assert passes["attention-fusion"] == LAYERS
+    assert passes["gelu-fusion"] == LAYERS + (kind in ("deberta-v2", "modernbert"))  # in the head
     assert passes["int8-matrix-products"] == 4 * LAYERS + 2 + (kind == "albert")
     assert passes["no-mask-without-padding"] == LAYERS
     assert fp32.parity.max_difference < 1e-5

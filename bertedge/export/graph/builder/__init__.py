@@ -49,7 +49,7 @@ def build(
     prefix = config.architecture.prefix
     weights = Weights(folder, read_tensors(folder), prefix)
     if words is not None:
-        weights.replace(f"{prefix}.embeddings.word_embeddings.weight", words)
+        weights.replace(f"{prefix}.{config.architecture.words}.weight", words)
     writer = Writer(weights, opset)
     inputs = add_inputs(writer, config)
     hidden = add_encoder(writer, config, inputs, skip_norms=device is not CPU)

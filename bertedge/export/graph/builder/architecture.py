@@ -23,28 +23,39 @@ class AttentionKind(StrEnum):
 
     PLAIN = "plain"
     """Nothing."""
+    DISENTANGLED = "disentangled"
+    """Products of queries and keys with embeddings of distances (DeBERTa)."""
+    ROTARY = "rotary"
+    """Nothing, but queries and keys are turned by their positions, norms stand before, and the
+    feed-forward has a gate (ModernBERT)."""
     DISTANCE_BIAS = "distance bias"
     """A value for each distance of two tokens and each head, the same in all layers (MPNet, T5)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step of a head: `kind` is first, dense, activation, norm or words."""
+    """One step of a head: `kind` is first, pool, dense, activation, norm or words."""
 
     kind: str
     name: str = ""
     """The weights' name; of an activation its own, or the config's key for it in braces."""
     bias: tuple[str, ...] = ()
     """Of words: the names that the bias may have."""
+    flag: str = ""
+    """The config's key for whether there is a bias; none: there is."""
 
 
 FIRST = Step(kind="first")
 """Take the hidden state of the first token."""
 
 
-def dense(name: str) -> Step:
+POOL = Step(kind="pool")
+"""Take it, or the mean of all, as the config's `classifier_pooling` says."""
+
+
+def dense(name: str, flag: str = "") -> Step:
     """Multiply by weights and add a bias."""
-    return Step(kind="dense", name=name)
+    return Step(kind="dense", name=name, flag=flag)
 
 
 def activation(name: str) -> Step:
@@ -57,9 +68,9 @@ def norm(name: str) -> Step:
     return Step(kind="norm", name=name)
 
 
-def words(name: str, *bias: str) -> Step:
+def words(name: str, *bias: str, flag: str = "") -> Step:
     """Compare with the embedding of every word of the vocabulary."""
-    return Step(kind="words", name=name, bias=bias)
+    return Step(kind="words", name=name, bias=bias, flag=flag)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +114,8 @@ class Architecture:
     """From the embeddings' width to the hidden states', where they are not the same."""
     positions: Positions = Positions.COUNTED
     attention: AttentionKind = AttentionKind.PLAIN
+    words: str = "embeddings.word_embeddings"
+    """The embeddings of words."""
     token_types: bool = True
     """Whether it has embeddings of token types."""
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -129,6 +142,8 @@ _DEFAULTS: Mapping[str, object] = {
     "summary_type": "first",
     "summary_use_proj": True,
     "position_embedding_type": "absolute",
+    "position_biased_input": True,
+    "norm_bias": True,
 }
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from bertedge.export.graph.builder.architecture import (
     FIRST,
+    POOL,
     Architecture,
     AttentionKind,
     LayerNames,
@@ -181,6 +182,76 @@ ALBERT = Architecture(
         ),
     ),
 )
+DEBERTA = Architecture(
+    prefix="deberta",
+    attention=AttentionKind.DISENTANGLED,
+    names=replace(
+        BERT.names,
+        query="attention.self.query_proj",
+        key="attention.self.key_proj",
+        value="attention.self.value_proj",
+    ),
+    defaults={
+        "hidden_size": 1536,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 24,
+        "intermediate_size": 6144,
+        "type_vocab_size": 0,
+        "layer_norm_eps": 1e-7,
+        "pooler_hidden_act": "gelu",
+        "max_relative_positions": -1,
+        "position_buckets": -1,
+    },
+    heads={
+        **_with_tokens(classes=(), choices=(), vocabulary=BERT.heads[LabelKind.VOCABULARY]),
+        **dict.fromkeys(
+            (LabelKind.CLASSES, LabelKind.CHOICES),
+            (
+                FIRST,
+                dense("pooler.dense"),
+                activation("{pooler_hidden_act}"),
+                dense("classifier"),
+            ),
+        ),
+    },
+)
+_MODERN = (dense("head.dense", "classifier_bias"), activation("{classifier_activation}"))
+_MODERN_TOKENS = (*_MODERN, norm("head.norm"), dense("classifier"))
+MODERNBERT = Architecture(
+    prefix="model",
+    attention=AttentionKind.ROTARY,
+    layer="layers.{number}",
+    words="embeddings.tok_embeddings",
+    token_types=False,
+    keys={"hidden_act": "hidden_activation", "layer_norm_eps": "norm_eps"},
+    defaults={
+        "num_hidden_layers": 22,
+        "intermediate_size": 1152,
+        "max_position_embeddings": 8192,
+        "layer_norm_eps": 1e-5,
+        "norm_bias": False,
+        "local_attention": 128,
+        "global_attn_every_n_layers": 3,
+        "global_rope_theta": 160_000.0,
+        "local_rope_theta": 10_000.0,
+        "classifier_pooling": "cls",
+        "classifier_activation": "gelu",
+        "classifier_bias": False,
+        "decoder_bias": True,
+    },
+    heads={
+        LabelKind.CLASSES: (POOL, *_MODERN_TOKENS),
+        LabelKind.CHOICES: (POOL, *_MODERN_TOKENS),
+        LabelKind.TAGS: _MODERN_TOKENS,
+        LabelKind.INTENT_AND_TAGS: _MODERN_TOKENS,
+        LabelKind.SPANS: _MODERN_TOKENS,
+        LabelKind.VOCABULARY: (
+            *_MODERN,
+            norm("head.norm"),
+            words("decoder", "decoder.bias", flag="decoder_bias"),
+        ),
+    },
+)
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     "bert": BERT,
@@ -191,4 +262,6 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "electra": ELECTRA,
     "mpnet": MPNET,
     "albert": ALBERT,
+    "deberta-v2": DEBERTA,
+    "modernbert": MODERNBERT,
 }

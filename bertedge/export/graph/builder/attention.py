@@ -1,7 +1,8 @@
 """Attention as the one node that onnxruntime's kernels have for it."""
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,45 +27,44 @@ class Attention:
     bias: ir.Value | None = None
     """What is added to all scores, `(1, heads, sequence, sequence)`."""
 
-    @classmethod
-    def prepare(cls, writer: Writer, config: Config, mask: ir.Value) -> "Attention":
-        """Count the mask."""
-        integers = writer.add("Cast", [mask], "mask", to=ir.DataType.INT32.value)
-        lengths = writer.add("ReduceSum", [integers, writer.integers(1)], "mask", keepdims=0)
-        return cls(writer, config, lengths)
-
-    def with_bias(self, bias: ir.Value) -> "Attention":
-        """Return the attention that adds `bias` to its scores."""
-        return replace(self, bias=bias)
-
     def add(self, hidden: ir.Value, layer: str) -> ir.Value:
         """Add the attention of a layer up to its output projection."""
         writer, config = self.writer, self.config
-        weight, bias = self._packed(layer)
+        weight, bias = packed(writer, config, layer)
         shared: dict[str, Any] = {"num_heads": config.heads, "mask_filter_value": LOWEST}
         name = f"{layer}.attention"
         if config.architecture.attention is AttentionKind.PLAIN:
             return writer.add("ms:Attention", [hidden, weight, bias, self.lengths], name, **shared)
         # int8 attention takes no bias of scores: the product is a node of its own.
         product = writer.add("MatMul", [hidden, weight], name)
-        parts = writer.split(
-            "Split", [product, writer.integers(*[config.hidden] * 3)], name, outputs=3, axis=-1
-        )
+        parts = split_three(writer, config, product, name)
         return writer.add(
             "ms:MultiHeadAttention", [*parts, bias, self.lengths, self.bias], name, **shared
         )
 
-    def _packed(self, layer: str) -> tuple[ir.Value, ir.Value]:
-        """Add the weights of query, key and value as one product's."""
-        writer, width = self.writer, self.config.hidden
-        names = self.config.architecture.names
-        own = [f"{layer}.{getattr(names, part)}" for part in _PARTS]
-        weights = [writer.weights.take(f"{each}.weight", width, width).T for each in own]
-        biases = [writer.weights.take(f"{each}.bias", width) for each in own]
-        return (
-            writer.constant(f"{layer}.attention.qkv.weight", np.concatenate(weights, axis=1)),
-            writer.constant(f"{layer}.attention.qkv.bias", np.concatenate(biases)),
-        )
+
+def count_mask(writer: Writer, mask: ir.Value) -> ir.Value:
+    """Add how many tokens of each row are no padding, `(batch,)`, int32."""
+    integers = writer.add("Cast", [mask], "mask", to=ir.DataType.INT32.value)
+    return writer.add("ReduceSum", [integers, writer.integers(1)], "mask", keepdims=0)
+
+
+def packed(writer: Writer, config: Config, layer: str) -> tuple[ir.Value, ir.Value]:
+    """Add the weights and the biases of query, key and value as those of one product."""
+    width, names = config.hidden, config.architecture.names
+    own = [f"{layer}.{getattr(names, part)}" for part in _PARTS]
+    weights = [writer.weights.take(f"{each}.weight", width, width).T for each in own]
+    biases = [writer.weights.take(f"{each}.bias", width) for each in own]
+    return (
+        writer.constant(f"{layer}.attention.qkv.weight", np.concatenate(weights, axis=1)),
+        writer.constant(f"{layer}.attention.qkv.bias", np.concatenate(biases)),
+    )
+
+
+def split_three(writer: Writer, config: Config, value: ir.Value, name: str) -> Sequence[ir.Value]:
+    """Split the product of packed weights into query, key and value."""
+    sizes = writer.integers(*[config.hidden] * 3)
+    return writer.split("Split", [value, sizes], name, outputs=3, axis=-1)
 
 
 def distance_bias(writer: Writer, config: Config, ids: ir.Value) -> ir.Value:

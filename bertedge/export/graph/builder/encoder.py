@@ -6,7 +6,15 @@ import numpy as np
 import onnx_ir as ir
 
 from bertedge.export.graph.builder.architecture import AttentionKind, Config, Positions
-from bertedge.export.graph.builder.attention import Attention, distance_bias, row_length
+from bertedge.export.graph.builder.attention import (
+    Attention,
+    count_mask,
+    distance_bias,
+    row_length,
+)
+from bertedge.export.graph.builder.disentangled import Disentangled
+from bertedge.export.graph.builder.modern import ModernLayers
+from bertedge.export.graph.builder.norms import add_norm
 from bertedge.export.graph.builder.writer import Writer
 
 INT32, FLOAT = ir.DataType.INT32.value, ir.DataType.FLOAT.value
@@ -37,14 +45,39 @@ def add_encoder(writer: Writer, config: Config, inputs: Inputs, *, skip_norms: b
 
     With `skip_norms` each sum of a residual stream is one node with the norm behind it.
     """
-    layers = _Layers(writer, config, skip_norms)
     hidden = add_embeddings(writer, config, inputs)
-    attention = Attention.prepare(writer, config, inputs.mask)
-    if config.architecture.attention is AttentionKind.DISTANCE_BIAS:
-        attention = attention.with_bias(distance_bias(writer, config, inputs.ids))
+    lengths = count_mask(writer, inputs.mask)
+    if config.architecture.attention is AttentionKind.ROTARY:
+        return _add_modern(writer, config, inputs.ids, hidden, lengths)
+    layers = _Layers(writer, config, skip_norms)
+    attention = _prepare(writer, config, inputs.ids, lengths)
     for number in range(config.layers):
         hidden = layers.add(hidden, layer_name(config, number), attention)
     return hidden
+
+
+def _prepare(
+    writer: Writer, config: Config, ids: ir.Value, lengths: ir.Value
+) -> Attention | Disentangled:
+    """Add what the attentions of all layers share."""
+    match config.architecture.attention:
+        case AttentionKind.DISENTANGLED:
+            config.require("relative_attention", True)
+            return Disentangled.prepare(writer, config, ids, lengths)
+        case AttentionKind.DISTANCE_BIAS:
+            return Attention(writer, config, lengths, distance_bias(writer, config, ids))
+    return Attention(writer, config, lengths)
+
+
+def _add_modern(
+    writer: Writer, config: Config, ids: ir.Value, hidden: ir.Value, lengths: ir.Value
+) -> ir.Value:
+    layers = ModernLayers.prepare(writer, config, ids, lengths)
+    for number in range(config.layers):
+        hidden = layers.add(hidden, number)
+    return add_norm(
+        writer, config, hidden, f"{config.architecture.prefix}.final_norm", config.hidden
+    )
 
 
 def layer_name(config: Config, number: int) -> str:
@@ -59,42 +92,44 @@ def layer_name(config: Config, number: int) -> str:
 
 def add_embeddings(writer: Writer, config: Config, inputs: Inputs) -> ir.Value:
     """Add the embeddings of words, types and positions, and the norm of their sum."""
-    name = f"{config.architecture.prefix}.embeddings"
+    prefix = config.architecture.prefix
+    name = f"{prefix}.embeddings"
     config.require("position_embedding_type", "absolute")
+    if config.get("conv_kernel_size"):
+        config.require("conv_kernel_size", 0)
     own = config.get("embedding_size") is not None
     width = config.size("embedding_size") if own else config.hidden
     count = config.size("max_position_embeddings")
-    words, _ = writer.weights.shape(f"{name}.word_embeddings.weight")
+    own_words = f"{prefix}.{config.architecture.words}"
+    words, _ = writer.weights.shape(f"{own_words}.weight")
     table = writer.constant(
-        f"{name}.word_embeddings.weight",
-        writer.weights.take(f"{name}.word_embeddings.weight", words, width),
+        f"{own_words}.weight", writer.weights.take(f"{own_words}.weight", words, width)
     )
-    places = writer.weights.take(f"{name}.position_embeddings.weight", count, width)
+    total = writer.add("Gather", [table, inputs.ids], own_words, axis=0)
+    if config.architecture.attention is AttentionKind.ROTARY:
+        return add_norm(writer, config, total, f"{name}.norm", width)
     kinds = config.size("type_vocab_size", least=0) if config.architecture.token_types else 0
-    types_name = f"{name}.token_type_embeddings.weight"
-    if kinds == 1:  # the same for every token
-        places = places + writer.weights.take(types_name, 1, width)
-    total = writer.add("Gather", [table, inputs.ids], f"{name}.word_embeddings", axis=0)
-    if inputs.types is not None:
-        types = writer.constant(types_name, writer.weights.take(types_name, kinds, width))
-        found = writer.add("Gather", [types, inputs.types], f"{name}.token_type_embeddings", axis=0)
+    types = None
+    if kinds:
+        types = writer.weights.take(f"{name}.token_type_embeddings.weight", kinds, width)
+    if inputs.types is not None and types is not None:
+        table = writer.constant(f"{name}.token_type_embeddings.weight", types)
+        found = writer.add("Gather", [table, inputs.types], f"{name}.token_type_embeddings", axis=0)
         total = writer.add("Add", [total, found], name)
-    position = writer.add(
-        "Gather",
-        [
-            writer.constant(f"{name}.position_embeddings.weight", places),
-            add_positions(writer, config, inputs.ids, count),
-        ],
-        f"{name}.position_embeddings",
-        axis=0,
-    )
-    total = writer.add("Add", [total, position], name)
-    eps = config.number("layer_norm_eps")
-    hidden = writer.norm(total, f"{name}.LayerNorm", width, eps)
+    if config.get("position_biased_input") is not False:
+        places = writer.weights.take(f"{name}.position_embeddings.weight", count, width)
+        if kinds == 1 and types is not None:  # the same for every token
+            places = np.add(places, types)
+        table = writer.constant(f"{name}.position_embeddings.weight", places)
+        numbers = add_positions(writer, config, inputs.ids, count)
+        found = writer.add("Gather", [table, numbers], f"{name}.position_embeddings", axis=0)
+        total = writer.add("Add", [total, found], name)
+    elif kinds == 1 and types is not None:
+        total = writer.add("Add", [total, writer.constant(f"{name}.type", types)], name)
+    hidden = add_norm(writer, config, total, f"{name}.LayerNorm", width)
     if width == config.hidden and not config.architecture.projection.startswith("encoder."):
         return hidden
-    projection = f"{config.architecture.prefix}.{config.architecture.projection}"
-    return writer.dense(hidden, projection, width, config.hidden)
+    return writer.dense(hidden, f"{prefix}.{config.architecture.projection}", width, config.hidden)
 
 
 def add_positions(writer: Writer, config: Config, ids: ir.Value, count: int) -> ir.Value:
@@ -128,7 +163,7 @@ class _Layers:
     config: Config
     skip_norms: bool
 
-    def add(self, hidden: ir.Value, layer: str, attention: Attention) -> ir.Value:
+    def add(self, hidden: ir.Value, layer: str, attention: Attention | Disentangled) -> ir.Value:
         """Add a layer."""
         writer, config, names = self.writer, self.config, self.config.architecture.names
         width, inner = config.hidden, config.size("intermediate_size")
@@ -161,4 +196,4 @@ class _Layers:
                 "ms:SkipLayerNormalization", [product, stream, *parts, bias], norm, epsilon=eps
             )
         total = writer.add("Add", [writer.add("Add", [bias, product], name), stream], name)
-        return writer.norm(total, norm, width, eps)
+        return add_norm(writer, self.config, total, norm, width)

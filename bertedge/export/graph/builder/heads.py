@@ -7,6 +7,7 @@ import onnx_ir as ir
 from bertedge.errors import CheckpointError
 from bertedge.export.graph.builder.architecture import Config, Step
 from bertedge.export.graph.builder.encoder import FLOAT, Inputs
+from bertedge.export.graph.builder.norms import add_norm
 from bertedge.export.graph.builder.writer import Writer
 from bertedge.spec import LabelKind, ModelSpec, Pooling, PoolingMode
 
@@ -24,56 +25,68 @@ class Head:
     config: Config
     value: ir.Value
     width: int
+    mask: ir.Value
     pooled: bool = False
     """Whether it has one row a text, `(batch, width)`, not one a token."""
 
     def add(self, steps: tuple[Step, ...]) -> None:
         """Add steps; an activation behind a product of tokens takes the product's bias along."""
-        steps = tuple(step for step in steps if step.kind != "none")
         for number, step in enumerate(steps):
             after = steps[number + 1] if number + 1 < len(steps) else None
             match step.kind:
                 case "first":
                     self.value, self.pooled = first(self.writer, self.value), True
+                case "pool" if self.config.text("classifier_pooling") == "mean":
+                    self.value, self.pooled = mean(self.writer, self.value, self.mask), True
+                case "pool":
+                    self.value, self.pooled = first(self.writer, self.value), True
                 case "dense":
-                    self._dense(step.name, after)
+                    self._dense(step, after)
                 case "activation":
                     if number == 0 or steps[number - 1].kind != "dense" or self.pooled:
                         self.value = self.writer.activate(self.value, self._named(step), "head")
                 case "norm":
-                    eps = self.config.number("layer_norm_eps")
-                    self.value = self.writer.norm(self.value, step.name, self.width, eps)
+                    self.value = add_norm(
+                        self.writer, self.config, self.value, step.name, self.width
+                    )
                 case "words":
                     self._words(step)
 
-    def _dense(self, name: str, after: Step | None) -> None:
-        writer, rows = self.writer, self.width
+    def _dense(self, step: Step, after: Step | None) -> None:
+        writer, rows, name = self.writer, self.width, step.name
         columns = writer.weights.shape(f"{name}.weight")[0]
-        bias = writer.vector(f"{name}.bias", columns)
+        bias = writer.vector(f"{name}.bias", columns) if self._has_bias(step) else None
         self.width = columns
         if self.pooled:
             weight = writer.constant(
                 f"{name}.weight", writer.weights.take(f"{name}.weight", columns, rows)
             )
-            self.value = writer.add("Gemm", [self.value, weight, bias], name, transB=1)
+            inputs = [self.value, weight, *([bias] if bias else [])]
+            self.value = writer.add("Gemm", inputs, name, transB=1)
             return
         product = writer.add("MatMul", [self.value, writer.matrix(name, rows, columns)], name)
-        if after is not None and after.kind == "activation":
-            self.value = writer.activated(product, bias, self._named(after), name)
+        if after is None or after.kind != "activation":
+            self.value = writer.add("Add", [bias, product], name) if bias else product
+        elif bias is None:
+            self.value = writer.activate(product, self._named(after), name)
         else:
-            self.value = writer.add("Add", [bias, product], name)
+            self.value = writer.activated(product, bias, self._named(after), name)
 
     def _words(self, step: Step) -> None:
         writer, prefix = self.writer, self.config.architecture.prefix
         own = step.name
         if self.config.get("tie_word_embeddings") is not False:
-            own = f"{prefix}.embeddings.word_embeddings"
+            own = f"{prefix}.{self.config.architecture.words}"
         count = writer.weights.shape(f"{own}.weight")[0]
         matrix = writer.matrix(own, self.width, count)
-        bias = writer.weights.first_of((*step.bias, f"{step.name}.bias"))
-        product = writer.add("MatMul", [self.value, matrix], step.name)
-        self.value = writer.add("Add", [writer.vector(bias, count), product], step.name)
+        self.value = writer.add("MatMul", [self.value, matrix], step.name)
         self.width = count
+        if self._has_bias(step):
+            bias = writer.vector(writer.weights.first_of((*step.bias, f"{step.name}.bias")), count)
+            self.value = writer.add("Add", [bias, self.value], step.name)
+
+    def _has_bias(self, step: Step) -> bool:
+        return not step.flag or self.config.get(step.flag) is True
 
     def _named(self, step: Step) -> str:
         """Return the name of an activation, which may stand in the config."""
@@ -85,7 +98,7 @@ def add_head(
     writer: Writer, config: Config, inputs: Inputs, hidden: ir.Value, spec: ModelSpec
 ) -> ir.Model:
     """Add the head of a model's task, and return the whole graph."""
-    head = Head(writer, config, hidden, config.hidden)
+    head = Head(writer, config, hidden, config.hidden, inputs.mask)
     kind = spec.task.labels_are
     if kind is LabelKind.VECTOR:
         _embed(head, inputs, spec.pooling or Pooling())
@@ -96,6 +109,11 @@ def add_head(
         if kind is LabelKind.CHOICES and "summary_activation" in config.architecture.defaults:
             config.require("summary_type", "first")
             config.require("summary_use_proj", True)
+        if kind not in config.architecture.heads:
+            raise CheckpointError(
+                f"no head of {config.get('model_type')} is known for {spec.task}; choose another "
+                "architecture"
+            )
         head.add(config.architecture.heads[kind])
     if spec.labels and head.width != len(spec.labels):
         raise CheckpointError(

@@ -119,11 +119,6 @@ class Writer:
         product = self.add("MatMul", [value, self.matrix(name, rows, columns)], name)
         return self.add("Add", [self.vector(f"{name}.bias", columns), product], name)
 
-    def norm(self, value: ir.Value, name: str, size: int, eps: float) -> ir.Value:
-        """Normalize each position."""
-        parts = [self.vector(f"{name}.{part}", size) for part in ("weight", "bias")]
-        return self.add("LayerNormalization", [value, *parts], name, axis=-1, epsilon=eps)
-
     def activate(self, value: ir.Value, kind: str, name: str) -> ir.Value:
         """Apply an activation; CheckpointError for one that is not known."""
         if kind in _GELUS:
