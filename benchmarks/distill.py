@@ -1,100 +1,120 @@
-"""Distill the checkpoints of tasks.py to 3 layers; compare both as int8 bundles.
+"""Distill checkpoints to 3 layers by `finetune`'s defaults; compare with students of no teacher.
 
-usage: python benchmarks/distill.py SHARED_DATA WORK [SET …] [--only train|measure]
+usage: python benchmarks/distill.py MINILM SHARED_DATA WORK [SET …] [--rows N] [--seeds S …]
+    [--timed]
 
-WORK holds the teachers and their bundles as tasks.py left them. The student is trained on the
-set's whole training file, exported like its teacher, and both bundles are timed in processes of
-their own, by turns: one text at a time, and all texts in batches. `--only` repeats training and
-export, or all that is measured. Writes benchmarks/distill.json.
+Of each set a teacher is trained, a student distilled from it, and a student of as many layers that
+has the labels alone; none is told epochs or rates. `--rows` cuts the training data, and the dev
+data to a tenth of it. `--timed` exports teacher and student to int8 and times both bundles in
+processes of their own, by turns: one text at a time, and all texts in batches. What the record has
+already is not run again. Writes benchmarks/distill.json.
 """
 
 import argparse
 import dataclasses
 import json
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
-from data_sets import HERE, SETS, Set, find_files
+from data_sets import HERE, SETS, Set, find_base, find_files, take_rows
 from engines import engine, ratios_to, take_turns
-from steps import BERTEDGE, bundle_of, export, read_rows, value_of, write_rows
+from steps import bundle_of, export, finetune, read_rows, value_of, write_rows
+from transformers import AutoModel, AutoTokenizer
 
 from bertedge.bench.protocol import TextWorkload
 from bertedge.bundle import open_bundle
 from bertedge.data import Columns, open_examples
+from bertedge.finetune.distill import make_student
 from bertedge.spec import Task
 
 RESULT = HERE / "distill.json"
 LAYERS = 3
 TEXTS = 400
 ROUNDS = 7
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How a student is trained."""
-
-    epochs: float
-    learning_rate: float
-
-
-PLANS = {
-    "sst2": Plan(epochs=1, learning_rate=2e-4),
-    "banking77": Plan(epochs=8, learning_rate=2e-4),
-}
+COMPARED = ("sst2", "banking77", "clinc150", "sst5", "subj", "ag_news", "stsb_en", "conll2003_en")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("shared", type=lambda told: Path(told).absolute())
-    parser.add_argument("work", type=lambda told: Path(told).absolute())
-    parser.add_argument("sets", nargs="*", default=list(PLANS))
-    parser.add_argument("--only", choices=("train", "measure"))
+    for name in ("minilm", "shared", "work"):
+        parser.add_argument(name, type=lambda told: Path(told).absolute())
+    parser.add_argument("sets", nargs="*", default=COMPARED)
+    parser.add_argument("--rows", type=int)
+    parser.add_argument("--seeds", nargs="*", type=int, default=[42])
+    parser.add_argument("--timed", action="store_true")
     told = parser.parse_args()
-    rows = read_rows(RESULT)
+    told.work.mkdir(parents=True, exist_ok=True)
     for name in told.sets:
-        data = dataclasses.replace(SETS[name], rows=None)
-        files = find_files(data, told.shared, told.work / name)
-        if told.only != "measure":
-            train(data, PLANS[name], files, told.work / name)
-        if told.only == "train":
-            continue
-        rows[name] = dataclasses.asdict(PLANS[name]) | measure(data, files, told.work / name)
-        print(name, json.dumps(rows[name]), flush=True)
-        write_rows(RESULT, __file__, rows, layers=LAYERS)
+        data, prefix = SETS[name], told.work / name
+        base = find_base(data, told.shared, told.minilm, told.work / f"{name}-base")
+        whole = find_files(data, told.shared, prefix)
+        for seed in told.seeds:
+            files = take_rows(whole, data, prefix, told.rows, seed) if told.rows else whole
+            key = "-".join(map(str, [name, *([told.rows] if told.rows else []), seed]))
+            fill(key, Run(data=data, files=files, base=base, prefix=told.work / key, seed=seed))
+            if told.timed:
+                time_bundles(key, data, files, told.work / key)
 
 
-def student_of(teacher: Path) -> Path:
-    return teacher.with_name(f"{teacher.name}-{LAYERS}-layers")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """What the three trainings of a row of the record share."""
+
+    data: Set
+    files: dict[str, Path]
+    base: Path
+    prefix: Path
+    seed: int
+
+    def train(self, name: str) -> dict[str, float]:
+        output, flags = folder_of(self.prefix, name), [f"--seed={self.seed}"]
+        base: Path | None = self.base
+        if name == "student":
+            base = None
+            flags += [f"--teacher={folder_of(self.prefix, 'teacher')}", f"--layers={LAYERS}"]
+        elif name == "undistilled":
+            base = take_layers(self.base, folder_of(self.prefix, "base"))
+        return finetune(self.data, self.files, base, output, *flags)
 
 
-def train(data: Set, plan: Plan, files: dict[str, Path], teacher: Path) -> None:
-    """Distill the teacher and export the student."""
-    student = student_of(teacher)
-    command = [*BERTEDGE, "finetune", "--overwrite", f"--task={data.task}"]
-    command += [f"--teacher={teacher}", f"--layers={LAYERS}", f"--output={student}"]
-    command += [f"--train={files['train']}", f"--dev={files['dev']}"]
-    command += [f"--epochs={plan.epochs}", f"--learning-rate={plan.learning_rate}"]
-    subprocess.run(command, check=True, stdout=sys.stderr)
-    export(student, bundle_of(student))
+def folder_of(prefix: Path, name: str) -> Path:
+    return prefix.with_name(f"{prefix.name}-{name}")
 
 
-def measure(data: Set, files: dict[str, Path], teacher: Path) -> dict[str, object]:
-    """Score teacher and student on the test data, and time their bundles."""
-    student = student_of(teacher)
-    models = {
-        "teacher_fp32": teacher,
-        "teacher_int8": bundle_of(teacher),
-        "student_fp32": student,
-        "student_int8": bundle_of(student),
-    }
-    found = {name: value_of(each, files["test"], data.columns) for name, each in models.items()}
-    bundles = {"teacher": bundle_of(teacher), "student": bundle_of(student)}
-    return {
-        **found,
-        "points_lost": round(100 * (found["teacher_fp32"] - found["student_int8"]), 2),
-        **time_by_turns(bundles, some_texts(files["test"], data.columns)),
-    }
+def fill(key: str, run: Run) -> None:
+    """Run what the record lacks of one set and seed."""
+    rows = read_rows(RESULT)
+    row = rows.setdefault(key, {})
+    for name in ("teacher", "undistilled", "student"):
+        if name not in row:
+            row[name] = run.train(name)
+            print(key, name, json.dumps(row[name]), flush=True)
+            lost = row["teacher"]["value"] - row[name]["value"]
+            row[name]["points_lost"] = round(100 * lost, 2)
+            write_rows(RESULT, __file__, rows, layers=LAYERS)
+    for name in ("undistilled", "base"):
+        shutil.rmtree(folder_of(run.prefix, name), ignore_errors=True)
+
+
+def take_layers(base: Path, folder: Path) -> Path:
+    """Write the base with as many layers as a student, those that a student has."""
+    make_student(AutoModel.from_pretrained(base), LAYERS).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+    return folder
+
+
+def time_bundles(key: str, data: Set, files: dict[str, Path], prefix: Path) -> None:
+    """Export teacher and student to int8, score both on the test data and time them."""
+    rows = read_rows(RESULT)
+    folders = {name: folder_of(prefix, name) for name in ("teacher", "student")}
+    for name, folder in folders.items():
+        export(folder, bundle_of(folder))
+        value = value_of(bundle_of(folder), files["test"], data.columns)
+        rows[key][name] |= {"int8": value}
+    bundles = {name: bundle_of(folder) for name, folder in folders.items()}
+    rows[key] |= time_by_turns(bundles, some_texts(files["test"], data.columns))
+    print(key, json.dumps(rows[key]), flush=True)
+    write_rows(RESULT, __file__, rows, layers=LAYERS)
 
 
 def some_texts(path: Path, columns: dict[str, str]) -> list[str]:

@@ -31,12 +31,16 @@ def columns_of(columns: dict[str, str]) -> list[str]:
 
 
 def finetune(
-    data: Set, files: dict[str, Path], base: Path, output: Path, *flags: str
+    data: Set, files: dict[str, Path], base: Path | None, output: Path, *flags: str
 ) -> dict[str, float]:
-    """Train on a set as it says, and score the checkpoint on its test data."""
+    """Train on a set as it says, and score the checkpoint on its test data.
+
+    Without a base the flags name a teacher, which the model starts from.
+    """
     command = [*BERTEDGE, "finetune", "--overwrite", *columns_of(data.columns)]
     command += [f"--task={data.task}", f"--train={files['train']}", f"--dev={files['dev']}"]
-    command += [f"--model={base}", f"--output={output}", *flags]
+    command += [f"--model={base}"] if base else []
+    command += [f"--output={output}", *flags]
     command += [f"--max-length={data.max_length}"] if data.max_length else []
     command += [f"--problem-type={data.problem_type}"] if "text" in data.task else []
     command += [f"--out-of-scope={data.out_of_scope}"] if data.out_of_scope else []

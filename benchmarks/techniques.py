@@ -1,16 +1,16 @@
 """Measure every technique of `finetune` on three sets, beside the plain defaults.
 
 usage: python benchmarks/techniques.py MINILM SHARED_DATA WORK [TECHNIQUE …] [--seeds S …]
-    [--untimed]
 
 1,000 rows of each set, the same for all; each run is a process of its own, nothing else beside it.
 A technique that a task refuses has no figure there. What the record has already is not run again.
-`--untimed` is for a machine that does other work too: seconds are left out. Writes
-benchmarks/techniques.json, which docs/techniques/index.md shows.
+Time is that of the processors, of the whole command in one thread, which other work on the machine
+changes little. Writes benchmarks/techniques.json, which docs/techniques/index.md shows.
 """
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -77,7 +77,6 @@ def main() -> None:
         parser.add_argument(name, type=lambda told: Path(told).absolute())
     parser.add_argument("techniques", nargs="*", default=list(TECHNIQUES))
     parser.add_argument("--seeds", nargs="*", type=int, default=[42])
-    parser.add_argument("--untimed", action="store_true")
     told = parser.parse_args()
     told.work.mkdir(parents=True, exist_ok=True)
     record = read_rows(RESULT)
@@ -93,8 +92,6 @@ def main() -> None:
                 if f"{name}-{seed}" in rows:
                     continue
                 found = measure(name, files, told.minilm, told.work / "run", technique, seed)
-                if found and told.untimed:
-                    found["seconds"] = None
                 rows[f"{name}-{seed}"] = found
                 print(technique, name, seed, json.dumps(found), flush=True)
                 write_rows(RESULT, __file__, record, "torch", "transformers", rows_of_a_set=ROWS)
@@ -109,31 +106,33 @@ def measure(
     command = [*BERTEDGE, "finetune", "--overwrite", *columns_of(data.columns), f"--seed={seed}"]
     command += [f"--task={data.task}", f"--train={files['train']}", f"--dev={files['dev']}"]
     command += [f"--model={base}", f"--output={output}", *flags]
-    script = [sys.executable, __file__, "--peak", *command]
+    script = [sys.executable, __file__, "--cost", *command]
     done = subprocess.run(script, capture_output=True, text=True, check=False)
     if done.returncode:
         line = done.stderr.strip().splitlines()[-1]
         assert line.startswith("Error: "), done.stderr
         print(f"{technique} {name}: {line}", flush=True)
         return None
-    training = training_of(output)
+    training, (peak, seconds) = training_of(output), done.stdout.split()[-2:]
     return {
         "metric": METRICS[data.task, data.problem_type],
         "value": value_of(output, files["test"], data.columns),
-        "seconds": round(training.seconds, 1),
+        "processor_seconds": round(float(seconds)),
         "trained_parameters": training.trained_parameters,
-        "peak_mib": round(int(done.stdout.split()[-1]) / 1024),
+        "peak_mib": round(int(peak) / 1024),
     }
 
 
-def run_and_tell_peak(command: list[str]) -> int:
-    """Run a command; print the most memory that it had, in KiB."""
-    done = subprocess.run(command, stdout=sys.stderr, check=False)
-    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+def run_and_tell_cost(command: list[str]) -> int:
+    """Run a command in one thread; print the most memory that it had, in KiB, and its time."""
+    own = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, stdout=sys.stderr, check=False, env=own)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(used.ru_maxrss, used.ru_utime + used.ru_stime)
     return done.returncode
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--peak"]:
-        sys.exit(run_and_tell_peak(sys.argv[2:]))
+    if sys.argv[1:2] == ["--cost"]:
+        sys.exit(run_and_tell_cost(sys.argv[2:]))
     main()

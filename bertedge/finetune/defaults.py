@@ -19,6 +19,9 @@ RATES = {Optimizer.ADAMW: 1.0, Optimizer.SGD: 200.0, Optimizer.MUON: 1.0}
 """Learning rate of each optimizer, as a multiple of AdamW's."""
 PEFT_RATES = {"lora": 10, "dora": 10, "ia3": 30, "adapter": 10, "prompt": 30, "p-tuning": 10}
 """Learning rate of each method of `--peft`, as a multiple of that of training all."""
+FITTED_EPOCHS, FITTED_RATE = 0.4, 0.5
+"""Of the usual ones, where the head starts at a linear model of the base's embeddings: there is
+less to learn, and more to lose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,8 @@ class Facts:
     """Of the training data, as the model is given them: windows count one by one."""
     hidden_size: int
     layers: int
+    fitted: bool = False
+    """Whether the head starts at a linear model of the base's embeddings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +59,7 @@ def choose_hyperparameters(config: FinetuneConfig, facts: Facts) -> Hyperparamet
     """Return what the config says, and where it is silent what the data and the base ask for."""
     batch_size = config.batch_size or usual_batch_size(facts.rows)
     effective = batch_size * config.gradient_accumulation_steps
-    epochs = config.epochs or usual_epochs(facts.rows)
+    epochs = config.epochs or usual_epochs(facts.rows, fitted=facts.fitted)
     usual = usual_learning_rate(facts, effective) * RATES[config.optimizer]
     usual *= PEFT_RATES.get(config.peft or "", 1)
     # Smith's cycle rises for as long as torch's does.
@@ -85,12 +90,14 @@ def usual_patience(config: FinetuneConfig) -> int:
     return 3 if config.epochs else 0
 
 
-def usual_epochs(rows: int) -> int:
+def usual_epochs(rows: int, *, fitted: bool = False) -> int:
     """Return how often rows are passed over: 20 times where they are few, twice where many.
 
-    The number falls with the square root of the rows, so that steps still grow with it.
+    The number falls with the square root of the rows, so that steps still grow with it. From a
+    `fitted` head on it is 8 times where they are few.
     """
-    return min(20, max(2, round(4 * math.sqrt(9_000 / max(rows, 1)))))
+    most = min(20.0, 4 * math.sqrt(9_000 / max(rows, 1)))
+    return max(2, round(most * (FITTED_EPOCHS if fitted else 1.0)))
 
 
 def usual_learning_rate(facts: Facts, batch_size: int) -> float:
@@ -100,6 +107,7 @@ def usual_learning_rate(facts: Facts, batch_size: int) -> float:
     batch (Malladi et al. 2022, arXiv:2205.10287, for Adam): BERT-base in batches of 16 has 5e-5.
     """
     rate = _RATE * (384 / facts.hidden_size) * (6 / facts.layers) * math.sqrt(batch_size / 16)
+    rate *= FITTED_RATE if facts.fitted else 1.0
     return float(f"{min(rate, 2e-3):.1e}")
 
 

@@ -106,14 +106,17 @@ def load_material(
 
 def settle(config: FinetuneConfig, prepared: Prepared) -> Hyperparameters:
     """Return what the config says, and what the data ask for where it is silent."""
-    return choose_hyperparameters(config, _facts(prepared.inputs, prepared.train))
+    return choose_hyperparameters(config, _facts(config, prepared))
 
 
-def _facts(inputs: Inputs, train: features.Features) -> Facts:
+def _facts(config: FinetuneConfig, prepared: Prepared) -> Facts:
+    inputs = prepared.inputs
+    all_trained = config.model is not None and config.peft is None
     return Facts(
-        rows=train.epoch_rows,
+        rows=prepared.train.epoch_rows,
         hidden_size=int(inputs.base_config.hidden_size),
-        layers=int(inputs.base_config.num_hidden_layers),
+        layers=config.layers or int(inputs.base_config.num_hidden_layers),
+        fitted=all_trained and inputs.pooling is PoolingMode.MEAN,
     )
 
 

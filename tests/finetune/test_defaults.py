@@ -50,6 +50,14 @@ def test_a_wider_and_deeper_base_has_a_lower_rate_and_bert_base_the_usual_one() 
     assert small.learning_rate == pytest.approx(2e-4)
 
 
+@pytest.mark.parametrize("rows", [20, 300, 1_000, 10_000, 100_000])
+def test_a_head_that_was_fitted_before_has_fewer_epochs_at_a_lower_rate(rows: int) -> None:
+    new = choose_hyperparameters(config(), Facts(rows=rows, **MINILM))
+    fitted = choose_hyperparameters(config(), Facts(rows=rows, fitted=True, **MINILM))
+    assert fitted.learning_rate == pytest.approx(new.learning_rate / 2, rel=0.05)
+    assert 2 <= fitted.epochs <= max(2, new.epochs / 2)
+
+
 def test_accumulated_batches_count_as_one_large_batch() -> None:
     facts = Facts(rows=1_000, **MINILM)
     one = choose_hyperparameters(config(batch_size=64), facts)
@@ -87,6 +95,7 @@ def test_of_many_epochs_a_few_are_evaluated_the_last_one_too(
         model=str(base),
         output=tmp_path / "run",
         learning_rate=1e-4,
+        pooling="cls",
     )
     finished = finetune(asked, Said())
     assert finished is not None

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,19 @@ def test_a_student_of_fewer_layers_learns_its_teachers_task(
     assert record is not None and record.base == "teacher"
     assert record.settings["teacher"] == ("teacher",)
     assert record.settings["layers"] == 1 and record.settings["distillation_temperature"] == 2.0
+
+
+def test_a_student_of_fewer_layers_has_a_higher_learning_rate(
+    teacher: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    rates = []
+    for layers in (1, 2):
+        output = tmp_path / str(layers)
+        asked = config(texts, output, teacher=str(teacher), layers=layers, learning_rate=None)
+        done = finetune(replace(asked, epochs=0.1, batch_size=1), Silent())
+        assert done is not None
+        rates.append(float(done.training.settings["learning_rate"]))
+    assert rates[0] > rates[1]  # twice as high, or the highest that there is
 
 
 def test_soft_labels_alone_teach_in_spite_of_wrong_labels(
