@@ -29,6 +29,7 @@ CHOICE = "few_shot.json"
 _ANY = {each.name for each in fields(DataConfig)} | {
     *("model", "max_length", "pooling", "class_weights", "out_of_scope", "calibrate", "folds"),
     *("few_shot", "precision", "seed", "log_dir", "adapt", "adapt_epochs"),
+    *("auto", "minutes"),
 }
 """Settings that say nothing of how the model is fine-tuned; who sets another wants just that."""
 
@@ -51,7 +52,8 @@ def settle_few_shot(
         return config, prepared
     epochs = config.epochs or 1
     layers = 0 if config.train_layers is None else config.train_layers
-    return replace(config, few_shot=chosen, train_layers=layers, epochs=epochs), prepared
+    alone = replace(config, auto=False, minutes=None)
+    return replace(alone, few_shot=chosen, train_layers=layers, epochs=epochs), prepared
 
 
 def _are_few(config: FinetuneConfig, prepared: Prepared) -> bool:

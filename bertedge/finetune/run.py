@@ -161,13 +161,14 @@ def _run(
             "(--replay-share)"
         )
     began = time.perf_counter()
-    config, prepared = settle_few_shot(config, prepared, work.folder, progress)
+    settled, prepared = settle_few_shot(config, prepared, work.folder, progress)
     prepared = choose_head(config, prepared, progress)
     prepared = replace(prepared, seconds=time.perf_counter() - began)
     if config.auto:
-        outcome = search(config, prepared, work.folder / "trials", progress)
+        few = settled if settled.learns_from_few else None
+        outcome = search(config, prepared, work.folder / "trials", progress, few=few)
     else:
-        outcome = _train(config, prepared, work.folder, progress)
+        outcome = _train(settled, prepared, work.folder, progress)
         if inputs.unlabelled:
             outcome = self_train(outcome, prepared, work.folder / "self-training", progress)
     accelerate.PartialState().wait_for_everyone()  # all have read the best weights from there

@@ -133,6 +133,21 @@ def test_the_model_is_that_of_the_best_trial_and_the_first_has_the_defaults(lab:
 
 
 @pytest.mark.usefixtures("ticking")
+def test_with_few_rows_the_first_trial_is_what_is_done_without_a_search(lab: Lab) -> None:
+    usual = {"epochs": None, "batch_size": None}
+    alone = lab.run("alone", Watched(), ticks=600, **usual, auto=False, minutes=None)
+    finished = lab.run("few", Watched(), ticks=600, **usual)
+    trials = lab.trials("few").trials
+    assert alone.dev is not None and trials[0].score == pytest.approx(alone.dev.scores.value)
+    assert trials[0].trained_epochs == alone.training.epochs == 1
+    assert len(trials) > 1 and trials[1].trained_epochs > 1
+    assert trials[1].params == trials[0].params  # the plain defaults of fine-tuning all
+    first = lab.trials("few").best == 1
+    expected = alone.training.settings["few_shot"] if first else None
+    assert finished.training.settings["few_shot"] == expected
+
+
+@pytest.mark.usefixtures("ticking")
 def test_a_killed_search_goes_on_with_the_trials_that_are_there(lab: Lab) -> None:
     lab.run("whole", Watched(), ticks=110)
     with pytest.raises(StoppedError, match="--resume"):

@@ -45,7 +45,9 @@ class Search:
     """What all trials of a search share."""
 
     config: FinetuneConfig
-    """Of the first trial."""
+    """Of a trial with the plain defaults."""
+    few: FinetuneConfig | None
+    """Of the first trial where rows are few, which then does not fine-tune all."""
     prepared: Prepared
     folds: tuple[FoldData, ...]
     """None where trials are scored on dev data."""
@@ -53,11 +55,15 @@ class Search:
     defaults: Mapping[str, Param]
     """Of what is searched."""
     epochs: float
-    """Of the first trial."""
+    """The default."""
     metric: str
     folder: Path
     budget: Budget
     progress: Progress
+
+    def fine_tuned(self, trials: list[Trial]) -> list[Trial]:
+        """Return the trials that say how others will do, and how long others will take."""
+        return trials[1:] if self.few else trials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +78,12 @@ class Result:
     rungs: tuple[Rung, ...]
 
 
-def config_of(search: Search, params: Mapping[str, Param], epochs: float) -> FinetuneConfig:
+def config_of(
+    search: Search, number: int, params: Mapping[str, Param], epochs: float
+) -> FinetuneConfig:
     """Return the config of a trial; what has its default is left to the data."""
+    if number == 1 and search.few:
+        return search.few
     changed = {name: value for name, value in params.items() if value != search.defaults[name]}
     if epochs != search.epochs:
         changed["epochs"] = epochs
@@ -88,8 +98,13 @@ def reserve(search: Search, trials: list[Trial]) -> float:
         return reserve + 3 * max((each.evaluation_seconds for each in trials), default=0.0)
     if best is None or best.best_epoch is None:
         return reserve
-    an_epoch = seconds_an_epoch(trials) / (len(search.folds) - 1)  # of all rows, once
-    return reserve + best.best_epoch * an_epoch * cost_of(best.params)
+    return reserve + best.best_epoch * final_epoch(search, trials, best)
+
+
+def final_epoch(search: Search, trials: list[Trial], best: Trial) -> float:
+    """Return the seconds of an epoch of all rows with the best settings."""
+    like = trials[:1] if search.few and best.number == 1 else search.fine_tuned(trials)
+    return seconds_an_epoch(like) / (len(search.folds) - 1) * cost_of(best.params)
 
 
 def on_dev(
@@ -114,7 +129,7 @@ def on_dev(
     watch = TrialWatch(
         clock=search.budget.clock,
         until=left,
-        limit=None if trials or not limited else search.budget.left * MARGIN,
+        limit=None if search.fine_tuned(trials) or not limited else search.budget.left * MARGIN,
         evaluated=evaluated,
         metric=search.metric,
     )
@@ -171,7 +186,8 @@ def on_folds(
         if runs and (search.budget.elapsed - began) / len(runs) > left():
             state = TrialState.OUT_OF_TIME
             break
-        limit = None if trials or runs or not limited else search.budget.left * MARGIN / 2
+        known = search.fine_tuned(trials) or runs
+        limit = None if known or not limited else search.budget.left * MARGIN / 2
         watch = TrialWatch(clock=search.budget.clock, until=left, limit=limit)
         part = PartProgress(
             search.progress, f"trial {len(trials) + 1}, fold {number + 1} of {count}"

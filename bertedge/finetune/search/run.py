@@ -30,6 +30,7 @@ from bertedge.finetune.search.attempts import (
     Result,
     Search,
     config_of,
+    final_epoch,
     on_dev,
     on_folds,
     reserve,
@@ -66,10 +67,13 @@ def search(
     prepared: Prepared,
     folder: Path,
     progress: Progress,
+    *,
+    few: FinetuneConfig | None = None,
     clock: Callable[[], float] | None = None,
 ) -> Outcome:
     """Return the model of the best trial that the minutes buy; the first has the plain defaults.
 
+    Those are `few` where rows are so; the second trial then fine-tunes all by its plain defaults.
     With dev data a trial's own weights are the result. Without, a trial is a cross-validation, and
     the model is trained on all rows with the settings of the best. Trials that ended lie in
     `folder`, and an interrupted search goes on with the one that it was at. Raises
@@ -79,6 +83,7 @@ def search(
         raise MissingExtraError("auto", "optuna")
     trials = read_trials(folder)
     found = _open(config, prepared, folder, progress, _budget(config, trials, clock))
+    found = replace(found, few=few)
     trials = _with_weights(found, trials)
     while (plan := _plan(found, trials)) is not None:
         trials.append(_run_trial(found, trials, *plan))
@@ -122,6 +127,7 @@ def _open(
     space = search_space(plain, chosen)
     return Search(
         config=plain,
+        few=None,
         prepared=prepared,
         folds=tuple(folds),
         space=space,
@@ -147,10 +153,11 @@ def _with_weights(search: Search, trials: list[Trial]) -> list[Trial]:
 
 def _plan(search: Search, trials: list[Trial]) -> tuple[dict[str, Param], float] | None:
     """Return the next trial's settings and its epochs; None where no other trial fits."""
-    if not trials:
+    known = search.fine_tuned(trials)
+    if not known:
         return dict(search.defaults), search.epochs
-    params = propose(trials, search.space, search.defaults, search.config.seed)
-    each, left = seconds_an_epoch(trials), search.budget.left - reserve(search, trials)
+    params = propose(known, search.space, search.defaults, search.config.seed)
+    each, left = seconds_an_epoch(known), search.budget.left - reserve(search, trials)
     for candidate in (params, _cheap(search, params)):
         wanted = candidate.get("epochs", search.epochs)
         assert isinstance(wanted, int | float)
@@ -175,9 +182,9 @@ def _run_trial(
     folder = search.folder / str(number)
     run = on_folds if search.folds else on_dev
     try:
-        result = run(search, trials, config_of(search, params, epochs), folder)
+        result = run(search, trials, config_of(search, number, params, epochs), folder)
     except TooLong as ended:
-        if trials:
+        if search.fine_tuned(trials):
             result = _none(TrialState.OUT_OF_TIME)
         else:  # the defaults are cut to what fits
             share = search.budget.left * MARGIN / (2 if search.folds else 1) / ended.projected
@@ -188,7 +195,7 @@ def _run_trial(
                 f"{epochs:.3g} epochs"
             )
             remove(folder)
-            config = config_of(search, params, epochs)
+            config = config_of(search, number, params, epochs)
             result = run(search, trials, config, folder, limited=False)
     gc.collect()
     trial = Trial(
@@ -233,7 +240,7 @@ def _tidy(search: Search, trials: list[Trial]) -> None:
 
 def _load(search: Search, best: Trial) -> Outcome:
     """Return the model that the best trial has left."""
-    config = config_of(search, best.params, best.epochs)
+    config = config_of(search, best.number, best.params, best.epochs)
     kept = search.folder / str(best.number) / KEPT
     material = load_material(config, search.prepared, search.progress)
     load_model(material.model, str(kept / WEIGHTS))
@@ -244,7 +251,7 @@ def _load(search: Search, best: Trial) -> Outcome:
 
 def _final_training(search: Search, trials: list[Trial], best: Trial) -> Outcome:
     """Train on all rows with the best settings, for as many epochs as were best in the folds."""
-    config = config_of(search, best.params, best.epochs)
+    config = config_of(search, best.number, best.params, best.epochs)
     own = search.folder / str(best.number)
     folders = [own / f"fold-{number}" for number in range(len(search.folds))]
     done = [folder for folder in folders if fault_of(folder) is None]
@@ -252,7 +259,7 @@ def _final_training(search: Search, trials: list[Trial], best: Trial) -> Outcome
     part = PartProgress(search.progress, "folds")
     runs = [train_fold(config, *each, part) for each in zip(data, done, strict=True)]
     folds = join_folds(config, data, runs, done)
-    an_epoch = seconds_an_epoch(trials) / (len(search.folds) - 1) * cost_of(best.params)
+    an_epoch = final_epoch(search, trials, best)
     epochs = min(folds.record.epochs, max(search.budget.left, 0.0) / an_epoch)
     config = replace(config, epochs=max(epochs, folds.record.epochs / 2))
     folder = search.folder / "final"
