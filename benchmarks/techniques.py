@@ -1,6 +1,7 @@
 """Measure every technique of `finetune` on three sets, beside the plain defaults.
 
-usage: python benchmarks/techniques.py MINILM SHARED_DATA WORK [TECHNIQUE …] [--seeds S …]
+usage: python benchmarks/techniques.py MINILM SHARED_DATA WORK [TECHNIQUE …] [--sets SET …]
+    [--seeds S …]
 
 1,000 rows of each set, the same for all; each run is a process of its own, nothing else beside it.
 A technique that a task refuses has no figure there. What the record has already is not run again.
@@ -76,12 +77,13 @@ def main() -> None:
     for name in ("minilm", "shared", "work"):
         parser.add_argument(name, type=lambda told: Path(told).absolute())
     parser.add_argument("techniques", nargs="*", default=list(TECHNIQUES))
+    parser.add_argument("--sets", nargs="*", default=MEASURED, choices=MEASURED)
     parser.add_argument("--seeds", nargs="*", type=int, default=[42])
     told = parser.parse_args()
     told.work.mkdir(parents=True, exist_ok=True)
     record = read_rows(RESULT)
     for technique in told.techniques:
-        for name in MEASURED:
+        for name in told.sets:
             prefix = told.work / name
             whole = find_files(SETS[name], told.shared, prefix)
             files = take_rows(whole, SETS[name], prefix, ROWS, seed=0)
