@@ -124,12 +124,26 @@ def take_rows(
         output = prefix.with_name(f"{prefix.name}-{split}-{rows}-{seed}{suffix}")
         tagged = data.task == "token-classification"
         text = "\n".join(read_lines(path))
-        units = [unit for unit in text.split("\n\n" if tagged else "\n") if unit.strip()]
+        units = [unit for unit in split_rows(text, suffix, tagged=tagged) if unit.strip()]
         header = [] if tagged or not has_header(data, suffix) else [units.pop(0)]
         drawn = random.Random(seed).sample(units, min(count, len(units)))
         output.write_text(("\n\n" if tagged else "\n").join([*header, *drawn]) + "\n")
         found[split] = output
     return found
+
+
+def split_rows(text: str, suffix: str, *, tagged: bool) -> list[str]:
+    """Split a file into rows or sentences; a quoted text of a CSV file may have several lines."""
+    if suffix != ".csv":
+        return text.split("\n\n" if tagged else "\n")
+    rows = [""]
+    for line in text.split("\n"):
+        rows[-1] += line
+        if rows[-1].count('"') % 2:
+            rows[-1] += "\n"
+        else:
+            rows.append("")
+    return rows
 
 
 def has_header(data: Set, suffix: str) -> bool:
