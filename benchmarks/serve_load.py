@@ -252,7 +252,9 @@ def search(
             rate *= DOWN
         else:
             rate = math.sqrt(passed * failed)
-    best = next((step for step in steps if step["rate"] == round(passed, 2)), None)
+    best = max(
+        (step for step in steps if step["passed"]), key=lambda step: step["rate"], default=None
+    )
     return {"rate": round(passed, 2), "at_rate": best, "steps": steps}
 
 

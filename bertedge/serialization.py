@@ -37,7 +37,7 @@ def parse_json(raw: bytes) -> Any:
     """Parse a JSON document; RecordError where it is none, or none to be written again."""
     try:
         text = raw.decode("utf-8")
-        data = json.loads(text, parse_constant=_refuse_constant)
+        data = _DECODER.decode(text)
         if re.search(r"\\u[dD][89a-fA-F]", text):
             _check_characters(json.dumps(data, ensure_ascii=False))
     except UnicodeDecodeError:
@@ -73,6 +73,10 @@ def to_json(value: object) -> str:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise RecordError(f"{name} is no number of JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+"""json.loads would make one for each document."""
 
 
 def _check_characters(text: str) -> None:

@@ -206,3 +206,79 @@ def test_the_table_of_tasks_fits_a_page():
     ]
     assert max(map(len, rows)) <= 100
     assert "2031-02-03" in text
+
+
+def test_the_server_is_beside_the_others_at_its_highest_rate(render: ModuleType):
+    at = {"p50_ms": 4.321, "p99_ms": 48.76}
+    own = {
+        "settings": "bertedge serve",
+        "versions": {"bertedge": "0.1.0"},
+        "alone": {"p50_ms": 1.234},
+        "in_process": {"p50_ms": 0.789},
+        "closed_loop_rate": 1500.4,
+        "rate": 1234.5,
+        "at_rate": at,
+        "memory_mib": 123,
+    }
+    rival = own | {"settings": "FastAPI", "rate": 82.3, "versions": {"fastapi": "1.2"}}
+    rival["versions"]["transformers"] = "4.5"
+    none = rival | {"rate": 0.0, "at_rate": None}
+    record = {
+        "program": "benchmarks/serve_load.py",
+        "created": "2031-02-03T04:05:06+00:00",
+        "cpu": "AMD",
+        "cores": 2,
+        "versions": {"bertedge": "0.1.0"},
+        "server_cores": [0],
+        "generator_cores": [1],
+        "limit_ms": 50.0,
+        "step_s": 10.0,
+        "sets": {
+            "short": {"bertedge": own, "pipeline": rival},
+            "mixed": {"bertedge": own, "pipeline": none},
+        },
+    }
+    lines = render.fill("serve-load", record).splitlines()
+    pipeline = [line for line in lines if line.startswith("| pipeline ")]
+    assert pipeline == [
+        "| pipeline | 82/s | 4.32, 48.8 ms | 1.23 ms | 1,500/s | 123 MiB | 15.0x |",
+        "| pipeline | none | - | 1.23 ms | 1,500/s | 123 MiB | - |",
+    ]
+    assert "One text at a time over HTTP is 1.23 ms, of the predictor in the same process" in (
+        "\n".join(lines)
+    )
+    assert "- pipeline: FastAPI (fastapi 1.2, transformers 4.5)." in lines
+    assert "Every server on core 0, the load on core 1" in lines[-1]
+
+
+def test_what_a_server_did_not_stand_is_marked(render: ModuleType):
+    record = {
+        "program": "benchmarks/serve_stress.py",
+        "created": "2031-02-03T04:05:06+00:00",
+        "cpu": "AMD",
+        "cores": 2,
+        "versions": {"bertedge": "0.1.0"},
+        "server_cores": [0],
+        "generator_cores": [1],
+        "parts": {
+            "overload": {
+                "rate": 3000.4,
+                "seconds": 60.0,
+                "statuses": {"200": 50_000, "429": 130_000},
+                "admitted": {"p99_ms": 812.3},
+                "refused": {"p99_ms": 12.34},
+                "max_queue_tokens": 16_384,
+                "bound_ms": 700.2,
+                "memory_mib": 150.1,
+                "ok": {"every request is answered": True, "p99 within the bound": False},
+            },
+            "wrk": {"skipped": "wrk is not installed", "ok": {}},
+        },
+    }
+    lines = render.fill("serve-stress", record).splitlines()
+    assert lines[2] == (
+        "| 3,000 requests/s, three times the knee, for 60 s; `--max-queue 16384` "
+        "| 50,000 answered (p99 812 ms, bound 700 ms), 130,000 refused (p99 12.3 ms); 150 MiB "
+        "| every request is answered; **not: p99 within the bound** |"
+    )
+    assert lines[3] == "| `wrk` | wrk is not installed |  |"

@@ -4,9 +4,9 @@ import datetime
 import json
 import logging
 import math
+import random
 import re
 import time
-import uuid
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -53,7 +53,7 @@ class Access:
         served = scope[SERVED] = Served()
         headers = Headers(scope=scope)
         given, trace = headers.get("x-request-id", ""), headers.get("traceparent", "")
-        own = {"x-request-id": given if _ID.fullmatch(given) else uuid.uuid4().hex}
+        own = {"x-request-id": given if _ID.fullmatch(given) else f"{random.getrandbits(128):032x}"}
         if _TRACE.fullmatch(trace):
             own["traceparent"] = trace
         status = 500
