@@ -19,7 +19,7 @@ from bertedge.checkpoint.own_code import MEAN_POOLING
 from bertedge.checkpoint.tokenizer import load_tokenizer, longest_input
 from bertedge.checkpoint.training import TRAINING, Training, read_training
 from bertedge.checkpoint.weights import check_weights, plain_name, read_source
-from bertedge.errors import CheckpointError, library_errors, shorten
+from bertedge.errors import CheckpointError, SettingError, library_errors, shorten
 from bertedge.joint_labels import has_intents
 from bertedge.libraries import has_torch
 from bertedge.serialization import RecordError
@@ -34,6 +34,8 @@ from bertedge.spec import (
 )
 from bertedge.tasks import find_task, task_module
 
+LONGEST_USUAL = 512
+"""Tokens of other texts: attention of 8,192 tokens, which some models read, takes gigabytes."""
 LONGEST_WINDOW = 384
 """Tokens of a question with a window of its context: as in the BERT paper and in transformers'
 pipeline, which reads no longer ones."""
@@ -66,11 +68,16 @@ class Base:
 
 
 def open_checkpoint(
-    name: str, task: Task | None = None, *, pooling: PoolingMode | None = None
+    name: str,
+    task: Task | None = None,
+    *,
+    pooling: PoolingMode | None = None,
+    max_length: int | None = None,
 ) -> Checkpoint:
     """Read a fine-tuned checkpoint, or any encoder for its embeddings, from a directory or hub id.
 
-    `task` settles what the config leaves open; `pooling` wins over what the folder says of it.
+    `task` settles what the config leaves open; `pooling` and `max_length` win over what the folder
+    says of them. SettingError for a `max_length` beyond the model's positions.
     Raises CheckpointError for a checkpoint that is missing, incomplete, pickled, without a head
     for the task, of an unsupported architecture, or with a value or a weight that cannot be.
     """
@@ -87,6 +94,10 @@ def open_checkpoint(
     _check_labels(shown(name), found, labels, rule.problem_type)
     tokenizer = load_tokenizer(folder, config)
     longest = longest_input(config, tokenizer)
+    if max_length is not None and max_length > longest:
+        raise SettingError(
+            f"max_length is {max_length:,}, but {shown(name)} reads {longest:,} at most"
+        )
     if training:
         _check_training(folder, training, labels, longest)
     if has_torch():
@@ -98,9 +109,12 @@ def open_checkpoint(
         task=found,
         labels=labels,
         pair=training.model.pair if training else found.reads_pairs,
-        max_length=training.model.max_length
-        if training
-        else usual_length(found, _longest(folder, longest, embeds=embeds)),
+        max_length=max_length
+        or (
+            training.model.max_length
+            if training
+            else usual_length(found, _longest(folder, longest, embeds=embeds))
+        ),
         pad_token_id=int(tokenizer.pad_token_id),
         rule=rule,
         pooling=_pooling(folder, pooling) if embeds else None,
@@ -146,7 +160,8 @@ def pools_mean(config: transformers.PretrainedConfig) -> bool:
 
 def usual_length(task: Task, longest: int) -> int:
     """Return how many tokens a model is given where nobody says so, of the `longest` input."""
-    return min(longest, LONGEST_WINDOW) if task.labels_are is LabelKind.SPANS else longest
+    most = LONGEST_WINDOW if task.labels_are is LabelKind.SPANS else LONGEST_USUAL
+    return min(longest, most)
 
 
 def open_base(name: str, *, words: bool = False) -> Base:

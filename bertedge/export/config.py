@@ -151,6 +151,11 @@ class ExportConfig:
     """None: as sentence-transformers' files say, else the mean."""
     normalize: bool = setting(True, "Divide embeddings by their length.", negative="no-normalize")
     """False: embeddings keep their length, whatever sentence-transformers' files say."""
+    max_length: int | None = setting(
+        None, "Tokens read of a text.", metavar="N", unset="its own, at most 512", ge=8
+    )
+    """None: as the training or sentence-transformers' files say, or as it has positions; at most
+    512 where no training says more."""
     pair: bool = setting(False, "The checkpoint reads pairs of texts (ours say so).")
     """True where a foreign checkpoint reads pairs; our own say it themselves."""
     exporter: Exporter | None = setting(

@@ -107,7 +107,9 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportRepo
 
 
 def _open(config: ExportConfig) -> Checkpoint:
-    checkpoint = open_checkpoint(config.checkpoint, config.task, pooling=config.pooling)
+    checkpoint = open_checkpoint(
+        config.checkpoint, config.task, pooling=config.pooling, max_length=config.max_length
+    )
     if checkpoint.model.pooling is None:
         if config.pooling is not None or not config.normalize:
             raise SettingError(

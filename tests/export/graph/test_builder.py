@@ -18,7 +18,8 @@ from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 
 from bertedge.bundle import open_bundle
 from bertedge.checkpoint import TorchEngine, load_model, open_base, open_checkpoint
-from bertedge.errors import CheckpointError, MissingExtraError
+from bertedge.errors import CheckpointError, MissingExtraError, SettingError
+from bertedge.export import ExportConfig, export
 from bertedge.export.config import Exporter
 from bertedge.export.graph import source
 from bertedge.export.graph.builder import ARCHITECTURES, build, disentangled
@@ -366,6 +367,73 @@ def test_what_is_exported_but_not_trained_here_says_so(checkpoints: Any) -> None
         open_base(str(checkpoints("mpnet")))
 
 
+def test_texts_are_cut_at_512_tokens_unless_more_are_asked_for(checkpoints: Any) -> None:
+    folder = copied_with_long_texts(checkpoints("modernbert", max_position_embeddings=8192))
+    assert open_checkpoint(folder).model.max_length == 512
+    assert open_checkpoint(folder, max_length=1024).model.max_length == 1024
+    assert open_checkpoint(folder, max_length=16).model.max_length == 16
+    with pytest.raises(SettingError, match=r"max_length is 9,000, but .* reads 8,192 at most"):
+        open_checkpoint(folder, max_length=9000)
+
+
+def copied_with_long_texts(folder: Path) -> str:
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps(settings | {"model_max_length": 10**6}))
+    return str(folder)
+
+
+def test_a_trimmed_vocabulary_is_built_in(checkpoints: Any, exported: Fuse, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("\n".join(TEXTS))
+    output = tmp_path / "bundle"
+    config = ExportConfig(
+        checkpoint=str(checkpoints("bert")),
+        output=output,
+        trim_vocab=corpus,
+        exporter=Exporter.DIRECT,
+    )
+    trimming = export(config).manifest.trimming
+    assert trimming is not None and trimming.after < trimming.before
+    found, expected = (
+        [
+            list(each.scores.values())
+            for each in Predictor.open(place, device="cpu", variant="cpu-fp32", threads=1).predict(
+                TEXTS
+            )
+        ]
+        for place in (output, exported("bert", exporter=Exporter.DIRECT).output)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        ("deberta-v2", {"pos_att_type": ["p2p"]}, "c2p and p2c are what can be built"),
+        ("deberta-v2", {"position_buckets": 9}, "rel_embeddings.weight has the shape 16 by 32"),
+        ("deberta-v2", {"conv_kernel_size": 3}, "conv_kernel_size is 3; it must be 0"),
+        ("deberta-v2", {"max_position_embeddings": 0}, "max_position_embeddings is 0"),
+        ("modernbert", {"rope_scaling": {"type": "linear"}}, "rope_scaling is"),
+        ("modernbert", {"rope_parameters": {}}, "rope_parameters has no rope_theta"),
+        ("modernbert", {"local_attention": "x"}, "local_attention is 'x'; it must be a whole"),
+        ("modernbert", {"max_position_embeddings": 10**9}, "max_position_embeddings is 1000000000"),
+        ("albert", {"num_hidden_groups": 7}, "num_hidden_groups"),
+        ("albert", {"num_hidden_groups": 0}, "num_hidden_groups is 0"),
+        ("mpnet", {"relative_attention_num_buckets": 8}, "relative_attention_num_buckets is 8"),
+    ],
+)
+def test_configs_of_other_architectures_that_cannot_be_are_one_line(
+    kind: str, changes: dict[str, Any], message: str, checkpoints: Any, tmp_path: Path
+) -> None:
+    spec = open_checkpoint(str(checkpoints(kind))).model
+    folder = copied(checkpoints(kind), tmp_path)
+    set_config(**changes)(folder)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        build(folder, spec, opset=17)
+    assert "\n" not in str(caught.value)
+
+
 def set_config(**values: object) -> Callable[[Path], None]:
     def spoil(folder: Path) -> None:
         path = folder / "config.json"
@@ -393,7 +461,10 @@ def put_nan(folder: Path) -> None:
         (set_config(hidden_size=-1), "hidden_size is -1; it must be a whole number from 1 up"),
         (set_config(hidden_size="32"), "hidden_size is '32'; it must be a whole number"),
         (set_config(intermediate_size=10**9), "config.json asks for 1000000000 by 32"),
-        (set_config(max_position_embeddings=10**9), "config.json asks for 1000000000 by 32"),
+        (
+            set_config(max_position_embeddings=10**9),
+            "max_position_embeddings is 1000000000; .* to 131,072",
+        ),
         (set_config(num_attention_heads=5), "divides a hidden size of 32 by 5 attention heads"),
         (set_config(num_hidden_layers=4), r"lacks bert\.encoder\.layer\.3\."),
         (set_config(layer_norm_eps="tiny"), "layer_norm_eps is 'tiny'; it must be a number"),

@@ -8,6 +8,9 @@ from enum import StrEnum
 from bertedge.errors import CheckpointError, shorten
 from bertedge.spec import LabelKind
 
+MOST_POSITIONS = 131_072
+"""More than any encoder reads."""
+
 
 class Positions(StrEnum):
     """Which row of the table of positions a token reads."""
@@ -162,11 +165,12 @@ class Config:
             return found
         return self.architecture.defaults.get(name, _DEFAULTS.get(name))
 
-    def size(self, name: str, *, least: int = 1) -> int:
-        """Return a whole number; CheckpointError where it is none, or below `least`."""
+    def size(self, name: str, *, least: int = 1, most: int = 2**31) -> int:
+        """Return a whole number; CheckpointError where it is none, or not of `least` to `most`."""
         found = self.get(name)
-        if not isinstance(found, int) or isinstance(found, bool) or found < least:
-            raise self._wrong(name, found, f"a whole number from {least} up")
+        if not isinstance(found, int) or isinstance(found, bool) or not least <= found <= most:
+            upper = "up" if most == 2**31 else f"to {most:,}"
+            raise self._wrong(name, found, f"a whole number from {least} {upper}")
         return found
 
     def number(self, name: str) -> float:
@@ -189,6 +193,11 @@ class Config:
         found = self.get(name)
         if found != wanted:
             raise self._wrong(name, found, f"{wanted!r}, or export with --exporter optimum")
+
+    @property
+    def positions(self) -> int:
+        """The longest input, of which tables are made; CheckpointError for more than any has."""
+        return self.size("max_position_embeddings", most=MOST_POSITIONS)
 
     @property
     def hidden(self) -> int:

@@ -71,7 +71,7 @@ def distance_bias(writer: Writer, config: Config, ids: ir.Value) -> ir.Value:
     """Add the bias of scores by the distance of two tokens, `(1, heads, sequence, sequence)`."""
     name = f"{config.architecture.prefix}.encoder.relative_attention_bias"
     config.require("relative_attention_num_buckets", buckets := 32)
-    most = config.size("max_position_embeddings")
+    most = config.positions
     table = writer.weights.take(f"{name}.weight", buckets, config.heads)
     distances = np.arange(1 - most, most)
     values = writer.constant(f"{name}.distances", table[distance_buckets(distances, buckets)])

@@ -44,7 +44,7 @@ class Disentangled:
         cls, writer: Writer, config: Config, ids: ir.Value, lengths: ir.Value
     ) -> "Disentangled":
         """Add what all layers share."""
-        most = config.size("max_position_embeddings")
+        most = config.positions
         falling = np.arange(most, -most, -1)
         length = writer.add("Unsqueeze", [row_length(writer, ids), writer.integers(0)], "distances")
         whole = writer.integers(most)
@@ -166,7 +166,7 @@ def bucket_span(config: Config) -> int:
 
 def _most(config: Config) -> int:
     found = config.size("max_relative_positions", least=-1)
-    return found if found > 0 else config.size("max_position_embeddings")
+    return found if found > 0 else config.positions
 
 
 def _distances(writer: Writer, config: Config) -> NDArray[np.float32]:

@@ -84,7 +84,8 @@ def layer_name(config: Config, number: int) -> str:
     """Return the name of the weights of layer `number`; of shared ones those of its group."""
     inner = config.size("inner_group_num")
     block = number // inner
-    groups, blocks = config.size("num_hidden_groups"), config.size("num_hidden_layers", least=0)
+    blocks = config.size("num_hidden_layers", least=0)
+    groups = config.size("num_hidden_groups", most=max(blocks, 1))
     group = int(block / (blocks / groups))
     name = config.architecture.layer.format(number=number, group=group, inner=number % inner)
     return f"{config.architecture.prefix}.{name}"
@@ -99,7 +100,7 @@ def add_embeddings(writer: Writer, config: Config, inputs: Inputs) -> ir.Value:
         config.require("conv_kernel_size", 0)
     own = config.get("embedding_size") is not None
     width = config.size("embedding_size") if own else config.hidden
-    count = config.size("max_position_embeddings")
+    count = config.positions
     own_words = f"{prefix}.{config.architecture.words}"
     words, _ = writer.weights.shape(f"{own_words}.weight")
     table = writer.constant(

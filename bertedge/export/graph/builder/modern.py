@@ -31,7 +31,7 @@ class ModernLayers:
     ) -> "ModernLayers":
         """Add what all layers share."""
         config.require("rope_scaling", None)
-        most = config.size("max_position_embeddings")
+        most = config.positions
         near = np.abs(np.arange(1 - most, most)) <= config.size("local_attention") // 2
         values = writer.constant("band", np.where(near, 0, LOWEST).astype(np.float32))
         band = writer.add("Gather", [values, add_distances(writer, ids, most)], "band", axis=0)
@@ -95,7 +95,7 @@ class ModernLayers:
     def _turns(self, base: float) -> tuple[ir.Value, ir.Value]:
         """Add the cosines and sines of each position's angles, `(positions, head size / 2)`."""
         size = self.config.hidden // self.config.heads
-        places = np.arange(self.config.size("max_position_embeddings"), dtype=np.float32)
+        places = np.arange(self.config.positions, dtype=np.float32)
         exponents = np.arange(0, size, 2, dtype=np.float32) / np.float32(size)
         rates = (1.0 / np.power(np.float32(base), exponents)).astype(np.float32)
         angles: NDArray[np.float32] = np.outer(places, rates).astype(np.float32)
