@@ -93,7 +93,7 @@ def user_of(given: str) -> int | None:
 
 def reachable(interpreter: str, user: int | None, work: Path) -> Path:
     """Return an interpreter that the user may run: a copy where it is in a closed folder."""
-    program = "import sys; print(sys.base_prefix, sys.executable, sep='\\n')"
+    program = "import sys; print(sys.base_prefix, sys._base_executable, sep='\\n')"
     prefix, executable = map(Path, run(interpreter, "-c", program).split("\n")[:2])
     try:
         subprocess.run([executable, "-c", ""], user=user, cwd="/", check=True)
