@@ -17,6 +17,7 @@ from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_p
 from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 
 from bertedge.bundle import open_bundle
+from bertedge.bundle.graph import check_graph
 from bertedge.checkpoint import TorchEngine, load_model, open_base, open_checkpoint
 from bertedge.errors import CheckpointError, MissingExtraError, SettingError
 from bertedge.export import ExportConfig, export
@@ -432,6 +433,19 @@ def test_configs_of_other_architectures_that_cannot_be_are_one_line(
     with pytest.raises(CheckpointError, match=message) as caught:
         build(folder, spec, opset=17)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("opset", [17, 18])
+@pytest.mark.parametrize("kind", ["mpnet", "deberta-v2", "modernbert"])
+def test_a_graph_of_usual_width_is_one_that_bundles_may_hold(
+    kind: str, opset: int, checkpoints: Any, off_by: Any, tmp_path: Path
+) -> None:
+    wide = {"hidden_size": 768, "num_attention_heads": 12, "num_hidden_layers": 1}
+    folder = checkpoints(kind, **wide | ({"pooler_hidden_size": 768} if "v2" in kind else {}))
+    off, model = off_by(folder, Task.TEXT_CLASSIFICATION, opset=opset)
+    assert off < 1e-5
+    save(model, tmp_path / "wide.onnx")
+    check_graph(tmp_path / "wide.onnx", None)
 
 
 def set_config(**values: object) -> Callable[[Path], None]:

@@ -1,7 +1,6 @@
 """Attention as the one node that onnxruntime's kernels have for it."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +36,7 @@ class Attention:
             return writer.add("ms:Attention", [hidden, weight, bias, self.lengths], name, **shared)
         # int8 attention takes no bias of scores: the product is a node of its own.
         product = writer.add("MatMul", [hidden, weight], name)
-        parts = split_three(writer, config, product, name)
+        parts = writer.parts(product, 3, name)
         return writer.add(
             "ms:MultiHeadAttention", [*parts, bias, self.lengths, self.bias], name, **shared
         )
@@ -59,12 +58,6 @@ def packed(writer: Writer, config: Config, layer: str) -> tuple[ir.Value, ir.Val
         writer.constant(f"{layer}.attention.qkv.weight", np.concatenate(weights, axis=1)),
         writer.constant(f"{layer}.attention.qkv.bias", np.concatenate(biases)),
     )
-
-
-def split_three(writer: Writer, config: Config, value: ir.Value, name: str) -> Sequence[ir.Value]:
-    """Split the product of packed weights into query, key and value."""
-    sizes = writer.integers(*[config.hidden] * 3)
-    return writer.split("Split", [value, sizes], name, outputs=3, axis=-1)
 
 
 def distance_bias(writer: Writer, config: Config, ids: ir.Value) -> ir.Value:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bertedge.errors import CheckpointError
 from bertedge.export.graph.builder.architecture import Config
-from bertedge.export.graph.builder.attention import LOWEST, packed, row_length, split_three
+from bertedge.export.graph.builder.attention import LOWEST, packed, row_length
 from bertedge.export.graph.builder.writer import Writer
 
 _NORMED = "layer_norm"
@@ -78,7 +78,7 @@ class Disentangled:
         name = f"{layer}.attention"
         weight, bias = packed(writer, config, layer)
         product = writer.add("Add", [bias, writer.add("MatMul", [hidden, weight], name)], name)
-        query, key, value = split_three(writer, config, product, name)
+        query, key, value = writer.parts(product, 3, name)
         kinds = position_kinds(config)
         scale = 1 / math.sqrt(config.hidden // config.heads * (1 + len(kinds)))
         parts = []

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bertedge.errors import CheckpointError
 from bertedge.export.graph.builder.architecture import Config
-from bertedge.export.graph.builder.attention import LOWEST, add_distances, split_three
+from bertedge.export.graph.builder.attention import LOWEST, add_distances
 from bertedge.export.graph.builder.norms import add_norm
 from bertedge.export.graph.builder.writer import Writer
 
@@ -59,9 +59,7 @@ class ModernLayers:
             2 * inner,
             "mlp_bias",
         )
-        value, gate = writer.split(
-            "Split", [raised, writer.integers(inner, inner)], name, outputs=2, axis=-1
-        )
+        value, gate = writer.parts(raised, 2, name)
         active = writer.activate(value, config.text("hidden_act"), name)
         gated = writer.add("Mul", [active, gate], name)
         lowered = self._product(gated, f"{name}.Wo", inner, width, "mlp_bias")
@@ -71,7 +69,7 @@ class ModernLayers:
         writer, config = self.writer, self.config
         width = config.hidden
         product = self._product(hidden, f"{name}.Wqkv", width, 3 * width, "attention_bias")
-        query, key, value = split_three(writer, config, product, name)
+        query, key, value = writer.parts(product, 3, name)
         base = rope_base(config, local=local)
         cosines, sines = self._turns(base)
         query, key = (

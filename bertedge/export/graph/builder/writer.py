@@ -24,6 +24,8 @@ _PLAIN: Mapping[str, str] = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid
 _SIGMOIDS: Mapping[str, float] = {"silu": 1.0, "swish": 1.0, "quick_gelu": 1.702}
 """x * sigmoid(alpha * x), by alpha."""
 _OPSET_OF_MISH = 18
+_OPSET_OF_EQUAL_PARTS = 18
+"""From which Split is told their number."""
 
 Attributes = int | float | str | Sequence[int] | Sequence[float]
 
@@ -101,6 +103,11 @@ class Writer:
         )
         self._graph.append(node)
         return values
+
+    def parts(self, value: ir.Value, count: int, name: str) -> Sequence[ir.Value]:
+        """Split the last axis into `count` equal parts, without a constant of their sizes."""
+        told = {"num_outputs": count} if self.opset >= _OPSET_OF_EQUAL_PARTS else {}
+        return self.split("Split", [value], name, outputs=count, axis=-1, **told)
 
     def matrix(self, name: str, rows: int, columns: int) -> ir.Value:
         """Add the weights of a product as onnx multiplies: `(rows, columns)`."""
