@@ -16,8 +16,18 @@ def has_torch() -> bool:
 
 
 def has_optimum() -> bool:
-    """Return whether Optimum's exporter to ONNX is installed, without importing it."""
-    return find_spec("optimum") is not None and find_spec("optimum.onnxruntime") is not None
+    """Return whether Optimum's exporter to ONNX can run, without importing it.
+
+    The newest there is, optimum-onnx 0.1.0, cannot be imported beside transformers 5.
+    """
+    if find_spec("optimum") is None or find_spec("optimum.onnxruntime") is None:
+        return False
+    return has_transformers_4()
+
+
+def has_transformers_4() -> bool:
+    """Return whether the installed transformers is of before 5.0, without importing it."""
+    return installed_versions(["transformers"]).get("transformers", "").startswith("4.")
 
 
 def installed_versions(names: Iterable[str]) -> dict[str, str]:

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from optimum.exporters.onnx import onnx_export_from_model
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -137,6 +136,8 @@ def golden(model: PreTrainedModel, tokenizer: BertTokenizerFast) -> Golden:
 
 def make_bundle(task: Task, checkpoint: Path, output: Path) -> None:
     """Export a checkpoint of `make_checkpoint` as it is, in fp32, and write its bundle."""
+    from optimum.exporters.onnx import onnx_export_from_model
+
     model = load(task, checkpoint)
     tokenizer = BertTokenizerFast.from_pretrained(checkpoint)
     with tempfile.TemporaryDirectory() as name:

@@ -386,7 +386,7 @@ def altered(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def make_tiny() -> ModuleType:
-    pytest.importorskip("optimum.exporters.onnx")
+    pytest.importorskip("onnx")
     spec = importlib.util.spec_from_file_location(
         "make_tiny", REPOSITORY / "scripts" / "make_tiny.py"
     )

@@ -135,7 +135,7 @@ def spoil_problem(folder: Path) -> None:
 
 def spoil_tokenizer(folder: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
-        (folder / name).unlink()
+        (folder / name).unlink(missing_ok=True)
 
 
 def spoil_tokenizer_json(folder: Path) -> None:

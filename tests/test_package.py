@@ -52,6 +52,15 @@ def test_gpu_conflicts_with_every_extra_that_brings_the_other_onnxruntime() -> N
     assert conflicts == {frozenset({"gpu", other}) for other in others}
 
 
+def test_the_versions_for_transformers_5_are_those_alone_that_differ() -> None:
+    one, other = (
+        dict(re.findall(r"^([\w.-]+)==(\S+)$", (PROJECT.parent / name).read_text(), re.MULTILINE))
+        for name in ("constraints.txt", "constraints-transformers5.txt")
+    )
+    assert one["transformers"].startswith("4.") and other["transformers"].startswith("5.")
+    assert not one.items() & other.items()
+
+
 def test_the_package_itself_is_small() -> None:
     size = sum(path.stat().st_size for path in PACKAGE.rglob("*.py"))
     assert size < 2_100_000

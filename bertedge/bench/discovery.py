@@ -22,6 +22,7 @@ from bertedge.bench.protocol import Export, Exported, Open
 from bertedge.bench.report import LeftOut
 from bertedge.bundle import MANIFEST, Bundle, Variant
 from bertedge.errors import BundleError, DeviceError
+from bertedge.libraries import has_optimum, has_transformers_4
 from bertedge.progress import Progress
 from bertedge.runtime import machine
 from bertedge.runtime.providers import AUTO, CPU, DEVICES, Device, find_devices, first_device
@@ -234,9 +235,15 @@ def why_not(candidates: Candidates, name: str, backend: str) -> LeftOut | None:
         return LeftOut(name=name, why=row.without[labels_are])
     if backend == "compile" and not candidates.machine.compiler:
         return LeftOut(name=name, why="there is no C++ compiler", fix="apt-get install g++")
-    if row.install and importlib.util.find_spec(row.needs) is None:
+    if backend == "pipeline" and labels_are is LabelKind.SPANS and not has_transformers_4():
+        return LeftOut(name=name, why="transformers 5 has no pipeline of it")
+    if row.install and not _installed(row.needs):
         return LeftOut(name=name, why=f"{row.needs} is not installed", fix=row.install)
     return None
+
+
+def _installed(name: str) -> bool:
+    return has_optimum() if name == "optimum" else importlib.util.find_spec(name) is not None
 
 
 def with_noise_controls(specs: Iterable[EngineSpec]) -> tuple[EngineSpec, ...]:

@@ -8,6 +8,7 @@ the architecture's class takes, and what says of the labels; the rest of the fil
 import inspect
 import reprlib
 from pathlib import Path
+from typing import Any
 
 import transformers
 
@@ -31,6 +32,7 @@ ARCHITECTURES = (
 POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet")
 """Architectures whose positions start after the padding token's id."""
 MOST_LABELS = 100_000
+POSITIONS, ABSOLUTE = "position_embedding_type", "absolute"
 
 _SIZES = {
     "vocab_size": (1, 4_000_000),
@@ -105,7 +107,7 @@ _CHOICES = {
     "pooler_hidden_act": _ACTIVATIONS,
     "classifier_pooling": ("cls", "mean"),
     "summary_type": ("last", "first", "mean", "cls_index"),
-    "position_embedding_type": ("absolute", "relative_key", "relative_key_query"),
+    POSITIONS: (ABSOLUTE, "relative_key", "relative_key_query"),
     "problem_type": tuple(ProblemType),
 }
 _FLAGS = (
@@ -123,6 +125,11 @@ _UNNAMED = {"deberta-v2": ("position_buckets", "norm_rel_ebd", "share_att_key", 
 """What an architecture's class takes without naming it."""
 _ALWAYS = {"modernbert": {"reference_compile": False}}
 """What an architecture is run with, whatever its config says."""
+_KERNELS = (
+    *("attn_implementation", "_attn_implementation", "_attn_implementation_internal"),
+    *("experts_implementation", "_experts_implementation", "_experts_implementation_internal"),
+)
+"""Keys by which transformers below 5.3 downloads and runs code of the hub (CVE-2026-4372)."""
 _DIFFERENT = {
     "quantization_config": "is quantized; give the checkpoint that it was made from",
     "is_decoder": "is a decoder, which reads from left to right; give an encoder",
@@ -145,14 +152,15 @@ def read_config(folder: Path) -> transformers.PretrainedConfig:
         if data.get(key):
             raise CheckpointError(f"{shown(folder)} {why} ({key} in its config.json)")
     maker = transformers.CONFIG_MAPPING[kind]
-    taken = {*inspect.signature(maker.__init__).parameters, *_OF_ALL, *_UNNAMED.get(kind, ())}
-    taken -= {"self", "kwargs"}
+    taken = _parameters(maker) | {*_OF_ALL, *_UNNAMED.get(kind, ())}
     known = {key: value for key, value in data.items() if key in taken}
     for key, value in known.items():
         _check(path, key, value)
+    _check_positions(path, data, kind, taken=POSITIONS in taken)
     names = _architectures(path, data)
     labels = _labels(path, data)
     known.pop("num_labels", None)
+    problem = known.pop("problem_type", None)
     with library_errors(f"{shown(path)} cannot be read"):
         config = maker(
             **(known | _ALWAYS.get(kind, {})),
@@ -161,15 +169,30 @@ def read_config(folder: Path) -> transformers.PretrainedConfig:
             id2label=dict(enumerate(labels)),
             label2id={label: number for number, label in enumerate(labels)},
         )
+    # Set now, as transformers 5 refuses one for the labels in words of its own.
+    config.problem_type = problem
     _check_together(path, config)
     return config
 
 
+def _parameters(maker: Any) -> set[str]:
+    """Return what a class takes of a config; what every class takes is settled here instead."""
+    own, common = (
+        set(inspect.signature(each.__init__).parameters)
+        for each in (maker, transformers.PretrainedConfig)
+    )
+    checked = {*_SIZES, *_SHARES, *_CHOICES, *_FLAGS}
+    settled = {name for name in common - checked if not name.endswith("_token_id")}
+    return own - {"self", "args", "kwargs", *_DIFFERENT} - settled
+
+
 def refuse_code(path: Path, data: dict[str, object]) -> None:
     """Raise CheckpointError where a config names code of its own, which is never run."""
-    if data.get("auto_map") not in (None, {}, OWN_CODE):
+    kernel = next((key for key in _KERNELS if data.get(key) not in (None, "eager", "sdpa")), None)
+    odd = kernel if data.get("auto_map") in (None, {}, OWN_CODE) else "auto_map"
+    if odd is not None:
         raise CheckpointError(
-            f"{shown(path)} asks for code of its own (auto_map), which bertedge never runs; "
+            f"{shown(path)} asks for code of its own ({odd}), which bertedge never runs; "
             "give a model that transformers itself knows"
         )
 
@@ -194,6 +217,20 @@ def _check(path: Path, key: str, value: object) -> None:
             raise _wrong(path, key, value, "true or false")
     elif key.endswith("_token_id") and (not _is_int(value) or value < 0):  # type: ignore[operator]
         raise _wrong(path, key, value, "a token's number")
+
+
+def _check_positions(path: Path, data: dict[str, object], kind: str, *, taken: bool) -> None:
+    """Raise CheckpointError for positions that the class would read as absolute ones, unsaid.
+
+    transformers 5 has no relative ones for these architectures.
+    """
+    positions = data.get(POSITIONS, ABSOLUTE)
+    if not taken and positions != ABSOLUTE:
+        _check(path, POSITIONS, positions)
+        raise CheckpointError(
+            f"{shown(path)}: {POSITIONS} is {positions!r}, and transformers "
+            f"{transformers.__version__} has {ABSOLUTE!r} alone for {kind}"
+        )
 
 
 def _check_together(path: Path, config: transformers.PretrainedConfig) -> None:

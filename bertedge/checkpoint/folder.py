@@ -165,7 +165,7 @@ def _download(name: str) -> Path:
         why = "HF_HUB_OFFLINE is set"
     except TimeoutError:
         why = f"the model hub gave no answer in {PATIENCE_S:.0f} s"
-    except (OSError, ValueError) as error:  # of connections and the hub: all of them are OSErrors
+    except _connection_errors() as error:
         why = _why(error)
     try:
         return Path(snapshot_download(name, allow_patterns=_FILES, local_files_only=True))
@@ -174,6 +174,15 @@ def _download(name: str) -> Path:
             f"{shown(name)} is no directory here and is not in the hub's cache, and {why}; "
             "give a checkpoint's directory"
         ) from None
+
+
+def _connection_errors() -> tuple[type[Exception], ...]:
+    """Return what the hub's library raises of connections: OSErrors, and httpx's since 1.0."""
+    try:
+        import httpx
+    except ImportError:  # an older library, which asks by requests
+        return (OSError, ValueError)
+    return (OSError, ValueError, httpx.HTTPError)
 
 
 def _why(error: Exception) -> str:

@@ -1,9 +1,11 @@
 """A checkpoint's fast tokenizer, loaded from its own files and by transformers' own classes."""
 
+import json
 import reprlib
 from pathlib import Path
 from typing import Any
 
+import tokenizers  # type: ignore[import-untyped]
 import transformers
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING, tokenizer_class_from_name
 
@@ -12,6 +14,7 @@ from bertedge.checkpoint.files import read_object, shown
 from bertedge.errors import CheckpointError, library_errors
 
 SETTINGS = "tokenizer_config.json"
+WHOLE = "tokenizer.json"
 MOST_ADDED = 10_000
 _STEERING = (
     "fast_tokenizer_files",
@@ -22,8 +25,13 @@ _STEERING = (
     "__slow_tokenizer",
 )
 """Keys that make transformers read other files, or pass what only a program can."""
-_LEAST = 3
-"""Tokens of a text: a piece between [CLS] and [SEP]."""
+_AS_SAVED = "PreTrainedTokenizerFast"
+"""The class that reads tokenizer.json as it is. transformers 5 makes other classes' anew, from the
+vocabulary, and calls this one TokenizersBackend, a name that transformers 4 does not know."""
+_SPECIAL = 2
+"""Special tokens that a class puts around a text: [CLS] and [SEP]."""
+_LEAST = 1 + _SPECIAL
+"""Tokens of a text: a piece between them."""
 
 
 def load_tokenizer(
@@ -47,6 +55,8 @@ def load_tokenizer(
         tokenizer = kind.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, **options
         )
+        tokenizer.chat_template = None  # whose names saving would take for those of files
+        _restore_template(tokenizer, folder)
         largest = max((*tokenizer.get_vocab().values(), *tokenizer("a", "b")["input_ids"]))
         pad = tokenizer.pad_token_id
     if pad is None:
@@ -57,6 +67,23 @@ def load_tokenizer(
             f"{config.vocab_size:,} token embeddings; they do not belong together"
         )
     return tokenizer
+
+
+def save_tokenizer(tokenizer: transformers.PreTrainedTokenizerFast, folder: Path) -> None:
+    """Save a tokenizer so that transformers 4 and 5 both open it, and read texts as it does."""
+    tokenizer.save_pretrained(folder)
+    path = folder / SETTINGS
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    for key in ("chat_template", "is_local", "local_files_only"):  # of none, and of this loading
+        settings.pop(key, None)
+    more = settings.get("extra_special_tokens")
+    if isinstance(more, list):  # of transformers 5; in transformers 4 it is an object
+        settings["additional_special_tokens"] = settings.pop("extra_special_tokens")
+    prompted = tokenizer.num_special_tokens_to_add() > _SPECIAL
+    if prompted or settings["tokenizer_class"] == "TokenizersBackend":
+        settings["tokenizer_class"] = _AS_SAVED
+        settings["model_input_names"] = tokenizer.model_input_names
+    path.write_text(json.dumps(settings, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
 def longest_input(
@@ -73,6 +100,17 @@ def longest_input(
             f"set max_position_embeddings, or model_max_length in its {SETTINGS}, right"
         )
     return longest
+
+
+def _restore_template(tokenizer: transformers.PreTrainedTokenizerFast, folder: Path) -> None:
+    """Restore the special tokens of tokenizer.json that a class made anew does not put there.
+
+    Those are a prompt's, of a checkpoint that names the class of its base.
+    """
+    path, backend = folder / WHOLE, tokenizer.backend_tokenizer
+    saved = tokenizers.Tokenizer.from_file(str(path)) if path.exists() else backend
+    if saved.num_special_tokens_to_add(False) > backend.num_special_tokens_to_add(False):
+        backend.post_processor = saved.post_processor
 
 
 def _settings(folder: Path) -> dict[str, object]:
@@ -99,7 +137,9 @@ def _settings(folder: Path) -> dict[str, object]:
 def _kind(folder: Path, config: transformers.PretrainedConfig, settings: dict[str, object]) -> Any:
     """Choose the class: what the folder names, else that of the architecture."""
     name = settings.get("tokenizer_class") or config.tokenizer_class
-    kind: Any = TOKENIZER_MAPPING[type(config)][1]
+    kind: Any = TOKENIZER_MAPPING[type(config)]
+    if isinstance(kind, tuple):  # the slow one and the fast one of transformers 4
+        kind = kind[1]
     if name is not None:
         if not isinstance(name, str) or not name.isidentifier():
             raise CheckpointError(
@@ -107,7 +147,8 @@ def _kind(folder: Path, config: transformers.PretrainedConfig, settings: dict[st
                 "the name of a class of transformers"
             )
         with library_errors(f"{shown(folder)} has no tokenizer that can be loaded"):
-            kind = tokenizer_class_from_name(name.removesuffix("Fast") + "Fast")
+            fast = _AS_SAVED if name == "TokenizersBackend" else name.removesuffix("Fast") + "Fast"
+            kind = tokenizer_class_from_name(fast)
     if not isinstance(kind, type) or not issubclass(kind, transformers.PreTrainedTokenizerFast):
         raise CheckpointError(
             f"{shown(folder)} needs a fast tokenizer (tokenizer.json), and transformers has none "

@@ -14,7 +14,7 @@ from bertedge.finetune.settings.optimization import LRScheduler, Optimizer
 Schedule = Callable[[torch.optim.Optimizer, int], Any]
 """From an optimizer and the number of steps to a torch schedule."""
 
-SCHEDULERS = {
+_SCHEDULERS = {
     LRScheduler.LINEAR: "linear",
     LRScheduler.COSINE: "cosine",
     LRScheduler.CONSTANT: "constant_with_warmup",
@@ -132,11 +132,13 @@ class OneCycle(torch.optim.lr_scheduler.LRScheduler):
         return [factor * rate for rate in self.base_lrs]
 
 
-def schedule_of(name: LRScheduler, warmup_ratio: float) -> Schedule | None:
-    """Return the schedule that transformers does not have; None for those that it has."""
-    if name is not LRScheduler.ONE_CYCLE:
-        return None
-    return lambda optimizer, steps: OneCycle(optimizer, steps, warmup_ratio)
+def schedule_of(name: LRScheduler, warmup_ratio: float) -> Schedule:
+    """Return a schedule that warms up over that share of the steps."""
+    if name is LRScheduler.ONE_CYCLE:
+        return lambda optimizer, steps: OneCycle(optimizer, steps, warmup_ratio)
+    return lambda optimizer, steps: transformers.get_scheduler(
+        _SCHEDULERS[name], optimizer, math.ceil(warmup_ratio * steps), steps
+    )
 
 
 def _eased(share: float) -> float:

@@ -12,6 +12,7 @@ import torch
 from bertedge import checkpoint as checkpoints
 from bertedge import evaluation, serialization
 from bertedge.checkpoint import DataFile, Setting, Training
+from bertedge.checkpoint.tokenizer import save_tokenizer
 from bertedge.checkpoint.training import path_from
 from bertedge.data import ExampleFile
 from bertedge.errors import SettingError
@@ -289,9 +290,9 @@ def _data_file(output: Path, examples: ExampleFile, rows: int) -> DataFile:
 
 def write_checkpoint(folder: Path, inputs: Inputs, outcome: Outcome, record: Training) -> None:
     """Write a checkpoint and what was recorded of its making into a new folder."""
-    outcome.material.model.save_pretrained(folder, safe_serialization=True)
+    outcome.material.model.save_pretrained(folder)
     inputs.tokenizer.model_max_length = inputs.max_length
-    inputs.tokenizer.save_pretrained(folder)
+    save_tokenizer(inputs.tokenizer, folder)
     (folder / checkpoints.TRAINING).write_text(serialization.to_json(record), encoding="utf-8")
     (folder / CURVES).write_text(outcome.trained.curves, encoding="utf-8")
     if outcome.folds:

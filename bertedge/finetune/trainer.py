@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from bertedge.finetune.frozen_layers import ROWS, FrozenLayers
 from bertedge.finetune.losses import Batch, LossTerm
@@ -27,10 +28,10 @@ class FinetuneTrainer(transformers.Trainer):
     optimizer: torch.optim.Optimizer | None
     lr_scheduler: Any
     data_collator: Any
-    schedule: Schedule | None = None
-    """Of the learning rate; None: the one that the arguments name."""
+    schedule: Schedule
+    """Of the learning rate."""
     sampler: torch.utils.data.Sampler[int] | None = None
-    """Of an epoch's rows; None: all of them."""
+    """Of an epoch's rows; None: all of them, those of similar length together."""
     frozen: FrozenLayers | None = None
     """What is told the numbers of the batch's rows, which the data then has."""
     scored_rows: int | None = None
@@ -81,10 +82,9 @@ class FinetuneTrainer(transformers.Trainer):
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Return the schedule of the learning rate, which is made at the first call."""
-        if self.schedule is None or self.lr_scheduler is not None:
-            return super().create_scheduler(num_training_steps, optimizer)
-        self.lr_scheduler = self.schedule(optimizer or self.optimizer, num_training_steps)
-        self._created_lr_scheduler = True
+        if self.lr_scheduler is None:
+            self.lr_scheduler = self.schedule(optimizer or self.optimizer, num_training_steps)
+            self._created_lr_scheduler = True
         return self.lr_scheduler
 
     def evaluate(self, *args: Any, **settings: Any) -> dict[str, float]:
@@ -98,8 +98,11 @@ class FinetuneTrainer(transformers.Trainer):
         with self._averaged():
             super().save_model(output_dir, _internal_call)
 
-    def _get_train_sampler(self, *given: Any) -> Any:
-        return super()._get_train_sampler(*given) if self.sampler is None else self.sampler
+    def _get_train_sampler(self, *_: Any) -> Any:
+        if self.sampler is not None:
+            return self.sampler
+        step = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return LengthGroupedSampler(step, lengths=self.train_dataset["length"][:])
 
     def compute_loss(
         self,

@@ -27,7 +27,7 @@ from bertedge.finetune.losses import loss_terms
 from bertedge.finetune.mixout import mixout
 from bertedge.finetune.multi_task_trainer import MEAN, TrainedTask, equivalent_rows, make_trainer
 from bertedge.finetune.objectives import OBJECTIVES
-from bertedge.finetune.optimizers import SCHEDULERS, optimizer_of, schedule_of
+from bertedge.finetune.optimizers import optimizer_of, schedule_of
 from bertedge.finetune.settings.regularization import Adversarial
 from bertedge.finetune.settings.trained import AUTO
 from bertedge.finetune.trained_parameters import (
@@ -235,12 +235,8 @@ def _arguments(
         per_device_eval_batch_size=chosen.batch_size * 2,
         weight_decay=chosen.weight_decay,
         learning_rate=chosen.learning_rate,
-        lr_scheduler_type=SCHEDULERS.get(config.lr_scheduler, "linear"),
         gradient_checkpointing=config.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
-        warmup_ratio=chosen.warmup_ratio,
-        group_by_length=True,
-        length_column_name="length",
         label_names=["labels"],
         eval_strategy="epoch" if metric else "no",
         save_strategy="epoch",

@@ -26,9 +26,8 @@ def add_virtual_tokens(tokenizer: transformers.PreTrainedTokenizerFast, count: i
     """
     first = next(i for i in range(len(tokenizer)) if _name(i) not in tokenizer.get_vocab())
     names = [_name(first + i) for i in range(count)]
-    tokenizer.add_special_tokens(
-        {"additional_special_tokens": names}, replace_additional_special_tokens=False
-    )
+    # False keeps those of an earlier prompt; the argument's name depends on the version.
+    tokenizer.add_special_tokens({"additional_special_tokens": names}, False)
     backend = tokenizer.backend_tokenizer
     data = json.loads(backend.to_str())
     processor = data["post_processor"] or {}

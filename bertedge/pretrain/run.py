@@ -13,6 +13,7 @@ from bertedge import checkpoint as checkpoints
 from bertedge import serialization
 from bertedge.bundle import hash_file
 from bertedge.checkpoint import Setting
+from bertedge.checkpoint.tokenizer import save_tokenizer
 from bertedge.data.lines import check_file
 from bertedge.data.report import RowReport
 from bertedge.errors import CheckpointError, SettingError
@@ -246,7 +247,7 @@ def _write(
     work: RunDirectory,
 ) -> None:
     with publish_output(work) as done:
-        model.save_pretrained(done, safe_serialization=True)
-        tokenizer.save_pretrained(done)
+        model.save_pretrained(done)
+        save_tokenizer(tokenizer, done)
         (done / PRETRAINING).write_text(serialization.to_json(record), encoding="utf-8")
         (done / CURVES).write_text(curves, encoding="utf-8")

@@ -7,6 +7,7 @@ from pathlib import Path
 import tokenizers  # type: ignore[import-untyped]
 import transformers
 
+from bertedge.checkpoint.tokenizer import save_tokenizer
 from bertedge.errors import DataError
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -43,11 +44,11 @@ def train_tokenizer(
     inside = sorted(piece for piece in native.get_vocab() if piece.startswith(INSIDE))
     _train(native, lines, alphabet, special=(*SPECIAL, *inside), size=size)
     folder.mkdir(parents=True, exist_ok=True)
-    (vocabulary,) = native.save_model(str(folder))
-    tokenizer = transformers.BertTokenizerFast(
-        vocab_file=vocabulary, do_lower_case=not cased, model_max_length=max_length
+    native.save_model(str(folder))
+    tokenizer = transformers.BertTokenizerFast.from_pretrained(
+        folder, local_files_only=True, do_lower_case=not cased, model_max_length=max_length
     )
-    tokenizer.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
     return tokenizer
 
 

@@ -47,7 +47,7 @@ def token_bundle() -> Path:
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoints that the tiny bundles were made from, made again: `/ task`."""
-    pytest.importorskip("optimum", reason="needs the export extra")
+    pytest.importorskip("onnx", reason="needs the export extra")
     spec = importlib.util.spec_from_file_location("make_tiny", ROOT / "scripts" / "make_tiny.py")
     assert spec and spec.loader
     make_tiny = importlib.util.module_from_spec(spec)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("optimum", reason="needs the export extra")
+pytest.importorskip("onnx", reason="needs the export extra")
 
 from bertedge.bench import BenchConfig, bench
 from bertedge.bench.backends import Backend

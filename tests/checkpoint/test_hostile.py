@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from bertedge.checkpoint import TorchEngine, load_model, open_base, open_checkpoint
 from bertedge.checkpoint.files import LIMITS
+from bertedge.checkpoint.tokenizer import save_tokenizer
 from bertedge.errors import CheckpointError
 from bertedge.runtime.encoding import Batch
 from bertedge.spec import Task
@@ -86,6 +87,8 @@ def refused(folder: Path, task: Task | None = None) -> str:
         ({"is_decoder": True}, "is a decoder"),
         ({"quantization_config": {"quant_method": "awq"}}, "is quantized"),
         ({"auto_map": {"AutoConfig": "code.Config"}}, "asks for code of its own (auto_map)"),
+        ({"_attn_implementation_internal": "owner/name"}, "own (_attn_implementation_internal)"),
+        ({"attn_implementation": "owner/name:f"}, "asks for code of its own (attn_implementation)"),
         ({"model_type": ["bert"]}, "has the architecture ['bert']; supported are"),
         ({"model_type": "x" * 10**5}, "has the architecture 'x"),
         ({"tokenizer_class": 3}, "tokenizer_class is 3"),
@@ -259,7 +262,7 @@ def test_weights_that_do_not_fit_are_one_line(checkpoint: Path, spoil: Spoil, me
 def test_a_tokenizer_config_that_cannot_be_is_one_line(
     checkpoint: Path, values: dict[str, object], message: str
 ) -> None:
-    (checkpoint / "special_tokens_map.json").unlink()
+    (checkpoint / "special_tokens_map.json").unlink(missing_ok=True)  # transformers 5 writes none
     change(checkpoint, "tokenizer_config.json", **values)
     assert message in refused(checkpoint)
 
@@ -268,6 +271,16 @@ def test_the_paths_in_a_tokenizer_config_are_not_followed(checkpoint: Path) -> N
     paths = dict.fromkeys(("tokenizer_file", "vocab_file", "special_tokens_map_file"), "/dev/zero")
     change(checkpoint, "tokenizer_config.json", **paths, tokenizer_class="BertTokenizer")
     assert open_checkpoint(str(checkpoint)).model.labels == ("bad", "fair", "good")
+
+
+def test_names_of_chat_templates_are_no_paths_to_write_to(checkpoint: Path, tmp_path: Path) -> None:
+    templates = [{"name": name, "template": "x"} for name in ("default", "../../../evil")]
+    change(checkpoint, "tokenizer_config.json", chat_template=templates)
+    saved = tmp_path / "a" / "b" / "saved"
+    (saved / "additional_chat_templates").mkdir(parents=True)
+    save_tokenizer(open_base(str(checkpoint)).tokenizer, saved)
+    assert not list(tmp_path.rglob("evil*"))
+    assert "chat_template" not in json.loads((saved / "tokenizer_config.json").read_text())
 
 
 def json_of(folder: Path, edit: Callable[[Any], object]) -> None:

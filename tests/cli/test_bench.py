@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 pytest.importorskip("torch", reason="needs the bench extra")
-pytest.importorskip("optimum", reason="needs the export extra")
+pytest.importorskip("onnx", reason="needs the export extra")
 
 from bertedge import serialization
 from bertedge.bench.report import SCHEMA, Report

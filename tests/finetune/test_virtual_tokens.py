@@ -10,6 +10,8 @@ import transformers
 from tokenizers import Tokenizer as Native
 from tokenizers import decoders, models, pre_tokenizers, processors
 
+from bertedge.checkpoint import read_config
+from bertedge.checkpoint.tokenizer import load_tokenizer, save_tokenizer
 from bertedge.errors import SettingError
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import open_data
@@ -55,8 +57,9 @@ def test_the_tokens_stand_after_the_first_one_and_all_else_is_as_before(
 ) -> None:
     plain, changed = MAKERS[kind](base), MAKERS[kind](base)
     add_virtual_tokens(changed, TOKENS)
-    changed.save_pretrained(tmp_path)
-    loaded = type(changed).from_pretrained(tmp_path)
+    save_tokenizer(changed, tmp_path)
+    loaded = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert loaded.model_input_names == plain.model_input_names
     size = len(plain)
     ids = [size, size + 1, size + 2]
     assert changed.convert_ids_to_tokens(ids) == NAMES and len(changed) == size + TOKENS
@@ -108,10 +111,37 @@ def test_more_tokens_are_added_before_those_of_an_earlier_prompt(base: Path) -> 
     assert names == ["[CLS]", *order, "red", "[SEP]"]
 
 
-def test_a_tokenizer_without_a_template_is_refused(base: Path) -> None:
+def test_tokens_are_not_lost_where_the_class_of_the_base_is_named(
+    base: Path, tmp_path: Path
+) -> None:
     tokenizer = bert(base)
-    data = json.loads(tokenizer.backend_tokenizer.to_str()) | {"post_processor": None}
-    odd = transformers.PreTrainedTokenizerFast(tokenizer_object=Native.from_str(json.dumps(data)))
+    add_virtual_tokens(tokenizer, TOKENS)
+    tokenizer.save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"tokenizer_class": "BertTokenizer"}))
+    config = read_config(base)
+    config.vocab_size += TOKENS
+    loaded = load_tokenizer(tmp_path, config)
+    assert loaded("take one red apple")["input_ids"] == tokenizer("take one red apple")["input_ids"]
+
+
+def test_no_name_is_saved_that_only_one_version_of_transformers_knows(
+    base: Path, tmp_path: Path
+) -> None:
+    for number, tokens in enumerate((0, TOKENS)):
+        tokenizer, folder = bert(base), tmp_path / str(number)
+        if tokens:
+            add_virtual_tokens(tokenizer, tokens)
+        save_tokenizer(tokenizer, folder)
+        settings = json.loads((folder / "tokenizer_config.json").read_text())
+        assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"
+        assert isinstance(settings.get("extra_special_tokens", {}), dict)
+        assert settings.get("additional_special_tokens", []) == NAMES[:tokens]
+
+
+def test_a_tokenizer_without_a_template_is_refused(base: Path) -> None:
+    odd = bert(base)
+    odd.backend_tokenizer.post_processor = processors.ByteLevel()
     with pytest.raises(SettingError, match="has no template in which virtual tokens could stand"):
         add_virtual_tokens(odd, TOKENS)
 

@@ -164,7 +164,7 @@ _EXPORTED: dict[str, Any] = {
     "batching": IN_ORDER,
     "slow": True,
     "needs": "optimum",
-    "install": "pip install 'bertedge[export]'",
+    "install": "pip install 'bertedge[optimum]'",
 }
 _UNKNOWN = {LabelKind.INTENT_AND_TAGS: ALONE, LabelKind.CHOICES: NO_PIPELINE}
 """To transformers."""

@@ -49,13 +49,16 @@ def load_own_head(checkpoint: str, task: Task) -> Any:
 
     None where the checkpoint is another; its user would say `trust_remote_code=True`.
     """
+    import torch
+
     from bertedge.checkpoint import model_class, pools_mean, read_config
 
     config = read_config(Path(checkpoint))
     if not pools_mean(config):
         return None
     kind = model_class(task, config)
-    return kind.from_pretrained(checkpoint, use_safetensors=True, **OWN).eval()
+    model = kind.from_pretrained(checkpoint, use_safetensors=True, dtype=torch.float32, **OWN)
+    return model.eval()
 
 
 def _export(request: Export, folder: Path) -> Path:

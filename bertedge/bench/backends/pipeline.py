@@ -27,16 +27,16 @@ from bertedge.spec import LabelKind
 def load_transformers(request: Open) -> Backend:
     """Make the pipeline from the checkpoint."""
     import torch
+    import transformers
+
+    from bertedge.tasks import task_module
 
     torch.set_num_threads(request.threads)
-    kwargs = {"use_safetensors": True, "local_files_only": True}
-    return _backend(
-        request,
-        load_own_head(request.path, request.model.task) or request.path,
-        "PyTorch, by transformers' pipeline",
-        device=request.device,
-        model_kwargs=kwargs,
+    kind = getattr(transformers, task_module(request.model.task).AUTO_MODEL)
+    model = load_own_head(request.path, request.model.task) or kind.from_pretrained(
+        request.path, use_safetensors=True, dtype=torch.float32, **OWN
     )
+    return _backend(request, model, "PyTorch, by transformers' pipeline", device=request.device)
 
 
 def load_optimum(request: Open) -> Backend:

@@ -53,7 +53,7 @@ def choose_exporter(asked: Exporter | None, architecture: str) -> Exporter:
     ):
         return Exporter.DIRECT
     if not there:
-        raise MissingExtraError("export", "optimum" if has_torch() else "torch")
+        raise MissingExtraError("optimum", "optimum" if has_torch() else "torch")
     return Exporter.OPTIMUM
 
 

@@ -4,7 +4,6 @@ import copy
 from pathlib import Path
 
 import torch
-from optimum.exporters.onnx import onnx_export_from_model
 from transformers import AutoModelForTokenClassification, PreTrainedModel
 
 from bertedge.checkpoint.onnx_export import export_own, is_own
@@ -14,6 +13,8 @@ from bertedge.spec import LabelKind, Task
 
 def export_graph(model: PreTrainedModel, folder: Path, *, task: Task, opset: int) -> Path:
     """Write the graph of `model` (dynamic batch and sequence, one file) to `folder`."""
+    from optimum.exporters.onnx import onnx_export_from_model
+
     if task.labels_are is LabelKind.SPANS:
         model, task = as_token_classifier(model), Task.of(LabelKind.TAGS)
     name = Task.of(LabelKind.TAGS) if task.labels_are is LabelKind.INTENT_AND_TAGS else task

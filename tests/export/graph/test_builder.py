@@ -32,6 +32,7 @@ from bertedge.export.graph.values import count_operators, save
 from bertedge.export.parity_inputs import parity_batches
 from bertedge.export.quantization.dynamic import quantize_by_onnxruntime, quantize_dynamic
 from bertedge.export.verify import difference, record_logits
+from bertedge.libraries import has_optimum
 from bertedge.predictor import Predictor
 from bertedge.runtime.encoding import Batch
 from bertedge.runtime.providers import CPU, CUDA
@@ -47,6 +48,7 @@ FUSED = (
 TEXTS = ["anna met the hotel in berlin", "no", "not very good, the plot: bad!"]
 
 Fuse = Callable[..., Any]
+needs_optimum = pytest.mark.skipif(not has_optimum(), reason="needs the optimum extra")
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +87,7 @@ def test_the_graph_gives_the_checkpoints_logits_with_every_attention_in_one_node
     assert model.graph.outputs[0].name == "logits"
 
 
+@needs_optimum
 @pytest.mark.parametrize("kind", OPTIMUM)
 def test_it_agrees_with_optimums_graph_and_has_the_same_fused_nodes(
     kind: str, checkpoints: Any, fused: Fuse, open_graph: Any
@@ -212,6 +215,7 @@ def test_architectures_that_optimum_does_not_fuse_become_int8(kind: str, exporte
     assert 1e-6 < int8.parity.max_difference < 0.2
 
 
+@needs_optimum
 def test_for_cuda_residuals_and_their_norms_are_one_node_as_optimum_makes_them(
     checkpoints: Any, tmp_path: Path
 ) -> None:
@@ -278,6 +282,7 @@ def test_shards_and_names_of_the_first_berts_are_read(
     assert off_by(folder, Task.TEXT_CLASSIFICATION)[0] < 1e-5
 
 
+@needs_optimum
 def test_onnxruntimes_quantizer_makes_the_graph_that_optimums_makes(
     fused: Fuse, tmp_path: Path
 ) -> None:
@@ -293,6 +298,7 @@ def test_onnxruntimes_quantizer_makes_the_graph_that_optimums_makes(
     assert one.read_bytes() == other.read_bytes()
 
 
+@needs_optimum
 def test_both_exporters_lead_to_the_same_int8_bundle(exported: Fuse) -> None:
     bundles = [
         exported("bert", quantize=True, keep_fp32=True, recipe="static", **settings)
@@ -348,6 +354,7 @@ print(report.manifest.exporter, report.manifest.reference, "torch" in sys.module
     assert difference(probe, opened.engine) < 1e-5
 
 
+@needs_optimum
 def test_the_exporter_is_optimum_where_it_can_else_the_builder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
