@@ -121,7 +121,10 @@ _OPEN = (
 )
 """What may be null: no such token, no dropout of its own, nothing said."""
 _OF_ALL = ("problem_type", "num_labels", "tie_word_embeddings")
-_UNNAMED = {"deberta-v2": ("position_buckets", "norm_rel_ebd", "share_att_key", "conv_kernel_size")}
+_UNNAMED = {
+    "deberta-v2": ("position_buckets", "norm_rel_ebd", "share_att_key", "conv_kernel_size"),
+    "modernbert": ("global_attn_every_n_layers", "global_rope_theta", "local_rope_theta"),
+}
 """What an architecture's class takes without naming it."""
 _ALWAYS = {"modernbert": {"reference_compile": False}}
 """What an architecture is run with, whatever its config says."""

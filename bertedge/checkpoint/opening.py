@@ -239,12 +239,15 @@ def _load(
 @contextlib.contextmanager
 def _unsaid() -> Iterator[None]:
     """Keep off the screen what transformers says of missing tensors: it is looked at here."""
-    before = logging.get_verbosity()
+    before, shown_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    logging.disable_progress_bar()  # transformers 5 has one for the weights
     try:
         yield
     finally:
         logging.set_verbosity(before)
+        if shown_bars:
+            logging.enable_progress_bar()
 
 
 def _task_of(config: transformers.PretrainedConfig, folder: Path, asked: Task | None) -> Task:

@@ -15,6 +15,7 @@ def quiet_libraries() -> Iterator[None]:
     datasets.disable_progress_bars()
     datasets.utils.logging.set_verbosity_error()
     transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()  # transformers 5 has one for weights it saves
     logging.getLogger("torch.distributed").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
