@@ -11,6 +11,9 @@ from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.settings.regularization import Adversarial
 
 Loss = Callable[[], torch.Tensor]
+SHARE = 0.25
+"""Longest move of a text where none is given, of the mean length of the base's word embeddings: a
+whole word's length turns a short text into another, and nothing is learnt."""
 
 
 class Attack:
@@ -30,7 +33,7 @@ class Attack:
 
     def __init__(self, config: FinetuneConfig) -> None:
         self._method = config.adversarial
-        self._epsilon = config.adversarial_epsilon or 1.0
+        self._given, self._epsilon = config.adversarial_epsilon, config.adversarial_epsilon
         self._steps = 1 if self._method is Adversarial.FGM else config.adversarial_steps or 3
         self._embedded: torch.Tensor | None = None
         self._move: torch.Tensor | None = None
@@ -39,7 +42,10 @@ class Attack:
     @contextlib.contextmanager
     def on(self, model: transformers.PreTrainedModel) -> Iterator[None]:
         """Watch the model's word embeddings for the time of the block."""
-        handle = model.get_input_embeddings().register_forward_hook(self._hook)
+        embeddings = model.get_input_embeddings()
+        if self._given is None:
+            self._epsilon = SHARE * float(embeddings.weight.detach().float().norm(dim=1).mean())
+        handle = embeddings.register_forward_hook(self._hook)
         try:
             yield
         finally:
@@ -67,6 +73,7 @@ class Attack:
         return (total - passes * clean) / self._steps if free else total
 
     def _step(self, move: torch.Tensor, gradient: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        assert self._epsilon is not None, "the attack is not on the model"
         real = mask.reshape(*gradient.shape[:2], 1)
         length = self._epsilon * (2.5 / self._steps if self._steps > 1 else 1)
         made = move.detach() + length * _unit(gradient * real, len(mask))

@@ -163,6 +163,25 @@ def test_a_group_of_choices_is_moved_as_one_and_padding_is_not() -> None:
     assert np.allclose(groups, EPSILON, atol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [0.1, 3.0])
+def test_a_move_without_a_length_is_a_quarter_of_the_mean_words(scale: float) -> None:
+    model = model_of()
+    words = model.get_input_embeddings().weight
+    with torch.no_grad():
+        words.mul_(scale)
+    attack, moves = Attack(config_of("fgm", adversarial_epsilon=None)), []
+
+    def loss() -> torch.Tensor:
+        if attack._move is not None:
+            moves.append(attack._move.detach())
+        return torch.nn.functional.cross_entropy(model(**INPUTS).logits, GOLD)
+
+    with attack.on(model):
+        attack.loss(loss(), loss, MASK)
+    mean = np.linalg.norm(words.detach().numpy(), axis=1).mean()
+    assert np.allclose([float(each.norm()) for each in moves[0]], mean / 4, rtol=1e-5)
+
+
 def test_a_second_pass_of_r_drop_and_a_teacher_are_beside_it() -> None:
     model, teacher = model_of(dropout=0.3), model_of(seed=1)
     settings: dict[str, Any] = {"rdrop_alpha": 1.0, "adversarial_steps": 3}

@@ -44,6 +44,7 @@ EXTRAS = (
     "markupsafe",
     "starlette",
     "uvicorn",
+    "h11",
     "prometheus_client",
     "pyarrow",
     "ray",

@@ -52,7 +52,12 @@ class RegularizationConfig:
     )
     """Train also on what is a little off the texts, in the direction that the loss rises in."""
     adversarial_epsilon: float | None = setting(
-        None, "Longest move of a text's embeddings.", metavar="X", unset="1", gt=0, le=1000
+        None,
+        "Longest move of a text's embeddings.",
+        metavar="X",
+        unset="a quarter of a word's",
+        gt=0,
+        le=1000,
     )
     adversarial_steps: int | None = setting(
         None, "Passes of pgd and freelb.", metavar="N", unset="3", ge=1, le=100
