@@ -11,7 +11,7 @@ from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.settings.regularization import Adversarial
 
 Loss = Callable[[], torch.Tensor]
-SHARE = 0.25
+SHARE = 0.04
 """Longest move of a text where none is given, of the mean length of the base's word embeddings: a
 whole word's length turns a short text into another, and nothing is learnt."""
 

@@ -164,7 +164,7 @@ def test_a_group_of_choices_is_moved_as_one_and_padding_is_not() -> None:
 
 
 @pytest.mark.parametrize("scale", [0.1, 3.0])
-def test_a_move_without_a_length_is_a_quarter_of_the_mean_words(scale: float) -> None:
+def test_a_move_without_a_length_is_a_small_part_of_the_mean_words(scale: float) -> None:
     model = model_of()
     words = model.get_input_embeddings().weight
     with torch.no_grad():
@@ -179,7 +179,7 @@ def test_a_move_without_a_length_is_a_quarter_of_the_mean_words(scale: float) ->
     with attack.on(model):
         attack.loss(loss(), loss, MASK)
     mean = np.linalg.norm(words.detach().numpy(), axis=1).mean()
-    assert np.allclose([float(each.norm()) for each in moves[0]], mean / 4, rtol=1e-5)
+    assert np.allclose([float(each.norm()) for each in moves[0]], mean / 25, rtol=1e-5)
 
 
 def test_a_second_pass_of_r_drop_and_a_teacher_are_beside_it() -> None:

@@ -55,7 +55,7 @@ class RegularizationConfig:
         None,
         "Longest move of a text's embeddings.",
         metavar="X",
-        unset="a quarter of a word's",
+        unset="0.04 of a word's",
         gt=0,
         le=1000,
     )
