@@ -405,19 +405,14 @@ def metric(found: Running, name: str) -> float:
 @contextlib.contextmanager
 def watched_memory(found: Running) -> Iterator[list[float]]:
     """Note the server's resident memory in MiB, twice a second."""
-    memory, over = [found.memory_mib()], threading.Event()
+    memory = [found.memory_mib()]
 
-    def watch() -> None:
+    def watch(over: threading.Event) -> None:
         while not over.wait(0.5):
             memory.append(found.memory_mib())
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
+    with beside(watch):
         yield memory
-    finally:
-        over.set()
-        thread.join()
 
 
 def growth(memory: Sequence[float]) -> float:
@@ -428,17 +423,25 @@ def growth(memory: Sequence[float]) -> float:
 @contextlib.contextmanager
 def closed_client(found: Running, text: str | None) -> Iterator[list[int]]:
     """Send a text again and again, one at a time; yields how often."""
-    count, over = [0], threading.Event()
+    count = [0]
 
-    def send() -> None:
+    def send(over: threading.Event) -> None:
         while not over.is_set() and text is not None:
             ask(found.port, found.server, text)
             count[0] += 1
 
-    thread = threading.Thread(target=send, daemon=True)
+    with beside(send):
+        yield count
+
+
+@contextlib.contextmanager
+def beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Do work in a thread for the time of the block, whose end the event tells it."""
+    over = threading.Event()
+    thread = threading.Thread(target=work, args=(over,), daemon=True)
     thread.start()
     try:
-        yield count
+        yield
     finally:
         over.set()
         thread.join()

@@ -13,6 +13,13 @@ from jinja2.exceptions import UndefinedError
 
 ROOT = Path(__file__).parent.parent
 ENDS = ("begin", "end")
+ORIGIN = {
+    "created": "2031-02-03T04:05:06+00:00",
+    "cpu": "AMD",
+    "cores": 2,
+    "versions": {"bertedge": "0.1.0"},
+}
+"""What every record says of where it was made."""
 
 
 def load(name: str) -> ModuleType:
@@ -189,11 +196,8 @@ def test_the_table_of_tasks_fits_a_page():
     values = row | {"problem_type": "multi_label_classification", "metric": "micro_f1"}
     values["training_seconds"] = None
     record = {
+        **ORIGIN,
         "program": "benchmarks/tasks.py",
-        "created": "2031-02-03T04:05:06+00:00",
-        "cpu": "AMD",
-        "cores": 2,
-        "versions": {"bertedge": "0.1.0"},
         "sets": {"conll2003_en": row, "goemotions": values},
     }
     text = load("render").fill("tasks", record)
@@ -224,11 +228,8 @@ def test_the_server_is_beside_the_others_at_its_highest_rate(render: ModuleType)
     rival["versions"]["transformers"] = "4.5"
     none = rival | {"rate": 0.0, "at_rate": None}
     record = {
+        **ORIGIN,
         "program": "benchmarks/serve_load.py",
-        "created": "2031-02-03T04:05:06+00:00",
-        "cpu": "AMD",
-        "cores": 2,
-        "versions": {"bertedge": "0.1.0"},
         "server_cores": [0],
         "generator_cores": [1],
         "limit_ms": 50.0,
@@ -253,11 +254,8 @@ def test_the_server_is_beside_the_others_at_its_highest_rate(render: ModuleType)
 
 def test_what_a_server_did_not_stand_is_marked(render: ModuleType):
     record = {
+        **ORIGIN,
         "program": "benchmarks/serve_stress.py",
-        "created": "2031-02-03T04:05:06+00:00",
-        "cpu": "AMD",
-        "cores": 2,
-        "versions": {"bertedge": "0.1.0"},
         "server_cores": [0],
         "generator_cores": [1],
         "parts": {

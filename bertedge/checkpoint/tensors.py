@@ -51,6 +51,25 @@ class Tensor:
             return (raw.astype(np.uint32) << 16).view(np.float32).reshape(self.shape)
         return np.asarray(raw.astype(np.float32, copy=False)).reshape(self.shape)
 
+    def read_finite(self) -> NDArray[np.float32]:
+        """Return its values; CheckpointError for NaN and infinity, found without a copy."""
+        array = self.read()
+        # The least and the largest are NaN where any is.
+        if array.size and not np.isfinite([array.min(), array.max()]).all():
+            raise CheckpointError(
+                f"{shown(self.file)} has NaN or infinity in {self.name}: the training that wrote "
+                "it failed, or the file is damaged; train it again with a lower learning rate"
+            )
+        return array
+
+    def check_shape(self, wanted: tuple[int, ...]) -> None:
+        """Raise CheckpointError where it has another shape than the config asks for."""
+        if self.shape != wanted:
+            raise CheckpointError(
+                f"{shown(self.file)}: {self.name} has the shape {_by(self.shape)}, and "
+                f"config.json asks for {_by(wanted)}; they do not belong together"
+            )
+
 
 def weight_files(folder: Path) -> list[Path]:
     """List the weights' files; CheckpointError where the index names others than are there."""
@@ -76,12 +95,6 @@ def weight_files(folder: Path) -> list[Path]:
 def read_tensors(folder: Path) -> list[Tensor]:
     """Read the headers of the weights' files; CheckpointError where one is damaged."""
     return list(itertools.chain.from_iterable(map(_read_header, weight_files(folder))))
-
-
-def is_finite(array: NDArray[np.float32]) -> bool:
-    """Return whether an array has neither NaN nor infinity, without a copy of it."""
-    # The least and the largest are NaN where any is.
-    return array.size == 0 or bool(np.isfinite([array.min(), array.max()]).all())
 
 
 def _read_header(path: Path) -> Iterator[Tensor]:
@@ -119,3 +132,7 @@ def _read_header(path: Path) -> Iterator[Tensor]:
             file=path,
             start=8 + length + part["data_offsets"][0],
         )
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " by ".join(str(size) for size in shape) or "a number"

@@ -13,7 +13,7 @@ import transformers
 
 from bertedge.bundle import Source, hash_file
 from bertedge.checkpoint.files import shown
-from bertedge.checkpoint.tensors import Tensor, is_finite, read_tensors, weight_files
+from bertedge.checkpoint.tensors import read_tensors, weight_files
 from bertedge.errors import CheckpointError, library_errors
 
 _LEGACY = {"gamma": "weight", "beta": "bias"}
@@ -38,11 +38,7 @@ def check_weights(
         if name is None or not (whole or name.startswith(prefix)):
             continue
         found.add(name)
-        if tensor.shape != wanted[name]:
-            raise CheckpointError(
-                f"{shown(tensor.file)}: {tensor.name} has the shape {_by(tensor.shape)}, and "
-                f"config.json asks for {_by(wanted[name])}; they do not belong together"
-            )
+        tensor.check_shape(wanted[name])
     encoder = {name for name in wanted if name.startswith(prefix) and ".pooler." not in f".{name}"}
     missing = sorted(encoder - found)
     if missing:
@@ -50,7 +46,9 @@ def check_weights(
             f"{shown(folder)} lacks {len(missing)} of the encoder's {len(encoder)} tensors, such "
             f"as {missing[0]}; the file is incomplete, or of another model"
         )
-    _check_numbers(tensors)
+    for tensor in tensors:
+        if tensor.is_float:
+            tensor.read_finite()
 
 
 def read_source(folder: Path, config: transformers.PretrainedConfig, name: str) -> Source:
@@ -94,16 +92,3 @@ def _own_name(name: str, wanted: dict[str, tuple[int, ...]], prefix: str) -> str
     if last in _LEGACY:
         name = f"{stem}.{_LEGACY[last]}"
     return next((each for each in (name, prefix + name) if each in wanted), None)
-
-
-def _check_numbers(tensors: list[Tensor]) -> None:
-    for tensor in tensors:
-        if tensor.is_float and not is_finite(tensor.read()):
-            raise CheckpointError(
-                f"{shown(tensor.file)} has NaN or infinity in {tensor.name}: the training that "
-                "wrote it failed, or the file is damaged; train it again with a lower learning rate"
-            )
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return " by ".join(str(size) for size in shape) or "a number"

@@ -33,7 +33,7 @@ class Attack:
 
     def __init__(self, config: FinetuneConfig) -> None:
         self._method = config.adversarial
-        self._given, self._epsilon = config.adversarial_epsilon, config.adversarial_epsilon
+        self._epsilon = config.adversarial_epsilon
         self._steps = 1 if self._method is Adversarial.FGM else config.adversarial_steps or 3
         self._embedded: torch.Tensor | None = None
         self._move: torch.Tensor | None = None
@@ -43,7 +43,7 @@ class Attack:
     def on(self, model: transformers.PreTrainedModel) -> Iterator[None]:
         """Watch the model's word embeddings for the time of the block."""
         embeddings = model.get_input_embeddings()
-        if self._given is None:
+        if self._epsilon is None:
             self._epsilon = SHARE * float(embeddings.weight.detach().float().norm(dim=1).mean())
         handle = embeddings.register_forward_hook(self._hook)
         try:

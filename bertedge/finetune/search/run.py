@@ -82,8 +82,7 @@ def search(
     if find_spec("optuna") is None:
         raise MissingExtraError("auto", "optuna")
     trials = read_trials(folder)
-    found = _open(config, prepared, folder, progress, _budget(config, trials, clock))
-    found = replace(found, few=few)
+    found = _open(config, prepared, few, folder, progress, _budget(config, trials, clock))
     trials = _with_weights(found, trials)
     while (plan := _plan(found, trials)) is not None:
         trials.append(_run_trial(found, trials, *plan))
@@ -115,7 +114,12 @@ def _budget(
 
 
 def _open(
-    config: FinetuneConfig, prepared: Prepared, folder: Path, progress: Progress, budget: Budget
+    config: FinetuneConfig,
+    prepared: Prepared,
+    few: FinetuneConfig | None,
+    folder: Path,
+    progress: Progress,
+    budget: Budget,
 ) -> Search:
     folder.mkdir(parents=True, exist_ok=True)
     plain = replace(config, auto=False, minutes=None)
@@ -127,7 +131,7 @@ def _open(
     space = search_space(plain, chosen)
     return Search(
         config=plain,
-        few=None,
+        few=few,
         prepared=prepared,
         folds=tuple(folds),
         space=space,

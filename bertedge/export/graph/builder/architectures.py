@@ -20,27 +20,29 @@ from bertedge.spec import LabelKind
 
 _ACT = activation("{hidden_act}")
 
+Head = tuple[Step, ...]
 
-def _with_tokens(**heads: tuple[Step, ...]) -> Mapping[LabelKind, tuple[Step, ...]]:
+
+def _heads(*, classes: Head, choices: Head, vocabulary: Head) -> Mapping[LabelKind, Head]:
     """Return the heads of each task: those of tokens are one product for every architecture."""
     tags = (dense("classifier"),)
     return {
         LabelKind.TAGS: tags,
         LabelKind.INTENT_AND_TAGS: tags,
         LabelKind.SPANS: (dense("qa_outputs"),),
-        LabelKind.CLASSES: heads["classes"],
-        LabelKind.CHOICES: heads["choices"],
-        LabelKind.VOCABULARY: heads["vocabulary"],
+        LabelKind.CLASSES: classes,
+        LabelKind.CHOICES: choices,
+        LabelKind.VOCABULARY: vocabulary,
     }
 
 
-def _pooled(pooler: str) -> tuple[Step, ...]:
-    return (FIRST, dense(pooler), activation("tanh"), dense("classifier"))
+def _pooled(pooler: str, act: str = "tanh", output: str = "classifier") -> Head:
+    return (FIRST, dense(pooler), activation(act), dense(output))
 
 
 BERT = Architecture(
     prefix="bert",
-    heads=_with_tokens(
+    heads=_heads(
         classes=_pooled("bert.pooler.dense"),
         choices=_pooled("bert.pooler.dense"),
         vocabulary=(
@@ -55,13 +57,8 @@ ROBERTA = Architecture(
     prefix="roberta",
     positions=Positions.AFTER_PADDING,
     defaults={"pad_token_id": 1},
-    heads=_with_tokens(
-        classes=(
-            FIRST,
-            dense("classifier.dense"),
-            activation("tanh"),
-            dense("classifier.out_proj"),
-        ),
+    heads=_heads(
+        classes=_pooled("classifier.dense", output="classifier.out_proj"),
         choices=_pooled("roberta.pooler.dense"),
         vocabulary=(
             dense("lm_head.dense"),
@@ -93,9 +90,9 @@ DISTILBERT = Architecture(
         "hidden_act": "activation",
     },
     defaults={"num_hidden_layers": 6},
-    heads=_with_tokens(
-        classes=(FIRST, dense("pre_classifier"), activation("relu"), dense("classifier")),
-        choices=(FIRST, dense("pre_classifier"), activation("relu"), dense("classifier")),
+    heads=_heads(
+        classes=_pooled("pre_classifier", "relu"),
+        choices=_pooled("pre_classifier", "relu"),
         vocabulary=(
             dense("vocab_transform"),
             _ACT,
@@ -106,19 +103,9 @@ DISTILBERT = Architecture(
 )
 ELECTRA = Architecture(
     prefix="electra",
-    heads=_with_tokens(
-        classes=(
-            FIRST,
-            dense("classifier.dense"),
-            activation("gelu"),
-            dense("classifier.out_proj"),
-        ),
-        choices=(
-            FIRST,
-            dense("sequence_summary.summary"),
-            activation("{summary_activation}"),
-            dense("classifier"),
-        ),
+    heads=_heads(
+        classes=_pooled("classifier.dense", "gelu", "classifier.out_proj"),
+        choices=_pooled("sequence_summary.summary", "{summary_activation}"),
         vocabulary=(
             dense("generator_predictions.dense"),
             activation("gelu"),
@@ -171,7 +158,7 @@ ALBERT = Architecture(
         "intermediate_size": 16384,
         "hidden_act": "gelu_new",
     },
-    heads=_with_tokens(
+    heads=_heads(
         classes=_pooled("albert.pooler"),
         choices=_pooled("albert.pooler"),
         vocabulary=(
@@ -202,18 +189,11 @@ DEBERTA = Architecture(
         "max_relative_positions": -1,
         "position_buckets": -1,
     },
-    heads={
-        **_with_tokens(classes=(), choices=(), vocabulary=BERT.heads[LabelKind.VOCABULARY]),
-        **dict.fromkeys(
-            (LabelKind.CLASSES, LabelKind.CHOICES),
-            (
-                FIRST,
-                dense("pooler.dense"),
-                activation("{pooler_hidden_act}"),
-                dense("classifier"),
-            ),
-        ),
-    },
+    heads=_heads(
+        classes=_pooled("pooler.dense", "{pooler_hidden_act}"),
+        choices=_pooled("pooler.dense", "{pooler_hidden_act}"),
+        vocabulary=BERT.heads[LabelKind.VOCABULARY],
+    ),
 )
 _MODERN = (dense("head.dense", "classifier_bias"), activation("{classifier_activation}"))
 _MODERN_TOKENS = (*_MODERN, norm("head.norm"), dense("classifier"))

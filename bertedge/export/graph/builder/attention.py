@@ -90,6 +90,11 @@ def row_length(writer: Writer, ids: ir.Value) -> ir.Value:
     return writer.add("Gather", [shape, writer.integers(1, scalar=True)], "row_length", axis=0)
 
 
+def sequence_length(writer: Writer, ids: ir.Value) -> ir.Value:
+    """Add the length of the batch's rows, `(1,)`."""
+    return writer.add("Unsqueeze", [row_length(writer, ids), writer.integers(0)], "row_length")
+
+
 def distance_buckets(distances: NDArray[np.int64], buckets: int) -> NDArray[np.int64]:
     """Return the bucket of each distance (T5, Raffel 2020): exact near, by logarithm far.
 

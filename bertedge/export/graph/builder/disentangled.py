@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bertedge.errors import CheckpointError
 from bertedge.export.graph.builder.architecture import Config
-from bertedge.export.graph.builder.attention import LOWEST, packed, row_length
+from bertedge.export.graph.builder.attention import LOWEST, packed, sequence_length
 from bertedge.export.graph.builder.writer import Writer
 
 _NORMED = "layer_norm"
@@ -46,7 +46,7 @@ class Disentangled:
         """Add what all layers share."""
         most = config.positions
         falling = np.arange(most, -most, -1)
-        length = writer.add("Unsqueeze", [row_length(writer, ids), writer.integers(0)], "distances")
+        length = sequence_length(writer, ids)
         whole = writer.integers(most)
         begin = writer.add("Sub", [whole, length], "distances")
         end = writer.add("Add", [whole, length], "distances")

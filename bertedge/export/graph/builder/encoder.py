@@ -10,7 +10,7 @@ from bertedge.export.graph.builder.attention import (
     Attention,
     count_mask,
     distance_bias,
-    row_length,
+    sequence_length,
 )
 from bertedge.export.graph.builder.disentangled import Disentangled
 from bertedge.export.graph.builder.modern import ModernLayers
@@ -151,11 +151,6 @@ def add_positions(writer: Writer, config: Config, ids: ir.Value, count: int) -> 
     return writer.add("Add", [wide, padding], name)
 
 
-def sequence_length(writer: Writer, ids: ir.Value) -> ir.Value:
-    """Add the length of the batch's rows, `(1,)`."""
-    return writer.add("Unsqueeze", [row_length(writer, ids), writer.integers(0)], "row_length")
-
-
 @dataclass(frozen=True, slots=True)
 class _Layers:
     """What adds the layers of a model whose norms stand behind the sums (BERT)."""
@@ -169,26 +164,21 @@ class _Layers:
         writer, config, names = self.writer, self.config, self.config.architecture.names
         width, inner = config.hidden, config.size("intermediate_size")
         mixed = attention.add(hidden, layer)
-        hidden = self._residual(
-            mixed, hidden, f"{layer}.{names.attention_output}", f"{layer}.{names.attention_norm}"
-        )
+        name, norm = f"{layer}.{names.attention_output}", f"{layer}.{names.attention_norm}"
+        hidden = self._residual(mixed, hidden, name, norm, width)
         name = f"{layer}.{names.inner}"
         product = writer.add("MatMul", [hidden, writer.matrix(name, width, inner)], name)
         bias = writer.vector(f"{name}.bias", inner)
         raised = writer.activated(product, bias, config.text("hidden_act"), name)
-        return self._residual(
-            raised, hidden, f"{layer}.{names.output}", f"{layer}.{names.output_norm}"
-        )
+        name, norm = f"{layer}.{names.output}", f"{layer}.{names.output_norm}"
+        return self._residual(raised, hidden, name, norm, inner)
 
-    def _residual(self, value: ir.Value, stream: ir.Value, name: str, norm: str) -> ir.Value:
-        """Multiply `value`, add the bias and the residual stream, and normalize the sum."""
+    def _residual(
+        self, value: ir.Value, stream: ir.Value, name: str, norm: str, rows: int
+    ) -> ir.Value:
+        """Multiply `value` by `rows`, add the bias and the residual stream, and normalize."""
         writer, width = self.writer, self.config.hidden
         eps = self.config.number("layer_norm_eps")
-        rows = (
-            width
-            if name.endswith(self.config.architecture.names.attention_output)
-            else (self.config.size("intermediate_size"))
-        )
         product = writer.add("MatMul", [value, writer.matrix(name, rows, width)], name)
         bias = writer.vector(f"{name}.bias", width)
         if self.skip_norms:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertedge.checkpoint.files import shown
-from bertedge.checkpoint.tensors import Tensor, is_finite
+from bertedge.checkpoint.tensors import Tensor
 from bertedge.errors import CheckpointError
 
 Array = NDArray[np.float32]
@@ -49,18 +49,8 @@ class Weights:
         if name in self._replaced:
             return self._replaced[name]
         tensor = self._find(name)
-        if tensor.shape != shape:
-            raise CheckpointError(
-                f"{shown(tensor.file)}: {tensor.name} has the shape {_by(tensor.shape)}, and "
-                f"config.json asks for {_by(shape)}; they do not belong together"
-            )
-        array = tensor.read()
-        if not is_finite(array):
-            raise CheckpointError(
-                f"{shown(tensor.file)} has NaN or infinity in {name}: the training that wrote it "
-                "failed, or the file is damaged; train it again with a lower learning rate"
-            )
-        return array
+        tensor.check_shape(shape)
+        return tensor.read_finite()
 
     def _find(self, name: str) -> Tensor:
         found = next((each for each in self._names(name) if each in self._tensors), None)
@@ -78,7 +68,3 @@ class Weights:
             old = f"{stem}.{_LEGACY[last]}"
             names += [old, old.removeprefix(self._prefix)]
         return names
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return " by ".join(str(size) for size in shape) or "a number"
