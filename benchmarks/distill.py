@@ -18,7 +18,7 @@ from pathlib import Path
 
 from data_sets import HERE, SETS, Set, find_base, find_files, take_rows
 from engines import engine, ratios_to, take_turns
-from steps import bundle_of, export, finetune, read_rows, value_of, write_rows
+from steps import add_run, bundle_of, export, finetune, read_rows, value_of
 from transformers import AutoModel, AutoTokenizer
 
 from bertedge.bench.protocol import TextWorkload
@@ -83,15 +83,14 @@ def folder_of(prefix: Path, name: str) -> Path:
 
 def fill(key: str, run: Run) -> None:
     """Run what the record lacks of one set and seed."""
-    rows = read_rows(RESULT)
-    row = rows.setdefault(key, {})
+    row = read_rows(RESULT).get(key, {})
     for name in ("teacher", "undistilled", "student"):
         if name not in row:
             row[name] = run.train(name)
             print(key, name, json.dumps(row[name]), flush=True)
             lost = row["teacher"]["value"] - row[name]["value"]
             row[name]["points_lost"] = round(100 * lost, 2)
-            write_rows(RESULT, __file__, rows, layers=LAYERS)
+            add_run(RESULT, __file__, key, row, layers=LAYERS)
     for name in ("undistilled", "base"):
         shutil.rmtree(folder_of(run.prefix, name), ignore_errors=True)
 
@@ -105,16 +104,16 @@ def take_layers(base: Path, folder: Path) -> Path:
 
 def time_bundles(key: str, data: Set, files: dict[str, Path], prefix: Path) -> None:
     """Export teacher and student to int8, score both on the test data and time them."""
-    rows = read_rows(RESULT)
+    row = read_rows(RESULT)[key]
     folders = {name: folder_of(prefix, name) for name in ("teacher", "student")}
     for name, folder in folders.items():
         export(folder, bundle_of(folder))
         value = value_of(bundle_of(folder), files["test"], data.columns)
-        rows[key][name] |= {"int8": value}
+        row[name] |= {"int8": value}
     bundles = {name: bundle_of(folder) for name, folder in folders.items()}
-    rows[key] |= time_by_turns(bundles, some_texts(files["test"], data.columns))
-    print(key, json.dumps(rows[key]), flush=True)
-    write_rows(RESULT, __file__, rows, layers=LAYERS)
+    row |= time_by_turns(bundles, some_texts(files["test"], data.columns))
+    print(key, json.dumps(row), flush=True)
+    add_run(RESULT, __file__, key, row, layers=LAYERS)
 
 
 def some_texts(path: Path, columns: dict[str, str]) -> list[str]:

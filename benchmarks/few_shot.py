@@ -1,29 +1,28 @@
 """Compare `bertedge finetune` on a few examples with a plain Trainer script and with setfit.
 
 usage: python benchmarks/few_shot.py MINILM SHARED_DATA WORK [SET …] [--rows-each N]
-    [--draws S …] [--peers plain setfit] [--untimed]
+    [--draws S …] [--peers plain setfit]
 
 Each draw has N rows of each label (16 unless told), the same for all; there is no dev file. The
 plain script has the defaults of TrainingArguments and as many epochs as finetune's rule has for so
 many rows. `setfit` and `sentence-transformers` must be on the path. What the record has already is
-not run again. Writes benchmarks/few_shot.json.
+not run again. Each run has one thread; its time is that of the processor, of ours to the end, of
+the others to the end of training. Writes benchmarks/few_shot.json.
 """
 
 import argparse
 import csv
 import json
 import random
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from data_sets import HERE, SETS, Set, find_files
-from steps import BERTEDGE, output_of, read_rows, training_of, value_of, write_rows
+from steps import BERTEDGE, add_run, read_rows, run_in_one_thread, training_of, value_of
 
 from bertedge.data import Columns, TextExample, open_examples
 from bertedge.finetune.defaults import usual_epochs
-from bertedge.runtime import machine
 from bertedge.spec import Task
 
 RESULT = HERE / "few_shot.json"
@@ -42,14 +41,12 @@ def main() -> None:
     parser.add_argument("--rows-each", type=int, default=16)
     parser.add_argument("--draws", nargs="*", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--peers", nargs="*", default=list(PEERS))
-    parser.add_argument("--untimed", action="store_true")
     told = parser.parse_args()
     told.work.mkdir(parents=True, exist_ok=True)
-    record = read_rows(RESULT)
     for name in told.sets:
         for draw in told.draws:
             key = f"{name}-{told.rows_each}-{draw}"
-            row = record.setdefault(key, {"base": told.minilm.name})
+            row = read_rows(RESULT).get(key, {}) | {"base": told.minilm.name}
             files = write_draw(name, told.shared, told.work / key, told.rows_each, draw)
             for run in ("ours", *told.peers):
                 if run in row:
@@ -58,9 +55,9 @@ def main() -> None:
                     found = finetune(files, told.minilm, told.work / f"{key}-run", draw)
                 else:
                     found = run_peer(PEERS[run], files, told.minilm, told.work / f"{key}-run", draw)
-                row[run] = found | ({"seconds": None} if told.untimed else {})
-                print(key, run, json.dumps(row[run]), flush=True)
-                write_rows(RESULT, __file__, record, "torch", "transformers")
+                row[run] = found
+                print(key, run, json.dumps(found), flush=True)
+                add_run(RESULT, __file__, key, row, "torch", "transformers")
 
 
 def write_draw(name: str, shared: Path, prefix: Path, each: int, seed: int) -> dict[str, Path]:
@@ -96,10 +93,11 @@ def write(rows: Sequence[TextExample], path: Path) -> Path:
 def finetune(files: dict[str, Path], base: Path, output: Path, seed: int) -> dict[str, object]:
     command = [*BERTEDGE, "finetune", "--task=text-classification", "--overwrite"]
     command += [f"--train={files['train']}", f"--model={base}", f"--output={output}"]
-    subprocess.run([*command, f"--seed={seed}"], check=True, stdout=sys.stderr)
+    run = run_in_one_thread([*command, f"--seed={seed}"])
+    assert run.status == 0, run.errors
     training = training_of(output)
     return {
-        "seconds": round(training.seconds, 1),
+        "seconds": run.seconds,
         "value": value_of(output, files["test"], COLUMNS),
         "few_shot": training.settings["few_shot"],
     }
@@ -122,11 +120,13 @@ def run_peer(
         "learning_rate": 5e-5,
         "max_length": None,
         "seed": seed,
-        "threads": machine.cores(),
+        "threads": 1,
     }
     path = output.with_suffix(".json")
     path.write_text(json.dumps(settings))
-    found = json.loads(output_of([sys.executable, HERE / "peers" / script, path]).splitlines()[-1])
+    run = run_in_one_thread([sys.executable, HERE / "peers" / script, path])
+    assert run.status == 0, run.errors
+    found = json.loads(run.output.splitlines()[-1])
     return {name: found[name] for name in ("seconds", "value")}
 
 

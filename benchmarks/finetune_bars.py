@@ -1,13 +1,14 @@
 """Compare `bertedge finetune` by its defaults with a plain Trainer script by Trainer's.
 
 usage: python benchmarks/finetune_bars.py MINILM SHARED_DATA WORK [SET …] [--rows N …]
-    [--seeds S …] [--runs ours plain minutes rates] [--untimed]
+    [--seeds S …] [--runs ours plain minutes rates]
 
 `plain` has as many epochs as the rule chooses for so many rows, `minutes` as many as fit the time
 that ours took; `rates` is the plain script with the best of three learning rates, by dev. `--rows`
-cuts the training data, and the dev data to a tenth of it. Each run is a process of its own, nothing
-else beside it; what the record has already is not run again. `--untimed` is for a machine that does
-other work too: seconds are left out. Writes benchmarks/finetune.json.
+cuts the training data, and the dev data to a tenth of it. Each run is a process of its own in one
+thread, and its time is that of the processor, from the start of Python: of ours to the end, of the
+plain script to the end of its training. So several of these programs may run at a time, of other
+sets each. What the record has already is not run again. Writes benchmarks/finetune.json.
 """
 
 import argparse
@@ -18,10 +19,9 @@ import sys
 from pathlib import Path
 
 from data_sets import HERE, SETS, Set, find_base, find_files, take_rows
-from steps import finetune, output_of, read_rows, write_rows
+from steps import add_run, finetune, read_rows, run_in_one_thread
 
 from bertedge.finetune.defaults import usual_epochs
-from bertedge.runtime import machine
 
 RESULT = HERE / "finetune.json"
 RATES = (5e-5, 1.5e-4, 4e-4)
@@ -46,7 +46,6 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", type=int, default=[])
     parser.add_argument("--seeds", nargs="*", type=int, default=[42])
     parser.add_argument("--runs", nargs="*", default=["ours", "plain"])
-    parser.add_argument("--untimed", action="store_true")
     told = parser.parse_args()
     told.work.mkdir(parents=True, exist_ok=True)
     for name in told.sets:
@@ -61,7 +60,7 @@ def main() -> None:
                 run = Run(
                     data=SETS[name], files=files, base=base, output=told.work / key, seed=seed
                 )
-                fill(key, run, told.runs, timed=not told.untimed)
+                fill(key, run, told.runs)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,16 +74,15 @@ class Run:
     seed: int
 
 
-def fill(key: str, run: Run, runs: list[str], *, timed: bool) -> None:
+def fill(key: str, run: Run, runs: list[str]) -> None:
     """Run what the record lacks of one set, cut and seed."""
-    record = read_rows(RESULT)
-    row = record.setdefault(key, {"base": run.base.name})
-    row["metric"] = METRICS[run.data.task, run.data.problem_type]
+    row = read_rows(RESULT).get(key, {})
+    row |= {"base": run.base.name, "metric": METRICS[run.data.task, run.data.problem_type]}
 
     def keep(name: str, found: dict[str, float]) -> dict[str, float]:
-        row[name] = found | ({} if timed else {"seconds": None})
+        row[name] = found
         print(key, name, json.dumps(row[name]), flush=True)
-        write_rows(RESULT, __file__, record, "torch", "transformers", "datasets")
+        add_run(RESULT, __file__, key, row, "torch", "transformers", "datasets")
         return row[name]
 
     ours = row.get("ours")
@@ -98,7 +96,7 @@ def fill(key: str, run: Run, runs: list[str], *, timed: bool) -> None:
     if "plain" in runs and not plain:
         plain = keep("plain", train(run, epochs))
     if "minutes" in runs and "minutes" not in row:
-        assert plain and plain["seconds"], f"{key}: the plain script must be timed first"
+        assert plain, f"{key}: the plain script comes first, it tells the time of an epoch"
         spent = epochs * ours["seconds"] / plain["seconds"]
         keep("minutes", train(run, spent) | {"epochs": spent})
     if "rates" in runs:
@@ -125,12 +123,14 @@ def train(run: Run, epochs: float, rate: float = DEFAULT_RATE) -> dict[str, floa
         "learning_rate": rate,
         "max_length": run.data.max_length,
         "seed": run.seed,
-        "threads": machine.cores(),
+        "threads": 1,
     }
     path = run.output.with_suffix(".json")
     path.write_text(json.dumps(settings))
     script = HERE / "peers" / "plain_trainer.py"
-    return json.loads(output_of([sys.executable, str(script), str(path)]).splitlines()[-1])
+    run_of_it = run_in_one_thread([sys.executable, str(script), str(path)])
+    assert run_of_it.status == 0, run_of_it.errors
+    return json.loads(run_of_it.output.splitlines()[-1])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
 """What the programs of this folder do alike: commands of bertedge, scores, and their records."""
 
+import fcntl
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from data_sets import Set
@@ -26,6 +30,38 @@ def output_of(command: Sequence[str | Path]) -> str:
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A command that ran to its end."""
+
+    status: int
+    output: str
+    errors: str
+    seconds: float
+    """Of the processors, not of the clock: what else the machine does changes it little."""
+    peak_mib: int
+
+
+def run_in_one_thread(command: Sequence[str | Path]) -> Run:
+    """Run a command in one thread, and count the processor time and the memory of it."""
+    own = os.environ | {"OMP_NUM_THREADS": "1"}
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=own)
+        assert process.stdout is not None
+        with process.stdout as stdout:
+            output = stdout.read().decode()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        errors.seek(0)
+        return Run(
+            status=process.returncode,
+            output=output,
+            errors=errors.read().decode(),
+            seconds=round(used.ru_utime + used.ru_stime, 1),
+            peak_mib=used.ru_maxrss // 1024,
+        )
+
+
 def columns_of(columns: dict[str, str]) -> list[str]:
     return [f"--{name}-column={value}" for name, value in columns.items()]
 
@@ -33,9 +69,10 @@ def columns_of(columns: dict[str, str]) -> list[str]:
 def finetune(
     data: Set, files: dict[str, Path], base: Path | None, output: Path, *flags: str
 ) -> dict[str, float]:
-    """Train on a set as it says, and score the checkpoint on its test data.
+    """Train on a set as it says, in one thread, and score the checkpoint on its test data.
 
-    Without a base the flags name a teacher, which the model starts from.
+    Without a base the flags name a teacher, which the model starts from. Time is that of the whole
+    command.
     """
     command = [*BERTEDGE, "finetune", "--overwrite", *columns_of(data.columns)]
     command += [f"--task={data.task}", f"--train={files['train']}", f"--dev={files['dev']}"]
@@ -44,8 +81,9 @@ def finetune(
     command += [f"--max-length={data.max_length}"] if data.max_length else []
     command += [f"--problem-type={data.problem_type}"] if "text" in data.task else []
     command += [f"--out-of-scope={data.out_of_scope}"] if data.out_of_scope else []
-    subprocess.run(command, check=True, stdout=sys.stderr)
-    return describe(data, files, output)
+    run = run_in_one_thread(command)
+    assert run.status == 0, run.errors
+    return {"seconds": run.seconds, **describe(data, files, output)}
 
 
 def describe(data: Set, files: dict[str, Path], run: Path) -> dict[str, float]:
@@ -53,7 +91,6 @@ def describe(data: Set, files: dict[str, Path], run: Path) -> dict[str, float]:
     training = training_of(run)
     assert training.dev_scores is not None and training.best_epoch is not None
     return {
-        "seconds": round(training.seconds, 1),
         "value": value_of(run, files["test"], data.columns),
         "dev": round(training.dev_scores.value, 4),
         "best_epoch": training.best_epoch,
@@ -68,7 +105,9 @@ def describe(data: Set, files: dict[str, Path], run: Path) -> dict[str, float]:
 def value_of(model: Path, test: Path, columns: dict[str, str]) -> float:
     """Score a checkpoint or a bundle on labelled data, as `bertedge evaluate` does."""
     command = [*BERTEDGE, "evaluate", str(model), f"--data={test}", "--json"]
-    return round(json.loads(output_of([*command, *columns_of(columns)]))["scores"]["value"], 4)
+    run = run_in_one_thread([*command, *columns_of(columns)])
+    assert run.status == 0, run.errors
+    return round(json.loads(run.output)["scores"]["value"], 4)
 
 
 def export(run: Path, bundle: Path, *flags: str) -> None:
@@ -131,7 +170,8 @@ def score(
 
 def read_rows(result: Path) -> dict[str, dict[str, object]]:
     """Return the rows that a record has so far, by set."""
-    return json.loads(result.read_text())["sets"] if result.exists() else {}
+    text = result.read_text() if result.exists() else ""
+    return json.loads(text)["sets"] if text else {}
 
 
 def write_rows(
@@ -144,3 +184,14 @@ def write_rows(
     """Write a record: where it comes from, and a row for each set."""
     record = {**provenance(program, *(packages or PACKAGES)), **more, "sets": rows}
     result.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def add_run(
+    result: Path, program: str, row: str, run: dict[str, object], *packages: str, **more: object
+) -> None:
+    """Add to a row of a record, which other processes may add to at the same time."""
+    with result.open("a") as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        rows = read_rows(result)
+        rows[row] = rows.get(row, {}) | run
+        write_rows(result, program, rows, *packages, **more)

@@ -3,23 +3,19 @@
 usage: python benchmarks/techniques.py MINILM SHARED_DATA WORK [TECHNIQUE …] [--sets SET …]
     [--seeds S …]
 
-1,000 rows of each set, the same for all; each run is a process of its own, nothing else beside it.
-A technique that a task refuses has no figure there. What the record has already is not run again.
-Time is that of the processors, of the whole command in one thread, which other work on the machine
-changes little. Writes benchmarks/techniques.json, which docs/techniques/index.md shows.
+1,000 rows of each set, the same for all; each run is a process of its own, in one thread. A
+technique that a task refuses has no figure there. Time is that of the processor, of the whole
+command: so several of these programs may run at a time, of other sets each. What the record has
+already is not run again. Writes benchmarks/techniques.json, which docs/techniques/index.md shows.
 """
 
 import argparse
 import json
-import os
-import resource
-import subprocess
-import sys
 from pathlib import Path
 
 from data_sets import HERE, SETS, find_files, take_rows
 from finetune_bars import METRICS
-from steps import BERTEDGE, columns_of, read_rows, training_of, value_of, write_rows
+from steps import BERTEDGE, add_run, columns_of, read_rows, run_in_one_thread, training_of, value_of
 
 RESULT = HERE / "techniques.json"
 ROWS = 1000
@@ -81,7 +77,6 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="*", type=int, default=[42])
     told = parser.parse_args()
     told.work.mkdir(parents=True, exist_ok=True)
-    record = read_rows(RESULT)
     for technique in told.techniques:
         for name in told.sets:
             prefix = told.work / name
@@ -90,13 +85,17 @@ def main() -> None:
             more = take_rows(whole, SETS[name], prefix, UNLABELLED, seed=0)
             files["unlabelled"] = more["train"]
             for seed in told.seeds:
-                rows = record.setdefault(technique, {"flags": TECHNIQUES[technique]})
-                if f"{name}-{seed}" in rows:
+                key = f"{name}-{seed}"
+                if key in read_rows(RESULT).get(technique, {}):
                     continue
-                found = measure(name, files, told.minilm, told.work / "run", technique, seed)
-                rows[f"{name}-{seed}"] = found
+                found = measure(
+                    name, files, told.minilm, told.work / f"{name}-run", technique, seed
+                )
                 print(technique, name, seed, json.dumps(found), flush=True)
-                write_rows(RESULT, __file__, record, "torch", "transformers", rows_of_a_set=ROWS)
+                row = {"flags": TECHNIQUES[technique], key: found}
+                add_run(
+                    RESULT, __file__, technique, row, "torch", "transformers", rows_of_a_set=ROWS
+                )
 
 
 def measure(
@@ -108,33 +107,21 @@ def measure(
     command = [*BERTEDGE, "finetune", "--overwrite", *columns_of(data.columns), f"--seed={seed}"]
     command += [f"--task={data.task}", f"--train={files['train']}", f"--dev={files['dev']}"]
     command += [f"--model={base}", f"--output={output}", *flags]
-    script = [sys.executable, __file__, "--cost", *command]
-    done = subprocess.run(script, capture_output=True, text=True, check=False)
-    if done.returncode:
-        line = done.stderr.strip().splitlines()[-1]
-        assert line.startswith("Error: "), done.stderr
+    run = run_in_one_thread(command)
+    if run.status:
+        line = run.errors.strip().splitlines()[-1]
+        assert line.startswith("Error: "), run.errors
         print(f"{technique} {name}: {line}", flush=True)
         return None
-    training, (peak, seconds) = training_of(output), done.stdout.split()[-2:]
+    training = training_of(output)
     return {
         "metric": METRICS[data.task, data.problem_type],
         "value": value_of(output, files["test"], data.columns),
-        "processor_seconds": round(float(seconds)),
+        "processor_seconds": round(run.seconds),
         "trained_parameters": training.trained_parameters,
-        "peak_mib": round(int(peak) / 1024),
+        "peak_mib": run.peak_mib,
     }
 
 
-def run_and_tell_cost(command: list[str]) -> int:
-    """Run a command in one thread; print the most memory that it had, in KiB, and its time."""
-    own = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, stdout=sys.stderr, check=False, env=own)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(used.ru_maxrss, used.ru_utime + used.ru_stime)
-    return done.returncode
-
-
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--cost"]:
-        sys.exit(run_and_tell_cost(sys.argv[2:]))
     main()

@@ -100,6 +100,13 @@ def find_model(request: Request, name: str | None) -> ServedModel:
     return model
 
 
+def find_room(request: Request, name: str | None) -> ServedModel:
+    """Return the model of a name; 404, and QueueFullError where its queue has hardly room."""
+    model = find_model(request, name)
+    model.queue.check_room()
+    return model
+
+
 def opened_models(request: Request) -> dict[str, ServedModel]:
     """Return all models by name; 503 while the server starts."""
     service = service_of(request)

@@ -18,7 +18,7 @@ from bertedge.serve.admission import (
     Service,
     admitted,
     ask,
-    find_model,
+    find_room,
     opened_models,
     read_body,
     service_of,
@@ -131,8 +131,7 @@ def _describe(name: str, model: ServedModel) -> dict[str, Any]:
 async def _predict(request: Request) -> Response:
     name = request.path_params.get("name")
     async with admitted(request):
-        model = find_model(request, name)
-        model.queue.check_room()
+        model = find_room(request, name)
         shape = model.predictor.manifest.model.input_shape
         asked = native.read(await read_body(request), shape)
         write = native.writer(asked, shape)
@@ -143,7 +142,7 @@ async def _predict(request: Request) -> Response:
 async def _embed(request: Request) -> Response:
     async with admitted(request):
         asked = openai.read(await read_body(request))
-        openai.check(asked, find_model(request, asked.model))
+        openai.check(asked, find_room(request, asked.model))
         answer = await ask(request, asked.model, asked.inputs, render=openai.writer(asked))
     body = openai.answer_body(answer, asked.model or service_of(request).config.bundles[0].name)
     return Response(body, headers=timing(answer), media_type="application/json")

@@ -27,7 +27,7 @@ from bertedge.predictions import (
 from bertedge.serve.admission import (
     admitted,
     ask,
-    find_model,
+    find_room,
     opened_models,
     read_body,
     service_of,
@@ -214,7 +214,7 @@ async def _predict(request: Request) -> Response:
     with _unprocessable():
         async with admitted(request):
             name = _first(request, CLASSIFIERS, "labels whole texts")
-            model = find_model(request, name)
+            model = find_room(request, name)
             data = await _read(request)
             inputs, batch = read_inputs(data, model)
             return await _answer(request, name, inputs, write_scores(data, batch, model))
@@ -224,7 +224,7 @@ async def _embed(request: Request) -> Response:
     with _unprocessable():
         async with admitted(request):
             name = _first(request, (Embedding,), "embeds texts")
-            model = find_model(request, name)
+            model = find_room(request, name)
             data = await _read(request)
             given = data.get("inputs")
             inputs: list[Any] = given if isinstance(given, list) else [given]

@@ -25,9 +25,9 @@ from .conftest import PATIENCE_S, TEXTS
 class Held:
     """A service whose model runs nothing until it may."""
 
-    def __init__(self) -> None:
+    def __init__(self, compat: str | None = None) -> None:
         bundle = ServedBundle(name="held", path=TEXTS)
-        config = ServeConfig(bundles=[bundle], threads=1, max_queue=100)
+        config = ServeConfig(bundles=[bundle], threads=1, max_queue=100, compat=compat)
         self.service: Service = make_service(config, Keys(None))
         self.service.models.open()
         self.service.starting = False
@@ -51,11 +51,15 @@ class Held:
 
 
 @pytest.fixture
-def held() -> Iterator[Held]:
-    found = Held()
+def held(request: pytest.FixtureRequest) -> Iterator[Held]:
+    found = Held(getattr(request, "param", None))
     yield found
     found.may_run.set()
     found.service.models.close()
+
+
+def infer(text: str) -> dict[str, Any]:
+    return {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": [text]}]}
 
 
 async def until(holds: Any) -> None:
@@ -82,18 +86,25 @@ def test_a_full_queue_is_a_429_that_says_when_to_come_back(held: Held) -> None:
     asyncio.run(ask())
 
 
-@pytest.mark.parametrize("path", ["/predict", "/v2/models/held/infer"])
-def test_a_full_queue_refuses_before_it_reads_what_is_asked(held: Held, path: str) -> None:
+@pytest.mark.parametrize(
+    ("held", "path", "wrong"),
+    [(None, "/predict", 400), (None, "/v2/models/held/infer", 400), ("tei", "/predict", 422)],
+    indirect=["held"],
+)
+def test_a_full_queue_refuses_before_it_reads_what_is_asked(
+    held: Held, path: str, wrong: int
+) -> None:
     async def ask() -> None:
         async with held.client() as client:
-            first = asyncio.create_task(client.post("/predict", json="lights off"))
+            first = asyncio.create_task(client.post("/v2/models/held/infer", json=infer("lights")))
             await until(held.running.is_set)
-            waits = asyncio.create_task(client.post("/predict", json="x" * 4 * 96))
+            long = infer("x" * 4 * 96)
+            waits = asyncio.create_task(client.post("/v2/models/held/infer", json=long))
             await until(lambda: held.queue.queued_tokens > 94)
             assert (await client.post(path, content=b"no JSON")).status_code == 429
             held.may_run.set()
             assert [(await each).status_code for each in (first, waits)] == [200, 200]
-            assert (await client.post(path, content=b"no JSON")).status_code == 400
+            assert (await client.post(path, content=b"no JSON")).status_code == wrong
 
     asyncio.run(ask())
 
