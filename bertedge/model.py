@@ -51,6 +51,11 @@ class TextModel:
         """The module of its task."""
         return task_module(self.spec.task)
 
+    @property
+    def rows_per_input(self) -> int:
+        """About how many rows an input has that is read at once."""
+        return 1
+
     def encode(self, inputs: Sequence[Text], first: int = 0) -> list[Encoded]:
         """Tokenize inputs to rows; DataError names the one at fault, counted from `first`."""
         check_inputs(inputs, first, self.shape)

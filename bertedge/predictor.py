@@ -5,7 +5,7 @@ import itertools
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -17,7 +17,7 @@ from bertedge.bundle import Manifest, Variant, open_bundle
 from bertedge.errors import DataError, SettingError
 from bertedge.logs import log
 from bertedge.model import TextModel
-from bertedge.predictions import Embedding, Prediction
+from bertedge.predictions import Classification, Embedding, MultiLabelClassification, Prediction
 from bertedge.runtime.engine import PaddingAwareEngine, PendingBatches
 from bertedge.runtime.process import LOCKS
 from bertedge.runtime.scheduler import Scheduler
@@ -260,16 +260,66 @@ class Predictor(Generic[P_co]):
             ...     [each.label for each in model.predict_iter(line.strip() for line in lines)]
             ['lights_off', 'music_play', 'device_status']
         """
-        if isinstance(texts, str):
-            raise DataError("texts is one string; give a list of texts, or use predict_one")
-        if chunk < 1 or (token_budget is not None and token_budget < 1):
-            raise SettingError(f"chunk is {chunk}, token_budget {token_budget}; give 1 or more")
         live = self._live
-        options = live.options
         if aggregation is not None or top_k is not None:
             options = live.model.task.settle(PredictOptions(aggregation=aggregation, top_k=top_k))
-        found = _stream(live, iter(texts), options, token_budget, chunk)
-        return cast("Iterator[P_co]", found)
+            live = replace(live, options=options)
+        return cast("Iterator[P_co]", _stream(live, texts, token_budget, chunk))
+
+    def zero_shot(
+        self,
+        texts: Iterable[str],
+        candidate_labels: Sequence[str] | str,
+        *,
+        hypothesis_template: str = "This example is {}.",
+        multi_label: bool = False,
+        token_budget: int | None = None,
+    ) -> "list[Classification] | list[MultiLabelClassification]":
+        """Label texts with labels that the model was not trained on, by natural language inference.
+
+        A label stands in `hypothesis_template`, and its score says how far the text entails that.
+        Scores, best first, are those of transformers' zero-shot-classification pipeline: they
+        add up to 1, or with `multi_label` each is a label's own, and those from 0.5 on are given.
+        SettingError for a model that does not tell entailment.
+
+        Examples:
+            >>> import bertedge
+            >>> model = bertedge.load("bundles/inference")
+            >>> found = model.zero_shot(["play some jazz"], ["music", "lights"])
+            >>> len(found[0].scores)
+            2
+        """
+        found = self.zero_shot_iter(
+            texts,
+            candidate_labels,
+            hypothesis_template=hypothesis_template,
+            multi_label=multi_label,
+            token_budget=token_budget,
+        )
+        return cast("list[Classification] | list[MultiLabelClassification]", list(found))
+
+    def zero_shot_iter(
+        self,
+        texts: Iterable[str],
+        candidate_labels: Sequence[str] | str,
+        *,
+        hypothesis_template: str = "This example is {}.",
+        multi_label: bool = False,
+        token_budget: int | None = None,
+        chunk: int | None = None,
+    ) -> "Iterator[Classification | MultiLabelClassification]":
+        """Label a stream as `zero_shot` does; `chunk` as for `predict_iter`, by default less."""
+        # Here, as most models are asked for their own labels.
+        from bertedge.zero_shot import zero_shot_model
+
+        live = self._live
+        model = zero_shot_model(
+            live.model, candidate_labels, hypothesis_template, multi_label=multi_label
+        )
+        live = replace(live, model=model)
+        chunk = max(CHUNK // len(model.candidates), 1) if chunk is None else chunk
+        found = _stream(live, texts, token_budget, chunk)
+        return cast("Iterator[Classification | MultiLabelClassification]", found)
 
     def explain(self, text: Text, *, label: str | None = None) -> "Explanation":
         """Compute what each word does to the score of the text's label; see `Explanation`.
@@ -389,11 +439,18 @@ def _open(settings: _Settings) -> _Live:
 
 
 def _stream(
-    live: _Live,
-    texts: Iterator[Text],
-    options: PredictOptions,
-    token_budget: int | None,
-    chunk: int,
+    live: _Live, texts: Iterable[Text], token_budget: int | None, chunk: int
+) -> Iterator[Prediction]:
+    """Check what was asked for, and label chunk by chunk."""
+    if isinstance(texts, str):
+        raise DataError("texts is one string; give a list of texts, or use predict_one")
+    if chunk < 1 or (token_budget is not None and token_budget < 1):
+        raise SettingError(f"chunk is {chunk}, token_budget {token_budget}; give 1 or more")
+    return _label(live, iter(texts), token_budget, chunk)
+
+
+def _label(
+    live: _Live, texts: Iterator[Text], token_budget: int | None, chunk: int
 ) -> Iterator[Prediction]:
     """Label chunk by chunk; while one runs, another thread tokenizes and queues the next.
 
@@ -403,10 +460,11 @@ def _stream(
         pool = work = None
         done = 0
         held = _take(texts, chunk)
-        size = _characters(held)
+        times = live.model.rows_per_input
+        size = times * _characters(held)
         while held:
             following = _take(texts, chunk) if chunk > 1 else []
-            size += _characters(following)
+            size += times * _characters(following)
             if pool is None and chunk > 1 and (following or size >= LONG_INPUT):
                 pool = stack.enter_context(_threads(live.scheduler.workers))
                 ahead = stack.enter_context(_threads(1))
@@ -414,7 +472,7 @@ def _stream(
             work = work or start(held, done, pool)
             done += len(held)
             waiting = ahead.submit(start, following, done, pool) if following else None
-            yield from live.model.decode(held, work.encoded, work.logits(), options)
+            yield from live.model.decode(held, work.encoded, work.logits(), live.options)
             work = waiting.result() if waiting else None
             held = following if chunk > 1 else _take(texts, chunk)
 

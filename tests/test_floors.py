@@ -39,7 +39,7 @@ FLOORS = [
     {"runtime"},
     {"tasks"},
     {"model"},
-    {"explanation"},
+    {"explanation", "zero_shot"},
     {"predictor"},
     {"checkpoint", "doctor", "evaluation", "html", "tables", "training"},
     {"pretrain", "export", "bench", "report", "serve"},

@@ -33,6 +33,7 @@ from bertedge.spec import (
     Task,
 )
 from bertedge.tasks import find_task, task_module
+from bertedge.zero_shot import find_entailment
 
 LONGEST_USUAL = 512
 """Tokens of other texts: attention of 8,192 tokens, which some models read, takes gigabytes."""
@@ -108,7 +109,7 @@ def open_checkpoint(
     model = ModelSpec(
         task=found,
         labels=labels,
-        pair=training.model.pair if training else found.reads_pairs,
+        pair=training.model.pair if training else _reads_pairs(found, labels),
         max_length=max_length
         or (
             training.model.max_length
@@ -271,6 +272,12 @@ def _labels_of(config: transformers.PretrainedConfig, task: Task) -> tuple[str, 
     if task.fixed_labels is not None:  # a config may name them as it likes
         return task.fixed_labels
     return tuple(str(config.id2label[i]) for i in range(config.num_labels))
+
+
+def _reads_pairs(task: Task, labels: tuple[str, ...]) -> bool:
+    """Return whether inputs are pairs, as far as a checkpoint without a record tells."""
+    infers = task.labels_are is LabelKind.CLASSES and find_entailment(labels) is not None
+    return task.reads_pairs or infers
 
 
 def _longest(folder: Path, positions: int, *, embeds: bool) -> int:

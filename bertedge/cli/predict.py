@@ -17,7 +17,7 @@ from bertedge.cli import options, predicted_table
 from bertedge.cli.console import clean_json
 from bertedge.cli.sections import Sectioned
 from bertedge.predictions import Embedding, Prediction, Result, input_to_dict
-from bertedge.spec import Aggregation, InputShape, Text
+from bertedge.spec import SINGLE, Aggregation, InputShape, Text
 
 if TYPE_CHECKING:
     from bertedge.data import Columns
@@ -30,9 +30,9 @@ FORMATS = ("lines", "csv", "tsv", "excel", "jsonl", "parquet")
 
 _SECTIONS = {
     "Input": ("source", "format", "text_column", "pair_column"),
-    "Labels": ("aggregation", "top_k", "against", "explain"),
-    "Model": ("device", "variant", "threads"),
-    "Output": ("output", "keep", "overwrite"),
+    "Labels": ("aggregation", "top_k", "against", "explain", "candidate_labels"),
+    "Model": ("device", "threads"),
+    "Output": ("output", "overwrite"),
 }
 
 
@@ -61,6 +61,15 @@ _SECTIONS = {
 @options.path_option("--against", help="File; its texts most similar to each.")
 @click.option("--explain", is_flag=True, help="What each word does to the score of the label.")
 @click.option("--explain-label", metavar="NAME", help="Explain this label instead of the best.")
+@click.option(
+    "--candidate-labels", metavar="A,B,…", help="Labels never trained on, by an NLI model."
+)
+@click.option(
+    "--hypothesis-template",
+    metavar="TEXT",
+    help='What a candidate label stands in  ["This example is {}."]',
+)
+@click.option("--multi-label", is_flag=True, help="A text may have several candidate labels.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
 @click.option("--variant", help="Of the bundle, instead of the fastest for the device.")
 @click.option("--threads", type=click.IntRange(1), help="Default: the cores of this process.")
@@ -130,7 +139,7 @@ def _predict_lines(
     from bertedge.progress import Silent
 
     overwrite = flags["overwrite"]
-    explained = _check_explained(flags)
+    explained, zero_shot = _check_explained(flags), _check_zero_shot(flags)
     if output is not None and output != STANDARD:
         check_file(output, overwrite=overwrite, inputs=(bundle, source, flags["against"]))
     predictor = Predictor.open(
@@ -140,6 +149,10 @@ def _predict_lines(
     progress = Silent() if text else Terminal(bars=not shares_terminal, keep=True)
     # An explanation takes as long as a text a word: each is shown when it is there.
     shape, chunk = predictor.manifest.model.input_shape, 1 if explained else flags["chunk"]
+    trained = predictor.manifest.columns
+    if zero_shot:  # the file has texts, not the pairs of texts that the model was trained on
+        shape, trained = SINGLE, None
+    found_of = _explain if explained else _zero_shot if zero_shot else _predict
     texts = (
         iter(group(text, shape))
         if source is None
@@ -149,7 +162,7 @@ def _predict_lines(
             Terminal(),
             shape=shape,
             task=predictor.task,
-            trained=predictor.manifest.columns,
+            trained=trained,
         )
     )
     total = None
@@ -158,7 +171,7 @@ def _predict_lines(
         counted = read_texts(source, _columns(flags), Silent(), shape=shape, task=predictor.task)
         total = sum(1 for _ in counted)  # quick beside predicting them
     shown, read = itertools.tee(texts)
-    found = _explain(predictor, read, flags) if explained else _predict(predictor, read, flags)
+    found = found_of(predictor, read, flags)
     write = _marked if explained and output is None and sys.stdout.isatty() else _row
     # Predictions first: they must come to their end, or only the garbage collector ends them.
     rows = map(functools.partial(write, shape), found, shown)
@@ -181,6 +194,20 @@ def _check_explained(flags: dict[str, Any]) -> bool:
     return explained
 
 
+def _check_zero_shot(flags: dict[str, Any]) -> bool:
+    """Return whether candidate labels are asked for; UsageError beside what is for other tasks."""
+    if flags["candidate_labels"] is None:
+        if flags["hypothesis_template"] is not None or flags["multi_label"]:
+            flag = "multi-label" if flags["multi_label"] else "hypothesis-template"
+            raise click.UsageError(f"--{flag} is for --candidate-labels; give these too")
+        return False
+    for name in ("explain", "explain_label", "against", "aggregation", "top_k"):
+        if flags[name]:
+            flag = name.replace("_", "-")
+            raise click.UsageError(f"--candidate-labels and --{flag} exclude each other")
+    return True
+
+
 def _predict(
     predictor: "Predictor[Prediction]", texts: Iterator[Text], flags: dict[str, Any]
 ) -> "Iterator[Prediction | _Ranking]":
@@ -193,6 +220,20 @@ def _predict(
         chunk=flags["chunk"],
     )
     return _rank(predictor, found, against, flags["top_k"]) if against else found
+
+
+def _zero_shot(
+    predictor: "Predictor[Prediction]", texts: Iterator[Text], flags: dict[str, Any]
+) -> "Iterator[Prediction]":
+    template = flags["hypothesis_template"]
+    return predictor.zero_shot_iter(
+        (str(text) for text in texts),
+        flags["candidate_labels"],
+        **({} if template is None else {"hypothesis_template": template}),
+        multi_label=flags["multi_label"],
+        token_budget=flags["token_budget"],
+        chunk=flags["chunk"],
+    )
 
 
 def _explain(

@@ -75,7 +75,7 @@ def find_eval_data(config: ExportConfig, checkpoint: Checkpoint) -> EvalData:
     """Open `--eval-data`, or the dev file of the training where it is there and unchanged."""
     training = checkpoint.training
     if config.eval_data is not None:
-        known = checkpoint.model.pair if training else None
+        known = checkpoint.model.pair or (False if training else None)
         pair = True if config.pair or config.columns.pair is not None else known
         examples = open_examples(
             config.eval_data,

@@ -47,7 +47,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_json_lines(folder / "choices.jsonl", choices(rng))
     record = REPOSITORY / "benchmarks" / "bench_home_intents.json"
     shutil.copyfile(record, folder / record.name)
-    make_base(folder / "bert-base-uncased", (folder / "corpus.txt").read_text())
+    base = folder / "bert-base-uncased"
+    make_base(base, (folder / "corpus.txt").read_text())
+    inference = ("contradiction", "entailment", "neutral")
+    make_classifier(folder / "cross-encoder" / "nli-deberta-v3-small", base, inference)
     return folder
 
 
@@ -166,3 +169,16 @@ def make_base(folder: Path, corpus: str) -> None:
     torch.manual_seed(0)
     BertModel(config).save_pretrained(folder)
     BertTokenizerFast(str(words), model_max_length=64).save_pretrained(folder)
+
+
+def make_classifier(folder: Path, base: Path, labels: tuple[str, ...]) -> None:
+    """The base with a head of random weights."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    named = dict(enumerate(labels))
+    numbers = {label: i for i, label in named.items()}
+    torch.manual_seed(0)
+    config = BertConfig.from_pretrained(base, id2label=named, label2id=numbers)
+    BertForSequenceClassification(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(base).save_pretrained(folder)

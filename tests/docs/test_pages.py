@@ -46,7 +46,10 @@ EXAMPLES = (
     "bertedge.Predictor",
     *(
         f"bertedge.Predictor.{name}"
-        for name in ("close", "predict", "predict_one", "predict_iter", "embed", "similarity")
+        for name in (
+            *("close", "predict", "predict_one", "predict_iter", "embed", "similarity"),
+            "zero_shot",
+        )
     ),
     *(
         f"bertedge.{name}"
