@@ -11,10 +11,10 @@ from bertedge import evaluation
 from bertedge.bundle import BatchEffect
 from bertedge.data import Example
 from bertedge.evaluation import TextModel
-from bertedge.export import verify
 from bertedge.export.config import BATCH_TOLERANCE
 from bertedge.export.parity_inputs import texts_of
 from bertedge.export.reference import Reference
+from bertedge.export.verify import Answers
 from bertedge.runtime.encoding import Batch
 from bertedge.runtime.engine import Engine
 from bertedge.runtime.logits import subsample_logits
@@ -47,16 +47,13 @@ class _RowRecorder:
         return logits
 
 
-def measure_batch_effect(reference: Reference, engine: Engine) -> BatchEffect:
+def measure_batch_effect(reference: Reference, engine: Engine, answers: Answers) -> BatchEffect:
     """Compare texts alone with the same texts in batches of several sizes.
 
-    The texts are those of the parity check, in batches of long and short rows, and the first ones
-    of the labelled data, in batches of like length.
+    The texts are those of the parity check, in batches of long and short rows, whose `answers`
+    `engine` gave already, and the first ones of the labelled data, in batches of like length.
     """
     recorder = _RowRecorder(engine)
-    for probe in (verify.alone(reference.parity), reference.parity):
-        for batch in probe.batches:
-            recorder.logits(batch)
     texts = reference.parity.texts
     changed = None
     if reference.evaluation is not None:
@@ -65,7 +62,7 @@ def measure_batch_effect(reference: Reference, engine: Engine) -> BatchEffect:
         text_model = TextModel.of(
             reference.checkpoint.model, reference.checkpoint.tokenizer_json, recorder
         )
-        answers = [
+        found = [
             evaluation.predict_each(replace(text_model, token_budget=budget), examples, path)
             for budget in (1, *TOKEN_BUDGETS)
         ]
@@ -73,9 +70,9 @@ def measure_batch_effect(reference: Reference, engine: Engine) -> BatchEffect:
         if _is_discrete(reference):
             changed = sum(
                 any(not np.array_equal(alone, other) for other in others)
-                for alone, *others in zip(*answers, strict=True)
+                for alone, *others in zip(*found, strict=True)
             )
-    largest = recorder.largest / reference.parity.spread
+    largest = max(recorder.largest, answers.movement) / reference.parity.spread
     return BatchEffect(
         independent=largest <= BATCH_TOLERANCE and not changed,
         max_difference=largest,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bertedge import evaluation
-from bertedge.bundle import Accuracy, Parity, Trimming, Variant
+from bertedge.bundle import Accuracy, Trimming, Variant
 from bertedge.checkpoint import Checkpoint
 from bertedge.data import ExampleFile
 from bertedge.errors import MissingExtraError, SettingError, VerificationError
@@ -17,7 +17,7 @@ from bertedge.export.bounds import faults_of
 from bertedge.export.config import ExportConfig
 from bertedge.export.graph.fusion import CPU_DISABLED_OPTIMIZERS
 from bertedge.export.graph.serialize import GraphFiles
-from bertedge.export.verify import Bound, ReferenceLogits
+from bertedge.export.verify import Answers, ReferenceLogits
 from bertedge.export.vocabulary import trim
 from bertedge.metrics.calibration import CalibrationError
 from bertedge.progress import Progress
@@ -108,7 +108,7 @@ def record_reference(
     engine = original.engine
     began = time.perf_counter()
     parity = verify.record_logits(
-        engine, parity_inputs.parity_batches(checkpoint, examples, pair=pair)
+        engine, parity_inputs.parity_batches(checkpoint, examples, pair=pair), padded=False
     )
     golden = verify.record_logits(engine, [parity_inputs.golden_batch(checkpoint, pair=pair)])
     took = time.perf_counter() - began
@@ -191,14 +191,14 @@ def verify_float(
     progress: Progress,
     *,
     with_data: bool,
-) -> Variant:
+) -> tuple[Variant, Answers]:
     """Measure the fp32 candidate; VerificationError for the first promise it breaks."""
     engine = graph.open()
-    variant = measure(config, reference, graph, engine, progress)
-    if not with_data:
-        return variant
-    accuracy = check_accuracy(config, reference, variant.name, engine, progress)
-    return replace(variant, accuracy=accuracy)
+    variant, answers = measure(config, reference, graph, engine, progress)
+    if with_data:
+        accuracy = check_accuracy(config, reference, variant.name, engine, progress)
+        variant = replace(variant, accuracy=accuracy)
+    return variant, answers
 
 
 def measure(
@@ -207,23 +207,26 @@ def measure(
     graph: GraphFiles,
     engine: Engine,
     progress: Progress,
-) -> Variant:
-    """Measure the parity of a graph, opened as `engine`; its accuracy is left open.
+) -> tuple[Variant, Answers]:
+    """Measure the parity of a graph, opened as `engine`, and return its answers.
 
-    Only parity is enforced: tightly for fp32, widely for int8 where there is no labelled data.
+    The variant's accuracy is left open. Only parity is enforced: tightly for fp32, widely for int8
+    where there is no labelled data.
     """
     name, precision = graph.name, graph.candidate.precision
     int8 = precision == "int8"
     began = time.perf_counter()
     labelled = reference.evaluation is not None
     bound = verify.int8_bound(labelled=labelled) if int8 else verify.float_bound(config.tolerance)
-    parity = _check_graphs(name, reference.parity, engine, bound)
-    golden = _check_graphs(name, reference.golden, engine, bound)
+    answers = verify.answer(reference.parity, engine)
+    parity = verify.check_answers(name, reference.parity, answers, bound)
+    probe = reference.golden
+    golden = verify.check_answers(name, probe, verify.answer(probe, engine), bound)
     progress.say(
         f"{name}: logits differ by at most {parity.max_difference:.2g} of their spread on "
         f"{parity.texts} texts  {time.perf_counter() - began:.1f} s"
     )
-    return Variant(
+    variant = Variant(
         name=name,
         model=graph.model,
         precision=precision,
@@ -237,13 +240,7 @@ def measure(
         unpadded=graph.unpadded,
         weights=graph.weights,
     )
-
-
-def _check_graphs(name: str, probe: ReferenceLogits, engine: Engine, bound: Bound) -> Parity:
-    """Return the worse parity of padded batches and of each text alone: two graphs may run."""
-    probes = (probe, verify.alone(probe))
-    found = [verify.check_parity(name, each, engine, bound) for each in probes]
-    return max(found, key=lambda parity: parity.max_difference)
+    return variant, answers
 
 
 def check_accuracy(

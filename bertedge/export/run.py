@@ -172,11 +172,11 @@ def _make_variants(
     progress: Progress,
 ) -> tuple[Variant, ...]:
     """Write the graphs for the CPU and prove each; the fastest comes first."""
-    floats = _make_float(reference, source, work, progress)
+    floats = _make_float(config, reference, source, work, progress)
     kept = config.keep_fp32 or not config.quantize
-    proven = verify_float(config, reference, floats, progress, with_data=kept)
+    proven, answers = verify_float(config, reference, floats, progress, with_data=kept)
     if kept:
-        effect = measure_batch_effect(reference, floats.open())
+        effect = measure_batch_effect(reference, floats.open(), answers)
         proven = replace(proven, batch_effect=effect)
     if not config.quantize:
         return (proven,)
@@ -194,14 +194,14 @@ def _make_variants(
 
 
 def _make_float(
-    reference: Reference, source: GraphSource, work: Path, progress: Progress
+    config: ExportConfig, reference: Reference, source: GraphSource, work: Path, progress: Progress
 ) -> GraphFiles:
     began = time.perf_counter()
     graph = source(CPU)
     passes = graph.passes + run_passes(graph.model, pair=reference.pair)
     path = work / "fused" / "cpu-fp32.onnx"
     path.parent.mkdir()
-    save(infer_shapes(graph.model, work), path)
+    save(infer_shapes(graph.model, work) if config.quantize else graph.model, path)
     shipped = finish(SavedGraph(path=path, precision="fp32", passes=passes), work)
     progress.say(f"optimized for the CPU: {summarize_passes(shipped.passes, began)}")
     return shipped

@@ -15,12 +15,14 @@ from bertedge.export.config import BatchEffects, ExportConfig
 from bertedge.export.latency import relative_time
 from bertedge.export.quantization.recipes import QuantizationContext
 from bertedge.export.reference import Reference, measure, measure_accuracy
+from bertedge.export.verify import Answers
 from bertedge.progress import Progress, Silent
 from bertedge.tasks import task_module
 from bertedge.tasks.contract import LABEL_BOUNDS, AgreementBounds
 
 FP32 = "fp32"
 Order = tuple[tuple[str, ...], ...]
+Measured = tuple[Variant, Answers]
 _DYNAMIC: Order = (("dynamic", "outliers"), ("float-nodes",))
 _STATIC: Order = (("static", "outliers-static"), ("float-nodes-static",))
 ORDERS: dict[BatchEffects, Order] = {
@@ -65,19 +67,19 @@ def search_recipe(
     order = recipe_order(config, labelled=evaluated is not None)
     bounds = task_module(reference.checkpoint.model.task).BOUNDS
     progress.say(_introduce(config, reference, order))
-    variants: dict[str, Variant] = {}
+    measured: dict[str, Measured] = {}
     trials: list[Trial] = []
     errors: list[VerificationError] = []
 
     def attempt(recipe: str) -> Trial | None:
         began = time.perf_counter()
         try:
-            variant, trial = _try(config, reference, recipe, context)
+            variant, answers, trial = _try(config, reference, recipe, context)
         except VerificationError as error:  # the next recipe may do
             errors.append(error)
             progress.say(f"{recipe} fails: {error}")
             return None
-        variants[recipe] = variant
+        measured[recipe] = variant, answers
         trials.append(trial)
         faults = broken(config, variant, trial, bounds)
         progress.say(f"{_summarize(trial, faults)}  {time.perf_counter() - began:.0f} s")
@@ -86,10 +88,11 @@ def search_recipe(
     count = count_answers(evaluated.result) if evaluated else 0
     taken = choose_recipe(config, order, attempt, rows=count, bounds=bounds)
     if taken is not None:
-        return _take(reference, context, variants[taken], tuple(trials), taken)
+        return _take(reference, context, measured[taken], tuple(trials), taken)
     if not trials:
         raise errors[-1]
-    raise VerificationError(refusal(config, trials, list(variants.values()), bounds))
+    variants = [variant for variant, _ in measured.values()]
+    raise VerificationError(refusal(config, trials, variants, bounds))
 
 
 def choose_recipe(
@@ -126,12 +129,13 @@ def choose_recipe(
 def _take(
     reference: Reference,
     context: QuantizationContext,
-    variant: Variant,
+    measured: Measured,
     trials: tuple[Trial, ...],
     recipe: str,
 ) -> Variant:
+    variant, answers = measured
     files = context.make(recipe)
-    effect = measure_batch_effect(reference, files.open())
+    effect = measure_batch_effect(reference, files.open(), answers)
     files.move(context.floats.folder)
     quantization = Quantization(
         recipe=recipe, target=context.target.value, calibration=files.calibration, trials=trials
@@ -174,10 +178,10 @@ def _summarize(trial: Trial, faults: list[str]) -> str:
 
 def _try(
     config: ExportConfig, reference: Reference, recipe: str, context: QuantizationContext
-) -> tuple[Variant, Trial]:
+) -> tuple[Variant, Answers, Trial]:
     graph = context.make(recipe)
     engine = graph.open()
-    variant = measure(config, reference, graph, engine, Silent())
+    variant, answers = measure(config, reference, graph, engine, Silent())
     evaluated = reference.evaluation
     exact = evaluated.logits if evaluated else None
     recorder = Recorder(engine, kept=exact is not None)
@@ -185,18 +189,18 @@ def _try(
     variant = replace(variant, accuracy=accuracy)
     logits = recorder.all()
     if exact is None or logits is None:
-        rms = verify.rms_difference(reference.parity, engine)
+        rms = verify.rms(reference.parity.logits, answers.padded)
     else:
         rms = verify.rms(exact, logits)
     trial = Trial(
         recipe=recipe,
         relative_time=relative_time(graph, context.floats, reference.checkpoint),
-        max_difference=verify.difference(reference.parity, engine),
+        max_difference=verify.largest(reference.parity, answers.padded),
         rms_difference=rms,
         metric=accuracy.variant if accuracy else None,
         agreement=accuracy.agreement if accuracy else None,
-        batch_difference=verify.batch_variation(reference.parity, engine),
+        batch_difference=answers.movement / reference.parity.spread,
         passed=True,
     )
     passed = not broken(config, variant, trial, task_module(reference.checkpoint.model.task).BOUNDS)
-    return variant, replace(trial, passed=passed)
+    return variant, answers, replace(trial, passed=passed)

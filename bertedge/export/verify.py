@@ -55,9 +55,29 @@ class ReferenceLogits:
         return logit_range(self.logits)
 
 
-def record_logits(engine: Engine, batches: Sequence[Batch]) -> ReferenceLogits:
-    """Record what `engine`, the checkpoint, answers."""
-    probe = ReferenceLogits(batches=tuple(batches), logits=_answers(engine, batches))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """The logits of a variant on the texts of `ReferenceLogits`, in the same shape."""
+
+    padded: NDArray[np.float32]
+    alone: NDArray[np.float32]
+    """Each text in a batch of its own: another graph may have run."""
+
+    @property
+    def movement(self) -> float:
+        """How far a logit moves with padding and with what else is in the batch."""
+        return float(np.abs(self.alone - self.padded).max())
+
+
+def record_logits(
+    engine: Engine, batches: Sequence[Batch], *, padded: bool = True
+) -> ReferenceLogits:
+    """Record what `engine`, the checkpoint, answers: in the batches, or to each text alone.
+
+    A text alone has the same logits, and PyTorch computes nothing for padding.
+    """
+    asked = batches if padded else [row for batch in batches for row in split_rows(batch)]
+    probe = ReferenceLogits(batches=tuple(batches), logits=_answers(engine, asked))
     if not np.isfinite(probe.logits).all() or probe.spread == 0:
         raise VerificationError(
             "the checkpoint's own logits are not finite, or all the same: nothing can be compared "
@@ -74,13 +94,19 @@ def alone(probe: ReferenceLogits) -> ReferenceLogits:
 
 def difference(probe: ReferenceLogits, engine: Engine) -> float:
     """Return the largest difference of a logit, divided by the spread of the checkpoint's."""
-    off = _answers(engine, probe.batches) - probe.logits
-    return float(np.abs(off / probe.spread).max())
+    return largest(probe, _answers(engine, probe.batches))
 
 
-def rms_difference(probe: ReferenceLogits, engine: Engine) -> float:
-    """Return the root mean square of the logits' differences, divided by their spread."""
-    return rms(probe.logits, _answers(engine, probe.batches))
+def largest(probe: ReferenceLogits, logits: NDArray[np.float32]) -> float:
+    """Return the largest difference of `logits`, divided by the spread of the checkpoint's."""
+    return float(np.abs((logits - probe.logits) / probe.spread).max())
+
+
+def answer(probe: ReferenceLogits, engine: Engine) -> Answers:
+    """Return what a variant answers to the texts, each batch run once."""
+    return Answers(
+        padded=_answers(engine, probe.batches), alone=_answers(engine, alone(probe).batches)
+    )
 
 
 def rms(exact: NDArray[np.float32], logits: NDArray[np.float32]) -> float:
@@ -94,13 +120,24 @@ def batch_variation(probe: ReferenceLogits, engine: Engine) -> float:
 
     The largest difference, as a share of the spread, between texts alone and in padded batches.
     """
-    off = _answers(engine, alone(probe).batches) - _answers(engine, probe.batches)
-    return float(np.abs(off).max()) / probe.spread
+    return answer(probe, engine).movement / probe.spread
 
 
 def check_parity(name: str, probe: ReferenceLogits, engine: Engine, bound: Bound) -> Parity:
     """Measure how far the variant `name` is off; VerificationError above the bound."""
-    found = difference(probe, engine)
+    return _bounded(name, probe, _answers(engine, probe.batches), bound)
+
+
+def check_answers(name: str, probe: ReferenceLogits, answers: Answers, bound: Bound) -> Parity:
+    """Return the worse parity of padded batches and of each text alone, as `check_parity`."""
+    found = (_bounded(name, probe, each, bound) for each in (answers.padded, answers.alone))
+    return max(found, key=lambda parity: parity.max_difference)
+
+
+def _bounded(
+    name: str, probe: ReferenceLogits, logits: NDArray[np.float32], bound: Bound
+) -> Parity:
+    found = largest(probe, logits)
     bounded = bound.tolerance is None or found <= bound.tolerance
     if not (bounded and np.isfinite(found)):
         allowed = "any number" if bound.tolerance is None else f"{bound.tolerance:.2g}"

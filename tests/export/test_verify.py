@@ -6,11 +6,13 @@ import pytest
 from numpy.typing import NDArray
 
 from bertedge.bundle import Parity
-from bertedge.checkpoint import Checkpoint, open_checkpoint
+from bertedge.checkpoint import Checkpoint, TorchEngine, load_model, open_checkpoint
 from bertedge.errors import VerificationError
 from bertedge.export.parity_inputs import SENTENCES, golden_batch, golden_texts, parity_batches
 from bertedge.export.verify import (
     ReferenceLogits,
+    answer,
+    check_answers,
     check_parity,
     float_bound,
     golden,
@@ -161,3 +163,38 @@ def test_token_labels_are_probed_by_token(checkpoints: Any) -> None:
     made = golden_batch(opened, pair=False)
     logits = np.random.default_rng(0).normal(size=(*made.input_ids.shape, 5))
     assert len(record_logits(Fixed(logits), [made]).logits) == made.attention_mask.sum()
+
+
+@pytest.mark.parametrize("task", [Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION])
+def test_the_checkpoint_answers_texts_alone_as_it_does_in_padded_batches(
+    task: Task, checkpoints: Callable[..., Any]
+) -> None:
+    checkpoint = open_checkpoint(str(checkpoints("roberta", task)))
+    engine = TorchEngine(load_model(checkpoint))
+    batches = parity_batches(checkpoint, None, pair=False)
+    one, other = (record_logits(engine, batches, padded=padded) for padded in (False, True))
+    np.testing.assert_allclose(one.logits, other.logits, atol=1e-5 * other.spread)
+
+
+class WrongAlone:
+    """An engine whose first text is off where it is alone; it counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        self.asked += 1
+        rows = np.array([[0.0, 4.0], [1.0, -4.0]], np.float32)
+        if len(batch.input_ids) == 2:
+            return rows
+        return rows[:1] + np.float32(0.8) if batch.input_ids.shape[1] == 2 else rows[1:]
+
+
+def test_a_graph_that_is_wrong_without_padding_alone_is_found_and_each_batch_run_once() -> None:
+    asked, engine = probe([[0, 4], [1, -4]]), WrongAlone()
+    answers = answer(asked, engine)
+    assert engine.asked == 3
+    assert check_answers("x", asked, answers, float_bound(0.2)).max_difference == pytest.approx(0.1)
+    assert answers.movement == pytest.approx(0.8)
+    with pytest.raises(VerificationError, match=r"differ by 0\.1 of the spread"):
+        check_answers("x", asked, answers, float_bound(0.05))
