@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from bertedge.errors import BertedgeError
-from bertedge.libraries import ALL, installed_versions
+from bertedge.libraries import ALL, has_optimum, installed_versions
 from bertedge.runtime import machine, probe
 from bertedge.runtime.providers import DEVICES, Device, first_device
 from bertedge.runtime.session import import_onnxruntime
 from bertedge.version import __version__
 
-EXTRAS = (*(device.extra for device in DEVICES), "train", "export", "bench", "serve")
+EXTRAS = (*(device.extra for device in DEVICES), "train", "export", "optimum", "bench", "serve")
 
 _INT8_FLAGS = {
     "x86": ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8"),
@@ -157,7 +157,9 @@ def _extras() -> dict[str, bool]:
         found = re.match(r"([\w.-]+)(?:\[(\w+)[^]]*\])?.*extra == [\"'](\w+)", line)
         if found and found[3] in needs:
             needs[found[3]].append(found[2] if found[1] == "bertedge" else found[1])
-    return {extra: bool(needs[extra]) and _complete(extra, needs) for extra in EXTRAS}
+    complete = {extra: bool(needs[extra]) and _complete(extra, needs) for extra in EXTRAS}
+    # Beside transformers 5 it is installed, and cannot be imported.
+    return complete | {"optimum": complete["optimum"] and has_optimum()}
 
 
 def _complete(extra: str, needs: dict[str, list[str]]) -> bool:

@@ -25,6 +25,11 @@ def has_optimum() -> bool:
     return has_transformers_4()
 
 
+def has_sentencepiece() -> bool:
+    """Return whether tokenizers of SentencePiece can be converted."""
+    return len(installed_versions(["sentencepiece", "protobuf"])) == 2
+
+
 def has_transformers_4() -> bool:
     """Return whether the installed transformers is of before 5.0, without importing it."""
     return installed_versions(["transformers"]).get("transformers", "").startswith("4.")

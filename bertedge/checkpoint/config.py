@@ -17,10 +17,11 @@ from bertedge.checkpoint.own_code import OWN_CODE
 from bertedge.errors import CheckpointError, library_errors, shorten
 from bertedge.spec import ProblemType
 
-TRAINED = ("bert", "roberta", "distilbert", "electra")
-"""`model_type` of the checkpoints that are trained; MiniLM is a bert."""
 ARCHITECTURES = (
-    *TRAINED,
+    "bert",
+    "roberta",
+    "distilbert",
+    "electra",
     "xlm-roberta",
     "camembert",
     "mpnet",
@@ -28,7 +29,7 @@ ARCHITECTURES = (
     "deberta-v2",
     "modernbert",
 )
-"""`model_type` of those that are exported."""
+"""`model_type` of the checkpoints that are trained and exported; MiniLM is a bert."""
 POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet")
 """Architectures whose positions start after the padding token's id."""
 MOST_LABELS = 100_000

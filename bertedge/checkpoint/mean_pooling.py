@@ -90,4 +90,7 @@ def head_dropout(config: transformers.PretrainedConfig) -> float:
     return float(next((each for each in named if each is not None), 0.0))
 
 
-_DROPOUTS = ("classifier_dropout", "seq_classif_dropout", "hidden_dropout_prob")
+_DROPOUTS = (
+    *("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout"),
+    "hidden_dropout_prob",
+)

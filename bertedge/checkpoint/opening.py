@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 from bertedge.bundle import Source
 from bertedge.bundle.checks import check_model
-from bertedge.checkpoint.config import TRAINED, read_config
+from bertedge.checkpoint.config import read_config
 from bertedge.checkpoint.embedding import MODULES, read_length, read_pooling
 from bertedge.checkpoint.files import shown
 from bertedge.checkpoint.folder import fetch
@@ -40,6 +40,9 @@ LONGEST_USUAL = 512
 LONGEST_WINDOW = 384
 """Tokens of a question with a window of its context: as in the BERT paper and in transformers'
 pipeline, which reads no longer ones."""
+
+_BUILT = {"deberta-v2": {"conv_kernel_size": 0, "relative_attention": True}}
+"""What an architecture must have for its graph to be built."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,11 +175,7 @@ def open_base(name: str, *, words: bool = False) -> Base:
     """
     folder = fetch(name)
     config = read_config(folder)
-    if config.model_type not in TRAINED:
-        raise CheckpointError(
-            f"{shown(name)} has the architecture {config.model_type!r}, which is exported and run "
-            f"here, not trained; those that are trained are {', '.join(TRAINED)}"
-        )
+    _check_form(shown(name), config)
     tokenizer = load_tokenizer(folder, config, words=words)
     longest = longest_input(config, tokenizer)
     check_weights(folder, config, transformers.AutoModel, whole=False)
@@ -187,6 +186,17 @@ def open_base(name: str, *, words: bool = False) -> Base:
         longest=longest,
         pooling=_base_pooling(folder, config),
     )
+
+
+def _check_form(name: str, config: transformers.PretrainedConfig) -> None:
+    """Raise CheckpointError for a form of an architecture that no graph can be made of."""
+    for key, wanted in _BUILT.get(config.model_type, {}).items():
+        found = getattr(config, key, wanted)
+        if found != wanted:
+            raise CheckpointError(
+                f"{name} has a {key} of {found!r}; models of that form are not trained here, for "
+                f"they cannot be exported: choose one with {wanted!r}, such as deberta-v3"
+            )
 
 
 def load_base(

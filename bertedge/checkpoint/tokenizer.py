@@ -12,6 +12,7 @@ from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING, tokeni
 from bertedge.checkpoint.config import POSITIONS_AFTER_PADDING, refuse_code
 from bertedge.checkpoint.files import read_object, shown
 from bertedge.errors import CheckpointError, library_errors
+from bertedge.libraries import has_sentencepiece
 
 SETTINGS = "tokenizer_config.json"
 WHOLE = "tokenizer.json"
@@ -30,6 +31,8 @@ _AS_SAVED = "PreTrainedTokenizerFast"
 vocabulary, and calls this one TokenizersBackend, a name that transformers 4 does not know."""
 _SPECIAL = 2
 """Special tokens that a class puts around a text: [CLS] and [SEP]."""
+_BYTE_LEVEL = ("roberta", "modernbert")
+"""Architectures whose words begin with the space before them."""
 _LEAST = 1 + _SPECIAL
 """Tokens of a text: a piece between them."""
 
@@ -49,7 +52,7 @@ def load_tokenizer(
         for key, name in _files_of(kind).items()
         if key in settings  # a path of another machine, or of another's choice
     }
-    if words and config.model_type == "roberta":
+    if words and config.model_type in _BYTE_LEVEL:
         options["add_prefix_space"] = True
     with library_errors(f"{shown(folder)} has no tokenizer that can be loaded"):
         tokenizer = kind.from_pretrained(
@@ -155,10 +158,17 @@ def _kind(folder: Path, config: transformers.PretrainedConfig, settings: dict[st
             f"for {reprlib.repr(name)}"
         )
     files = _files_of(kind).values()
-    if not any((folder / name).exists() for name in files):
+    there = [name for name in files if (folder / name).exists()]
+    if not there:
         raise CheckpointError(
             f"{shown(folder)} has no tokenizer: {' and '.join(files)} are missing; save it too: "
             "tokenizer.save_pretrained(directory)"
+        )
+    model = next((name for name in there if name.endswith(".model")), None)
+    if model and WHOLE not in there and not has_sentencepiece():
+        raise CheckpointError(
+            f"{shown(folder)} has its tokenizer in {model} alone, without {WHOLE}; to convert it, "
+            "pip install 'bertedge[sentencepiece]'"
         )
     return kind
 

@@ -13,19 +13,34 @@ import transformers
 
 from bertedge.errors import MissingExtraError, SettingError
 from bertedge.finetune.config import FinetuneConfig
-from bertedge.finetune.parameter_groups import depth_of
+from bertedge.finetune.layers import count_layers, depth_of
 from bertedge.finetune.settings.adapters import ADAPTER, LORA, PROMPTS
 from bertedge.finetune.virtual_tokens import insert_prompt
 
-# The linear layers of an encoder's layer, as BERT and as DistilBERT call them.
-_QUERY = ("attention.self.query", "attention.q_lin")
-_KEY = ("attention.self.key", "attention.k_lin")
-_VALUE = ("attention.self.value", "attention.v_lin")
-_PROJECTION = ("attention.output.dense", "attention.out_lin")
-_FIRST = ("intermediate.dense", "ffn.lin1")
-_SECOND = ("output.dense", "ffn.lin2")
+# The linear layers of an encoder's layer, as BERT, DeBERTa, DistilBERT, MPNet and ALBERT call them,
+# and ModernBERT, which has one for queries, keys and values.
+_WHOLE = ("attn.Wqkv",)
+_QUERY = (
+    *("attention.self.query", "attention.self.query_proj", "attention.q_lin", "attention.attn.q"),
+    *("attention.query", *_WHOLE),
+)
+_KEY = (
+    *("attention.self.key", "attention.self.key_proj", "attention.k_lin", "attention.attn.k"),
+    *("attention.key", *_WHOLE),
+)
+_VALUE = (
+    *("attention.self.value", "attention.self.value_proj", "attention.v_lin", "attention.attn.v"),
+    *("attention.value", *_WHOLE),
+)
+_PROJECTION = (
+    *("attention.output.dense", "attention.out_lin", "attention.attn.o", "attention.dense"),
+    "attn.Wo",
+)
+_GATED = ("mlp.Wi",)
+_FIRST = ("intermediate.dense", "ffn.lin1", "ffn", *_GATED)
+_SECOND = ("output.dense", "ffn.lin2", "ffn_output", "mlp.Wo")
 _ALL = (*_QUERY, *_KEY, *_VALUE, *_PROJECTION, *_FIRST, *_SECOND)
-_OF_LAYER = re.compile(r"\.layer\.\d+\.(.*)$")
+_OF_LAYER = re.compile(r"\.(?:albert_)?layers?\.\d+\.(.*)$")
 
 Merge = Callable[[], None]
 """Makes what was trained a part of the model's weights, in place."""
@@ -44,7 +59,7 @@ def adapt(
     """
     if config.peft is None:
         return lambda: None
-    layers = int(model.config.num_hidden_layers)
+    layers = count_layers(model.config)
     head = [
         parameter
         for name, parameter in model.named_parameters()
@@ -105,31 +120,48 @@ class Widened(torch.nn.Module):
     f is here the network's own activation. The adapter's units then are units of a wider network.
     """
 
-    def __init__(self, own: torch.nn.Linear, units: int, *, first: bool) -> None:
+    def __init__(
+        self, own: torch.nn.Linear, units: int, *, first: bool, gated: bool = False
+    ) -> None:
+        """Stand beside `own`; a first layer may be `gated`: half of what it gives is the gate."""
         super().__init__()
-        self.own, self._first = own, first
-        inputs, outputs = (own.in_features, units) if first else (units, own.out_features)
-        self.added = torch.nn.Linear(inputs, outputs, bias=first, device=own.weight.device)
+        self.own, self._first, self._parts = own, first, 2 if gated else 1
+        inputs, outputs = own.in_features, units * self._parts
+        if not first:
+            inputs, outputs = units, own.out_features
+        bias = first and own.bias is not None
+        self.added = torch.nn.Linear(inputs, outputs, bias=bias, device=own.weight.device)
         if not first:
             torch.nn.init.zeros_(self.added.weight)  # the model starts as it was
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Compute `(…, outputs)`; the units are the last of them, or of the inputs."""
+        """Compute `(…, outputs)`; the units are the last of each part, or of the inputs."""
         if self._first:
-            return torch.cat((self.own(x), self.added(x)), dim=-1)
+            return self._beside(self.own(x), self.added(x), -1)
         own, added = x.split((self.own.in_features, self.added.in_features), dim=-1)
         return torch.as_tensor(self.own(own) + self.added(added))
 
     def merged(self) -> torch.nn.Linear:
         """Return one linear layer that computes the same."""
         own, added = self.own, self.added
-        weight = torch.cat((own.weight, added.weight), dim=0 if self._first else 1)
+        if self._first:
+            weight = self._beside(own.weight, added.weight, 0)
+        else:
+            weight = torch.cat((own.weight, added.weight), dim=1)
         outputs, inputs = weight.shape
-        linear = torch.nn.Linear(inputs, outputs, device=weight.device)
+        biased = own.bias is not None
+        linear = torch.nn.Linear(inputs, outputs, bias=biased, device=weight.device)
         with torch.no_grad():
             linear.weight.copy_(weight)
-            linear.bias.copy_(torch.cat((own.bias, added.bias)) if self._first else own.bias)
+            if biased:
+                bias = self._beside(own.bias, added.bias, 0) if self._first else own.bias
+                linear.bias.copy_(bias)
         return linear
+
+    def _beside(self, own: torch.Tensor, added: torch.Tensor, dim: int) -> torch.Tensor:
+        """Join what both give, or are, part by part."""
+        pairs = zip(own.chunk(self._parts, dim), added.chunk(self._parts, dim), strict=True)
+        return torch.cat([each for pair in pairs for each in pair], dim)
 
 
 def _widen(model: transformers.PreTrainedModel, units: int) -> Merge:
@@ -138,7 +170,9 @@ def _widen(model: transformers.PreTrainedModel, units: int) -> Merge:
     names = _linears(model, (*_FIRST, *_SECOND), frozen=True)
     model.requires_grad_(False)
     for name in names:
-        widened = Widened(model.get_submodule(name), units, first=name.endswith(_FIRST))
+        first = _part(name) in _FIRST
+        gated = _part(name) in _GATED
+        widened = Widened(model.get_submodule(name), units, first=first, gated=gated)
         widened.added.requires_grad_(name in trained)
         model.set_submodule(name, widened)
 
@@ -175,8 +209,8 @@ def _linears(
     names = [
         name
         for name, module in model.named_modules()
-        if (found := _OF_LAYER.search(name))
-        and found[1] in parts
+        if isinstance(module, torch.nn.Linear)
+        and _part(name) in parts
         and (frozen or module.weight.requires_grad)
     ]
     if not names:
@@ -184,3 +218,9 @@ def _linears(
             "--peft adapts layers that are trained, and none is: leave out what freezes them"
         )
     return names
+
+
+def _part(name: str) -> str:
+    """Return the name of a module below that of its layer; "" outside of the layers."""
+    found = _OF_LAYER.search(name)
+    return found[1] if found else ""

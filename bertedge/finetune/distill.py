@@ -6,16 +6,27 @@ from typing import Any
 
 import transformers
 
-_LAYER = re.compile(r"^(.*\.layer\.)(\d+)(\..*)$")
+from bertedge.finetune.layers import attention_period
+
+_LAYER = re.compile(r"^((?:.*\.)?layers?\.)(\d+)(\..*)$")
 
 
-def kept_layers(teacher: int, student: int) -> list[int]:
+def kept_layers(teacher: int, student: int, period: int = 1) -> list[int]:
     """Return the layers that a student keeps: evenly spaced, the last one always.
 
     The head was trained on the last one's output, and each layer of the student then stands for
-    as many layers of the teacher as any other: 6 to 3 keeps 1, 3 and 5.
+    as many layers of the teacher as any other: 6 to 3 keeps 1, 3 and 5. Where the kinds of
+    attention begin again after a `period`, each is the nearest that has its kind in both.
     """
-    return [(i + 1) * teacher // student - 1 for i in range(student)]
+    even = [(i + 1) * teacher // student - 1 for i in range(student)]
+    if period == 1:
+        return even
+    kept = [0]  # the one layer without a norm before it
+    for i in range(1, student):
+        there = range(kept[-1] + 1, teacher - student + i + 1)
+        alike = [layer for layer in there if (layer - i) % period == 0]
+        kept.append(min(alike, key=lambda layer: abs(layer - even[i])))
+    return kept
 
 
 def comparable(
@@ -29,11 +40,17 @@ def comparable(
 
 
 def make_student(teacher: transformers.PreTrainedModel, layers: int) -> Any:
-    """Copy a model with evenly spaced layers of it; embeddings and head come along."""
+    """Copy a model with evenly spaced layers of it; embeddings and head come along.
+
+    A model whose layers share their weights runs them so many times.
+    """
     config = copy.deepcopy(teacher.config)
     config.num_hidden_layers = layers
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[:layers]
     student = type(teacher)(config)
-    kept = kept_layers(int(teacher.config.num_hidden_layers), layers)
+    whole = int(teacher.config.num_hidden_layers)
+    kept = kept_layers(whole, layers, attention_period(teacher.config))
     weights = {}
     for name, tensor in teacher.state_dict().items():
         match = _LAYER.match(name)

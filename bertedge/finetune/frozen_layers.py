@@ -1,6 +1,7 @@
 """The lowest layers, frozen in the middle of a training, with their outputs kept on the disk."""
 
 import contextlib
+import functools
 import inspect
 import os
 import shutil
@@ -13,6 +14,8 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
+
+from bertedge.finetune.layers import distances_of, layers_of, stem_of
 
 ROWS = "row"
 """The column that numbers the rows of all data sets, for a batch to say which it has."""
@@ -45,10 +48,10 @@ class FrozenLayers:
     def __init__(self, model: transformers.PreTrainedModel, folder: Path) -> None:
         self._base = model.base_model
         self._folder = folder
-        self.layers = list((getattr(self._base, "encoder", None) or self._base.transformer).layer)
-        self._stem = [self._base.embeddings]
-        if hasattr(self._base, "embeddings_project"):  # ELECTRA's
-            self._stem.append(self._base.embeddings_project)
+        self.layers, self._stem = layers_of(model), stem_of(model)
+        self._distances = distances_of(model)
+        outputs = _count_outputs(self._base, self.layers[0])
+        self._pass_on = functools.partial(_pass_on, outputs) if outputs else _pass_alone
         self._frozen: list[torch.nn.Parameter] = []
         self._hooks: list[Any] = []
         self._cache: _Cache | None = None
@@ -57,7 +60,7 @@ class FrozenLayers:
 
     def freeze(self, count: int) -> None:
         """Freeze the embeddings and so many layers, of which some may be frozen already."""
-        stem = [] if self.count else self._stem
+        stem = [] if self.count else [*self._stem, *self._distances]
         for part in (*stem, *self.layers[self.count : count]):
             self._frozen += [each for each in part.parameters() if each.requires_grad]
             part.requires_grad_(False)
@@ -104,6 +107,8 @@ class FrozenLayers:
         device = next(self._base.parameters()).device
         before, taken = self._base.training, inspect.signature(self._base.forward).parameters
         self._base.eval()
+        given: list[Any] = []  # not the model's output, which may have a norm behind it
+        hook = self.layers[self.count - 1].register_forward_hook(lambda *x: given.append(x[2]))
         with torch.no_grad(), precision, self._upper_layers_idle():
             for batch in _batches(data, collate, batch_size):
                 self.rows = batch.pop(ROWS)
@@ -112,14 +117,17 @@ class FrozenLayers:
                     for name, tensor in batch.items()
                     if name in taken
                 }
-                cache.write(self.rows, self._base(**plain).last_hidden_state)
+                self._base(**plain)
+                found = given.pop()
+                cache.write(self.rows, found[0] if isinstance(found, tuple) else found)
+        hook.remove()
         self._base.train(before)
         self.rows = None
         if self._cache is not None:
             self._cache.remove()
         self._cache = cache
         for part in self.layers[: self.count]:
-            part.forward = _pass_on
+            part.forward = self._pass_on
         self._stem[0].forward = self._look_up
         for part in self._stem[1:]:
             part.forward = _pass_alone
@@ -133,7 +141,7 @@ class FrozenLayers:
     @contextlib.contextmanager
     def _upper_layers_idle(self) -> Iterator[None]:
         for part in self.layers[self.count :]:
-            part.forward = _pass_on
+            part.forward = self._pass_on
         try:
             yield
         finally:
@@ -202,13 +210,29 @@ def _without_dropout(module: torch.nn.Module, _: Any) -> None:
     module.eval()
 
 
-def _pass_on(hidden_states: torch.Tensor, *_: Any, **__: Any) -> tuple[torch.Tensor]:
-    """Return what a layer is given, as layers return it."""
-    return (hidden_states,)
+def _pass_on(outputs: int, hidden_states: torch.Tensor, *_: Any, **__: Any) -> tuple[Any, ...]:
+    """Return what a layer is given, as layers of so many outputs return it."""
+    return hidden_states, *[None] * (outputs - 1)
 
 
-def _pass_alone(hidden_states: torch.Tensor) -> torch.Tensor:
+def _pass_alone(hidden_states: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
     return hidden_states
+
+
+def _count_outputs(base: torch.nn.Module, layer: torch.nn.Module) -> int:
+    """Return how many outputs a layer has in a tuple; 0 for a tensor, as most in transformers 5."""
+    found: list[int] = []
+    hook = layer.register_forward_hook(
+        lambda *given: found.append(len(given[2]) if isinstance(given[2], tuple) else 0)
+    )
+    before = base.training
+    try:
+        with torch.no_grad():
+            base.eval()(torch.ones(1, 2, dtype=torch.int64, device=base.device))
+    finally:
+        hook.remove()
+        base.train(before)
+    return found[0]
 
 
 def _run_again(module: torch.nn.Module) -> None:

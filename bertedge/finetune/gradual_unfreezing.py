@@ -6,7 +6,7 @@ import torch
 import transformers
 from transformers.trainer_callback import TrainerControl, TrainerState
 
-from bertedge.finetune.parameter_groups import depth_of
+from bertedge.finetune.layers import count_layers, depth_of
 
 
 class GradualUnfreezing(transformers.TrainerCallback):
@@ -31,7 +31,7 @@ class GradualUnfreezing(transformers.TrainerCallback):
     ) -> None:
         """Note what is trained; the optimizer, which exists by now, holds all of it."""
         assert model is not None
-        layers = int(model.config.num_hidden_layers)
+        layers = count_layers(model.config)
         depths: dict[int, list[torch.nn.Parameter]] = {}
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:

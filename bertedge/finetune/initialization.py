@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.features import Features, label_counts
+from bertedge.finetune.layers import layers_of
 from bertedge.finetune.settings.regularization import ClassWeights
 from bertedge.spec import ProblemType
 
@@ -44,10 +45,11 @@ def reinitialize(model: transformers.PreTrainedModel, layers: int) -> None:
     if not layers:
         return
     base = model.base_model
-    encoder = getattr(base, "encoder", None) or base.transformer  # DistilBERT's name
-    parts = [*encoder.layer[-layers:], getattr(base, "pooler", None)]
+    parts = [*layers_of(model)[-layers:], getattr(base, "pooler", None)]
     for part in parts:
         for module in part.modules() if part is not None else ():
+            for parameter in module.parameters(recurse=False):  # loaded ones transformers 5 keeps
+                parameter._is_hf_initialized = False
             base._init_weights(module)
 
 

@@ -13,8 +13,10 @@ from bertedge.errors import CheckpointError, SettingError
 from bertedge.finetune.adapters import import_peft
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import Data
+from bertedge.finetune.layers import count_layers
 from bertedge.finetune.old_task import OldTask
 from bertedge.finetune.settings.adapters import ADAPTER
+from bertedge.finetune.settings.trained import AUTO
 from bertedge.finetune.trained_parameters import lowest_depth
 from bertedge.finetune.virtual_tokens import add_virtual_tokens
 from bertedge.spec import LabelKind, PoolingMode
@@ -70,11 +72,8 @@ def open_inputs(config: FinetuneConfig, data: Data) -> Inputs:
     usual = [each.model.max_length for each in known] or [
         checkpoints.usual_length(config.task, longest)
     ]
-    layers = config.layers or layers
-    for name in ("freeze", "train_layers", "reinit_layers"):
-        value = getattr(config, name)
-        if isinstance(value, int) and value > layers:
-            raise SettingError(f"{name} is {value}, but the model has {layers} layers")
+    _check_techniques(config, base)
+    layers = _own_layers(config, base)
     max_length = config.max_length or min([longest, *usual])
     if config.num_virtual_tokens is not None:
         _add_virtual_tokens(base.tokenizer, config.num_virtual_tokens, max_length)
@@ -98,6 +97,34 @@ def open_inputs(config: FinetuneConfig, data: Data) -> Inputs:
         unlabelled=data.unlabelled,
         max_length=max_length,
     )
+
+
+def _own_layers(config: FinetuneConfig, base: Base) -> int:
+    """Return how many layers have weights of their own; SettingError where more are asked for."""
+    runs = config.layers or int(base.config.num_hidden_layers)
+    layers = min(runs, count_layers(base.config))
+    told = f"{layers} layers" if layers == runs else f"weights for {layers} of its {runs} layers"
+    for name in ("freeze", "train_layers", "reinit_layers"):
+        value = getattr(config, name)
+        if isinstance(value, int) and value > layers:
+            raise SettingError(f"{name} is {value}, but the model has {told}")
+    return layers
+
+
+def _check_techniques(config: FinetuneConfig, base: Base) -> None:
+    """Raise SettingError for what the base's architecture has no place for."""
+    built = base.config
+    if config.freeze == AUTO and count_layers(built) < built.num_hidden_layers:
+        raise SettingError(
+            f"freeze is auto, but the layers of {built.model_type} share their weights, so that "
+            "none settles before another; give --train-layers, or leave it out"
+        )
+    biases = ("attention_bias", "mlp_bias", "norm_bias")
+    if config.bitfit and not any(getattr(built, name, True) for name in biases):
+        raise SettingError(
+            f"--bitfit trains the biases of layers, and those of {config.base} have none; take "
+            "--peft lora, or --train-layers"
+        )
 
 
 def _pooling(

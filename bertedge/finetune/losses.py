@@ -12,6 +12,7 @@ from torch.nn import functional
 from bertedge.finetune.adversarial import Attack
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.distill import kept_layers
+from bertedge.finetune.layers import attention_period
 from bertedge.finetune.mixup import Mixup
 from bertedge.finetune.objectives import LabelLoss, Objective
 from bertedge.spec import ProblemType
@@ -85,6 +86,7 @@ class Teacher:
 
     def __init__(self, model: transformers.PreTrainedModel) -> None:
         self._model = model.eval()
+        self.period = attention_period(model.config)
         self._takes = inspect.signature(model.forward).parameters  # a student may take more
         self._batch: Batch | None = None
         self._outputs: Any = None
@@ -152,7 +154,7 @@ def hidden_states(teacher: Teacher, *, weight: float) -> LossTerm:
     def term(model: torch.nn.Module, batch: Batch, outputs: Any) -> torch.Tensor:
         wanted = teacher(batch).hidden_states
         mask = batch.inputs["attention_mask"].flatten(0, -2)  # groups of rows are rows in there
-        found = hidden_loss(outputs["hidden_states"], wanted, mask)
+        found = hidden_loss(outputs["hidden_states"], wanted, mask, teacher.period)
         return weight * found / batch.step_batches
 
     return term
@@ -231,14 +233,17 @@ def divergence(
 
 
 def hidden_loss(
-    student: Sequence[torch.Tensor], teacher: Sequence[torch.Tensor], mask: torch.Tensor
+    student: Sequence[torch.Tensor],
+    teacher: Sequence[torch.Tensor],
+    mask: torch.Tensor,
+    period: int = 1,
 ) -> torch.Tensor:
     """Compute the distance of hidden states `(batch, sequence, hidden)` where `mask` is 1.
 
     The mean squared distance, averaged over layers. Both begin with the embeddings' output; a
-    layer of the student is held against the one whose weights it started from.
+    layer of the student is held against the one whose weights it started from (`kept_layers`).
     """
-    kept = kept_layers(len(teacher) - 1, len(student) - 1)
+    kept = kept_layers(len(teacher) - 1, len(student) - 1, period)
     pairs = [(0, 0), *((i + 1, layer + 1) for i, layer in enumerate(kept))]
     real = mask.bool()
     losses = [

@@ -8,7 +8,7 @@ import torch
 import transformers
 
 from bertedge.errors import SettingError
-from bertedge.finetune.parameter_groups import depth_of
+from bertedge.finetune.layers import count_layers, depth_of
 from bertedge.finetune.settings.optimization import LRScheduler, Optimizer
 
 Schedule = Callable[[torch.optim.Optimizer, int], Any]
@@ -93,7 +93,7 @@ def optimizer_of(
                     f"optimizer is muon, which torch {torch.__version__} does not have; install "
                     "torch 2.9 or newer"
                 )
-            layers = int(model.config.num_hidden_layers)
+            layers = count_layers(model.config)
             matrices = {
                 id(parameter)
                 for name, parameter in model.named_parameters()

@@ -1,25 +1,12 @@
 """The parameters that an optimizer moves, in groups of one learning rate and one weight decay."""
 
-import re
 from collections.abc import Collection
 from typing import Any
 
 import torch
 import transformers
 
-_LAYER = re.compile(r"\.layer\.(\d+)\.")
-_EMBEDDINGS = re.compile(r"(?:^|\.)embeddings(?:_project)?\.")  # the second is ELECTRA's
-
-
-def depth_of(name: str, layers: int) -> int:
-    """Return how far up a parameter lies in a model of so many layers, by its name.
-
-    The embeddings are 0, the layers 1 to `layers`; all else, a pooler too, is the head, one more.
-    """
-    layer = _LAYER.search(name)
-    if layer is not None:
-        return int(layer[1]) + 1
-    return 0 if _EMBEDDINGS.search(name) else layers + 1
+from bertedge.finetune.layers import count_layers, depth_of
 
 
 def parameter_groups(
@@ -36,7 +23,7 @@ def parameter_groups(
     has all of it, the embeddings least (Howard and Ruder 2018, arXiv:1801.06146, 3.2; Clark et al.
     2020, arXiv:2003.10555, appendix A). Parameters that are not `decayed` have no weight decay.
     """
-    layers = int(model.config.num_hidden_layers)
+    layers = count_layers(model.config)
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:

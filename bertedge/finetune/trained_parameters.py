@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 import transformers
 
-from bertedge.finetune.parameter_groups import depth_of
+from bertedge.finetune.layers import count_layers, depth_of
 from bertedge.finetune.settings.trained import AUTO, TrainedParametersConfig
 
 
@@ -28,7 +28,7 @@ def select_parameters(model: transformers.PreTrainedModel, config: TrainedParame
     BitFit trains the biases of the layers, those of their LayerNorms too, and none of their
     matrices (Ben Zaken et al. 2022, arXiv:2106.10199).
     """
-    layers = int(model.config.num_hidden_layers)
+    layers = count_layers(model.config)
     lowest = lowest_depth(config, layers)
     for name, parameter in model.named_parameters():
         depth = depth_of(name, layers)

@@ -18,6 +18,12 @@ _HEADS = {
     "roberta": "lm_head",
     "distilbert": "vocab_transform",
     "electra": "generator_predictions",
+    "xlm-roberta": "lm_head",
+    "camembert": "lm_head",
+    "mpnet": "lm_head",
+    "albert": "predictions",
+    "deberta-v2": "cls.predictions",
+    "modernbert": "head",
 }
 """The first module of each architecture that works on its way from hidden states to words."""
 

@@ -12,5 +12,6 @@ def set_dropout(model: transformers.PreTrainedModel, share: float) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = share
-        elif hasattr(module, "dropout_prob"):  # what attention in one call is given
-            module.dropout_prob = share
+        for name in ("dropout_prob", "attention_dropout"):  # what attention in one call is given
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, share)

@@ -29,6 +29,16 @@ CONFIGS: dict[str, Any] = {
         **SIZES, dim=16, n_layers=2, n_heads=2, hidden_dim=32, max_position_embeddings=20
     ),
     "electra": lambda: transformers.ElectraConfig(**SIZES, **WIDE, embedding_size=8),
+    "xlm-roberta": lambda: transformers.XLMRobertaConfig(**SIZES, **WIDE, pad_token_id=0),
+    "camembert": lambda: transformers.CamembertConfig(**SIZES, **WIDE, pad_token_id=0),
+    "mpnet": lambda: transformers.MPNetConfig(**SIZES, **WIDE),
+    "albert": lambda: transformers.AlbertConfig(**SIZES, **WIDE, embedding_size=8),
+    "deberta-v2": lambda: transformers.DebertaV2Config(
+        **SIZES, **WIDE, relative_attention=True, position_buckets=4, norm_rel_ebd="layer_norm"
+    ),
+    "modernbert": lambda: transformers.ModernBertConfig(
+        **SIZES, **WIDE, pad_token_id=0, reference_compile=False
+    ),
 }
 
 

@@ -1,13 +1,17 @@
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from bertedge.cli import main
+from bertedge.libraries import has_optimum
 from bertedge.runtime import machine
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
 def test_it_tries_out_what_runs() -> None:
@@ -27,8 +31,35 @@ def test_json_has_every_part() -> None:
         "reason": "",
     }
     assert found["packages"]["numpy"] and found["extras"]["cpu"] is True
-    assert "serve" in found["extras"]
+    assert {"optimum", "serve"} <= set(found["extras"])
     assert found["int8_exact"] in (True, False)
+
+
+def _requirements() -> list[str]:
+    """What an installation from this tree says that the extras need."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].items()
+    return [f'{need}; extra == "{extra}"' for extra, needs in extras for need in needs]
+
+
+@pytest.mark.parametrize(("transformers", "complete"), [("4.57.6", True), ("5.23.0", False)])
+def test_the_extra_optimum_is_complete_beside_transformers_4_alone(
+    transformers: str, complete: bool
+) -> None:
+    program = (
+        "from importlib import metadata\n"
+        f"versions = {{'transformers': {transformers!r}}}\n"
+        "version = metadata.version\n"
+        "metadata.version = lambda name: versions.get(name) or version(name)\n"
+        f"metadata.requires = lambda name: {_requirements()!r}\n"
+        "from bertedge.doctor import _extras\n"
+        "print(_extras()['optimum'])"
+    )
+    if not has_optimum() and complete:
+        pytest.skip("needs the optimum extra")
+    run = [sys.executable, "-c", program]
+    found = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == str(complete)
 
 
 def test_it_shows_what_a_predictor_will_do_here() -> None:

@@ -12,6 +12,7 @@ import torch
 import transformers
 from safetensors.numpy import load_file
 
+from bertedge.checkpoint.config import ARCHITECTURES
 from bertedge.finetune import training
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.embedding_subset import EmbeddingSubset, embedding_subset
@@ -73,11 +74,12 @@ def test_the_whole_vocabularys_ids_are_looked_up(base: Path) -> None:
     assert narrow.weight.grad is not None and narrow.weight.grad[0].abs().max() == 0  # [PAD]
 
 
-@pytest.mark.parametrize("kind", ["distilbert", "electra", "roberta"])
+@pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_every_architecture_has_its_embeddings_back_even_after_an_error(kind: str) -> None:
     sizes = {"num_hidden_layers": 1, "n_layers": 1, "num_attention_heads": 2, "n_heads": 2}
     sizes |= {"vocab_size": 30, "hidden_size": 8, "dim": 8, "intermediate_size": 8}
     sizes |= {"hidden_dim": 8, "embedding_size": 8, "max_position_embeddings": 40}
+    sizes |= {"pad_token_id": 0}
     config = transformers.AutoConfig.for_model(kind, **sizes)
     model = transformers.AutoModelForSequenceClassification.from_config(config).eval()
     ids = torch.tensor([[5, 6, 7, 8]])

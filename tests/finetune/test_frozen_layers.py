@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 
+from bertedge.checkpoint.config import ARCHITECTURES
 from bertedge.finetune import frozen_layers
 from bertedge.finetune.frozen_layers import ROWS, FrozenLayers, number_rows
 
@@ -15,8 +16,11 @@ LAYERS = 4
 SIZES = {"num_hidden_layers": LAYERS, "n_layers": LAYERS, "num_attention_heads": 2, "n_heads": 2}
 SIZES |= {"vocab_size": 30, "hidden_size": 16, "dim": 16, "intermediate_size": 16}
 SIZES |= {"hidden_dim": 16, "embedding_size": 8, "max_position_embeddings": 40}
-SIZES |= {"initializer_range": 0.5, "pad_token_id": 0}
-KINDS = ("bert", "roberta", "distilbert", "electra")
+SIZES |= {"initializer_range": 0.5, "mlp_dropout": 0.1, "embedding_dropout": 0.1}
+SIZES |= {"pad_token_id": 0, "relative_attention": True, "norm_rel_ebd": "layer_norm"}
+SIZES |= {"position_buckets": 4, "pos_att_type": ["c2p", "p2c"]}
+KINDS = [kind for kind in ARCHITECTURES if kind != "albert"]
+"""Those whose layers have weights of their own."""
 TEXTS = [[2, 9, 3], [2, 10, 11, 12, 13, 3], [2, 14, 15, 3], [2, 3], [2, 16, 17, 18, 3]]
 HALF = 2e-2
 """How far numbers may lie apart that have been float16."""
@@ -75,7 +79,7 @@ def test_the_layers_above_get_what_the_frozen_ones_gave_and_those_are_not_run(
     batches = [collate([data[0][2], data[0][1]]), collate([data[1][1], data[1][0]])]
     expected = [run(model, None, batch) for batch in batches]
     ran: list[int] = []
-    inner = "lin1" if kind == "distilbert" else "dense"
+    inner = {"distilbert": "lin1", "modernbert": "Wi"}.get(kind, "dense")
     for i, layer in enumerate(frozen.layers):
         part = next(each for name, each in layer.named_modules() if name.endswith(inner))
         part.register_forward_hook(lambda *_, i=i: ran.append(i))

@@ -7,9 +7,11 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
+from bertedge.checkpoint.config import ARCHITECTURES
 from bertedge.errors import SettingError
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.initialization import reinitialize
+from bertedge.finetune.layers import depth_of
 from bertedge.finetune.mixout import MixLinear, mixout
 from bertedge.finetune.run import finetune
 
@@ -85,6 +87,26 @@ def test_top_layers_and_the_pooler_start_anew(kind: str) -> None:
         elif name in top:
             assert set(each.unique().tolist()) <= {0.0, 1.0}, name
     assert len(top) == 2 * 16
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_the_top_layer_of_a_loaded_model_of_every_architecture_starts_anew(
+    kind: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    more = {"pad_token_id": 0, "embedding_size": 8, "relative_attention": True}
+    config = transformers.AutoConfig.for_model(kind, **SIZES | more)
+    auto = transformers.AutoModelForSequenceClassification
+    auto.from_config(config).save_pretrained(tmp_path)
+    model = auto.from_pretrained(tmp_path)
+    with torch.no_grad():
+        for each in model.parameters():
+            each.fill_(7.0)
+    reinitialize(model, 1)
+    layers = 1 if kind == "albert" else 3
+    for name, each in model.named_parameters():
+        top = depth_of(name, layers) == layers or ".pooler." in name
+        assert bool((each != 7.0).all()) == top, name
 
 
 def test_a_run_changes_what_it_should(base: Path, texts: dict[str, Path], tmp_path: Path) -> None:

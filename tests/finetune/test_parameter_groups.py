@@ -9,8 +9,10 @@ import torch
 import transformers
 from safetensors.numpy import load_file
 
+from bertedge.checkpoint.config import ARCHITECTURES
 from bertedge.finetune.config import FinetuneConfig
-from bertedge.finetune.parameter_groups import depth_of, parameter_groups
+from bertedge.finetune.layers import count_layers, depth_of
+from bertedge.finetune.parameter_groups import parameter_groups
 from bertedge.finetune.run import finetune
 from bertedge.progress import Silent
 from bertedge.spec import Task
@@ -19,7 +21,25 @@ LAYERS = 3
 SIZES = {"num_hidden_layers": LAYERS, "n_layers": LAYERS, "num_attention_heads": 2, "n_heads": 2}
 SIZES |= {"vocab_size": 30, "hidden_size": 8, "dim": 8, "intermediate_size": 8}
 SIZES |= {"hidden_dim": 8, "embedding_size": 4, "max_position_embeddings": 40}
-KINDS = ("bert", "roberta", "distilbert", "electra")
+SIZES |= {"pad_token_id": 0, "relative_attention": True, "norm_rel_ebd": "layer_norm"}
+SIZES |= {"position_buckets": 4, "pos_att_type": ["c2p", "p2c"]}
+LAYER = {
+    "distilbert": "transformer.layer",
+    "albert": "encoder.albert_layer_groups",
+    "modernbert": "layers",
+}
+"""Where layers are, if not at `encoder.layer`."""
+STEM = {
+    "electra": ["embeddings_project"],
+    "albert": ["encoder.embedding_hidden_mapping_in"],
+    "deberta-v2": ["encoder.rel_embeddings", "encoder.LayerNorm"],
+    "mpnet": ["encoder.relative_attention_bias"],
+}
+"""What belongs to the embeddings beside `embeddings`."""
+
+
+def layers_in(kind: str) -> int:
+    return 1 if kind == "albert" else LAYERS  # all of ALBERT's share their weights
 
 
 def tiny(kind: str) -> transformers.PreTrainedModel:
@@ -27,20 +47,20 @@ def tiny(kind: str) -> transformers.PreTrainedModel:
     return transformers.AutoModelForSequenceClassification.from_config(config)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_every_parameter_has_its_depth(kind: str) -> None:
     model = tiny(kind)
-    base = model.base_model
-    encoder = base.transformer if kind == "distilbert" else base.encoder
-    parts = [base.embeddings, *encoder.layer]
+    base, layers = model.base_model, layers_in(kind)
+    parts = [base.embeddings, *base.get_submodule(LAYER.get(kind, "encoder.layer"))]
+    assert len(parts) == 1 + layers == 1 + count_layers(model.config)
     wanted = {id(p): depth for depth, part in enumerate(parts) for p in part.parameters()}
-    if kind == "electra":
-        wanted |= {id(parameter): 0 for parameter in base.embeddings_project.parameters()}
+    for name in STEM.get(kind, ()):
+        wanted |= {id(parameter): 0 for parameter in base.get_submodule(name).parameters()}
     for name, parameter in model.named_parameters():
-        assert depth_of(name, LAYERS) == wanted.get(id(parameter), LAYERS + 1), name
+        assert depth_of(name, layers) == wanted.get(id(parameter), layers + 1), name
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_groups_hold_every_trainable_parameter_once_at_the_rate_of_its_depth(kind: str) -> None:
     model = tiny(kind)
     model.base_model.embeddings.requires_grad_(False)
@@ -49,13 +69,14 @@ def test_groups_hold_every_trainable_parameter_once_at_the_rate_of_its_depth(kin
         model, decayed=matrices, weight_decay=0.1, learning_rate=1.0, layer_decay=0.5
     )
     found = {id(each): group for group in groups for each in group["params"]}
+    layers = layers_in(kind)
     assert sum(len(group["params"]) for group in groups) == len(found)
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             assert id(parameter) not in found
             continue
         group = found[id(parameter)]
-        assert group["lr"] == 0.5 ** (LAYERS + 1 - depth_of(name, LAYERS)), name
+        assert group["lr"] == 0.5 ** (layers + 1 - depth_of(name, layers)), name
         assert group["weight_decay"] == (0.1 if parameter.dim() == 2 else 0.0), name
 
 

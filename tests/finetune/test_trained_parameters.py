@@ -11,10 +11,11 @@ import pytest
 import transformers
 from safetensors.numpy import load_file
 
+from bertedge.checkpoint.config import ARCHITECTURES
 from bertedge.errors import SettingError, StoppedError
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.gradual_unfreezing import GradualUnfreezing
-from bertedge.finetune.parameter_groups import depth_of
+from bertedge.finetune.layers import depth_of
 from bertedge.finetune.run import finetune
 from bertedge.finetune.trained_parameters import count_parameters, select_parameters
 from bertedge.progress import Silent
@@ -117,19 +118,20 @@ def test_how_much_is_trained_is_said_and_recorded(base: Path, tmp_path: Path) ->
     assert (ran.record()["trained_parameters"], ran.record()["parameters"]) == (head, every)
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "electra"])
+@pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_every_architecture_trains_its_head_alone(kind: str) -> None:
     sizes = {"num_hidden_layers": 1, "n_layers": 1, "num_attention_heads": 2, "n_heads": 2}
     sizes |= {"vocab_size": 30, "hidden_size": 8, "dim": 8, "intermediate_size": 8}
     sizes |= {"hidden_dim": 8, "embedding_size": 4, "max_position_embeddings": 40}
+    sizes |= {"pad_token_id": 0, "relative_attention": True, "norm_rel_ebd": "layer_norm"}
     config = transformers.AutoConfig.for_model(kind, **sizes)
     model = transformers.AutoModelForSequenceClassification.from_config(config)
     select_parameters(model, FinetuneConfig(**FLAGS, train_layers=0))  # type: ignore[arg-type]
     head = {id(each) for each in model.parameters()}
     base = model.base_model
-    layers = base.transformer if kind == "distilbert" else base.encoder
-    parts = [base.embeddings, layers, getattr(base, "embeddings_project", layers)]
-    head -= {id(each) for part in parts for each in part.parameters()}
+    layers = {"distilbert": "transformer", "modernbert": "layers"}.get(kind, "encoder")
+    parts = [base.embeddings, getattr(base, layers), getattr(base, "embeddings_project", None)]
+    head -= {id(each) for part in parts if part is not None for each in part.parameters()}
     assert {id(each) for each in model.parameters() if each.requires_grad} == head
     counts = count_parameters(model)
     assert 0 < counts.trained < counts.all == model.num_parameters()

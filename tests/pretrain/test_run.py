@@ -154,6 +154,12 @@ ARCHITECTURES = {
     "roberta": transformers.RobertaConfig,
     "distilbert": transformers.DistilBertConfig,
     "electra": transformers.ElectraConfig,
+    "xlm-roberta": transformers.XLMRobertaConfig,
+    "camembert": transformers.CamembertConfig,
+    "mpnet": transformers.MPNetConfig,
+    "albert": transformers.AlbertConfig,
+    "deberta-v2": transformers.DebertaV2Config,
+    "modernbert": transformers.ModernBertConfig,
 }
 
 

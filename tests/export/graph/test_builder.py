@@ -18,7 +18,7 @@ from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 
 from bertedge.bundle import open_bundle
 from bertedge.bundle.graph import check_graph
-from bertedge.checkpoint import TorchEngine, load_model, open_base, open_checkpoint
+from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
 from bertedge.errors import CheckpointError, MissingExtraError, SettingError
 from bertedge.export import ExportConfig, export
 from bertedge.export.config import Exporter
@@ -370,11 +370,6 @@ def test_the_exporter_is_optimum_where_it_can_else_the_builder(
     assert source.choose_exporter(None, "bert") is Exporter.DIRECT
     with pytest.raises(MissingExtraError, match="'optimum'"):
         source.choose_exporter(Exporter.OPTIMUM, "bert")
-
-
-def test_what_is_exported_but_not_trained_here_says_so(checkpoints: Any) -> None:
-    with pytest.raises(CheckpointError, match="'mpnet', which is exported and run here, not train"):
-        open_base(str(checkpoints("mpnet")))
 
 
 def test_texts_are_cut_at_512_tokens_unless_more_are_asked_for(checkpoints: Any) -> None:
