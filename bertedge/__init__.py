@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         MultiLabelClassification,
         MultipleChoice,
         Prediction,
+        Ranked,
         Regression,
     )
     from bertedge.predictor import Predictor
@@ -55,7 +56,7 @@ _HOMES = {
     "predictions": (
         *("Answer", "Answers", "Classification", "Embedding", "Entities", "Entity", "Fill"),
         *("FilledMasks", "IntentSlots", "MultiLabelClassification", "MultipleChoice", "Prediction"),
-        "Regression",
+        *("Ranked", "Regression"),
     ),
     "explanation": ("Explanation", "WordWeight"),
     "predictor": ("Predictor",),
@@ -87,6 +88,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "ProblemType",
+    "Ranked",
     "Regression",
     "SettingError",
     "StoppedError",

@@ -99,9 +99,31 @@ class Regression(Result):
     """
 
     value: float
-    """As the model gives it: neither clipped nor scaled."""
+    """As the model gives it, neither clipped nor scaled; of a cross-encoder its score, by the
+    bundle's activation."""
     truncated: bool = False
     """True where the text was longer than the model reads, so that its end was not seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranked(Result):
+    """A passage in its place among those that were ranked for a query.
+
+    Examples:
+        >>> import bertedge
+        >>> model = bertedge.load("bundles/reranker")
+        >>> best, _ = model.rank("lights", ["play some jazz", "turn the lights off"])
+        >>> sorted(best.to_dict())
+        ['index', 'score', 'text', 'truncated']
+    """
+
+    index: int
+    """Its place among those given, from 0."""
+    score: float
+    """What the model says of query and passage, by the bundle's activation."""
+    text: str
+    truncated: bool = False
+    """True where query and passage were longer than the model reads."""
 
 
 TextPrediction = Classification | MultiLabelClassification | Regression

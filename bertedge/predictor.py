@@ -17,7 +17,14 @@ from bertedge.bundle import Manifest, Variant, open_bundle
 from bertedge.errors import DataError, SettingError
 from bertedge.logs import log
 from bertedge.model import TextModel
-from bertedge.predictions import Classification, Embedding, MultiLabelClassification, Prediction
+from bertedge.predictions import (
+    Classification,
+    Embedding,
+    MultiLabelClassification,
+    Prediction,
+    Ranked,
+    Regression,
+)
 from bertedge.runtime.engine import PaddingAwareEngine, PendingBatches
 from bertedge.runtime.process import LOCKS
 from bertedge.runtime.scheduler import Scheduler
@@ -338,6 +345,49 @@ class Predictor(Generic[P_co]):
         from bertedge.explanation import explain
 
         return explain(self._live.model, text, label)
+
+    def rank(
+        self,
+        query: str,
+        passages: Iterable[str],
+        *,
+        top_k: int | None = None,
+        token_budget: int | None = None,
+    ) -> list[Ranked]:
+        """Sort passages by what a cross-encoder says of each beside the query, best first.
+
+        SettingError for a model that gives pairs no score.
+
+        Examples:
+            >>> import bertedge
+            >>> model = bertedge.load("bundles/reranker")
+            >>> found = model.rank("lights", ["play some jazz", "turn the lights off"])
+            >>> sorted(each.index for each in found)
+            [0, 1]
+        """
+        self.check_ranks()
+        if top_k is not None and top_k < 1:
+            raise SettingError(f"top_k is {top_k}; give 1 or more")
+        if isinstance(passages, str):
+            raise DataError("passages is one string; give a list of texts")
+        texts = list(passages)
+        found = self.predict([(query, each) for each in texts], token_budget=token_budget)
+        ranked = [
+            Ranked(index=i, score=each.value, text=text, truncated=each.truncated)
+            for i, (text, each) in enumerate(zip(texts, found, strict=True))
+            if isinstance(each, Regression)
+        ]
+        return sorted(ranked, key=lambda each: -each.score)[:top_k]
+
+    def check_ranks(self) -> None:
+        """Raise SettingError unless the model gives pairs of texts a score."""
+        spec = self.manifest.model
+        if spec.rule.problem_type is not ProblemType.REGRESSION or not spec.pair:
+            reads = "pairs" if spec.pair else "single texts"
+            raise SettingError(
+                "ranking needs a cross-encoder, which gives a pair of texts one score; this model "
+                f"is for {spec.task} of {reads} with {len(spec.labels)} labels"
+            )
 
     def embed(
         self, texts: Iterable[Text], *, token_budget: int | None = None

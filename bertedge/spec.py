@@ -117,6 +117,17 @@ class ProblemType(StrEnum):
     """A value a text."""
 
 
+class Activation(StrEnum):
+    """What makes the one logit of a text its value."""
+
+    IDENTITY = "identity"
+    """The logit itself."""
+    SIGMOID = "sigmoid"
+    """A score from 0 to 1."""
+    TANH = "tanh"
+    """A score from -1 to 1."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionRule:
     """How the logits of a text become its prediction; token labels have no such choice."""
@@ -130,6 +141,8 @@ class DecisionRule:
     question: how far the score of no answer may be above the best answer's; None: any."""
     out_of_scope: str | None = None
     """The label of a text for which no label reaches the threshold; not one of the model's."""
+    activation: Activation = Activation.IDENTITY
+    """Of a value: what is made of its logit."""
 
 
 class PoolingMode(StrEnum):

@@ -72,7 +72,7 @@ PUBLIC = {
         Aggregation Answer Answers BertedgeError BundleError CheckpointError Classification
         DataError DeviceError Embedding Entities Entity Explanation FaultsError Fill FilledMasks
         IntentSlots MissingExtraError MultiLabelClassification MultipleChoice OutputError
-        Prediction Predictor ProblemType Regression SettingError StoppedError Task
+        Prediction Predictor ProblemType Ranked Regression SettingError StoppedError Task
         VerificationError WordWeight __version__ load
     """,
     "bertedge.evaluation": """

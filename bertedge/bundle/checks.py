@@ -6,7 +6,7 @@ from bertedge.bundle.manifest import File, Golden, Manifest, Variant
 from bertedge.errors import shorten
 from bertedge.joint_labels import split_labels
 from bertedge.serialization import RecordError
-from bertedge.spec import LabelKind, ModelSpec, ProblemType
+from bertedge.spec import Activation, LabelKind, ModelSpec, ProblemType
 
 MOST_LABELS = 100_000
 MOST_GOLDEN = 64
@@ -106,6 +106,10 @@ def _check_rule(model: ModelSpec) -> None:
     _expect(
         rule.problem_type is not ProblemType.REGRESSION or len(model.labels) == 1,
         f"a value has one label, there are {len(model.labels)}",
+    )
+    _expect(
+        rule.problem_type is ProblemType.REGRESSION or rule.activation is Activation.IDENTITY,
+        f"model.rule.activation is {rule.activation}, but its labels are no values",
     )
     outside = rule.out_of_scope
     _expect(

@@ -26,6 +26,7 @@ LIMITS = {
     "training.json": 16 * MIB,
     "modules.json": MIB,
     "sentence_bert_config.json": MIB,
+    "config_sentence_transformers.json": MIB,
     "generation_config.json": MIB,
     INDEX: 16 * MIB,
 }

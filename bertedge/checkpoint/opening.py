@@ -12,6 +12,7 @@ from transformers.utils import logging
 from bertedge.bundle import Source
 from bertedge.bundle.checks import check_model
 from bertedge.checkpoint.config import read_config
+from bertedge.checkpoint.cross_encoder import is_cross_encoder, read_activation
 from bertedge.checkpoint.embedding import MODULES, read_length, read_pooling
 from bertedge.checkpoint.files import shown
 from bertedge.checkpoint.folder import fetch
@@ -24,6 +25,7 @@ from bertedge.joint_labels import has_intents
 from bertedge.libraries import has_torch
 from bertedge.serialization import RecordError
 from bertedge.spec import (
+    Activation,
     DecisionRule,
     LabelKind,
     ModelSpec,
@@ -77,11 +79,12 @@ def open_checkpoint(
     *,
     pooling: PoolingMode | None = None,
     max_length: int | None = None,
+    activation: Activation | None = None,
 ) -> Checkpoint:
     """Read a fine-tuned checkpoint, or any encoder for its embeddings, from a directory or hub id.
 
-    `task` settles what the config leaves open; `pooling` and `max_length` win over what the folder
-    says of them. SettingError for a `max_length` beyond the model's positions.
+    `task` settles what the config leaves open; `pooling`, `max_length` and `activation` win over
+    what the folder says of them. SettingError for a `max_length` beyond the model's positions.
     Raises CheckpointError for a checkpoint that is missing, incomplete, pickled, without a head
     for the task, of an unsupported architecture, or with a value or a weight that cannot be.
     """
@@ -94,7 +97,7 @@ def open_checkpoint(
         raise CheckpointError(f"{shown(name)} is a checkpoint for {found}, not for {task}")
     embeds = found.labels_are is LabelKind.VECTOR
     labels = _labels_of(config, found)
-    rule = training.model.rule if training else _rule_of(config, found)
+    rule = training.model.rule if training else _rule_of(folder, config, found, activation)
     _check_labels(shown(name), found, labels, rule.problem_type)
     tokenizer = load_tokenizer(folder, config)
     longest = longest_input(config, tokenizer)
@@ -112,7 +115,7 @@ def open_checkpoint(
     model = ModelSpec(
         task=found,
         labels=labels,
-        pair=training.model.pair if training else _reads_pairs(found, labels),
+        pair=training.model.pair if training else _reads_pairs(folder, found, labels),
         max_length=max_length
         or (
             training.model.max_length
@@ -284,10 +287,11 @@ def _labels_of(config: transformers.PretrainedConfig, task: Task) -> tuple[str, 
     return tuple(str(config.id2label[i]) for i in range(config.num_labels))
 
 
-def _reads_pairs(task: Task, labels: tuple[str, ...]) -> bool:
+def _reads_pairs(folder: Path, task: Task, labels: tuple[str, ...]) -> bool:
     """Return whether inputs are pairs, as far as a checkpoint without a record tells."""
-    infers = task.labels_are is LabelKind.CLASSES and find_entailment(labels) is not None
-    return task.reads_pairs or infers
+    if task.labels_are is not LabelKind.CLASSES:
+        return task.reads_pairs
+    return find_entailment(labels) is not None or is_cross_encoder(folder)
 
 
 def _longest(folder: Path, positions: int, *, embeds: bool) -> int:
@@ -309,17 +313,26 @@ def _base_pooling(folder: Path, config: transformers.PretrainedConfig) -> Poolin
         return None
 
 
-def _rule_of(config: transformers.PretrainedConfig, task: Task) -> DecisionRule:
+def _rule_of(
+    folder: Path,
+    config: transformers.PretrainedConfig,
+    task: Task,
+    activation: Activation | None,
+) -> DecisionRule:
     """Read the problem type as transformers infers it where the config leaves it open.
 
     Only labels of whole texts have one: a cross-encoder's config, say, tells nothing of embeddings.
     """
     if task.labels_are is not LabelKind.CLASSES:
         return DecisionRule()
-    if config.problem_type is not None:
-        return DecisionRule(problem_type=ProblemType(config.problem_type))
     one = config.num_labels == 1
-    return DecisionRule(problem_type=ProblemType.REGRESSION if one else ProblemType.SINGLE_LABEL)
+    inferred = ProblemType.REGRESSION if one else ProblemType.SINGLE_LABEL
+    problem_type = ProblemType(config.problem_type or inferred)
+    if problem_type is not ProblemType.REGRESSION:
+        return DecisionRule(problem_type=problem_type)
+    if activation is None and is_cross_encoder(folder):
+        activation = read_activation(folder)
+    return DecisionRule(problem_type=problem_type, activation=activation or Activation.IDENTITY)
 
 
 def _check_training(

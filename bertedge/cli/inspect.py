@@ -106,7 +106,7 @@ def _describe_variant(variant: "Variant") -> list[str]:
 
 def _decision(decision: "DecisionRule", task: Task) -> str:
     """Return what of the decision rule is not the default."""
-    from bertedge.spec import DecisionRule
+    from bertedge.spec import Activation, DecisionRule
 
     if decision == DecisionRule():
         return ""
@@ -115,6 +115,8 @@ def _decision(decision: "DecisionRule", task: Task) -> str:
             f"there is no answer where that scores {decision.threshold:.4g} above the best answer"
         )
     facts = [decision.problem_type.value]
+    if decision.activation is not Activation.IDENTITY:
+        facts.append(f"the {decision.activation} of the logit")
     if decision.temperature != 1:
         facts.append(f"temperature {decision.temperature:.4g}")
     if decision.threshold is not None:

@@ -7,7 +7,6 @@ import itertools
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -15,8 +14,9 @@ import click
 
 from bertedge.cli import options, predicted_table
 from bertedge.cli.console import clean_json
+from bertedge.cli.modes import Mode, mode_of
 from bertedge.cli.sections import Sectioned
-from bertedge.predictions import Embedding, Prediction, Result, input_to_dict
+from bertedge.predictions import Prediction, Result, input_to_dict
 from bertedge.spec import SINGLE, Aggregation, InputShape, Text
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ FORMATS = ("lines", "csv", "tsv", "excel", "jsonl", "parquet")
 
 _SECTIONS = {
     "Input": ("source", "format", "text_column", "pair_column"),
-    "Labels": ("aggregation", "top_k", "against", "explain", "candidate_labels"),
+    "Labels": ("aggregation", "top_k", "against", "rank", "explain", "candidate_labels"),
     "Model": ("device", "threads"),
     "Output": ("output", "overwrite"),
 }
@@ -57,8 +57,9 @@ _SECTIONS = {
     type=click.Choice([each.value for each in Aggregation]),
     help="How tokens become entities  [default: first]",
 )
-@click.option("--top-k", type=click.IntRange(1), help="Masks, --against [5], answers [1].")
+@click.option("--top-k", type=click.IntRange(1), help="Masks, answers, --against, --rank.")
 @options.path_option("--against", help="File; its texts most similar to each.")
+@click.option("--rank", is_flag=True, help="Sort each query's passages by their score.")
 @click.option("--explain", is_flag=True, help="What each word does to the score of the label.")
 @click.option("--explain-label", metavar="NAME", help="Explain this label instead of the best.")
 @click.option(
@@ -133,28 +134,31 @@ def _predict_lines(
 ) -> None:
     """Write a line of JSON for each text."""
     from bertedge.cli.progress import Terminal
+    from bertedge.cli.ranking import pair_up, rank
     from bertedge.cli.texts import group, read_texts
     from bertedge.outputs import check_file
     from bertedge.predictor import Predictor
     from bertedge.progress import Silent
 
     overwrite = flags["overwrite"]
-    explained, zero_shot = _check_explained(flags), _check_zero_shot(flags)
+    mode = mode_of(flags)
+    explained, ranked = mode is Mode.EXPLAIN, mode is Mode.RANK
     if output is not None and output != STANDARD:
         check_file(output, overwrite=overwrite, inputs=(bundle, source, flags["against"]))
     predictor = Predictor.open(
         bundle, device=flags["device"], threads=flags["threads"], variant=flags["variant"]
     )
+    if ranked:
+        predictor.check_ranks()
     shares_terminal = output in (None, STANDARD) and sys.stdout.isatty()
     progress = Silent() if text else Terminal(bars=not shares_terminal, keep=True)
     # An explanation takes as long as a text a word: each is shown when it is there.
     shape, chunk = predictor.manifest.model.input_shape, 1 if explained else flags["chunk"]
     trained = predictor.manifest.columns
-    if zero_shot:  # the file has texts, not the pairs of texts that the model was trained on
+    if mode is Mode.CANDIDATES:  # texts, not the pairs of texts that the model was trained on
         shape, trained = SINGLE, None
-    found_of = _explain if explained else _zero_shot if zero_shot else _predict
     texts = (
-        iter(group(text, shape))
+        iter(pair_up(text) if ranked else group(text, shape))
         if source is None
         else read_texts(
             source,
@@ -171,115 +175,57 @@ def _predict_lines(
         counted = read_texts(source, _columns(flags), Silent(), shape=shape, task=predictor.task)
         total = sum(1 for _ in counted)  # quick beside predicting them
     shown, read = itertools.tee(texts)
-    found = found_of(predictor, read, flags)
+    found = _run(mode, predictor, read, flags)
     write = _marked if explained and output is None and sys.stdout.isatty() else _row
     # Predictions first: they must come to their end, or only the garbage collector ends them.
     rows = map(functools.partial(write, shape), found, shown)
+    if ranked:  # a line a query, at the end; progress is that of the pairs
+        rows = map(_line, rank(found, shown, flags["top_k"], progress.advance))
     with _sink(output, overwrite=overwrite) as sink:
         progress.start("predicting", total, "texts")
         while lines := list(itertools.islice(rows, chunk)):
             sink.writelines(lines)
             sink.flush()
-            progress.advance(len(lines))
+            if not ranked:
+                progress.advance(len(lines))
         progress.finish()
 
 
-def _check_explained(flags: dict[str, Any]) -> bool:
-    """Return whether explanations are asked for; UsageError beside what is for other tasks."""
-    explained = flags["explain"] or flags["explain_label"] is not None
-    others = [name for name in ("against", "aggregation", "top_k") if flags[name] is not None]
-    if explained and others:
-        flag = others[0].replace("_", "-")
-        raise click.UsageError(f"--explain is for labels of whole texts; leave --{flag} out")
-    return explained
+def _run(
+    mode: Mode, predictor: "Predictor[Prediction]", texts: Iterator[Text], flags: dict[str, Any]
+) -> Iterator[Any]:
+    """Start what is asked for: a result for each text."""
+    from bertedge.cli.ranking import most_similar
 
-
-def _check_zero_shot(flags: dict[str, Any]) -> bool:
-    """Return whether candidate labels are asked for; UsageError beside what is for other tasks."""
-    if flags["candidate_labels"] is None:
-        if flags["hypothesis_template"] is not None or flags["multi_label"]:
-            flag = "multi-label" if flags["multi_label"] else "hypothesis-template"
-            raise click.UsageError(f"--{flag} is for --candidate-labels; give these too")
-        return False
-    for name in ("explain", "explain_label", "against", "aggregation", "top_k"):
-        if flags[name]:
-            flag = name.replace("_", "-")
-            raise click.UsageError(f"--candidate-labels and --{flag} exclude each other")
-    return True
-
-
-def _predict(
-    predictor: "Predictor[Prediction]", texts: Iterator[Text], flags: dict[str, Any]
-) -> "Iterator[Prediction | _Ranking]":
-    against = flags["against"]
+    template, plain = flags["hypothesis_template"], mode is Mode.PREDICT
+    match mode:
+        case Mode.EXPLAIN:
+            return (predictor.explain(text, label=flags["explain_label"]) for text in texts)
+        case Mode.CANDIDATES:
+            return predictor.zero_shot_iter(
+                (str(text) for text in texts),
+                flags["candidate_labels"],
+                **({} if template is None else {"hypothesis_template": template}),
+                multi_label=flags["multi_label"],
+                token_budget=flags["token_budget"],
+                chunk=flags["chunk"],
+            )
     found = predictor.predict_iter(
         texts,
         aggregation=flags["aggregation"],
-        top_k=None if against else flags["top_k"],
+        top_k=flags["top_k"] if plain else None,
         token_budget=flags["token_budget"],
         chunk=flags["chunk"],
     )
-    return _rank(predictor, found, against, flags["top_k"]) if against else found
-
-
-def _zero_shot(
-    predictor: "Predictor[Prediction]", texts: Iterator[Text], flags: dict[str, Any]
-) -> "Iterator[Prediction]":
-    template = flags["hypothesis_template"]
-    return predictor.zero_shot_iter(
-        (str(text) for text in texts),
-        flags["candidate_labels"],
-        **({} if template is None else {"hypothesis_template": template}),
-        multi_label=flags["multi_label"],
-        token_budget=flags["token_budget"],
-        chunk=flags["chunk"],
-    )
-
-
-def _explain(
-    predictor: "Predictor[Prediction]", texts: Iterator[Text], flags: dict[str, Any]
-) -> "Iterator[Explanation]":
-    return (predictor.explain(text, label=flags["explain_label"]) for text in texts)
+    if mode is Mode.AGAINST:
+        return most_similar(predictor, found, flags["against"], flags["top_k"])
+    return found
 
 
 def _marked(shape: InputShape, found: "Explanation", text: Text) -> str:
     from bertedge.cli.marked import mark
 
     return mark(found, text)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Similar(Result):
-    text: str
-    score: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ranking(Result):
-    similar: tuple[_Similar, ...]
-    truncated: bool
-
-
-def _rank(
-    predictor: "Predictor[Prediction]",
-    embeddings: Iterator[Prediction],
-    against: Path,
-    top_k: int | None,
-) -> Iterator[_Ranking]:
-    """Yield the texts of the file `against` most similar to each embedding, best first."""
-    from bertedge.cli.texts import read_texts
-    from bertedge.data import Columns
-    from bertedge.progress import Silent
-    from bertedge.tasks.fill_mask import TOP_K
-
-    texts = [str(text) for text in read_texts(against, Columns(), Silent())]
-    vectors = predictor.embed(texts)
-    for each in embeddings:
-        assert isinstance(each, Embedding)
-        scores = predictor.similarity(each.values, vectors)[0]
-        best = (-scores).argsort(kind="stable")[: top_k or TOP_K].tolist()
-        similar = tuple(_Similar(text=texts[i], score=float(scores[i])) for i in best)
-        yield _Ranking(similar=similar, truncated=each.truncated)
 
 
 def _columns(flags: dict[str, Any]) -> "Columns":
@@ -296,9 +242,12 @@ def _columns(flags: dict[str, Any]) -> "Columns":
     )
 
 
-def _row(shape: InputShape, prediction: "Prediction | _Ranking | Explanation", text: Text) -> str:
-    row = input_to_dict(text, shape) | prediction.to_dict()
-    return clean_json(json.dumps(row, ensure_ascii=False)) + "\n"
+def _row(shape: InputShape, result: Result, text: Text) -> str:
+    return _line(result, input_to_dict(text, shape))
+
+
+def _line(result: Result, text: dict[str, Any] | None = None) -> str:
+    return clean_json(json.dumps((text or {}) | result.to_dict(), ensure_ascii=False)) + "\n"
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ STANDARD = Path("-")
 ENGINES = ("local", "ray")
 ONLY_TABLES = ("keep", "prefix", "rows_per_shard", "engine", "address", "actors")
 """Options that need one."""
-_NOT_TABLES = ("explain", "explain_label", "against", "candidate_labels")
+_NOT_TABLES = ("explain", "explain_label", "against", "rank", "candidate_labels")
 _ONLY_RAY = ("address", "actors")
 
 

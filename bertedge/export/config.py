@@ -10,7 +10,7 @@ from bertedge.columns import Columns
 from bertedge.errors import SettingError
 from bertedge.fields import setting, validate
 from bertedge.runtime.machine import cpu_flags
-from bertedge.spec import PoolingMode, Task
+from bertedge.spec import Activation, PoolingMode, Task
 
 OPSETS = (17, 18)
 """17 is the first with LayerNormalization; from 19 on, fusion has not been proven."""
@@ -151,6 +151,14 @@ class ExportConfig:
     """None: as sentence-transformers' files say, else the mean."""
     normalize: bool = setting(True, "Divide embeddings by their length.", negative="no-normalize")
     """False: embeddings keep their length, whatever sentence-transformers' files say."""
+    activation: Activation | None = setting(
+        None,
+        "Of a pair's one logit: sigmoid or identity.",
+        metavar="NAME",
+        choices=tuple(Activation),
+        unset="as sentence-transformers' files say",
+    )
+    """None: as they say, of other models identity."""
     max_length: int | None = setting(
         None, "Tokens read of a text.", metavar="N", unset="its own, at most 512", ge=8
     )

@@ -108,8 +108,18 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportRepo
 
 def _open(config: ExportConfig) -> Checkpoint:
     checkpoint = open_checkpoint(
-        config.checkpoint, config.task, pooling=config.pooling, max_length=config.max_length
+        config.checkpoint,
+        config.task,
+        pooling=config.pooling,
+        max_length=config.max_length,
+        activation=config.activation,
     )
+    rule = checkpoint.model.rule
+    if config.activation is not None and rule.activation is not config.activation:
+        raise SettingError(
+            f"--activation is for models with one logit, and {checkpoint.name} is for "
+            f"{checkpoint.model.task} with {len(checkpoint.model.labels)} labels; leave it out"
+        )
     if checkpoint.model.pooling is None:
         if config.pooling is not None or not config.normalize:
             raise SettingError(

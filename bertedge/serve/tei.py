@@ -36,7 +36,7 @@ from bertedge.serve.admission import (
 from bertedge.serve.body import parse_object
 from bertedge.serve.kinds import check_kind, embedding_size, kind_of
 from bertedge.serve.models import ServedModel
-from bertedge.spec import Text
+from bertedge.spec import Activation, Text
 from bertedge.version import __version__
 
 NAME = "tei"
@@ -89,13 +89,14 @@ def write_scores(data: Body, batch: bool, model: ServedModel) -> Write:
     raw = _flag(data, "raw_scores", False)
     truncate = _flag(data, "truncate", True)
     labels = model.predictor.manifest.model.labels
-    if raw and kind_of(model) is not Regression:
+    plain = model.predictor.manifest.model.rule.activation is Activation.IDENTITY
+    if raw and (kind_of(model) is not Regression or not plain):
         raise DataError("raw_scores are not given: scores are probabilities; leave it out")
 
     def scored(found: Prediction) -> list[Body]:
         _check_length(found, truncate, model)
         if isinstance(found, Regression):
-            value = found.value if raw else _sigmoid(found.value)
+            value = found.value if raw or not plain else _sigmoid(found.value)
             return [{"score": value, "label": labels[0]}]
         check_kind(found, (Classification, MultiLabelClassification))
         assert isinstance(found, Classification | MultiLabelClassification)

@@ -26,7 +26,7 @@ from bertedge.predictions import (
 from bertedge.runtime.encoding import Encoded
 from bertedge.runtime.logits import Floats, sigmoid, softmax
 from bertedge.runtime.tokenizer import Tokenizer
-from bertedge.spec import DecisionRule, ModelSpec, ProblemType, Text
+from bertedge.spec import Activation, DecisionRule, ModelSpec, ProblemType, Text
 from bertedge.tasks import contract
 from bertedge.tasks.contract import (
     LABEL_BOUNDS,
@@ -97,7 +97,7 @@ def predict(logits: Floats, labels: Sequence[str], rule: DecisionRule) -> Sequen
         case ProblemType.MULTI_LABEL:
             return _label_each(probabilities(logits, rule), labels, _threshold(rule))
         case ProblemType.REGRESSION:
-            return [Regression(value=value) for value in logits[:, 0].tolist()]
+            return [Regression(value=value) for value in values(logits, rule).tolist()]
 
 
 def classify(
@@ -128,7 +128,18 @@ def probabilities(logits: Floats, rule: DecisionRule) -> Floats:
         case ProblemType.MULTI_LABEL:
             return sigmoid(logits / np.float32(rule.temperature))
         case ProblemType.REGRESSION:
-            return logits
+            return values(logits, rule)[:, None]
+
+
+def values(logits: Floats, rule: DecisionRule) -> Floats:
+    """Return the value of each text `(texts,)`."""
+    match rule.activation:
+        case Activation.IDENTITY:
+            return logits[:, 0]
+        case Activation.SIGMOID:
+            return sigmoid(logits[:, 0])
+        case Activation.TANH:
+            return np.tanh(logits[:, 0])
 
 
 def apply_rule(logits: Floats, rule: DecisionRule) -> NDArray[Any]:
@@ -147,7 +158,7 @@ def apply_rule(logits: Floats, rule: DecisionRule) -> NDArray[Any]:
         case ProblemType.MULTI_LABEL:
             return probabilities(logits, rule) >= _threshold(rule)
         case ProblemType.REGRESSION:
-            return logits[:, 0]
+            return values(logits, rule)
 
 
 def label_names(labels: Sequence[str], rule: DecisionRule) -> tuple[str, ...]:

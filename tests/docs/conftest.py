@@ -51,6 +51,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_base(base, (folder / "corpus.txt").read_text())
     inference = ("contradiction", "entailment", "neutral")
     make_classifier(folder / "cross-encoder" / "nli-deberta-v3-small", base, inference)
+    reranker = folder / "cross-encoder" / "ms-marco-MiniLM-L6-v2"
+    make_classifier(reranker, base, ("LABEL_0",))
+    (reranker / "config_sentence_transformers.json").write_text(
+        '{"model_type": "CrossEncoder", "activation_fn": "torch.nn.modules.linear.Identity"}'
+    )
     return folder
 
 

@@ -48,7 +48,7 @@ EXAMPLES = (
         f"bertedge.Predictor.{name}"
         for name in (
             *("close", "predict", "predict_one", "predict_iter", "embed", "similarity"),
-            "zero_shot",
+            *("zero_shot", "rank"),
         )
     ),
     *(
@@ -56,6 +56,7 @@ EXAMPLES = (
         for name in (
             *("Classification", "MultiLabelClassification", "Regression", "Entity", "Entities"),
             *("IntentSlots", "FilledMasks", "Embedding", "Answers", "Answers.to_dict"),
+            "Ranked",
         )
     ),
     "bertedge.tables.predict_table",

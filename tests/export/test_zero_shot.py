@@ -207,7 +207,7 @@ def test_the_command_writes_a_row_a_text(bundle: Inferred, tmp_path: Path) -> No
     for arguments, said in (
         (("a", "--multi-label"), "--multi-label is for --candidate-labels"),
         (("a", "--hypothesis-template", "{}"), "--hypothesis-template is for --candidate-labels"),
-        (("a", *asked, "--explain"), "--candidate-labels and --explain exclude each other"),
+        (("a", *asked, "--explain"), "--explain and --candidate-labels exclude each other"),
         (("a", *asked, "--top-k", "2"), "--candidate-labels and --top-k exclude each other"),
         (("--input", table, "--output", "x/", *asked), "--candidate-labels writes JSON lines"),
     ):
