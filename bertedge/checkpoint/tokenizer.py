@@ -60,6 +60,8 @@ def load_tokenizer(
         )
         tokenizer.chat_template = None  # whose names saving would take for those of files
         _restore_template(tokenizer, folder)
+        if words and config.model_type in _BYTE_LEVEL:
+            _begin_words_with_spaces(tokenizer.backend_tokenizer)
         largest = max((*tokenizer.get_vocab().values(), *tokenizer("a", "b")["input_ids"]))
         pad = tokenizer.pad_token_id
     if pad is None:
@@ -114,6 +116,16 @@ def _restore_template(tokenizer: transformers.PreTrainedTokenizerFast, folder: P
     saved = tokenizers.Tokenizer.from_file(str(path)) if path.exists() else backend
     if saved.num_special_tokens_to_add(False) > backend.num_special_tokens_to_add(False):
         backend.post_processor = saved.post_processor
+
+
+def _begin_words_with_spaces(backend: Any) -> None:
+    """Let a byte-level tokenizer put a space before words, which some of its classes forget."""
+    whole = json.loads(backend.to_str())
+    first = whole["pre_tokenizer"] or {}
+    for part in first.get("pretokenizers") or [first]:
+        if part.get("type") == "ByteLevel":
+            part["add_prefix_space"] = True
+    backend.pre_tokenizer = tokenizers.Tokenizer.from_str(json.dumps(whole)).pre_tokenizer
 
 
 def _settings(folder: Path) -> dict[str, object]:

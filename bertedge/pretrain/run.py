@@ -109,6 +109,11 @@ def _open_base(config: PretrainConfig) -> Start:
             f"{config.model} cannot be continued: its tokenizer lacks one of the tokens for "
             "[CLS], [SEP] and [MASK]"
         )
+    if getattr(base.config, "legacy", True) is False:
+        raise CheckpointError(
+            f"{config.model} cannot be continued: its config.json sets legacy to false, and "
+            "transformers' masked language model of that form does not run; set it to true"
+        )
     if config.next_sentence and model_type != "bert":
         raise SettingError(
             f"--next-sentence needs a bert, and {config.model} is a {model_type}; leave it out"

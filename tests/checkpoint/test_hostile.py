@@ -15,6 +15,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from bertedge.checkpoint import TorchEngine, load_model, open_base, open_checkpoint
+from bertedge.checkpoint.config import ARCHITECTURES
 from bertedge.checkpoint.files import LIMITS
 from bertedge.checkpoint.tokenizer import save_tokenizer
 from bertedge.errors import CheckpointError
@@ -382,7 +383,7 @@ def test_a_length_of_texts_that_cannot_be_is_one_line(checkpoint: Path, length: 
         open_checkpoint(str(checkpoint), Task.FEATURE_EXTRACTION)
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "electra"])
+@pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_every_architecture_passes_the_checks_with_legacy_names_too(
     checkpoint: Path, kind: str
 ) -> None:

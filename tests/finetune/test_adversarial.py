@@ -11,6 +11,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
+from bertedge.checkpoint.config import ARCHITECTURES
 from bertedge.errors import SettingError
 from bertedge.finetune.adversarial import Attack
 from bertedge.finetune.config import FinetuneConfig
@@ -40,7 +41,7 @@ def config_of(method: str, **changes: Any) -> FinetuneConfig:
 def model_of(kind: str = "bert", dropout: float = 0.0, seed: int = 0) -> Any:
     torch.manual_seed(seed)
     names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout")
-    names += ("attention_dropout", "seq_classif_dropout")
+    names += ("attention_dropout", "seq_classif_dropout", "classifier_dropout_prob")
     shares = dict.fromkeys(names, dropout)
     config = transformers.AutoConfig.for_model(
         kind, **SIZES, **shares, num_labels=3, initializer_range=0.3
@@ -113,7 +114,7 @@ def test_accumulated_batches_have_the_loss_of_one_large_batch(method: str) -> No
     assert torch.isclose(sum(parts), loss_of(model, config), atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "electra"])
+@pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_every_architecture_with_few_or_frozen_embeddings_in_bf16(kind: str) -> None:
     data = datasets.Dataset.from_dict({"input_ids": IDS.tolist()})
     features = Features(data=data, rows=4, truncated=0, windowed=0)

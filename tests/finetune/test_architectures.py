@@ -206,7 +206,11 @@ def write_questions(path: Path, count: int, dice: random.Random) -> Path:
 
 ROWS = {
     "texts": (Task.TEXT_CLASSIFICATION, text_row, {}),
-    "sets": (Task.TEXT_CLASSIFICATION, set_row, {"problem_type": "multi_label_classification"}),
+    "sets": (
+        Task.TEXT_CLASSIFICATION,
+        set_row,
+        {"problem_type": "multi_label_classification", "epochs": 12},
+    ),
     "values": (Task.TEXT_CLASSIFICATION, value_row, {"problem_type": "regression"}),
     "tags": (Task.TOKEN_CLASSIFICATION, tag_row, {}),
     "frames": (Task.INTENT_SLOTS, frame_row, {}),
@@ -410,6 +414,14 @@ def test_a_deberta_that_could_not_be_exported_is_not_trained(
         open_base(str(base_of("deberta-v2", **changes)))
 
 
+def test_a_deberta_whose_masked_language_model_does_not_run_is_not_adapted(
+    base_of: Any, settings_of: Any, tmp_path: Path
+) -> None:
+    changes = {"model": str(base_of("deberta-v2", legacy=False)), "adapt": True}
+    with pytest.raises(CheckpointError, match="cannot be continued: its config"):
+        finetune(settings_of("deberta-v2", "texts", tmp_path / "run", **changes), Silent())
+
+
 @pytest.mark.parametrize("kind", ["deberta-v2", "xlm-roberta"])
 def test_weights_of_fp16_are_trained_in_fp32(
     kind: str, base_of: Any, settings_of: Any, tmp_path: Path
@@ -431,6 +443,13 @@ def test_words_of_byte_level_tokenizers_begin_with_their_space(base_of: Any) -> 
         backend = open_base(folder, words=words).tokenizer.backend_tokenizer
         found = backend.encode(["the", "red"], is_pretokenized=True).tokens
         assert ("Ġred" in found) == words
+
+
+def test_words_stay_so_in_what_was_trained(trained: Any) -> None:
+    checkpoint = open_checkpoint(str(trained("modernbert", "tags").output))
+    backend = Tokenizer.from_str(checkpoint.tokenizer_json)
+    found = backend.encode(["the", "red"], is_pretokenized=True)
+    assert found.tokens == ["<s>", "Ġthe", "Ġred", "</s>"]
 
 
 def test_a_tokenizer_of_sentencepiece_alone_is_converted_or_says_what_to_install(

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 import bertedge
 from bertedge import evaluation
 from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
+from bertedge.checkpoint.config import ARCHITECTURES
 from bertedge.checkpoint.mean_pooling import mean_pooling_class
 from bertedge.cli import main
 from bertedge.data import open_examples
@@ -190,16 +191,15 @@ def test_a_task_may_have_a_teacher_of_its_own(
         assert each.dev.scores.value > 0.9
 
 
-KINDS = ("bert", "roberta", "distilbert", "electra")
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_heads_of_all_tasks_share_the_layers_of_each_architecture(kind: str) -> None:
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     if kind == "distilbert":
         sizes = {"dim": 16, "n_layers": 1, "n_heads": 2}
-    if kind == "electra":
+    if kind in ("electra", "albert"):
         sizes["embedding_size"] = 8
+    if kind == "modernbert":
+        sizes["pad_token_id"] = 0
     settings = transformers.AutoConfig.for_model(kind, vocab_size=50, **sizes)
     autos = (
         transformers.AutoModelForTokenClassification,
