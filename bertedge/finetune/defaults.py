@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.settings.optimization import LRScheduler, Optimizer
+from bertedge.spec import ProblemType, Task
 
 EVALUATIONS = 6
 """On the dev data at most, where the epochs are chosen here: with twenty epochs of a small file,
@@ -19,9 +20,12 @@ RATES = {Optimizer.ADAMW: 1.0, Optimizer.SGD: 200.0, Optimizer.MUON: 1.0}
 """Learning rate of each optimizer, as a multiple of AdamW's."""
 PEFT_RATES = {"lora": 10, "dora": 10, "ia3": 30, "adapter": 10, "prompt": 30, "p-tuning": 10}
 """Learning rate of each method of `--peft`, as a multiple of that of training all."""
-FITTED_EPOCHS, FITTED_RATE = 0.4, 0.5
+FITTED_EPOCHS = 0.4
 """Of the usual ones, where the head starts at a linear model of the base's embeddings: there is
 less to learn, and more to lose."""
+LABEL_RATE = 0.5
+"""Of the usual one, where a base learns one label for a whole text, or its head was fitted. Tags
+and answers teach it at every token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,7 @@ def choose_hyperparameters(config: FinetuneConfig, facts: Facts) -> Hyperparamet
     effective = batch_size * config.gradient_accumulation_steps
     epochs = config.epochs or usual_epochs(facts.rows, fitted=facts.fitted)
     usual = usual_learning_rate(facts, effective) * RATES[config.optimizer]
+    usual *= LABEL_RATE if facts.fitted or _learns_labels(config) else 1.0
     usual *= PEFT_RATES.get(config.peft or "", 1)
     # Smith's cycle rises for as long as torch's does.
     warmup = 0.3 if config.lr_scheduler is LRScheduler.ONE_CYCLE else 0.1
@@ -68,7 +73,7 @@ def choose_hyperparameters(config: FinetuneConfig, facts: Facts) -> Hyperparamet
     return Hyperparameters(
         epochs=epochs,
         batch_size=batch_size,
-        learning_rate=config.learning_rate or min(usual, 1.0),
+        learning_rate=config.learning_rate or float(f"{min(usual, 1.0):.1e}"),
         warmup_ratio=warmup if config.warmup_ratio is None else config.warmup_ratio,
         weight_decay=decay if config.weight_decay is None else config.weight_decay,
         layer_decay=config.layer_decay or 1.0,
@@ -107,8 +112,14 @@ def usual_learning_rate(facts: Facts, batch_size: int) -> float:
     batch (Malladi et al. 2022, arXiv:2205.10287, for Adam): BERT-base in batches of 16 has 5e-5.
     """
     rate = _RATE * (384 / facts.hidden_size) * (6 / facts.layers) * math.sqrt(batch_size / 16)
-    rate *= FITTED_RATE if facts.fitted else 1.0
     return float(f"{min(rate, 2e-3):.1e}")
+
+
+def _learns_labels(config: FinetuneConfig) -> bool:
+    """Return whether all of a base learns one label for each text."""
+    one_label = config.problem_type is ProblemType.SINGLE_LABEL
+    base = config.model is not None and config.peft is None
+    return config.task is Task.TEXT_CLASSIFICATION and one_label and base
 
 
 def describe_chosen(config: FinetuneConfig, chosen: Hyperparameters) -> str:

@@ -27,14 +27,16 @@ from bertedge.spec import PoolingMode, ProblemType
 
 MOST_ROWS = 1000
 """Texts that the choice is made on."""
+MOST_WRONG = 0.5
+"""Of what one answer for all texts is wrong, for the mean to be read."""
 
 
 def choose_head(config: FinetuneConfig, prepared: Prepared, progress: Progress) -> Prepared:
     """Return what was prepared, with the pooling settled where it was left open.
 
-    A linear model of each pooling's vectors is cross-validated on the training texts. The mean is
-    read where it is right more often by over one standard error of the difference, text by text;
-    else [CLS] by the architecture's own head.
+    A linear model of each pooling's vectors is cross-validated on the training texts, of which
+    `prefer_mean` chooses; without the mean, [CLS] is read by the architecture's own head. Of too
+    few texts it stays as the base was trained to be read.
     """
     if not prepared.inputs.pooling_open:
         return prepared
@@ -42,19 +44,43 @@ def choose_head(config: FinetuneConfig, prepared: Prepared, progress: Progress) 
     texts = choose_rows(prepared.train, MOST_ROWS, config.seed)
     labels, classes = np.asarray(texts["labels"]), len(inputs.labels)
     if not can_split(labels, config):
-        return replace(prepared, inputs=replace(inputs, pooling=None))
+        return replace(prepared, inputs=replace(prepared.inputs, pooling_open=False))
     collator = OBJECTIVES[config.task].collator(inputs.tokenizer)
     transformers.set_seed(config.seed)
     model, _ = load_base(config, inputs, ())
     vectors = embed(model, texts, collator, config, progress)
     losses = {mode: cross_validate(vectors[mode], labels, classes, config) for mode in PoolingMode}
-    gained = losses[PoolingMode.CLS] - losses[PoolingMode.MEAN]
-    chosen = [bool(gained.mean() > gained.std() / np.sqrt(len(gained)))]
+    chosen = [prefer_mean(losses, losses_of_one_answer(labels, classes, config))]
     broadcast_object_list(chosen)  # a launch of several processes trains one model
     if accelerate.PartialState().is_main_process:
         progress.say(_describe(losses, config, mean=chosen[0]))
     pooling = PoolingMode.MEAN if chosen[0] else None
     return replace(prepared, inputs=replace(inputs, pooling=pooling))
+
+
+def prefer_mean(losses: dict[PoolingMode, Floats], one_answer: Floats) -> bool:
+    """Return whether a classifier reads the mean; all losses are text by text, `(rows,)`.
+
+    It does where its linear model is right more often by over one standard error of the difference,
+    and wrong half as often at most as one answer for all texts. From vectors that say less of the
+    labels, training comes further by the head that the base was made with.
+    """
+    gained = losses[PoolingMode.CLS] - losses[PoolingMode.MEAN]
+    clear = gained.mean() > gained.std() / np.sqrt(len(gained))
+    return bool(clear and losses[PoolingMode.MEAN].mean() <= MOST_WRONG * one_answer.mean())
+
+
+def losses_of_one_answer(labels: NDArray[Any], classes: int, config: FinetuneConfig) -> Floats:
+    """Return how wrong the best single answer is on each row, `(rows,)`."""
+    match config.problem_type:
+        case ProblemType.SINGLE_LABEL:
+            bias = np.bincount(labels, minlength=classes).astype(np.float64)
+        case ProblemType.MULTI_LABEL:
+            bias = labels.mean(axis=0) - 0.5
+        case ProblemType.REGRESSION:
+            bias = labels.mean(keepdims=True)
+    constant = Linear(weight=np.zeros((len(bias), 1)), bias=bias)
+    return losses_of(constant, np.zeros((len(labels), 1)), labels, config)
 
 
 def cross_validate(

@@ -150,7 +150,7 @@ def _pooling(
 def _pooling_open(config: FinetuneConfig, base: Base) -> bool:
     """Return whether nobody says what is read: a base that was a classifier keeps its head."""
     texts = config.task.labels_are is LabelKind.CLASSES
-    trained = base.pooling is not None or find_task(base.config.architectures or ()) is not None
+    trained = checkpoints.pools_mean(base.config) or find_task(base.config.architectures or ())
     said = config.pooling is not None or config.learns_from_few
     return texts and config.model is not None and not (said or trained)
 

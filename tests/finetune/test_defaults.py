@@ -16,7 +16,7 @@ from bertedge.finetune.defaults import (
 from bertedge.finetune.run import finetune
 from bertedge.finetune.selection import least_equal
 from bertedge.progress import Silent
-from bertedge.spec import Task
+from bertedge.spec import ProblemType, Task
 
 MINILM = {"hidden_size": 384, "layers": 6}
 BERT_BASE = {"hidden_size": 768, "layers": 12}
@@ -44,16 +44,36 @@ def test_a_small_file_has_steps_enough_and_a_large_one_has_more(rows: int) -> No
 
 
 def test_a_wider_and_deeper_base_has_a_lower_rate_and_bert_base_the_usual_one() -> None:
-    small = choose_hyperparameters(config(), Facts(rows=1_000, **MINILM))
-    large = choose_hyperparameters(config(), Facts(rows=1_000, **BERT_BASE))
+    tags = config(task=Task.TOKEN_CLASSIFICATION)
+    small = choose_hyperparameters(tags, Facts(rows=1_000, **MINILM))
+    large = choose_hyperparameters(tags, Facts(rows=1_000, **BERT_BASE))
     assert large.learning_rate == pytest.approx(5e-5)
     assert small.learning_rate == pytest.approx(2e-4)
 
 
+@pytest.mark.parametrize(
+    ("changes", "rate"),
+    [
+        ({}, 1e-4),
+        ({"task": Task.TOKEN_CLASSIFICATION}, 2e-4),
+        ({"problem_type": ProblemType.MULTI_LABEL}, 2e-4),
+        ({"problem_type": ProblemType.REGRESSION}, 2e-4),
+        ({"model": None, "teacher": ("teacher",)}, 2e-4),
+        ({"peft": "lora"}, 2e-3),
+    ],
+)
+def test_one_label_of_a_text_is_learnt_at_half_the_rate(
+    changes: dict[str, object], rate: float
+) -> None:
+    chosen = choose_hyperparameters(config(**changes), Facts(rows=1_000, **MINILM))
+    assert chosen.learning_rate == pytest.approx(rate)
+
+
 @pytest.mark.parametrize("rows", [20, 300, 1_000, 10_000, 100_000])
 def test_a_head_that_was_fitted_before_has_fewer_epochs_at_a_lower_rate(rows: int) -> None:
-    new = choose_hyperparameters(config(), Facts(rows=rows, **MINILM))
-    fitted = choose_hyperparameters(config(), Facts(rows=rows, fitted=True, **MINILM))
+    asked = config(problem_type=ProblemType.MULTI_LABEL)
+    new = choose_hyperparameters(asked, Facts(rows=rows, **MINILM))
+    fitted = choose_hyperparameters(asked, Facts(rows=rows, fitted=True, **MINILM))
     assert fitted.learning_rate == pytest.approx(new.learning_rate / 2, rel=0.05)
     assert 2 <= fitted.epochs <= max(2, new.epochs / 2)
 
@@ -75,7 +95,7 @@ def test_what_is_given_is_taken_and_only_the_rest_is_said() -> None:
     assert describe_chosen(asked, chosen) == ""
     part = config(epochs=5)
     told = describe_chosen(part, choose_hyperparameters(part, Facts(rows=1_000, **MINILM)))
-    assert told == "batch size 16, learning rate 0.0002"
+    assert told == "batch size 16, learning rate 0.0001"
 
 
 def test_of_many_epochs_a_few_are_evaluated_the_last_one_too(

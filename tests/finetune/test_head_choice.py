@@ -9,7 +9,12 @@ import pytest
 import transformers
 
 from bertedge.finetune.config import FinetuneConfig
-from bertedge.finetune.head_choice import cross_validate, losses_of
+from bertedge.finetune.head_choice import (
+    cross_validate,
+    losses_of,
+    losses_of_one_answer,
+    prefer_mean,
+)
 from bertedge.finetune.linear_probe import Linear, can_split
 from bertedge.finetune.run import finetune
 from bertedge.progress import Silent
@@ -105,6 +110,38 @@ def test_a_row_is_as_wrong_as_its_answer(problem: str, labels: Any, expected: li
     model, vectors = Linear(weight=weight, bias=np.zeros(len(weight))), np.array([[3.0], [-1.0]])
     found = losses_of(model, vectors, np.array(labels), config(problem_type=ProblemType(problem)))
     assert found.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("problem", "labels", "expected"),
+    [
+        ("single_label_classification", [1, 1, 0], [0.0, 0.0, 1.0]),
+        ("multi_label_classification", [[0, 1], [1, 1], [0, 1]], [0.0, 0.5, 0.0]),
+        ("regression", [1.0, 2.0, 3.0], [1.0, 0.0, 1.0]),
+    ],
+)
+def test_one_answer_for_all_is_the_commonest_or_the_mean(
+    problem: str, labels: Any, expected: list[float]
+) -> None:
+    asked = config(problem_type=ProblemType(problem))
+    assert losses_of_one_answer(np.array(labels), 2, asked).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("mean", "cls", "one_answer", "preferred"),
+    [(20, 40, 50, True), (30, 50, 50, False), (20, 22, 50, False), (20, 40, 30, False)],
+)
+def test_the_mean_must_be_clearly_better_and_say_most_of_the_labels(
+    mean: int, cls: int, one_answer: int, preferred: bool
+) -> None:
+    def wrong(first: int, count: int) -> np.ndarray:
+        losses = np.zeros(100)
+        losses[first : first + count] = 1.0
+        return losses
+
+    # Half of what is wrong is the same texts.
+    losses = {PoolingMode.MEAN: wrong(0, mean), PoolingMode.CLS: wrong(mean // 2, cls)}
+    assert prefer_mean(losses, wrong(0, one_answer)) is preferred
 
 
 def test_folds_need_a_label_with_as_many_rows() -> None:
