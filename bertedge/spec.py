@@ -155,6 +155,20 @@ class PoolingMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DenseLayer:
+    """A layer between pooling and normalization, in a folder of its own in the checkpoint."""
+
+    folder: str
+    """Its name."""
+    inputs: int
+    """Width of what it reads."""
+    size: int
+    """Width of what it gives."""
+    activation: str
+    """By transformers' names; "linear" for none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pooling:
     """How the last hidden states of a text become its embedding, inside the graph."""
 
@@ -162,6 +176,8 @@ class Pooling:
     """The mean over its tokens, special tokens included; or that of the first token, [CLS]."""
     normalized: bool = True
     """Whether the embedding is divided by its length, so that dot products are cosines."""
+    dense: tuple[DenseLayer, ...] = ()
+    """What the pooled hidden states go through before that."""
 
 
 class Aggregation(StrEnum):
@@ -235,7 +251,8 @@ class ModelSpec:
     rule: DecisionRule = DecisionRule()
     """How the logits of a text become its prediction."""
     pooling: Pooling | None = None
-    """What the graph makes of hidden states, for embeddings; None for other tasks."""
+    """What the graph makes of hidden states, for embeddings and for the linear head of a SetFit
+    model; None for others."""
     classifier_pooling: PoolingMode | None = None
     """Which hidden states a classifier of texts reads; None: what its architecture's own head does,
     which is mostly [CLS] through a layer of its own."""

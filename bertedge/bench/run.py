@@ -29,11 +29,11 @@ from bertedge.bench.workloads import LabelledTexts
 from bertedge.bundle import TOKENIZER, Bundle, open_bundle
 from bertedge.checkpoint.folder import fetch
 from bertedge.data import BadRows, Columns, ExampleFile, open_examples
-from bertedge.errors import DataError
+from bertedge.errors import DataError, SettingError
 from bertedge.progress import Progress, Silent
 from bertedge.runtime.providers import CPU
 from bertedge.runtime.session import check_threads
-from bertedge.spec import LabelKind, ProblemType, Task
+from bertedge.spec import LabelKind, ProblemType
 
 if TYPE_CHECKING:
     from bertedge.checkpoint import Checkpoint
@@ -76,9 +76,15 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
     fetch(config.baseline)
     from bertedge.checkpoint import open_checkpoint  # brings torch, which takes seconds
 
-    pooling = bundle.manifest.model.pooling
-    checkpoint = open_checkpoint(config.baseline, Task.of(LabelKind.VECTOR) if pooling else None)
-    checkpoint = replace(checkpoint, model=replace(checkpoint.model, pooling=pooling))
+    spec = bundle.manifest.model
+    embeds = spec.task.labels_are is LabelKind.VECTOR
+    if spec.pooling is not None and not embeds:
+        raise SettingError(
+            f"{config.bundle} has a SetFit head, and bench measures models that transformers opens "
+            "by itself; take evaluate for its scores"
+        )
+    checkpoint = open_checkpoint(config.baseline, spec.task if embeds else None)
+    checkpoint = replace(checkpoint, model=replace(checkpoint.model, pooling=spec.pooling))
     check_comparable(bundle, checkpoint)
     inputs = make_inputs(config, bundle, checkpoint, progress)
     settings = config.scenario

@@ -72,7 +72,7 @@ def _check_labels(model: ModelSpec) -> None:
     _expect(pair or not task.reads_pairs, f"pair is false, but it does {task}")
     _expect(not pair or not task.reads_single_texts, f"pair is true, but it does {task}")
     _expect(
-        (model.pooling is None) == (kind is not LabelKind.VECTOR),
+        kind is LabelKind.CLASSES or (model.pooling is None) == (kind is not LabelKind.VECTOR),
         f"pooling is {'there' if model.pooling else 'missing'}, but it does {task}",
     )
     fixed = task.fixed_labels

@@ -4,6 +4,7 @@ import reprlib
 from pathlib import Path
 
 from bertedge.checkpoint.files import read_json, read_object, shown
+from bertedge.checkpoint.layers import describe_dense
 from bertedge.errors import CheckpointError, shorten
 from bertedge.spec import Pooling, PoolingMode
 
@@ -15,29 +16,43 @@ _MODES = {
     "pooling_mode_cls_token": PoolingMode.CLS,
 }
 _MODE = "pooling_mode"
+_DENSE = "Dense"
+_KNOWN = ("Transformer", "Pooling", _DENSE, "Normalize")
 _LEAST = 3
 """Tokens of a text: a piece between [CLS] and [SEP]."""
 
 
-def read_pooling(folder: Path) -> Pooling:
+def read_pooling(folder: Path, asked: PoolingMode | None = None) -> Pooling:
     """Read how sentence-transformers pools with this checkpoint; else the mean, normalized.
 
+    The mode that is `asked` for wins over what the folder says, and its embeddings are normalized.
     CheckpointError where it does something that is not done here.
     """
     path = folder / MODULES
     if not path.exists():
-        return Pooling()
+        return Pooling(mode=asked or PoolingMode.MEAN)
     modules = _modules(path)
-    strange = sorted(set(modules) - {"Transformer", "Pooling", "Normalize"})
+    strange = sorted({kind for kind, _ in modules} - set(_KNOWN))
     if strange:
         raise CheckpointError(
             f"{shown(path)} puts {shorten(', '.join(strange), 60)} behind the encoder, which is "
-            "not supported; choose a model that ends with Pooling and Normalize"
+            f"not supported; supported are {', '.join(_KNOWN[1:])}"
         )
-    mode = PoolingMode.MEAN
-    if "Pooling" in modules:
-        mode = _mode(_inside(folder, modules["Pooling"]) / "config.json")
-    return Pooling(mode=mode, normalized="Normalize" in modules)
+    kinds = [kind for kind, _ in modules]
+    twice = any(kinds.count(kind) > 1 for kind in _KNOWN if kind != _DENSE)
+    if twice or sorted(kinds, key=_KNOWN.index) != kinds:
+        raise CheckpointError(
+            f"{shown(path)} lists {shorten(', '.join(kinds), 80)}; supported are "
+            f"{', '.join(_KNOWN)}, in this order"
+        )
+    places = dict(modules)
+    mode = asked or PoolingMode.MEAN
+    if asked is None and "Pooling" in places:
+        mode = _mode(_inside(folder, places["Pooling"]) / "config.json")
+    names = [_inside(folder, name).name for kind, name in modules if kind == _DENSE]
+    dense = tuple(describe_dense(folder, name) for name in names)
+    normalized = asked is not None or "Normalize" in places
+    return Pooling(mode=mode, normalized=normalized, dense=dense)
 
 
 def read_length(folder: Path) -> int | None:
@@ -54,8 +69,8 @@ def read_length(folder: Path) -> int | None:
     return length
 
 
-def _modules(path: Path) -> dict[str, str]:
-    """Read the folder of each kind of module."""
+def _modules(path: Path) -> list[tuple[str, str]]:
+    """Read the kind of each module, and its folder."""
     rows = read_json(path)
     known = isinstance(rows, list) and all(
         isinstance(row, dict)
@@ -68,7 +83,7 @@ def _modules(path: Path) -> dict[str, str]:
             f"{shown(path)} is no list of modules with type and path; copy the model again"
         )
     assert isinstance(rows, list)
-    return {row["type"].rpartition(".")[2]: row["path"] for row in rows}
+    return [(row["type"].rpartition(".")[2], row["path"]) for row in rows]
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -27,6 +27,7 @@ LIMITS = {
     "modules.json": MIB,
     "sentence_bert_config.json": MIB,
     "config_sentence_transformers.json": MIB,
+    "config_setfit.json": 16 * MIB,
     "generation_config.json": MIB,
     INDEX: 16 * MIB,
 }

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,13 @@ from bertedge.checkpoint.cross_encoder import is_cross_encoder, read_activation
 from bertedge.checkpoint.embedding import MODULES, read_length, read_pooling
 from bertedge.checkpoint.files import shown
 from bertedge.checkpoint.folder import fetch
+from bertedge.checkpoint.layers import (
+    SetFit,
+    check_layers,
+    is_setfit,
+    layer_files,
+    read_setfit,
+)
 from bertedge.checkpoint.own_code import MEAN_POOLING
 from bertedge.checkpoint.tokenizer import load_tokenizer, longest_input
 from bertedge.checkpoint.training import TRAINING, Training, read_training
@@ -92,12 +99,15 @@ def open_checkpoint(
     config = read_config(folder)
     # Any encoder gives embeddings, whatever it was trained for.
     training = None if task and task.labels_are is LabelKind.VECTOR else read_training(folder)
-    found = training.model.task if training else _task_of(config, folder, task)
+    setfit = None if training else _setfit_of(folder, task)
+    found = training.model.task if training else _task_of(config, folder, task, setfit)
     if task is not None and task != found:
         raise CheckpointError(f"{shown(name)} is a checkpoint for {found}, not for {task}")
     embeds = found.labels_are is LabelKind.VECTOR
-    labels = _labels_of(config, found)
+    labels = setfit.labels if setfit else _labels_of(config, found)
     rule = training.model.rule if training else _rule_of(folder, config, found, activation)
+    if setfit is not None:
+        rule = DecisionRule(problem_type=setfit.problem_type)
     _check_labels(shown(name), found, labels, rule.problem_type)
     tokenizer = load_tokenizer(folder, config)
     longest = longest_input(config, tokenizer)
@@ -107,8 +117,9 @@ def open_checkpoint(
         )
     if training:
         _check_training(folder, training, labels, longest)
+    own = _pooling(folder, pooling, setfit) if embeds or setfit else None
     if has_torch():
-        check_weights(folder, config, model_class(found, config), whole=True)
+        check_weights(folder, config, loading_class(found, config, own), whole=True)
     backend = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.no_truncation()
@@ -120,11 +131,11 @@ def open_checkpoint(
         or (
             training.model.max_length
             if training
-            else usual_length(found, _longest(folder, longest, embeds=embeds))
+            else usual_length(found, _longest(folder, longest, embeds=own is not None))
         ),
         pad_token_id=int(tokenizer.pad_token_id),
         rule=rule,
-        pooling=_pooling(folder, pooling) if embeds else None,
+        pooling=own,
         classifier_pooling=PoolingMode.MEAN
         if found.labels_are is LabelKind.CLASSES and pools_mean(config)
         else None,
@@ -133,13 +144,14 @@ def open_checkpoint(
         check_model(model)
     except RecordError as error:
         raise CheckpointError(f"{shown(name)}/config.json: {error}; fix its id2label") from None
+    check_layers(folder, model, int(config.hidden_size))
     return Checkpoint(
         folder=folder,
         name=plain_name(name),
         model=model,
         tokenizer_json=backend.to_str(pretty=True),
         training=training,
-        source=read_source(folder, config, name),
+        source=read_source(folder, config, name, layer_files(folder, model)),
     )
 
 
@@ -158,6 +170,13 @@ def model_class(
         kind: Any = type(config)
         return mean_pooling_class(kind)
     return getattr(transformers, task_module(task).AUTO_MODEL)
+
+
+def loading_class(
+    task: Task, config: transformers.PretrainedConfig, pooling: Pooling | None
+) -> Any:
+    """Return the class that loads a model's own weights: of one with a pooling the encoder's."""
+    return model_class(task, config) if pooling is None else transformers.AutoModel
 
 
 def pools_mean(config: transformers.PretrainedConfig) -> bool:
@@ -218,7 +237,7 @@ def load_model(checkpoint: Checkpoint, *, trained: bool = False) -> transformers
     from bertedge.checkpoint.row_models import row_model
 
     config = read_config(checkpoint.folder)
-    kind = model_class(checkpoint.model.task, config)
+    kind = loading_class(checkpoint.model.task, config, checkpoint.model.pooling)
     model, info = _load(checkpoint.folder, config, kind)
     missing = sorted(info["missing_keys"])
     if checkpoint.model.pooling is not None:
@@ -228,7 +247,9 @@ def load_model(checkpoint: Checkpoint, *, trained: bool = False) -> transformers
             f"{shown(checkpoint.folder)} lacks {len(missing)} of its tensors, such as "
             f"{missing[0]}; the file is incomplete, or the model was never fine-tuned"
         )
-    return (model if trained else row_model(model, checkpoint.model)).eval()
+    if trained:
+        return model.eval()
+    return row_model(model, checkpoint.model, checkpoint.folder).eval()
 
 
 def _load(
@@ -264,7 +285,17 @@ def _unsaid() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _task_of(config: transformers.PretrainedConfig, folder: Path, asked: Task | None) -> Task:
+def _setfit_of(folder: Path, asked: Task | None) -> SetFit | None:
+    """Read a SetFit folder; None where it is none, or embeddings alone are asked for."""
+    embeds = asked is not None and asked.labels_are is LabelKind.VECTOR
+    return read_setfit(folder) if is_setfit(folder) and not embeds else None
+
+
+def _task_of(
+    config: transformers.PretrainedConfig, folder: Path, asked: Task | None, setfit: SetFit | None
+) -> Task:
+    if setfit is not None:
+        return Task.of(LabelKind.CLASSES)
     if asked is not None and asked.labels_are is LabelKind.VECTOR:
         return asked
     names = config.architectures or ()
@@ -299,8 +330,12 @@ def _longest(folder: Path, positions: int, *, embeds: bool) -> int:
     return positions if told is None else min(positions, told)
 
 
-def _pooling(folder: Path, mode: PoolingMode | None) -> Pooling:
-    return read_pooling(folder) if mode is None else Pooling(mode=mode)
+def _pooling(folder: Path, mode: PoolingMode | None, setfit: SetFit | None) -> Pooling:
+    pooling = read_pooling(folder, mode)
+    if setfit is None:
+        return pooling
+    told = (folder / MODULES).exists() and pooling.normalized
+    return replace(pooling, normalized=told or setfit.normalized)
 
 
 def _base_pooling(folder: Path, config: transformers.PretrainedConfig) -> PoolingMode | None:

@@ -1,17 +1,26 @@
 """Models of our own around those of transformers: every row of tokens has its logits."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import torch
 import transformers
 from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput
 
+from bertedge.checkpoint.layers import LOG_SIGMOID, Layer, Layers, read_layers
 from bertedge.checkpoint.mean_pooling import mean_of_tokens
 from bertedge.spec import LabelKind, ModelSpec, Pooling, PoolingMode
 
 
-def row_model(model: transformers.PreTrainedModel, spec: ModelSpec) -> transformers.PreTrainedModel:
-    """Return the model that engines run and graphs are made of; mostly it is `model` itself."""
+def row_model(
+    model: transformers.PreTrainedModel, spec: ModelSpec, folder: Path = Path()
+) -> transformers.PreTrainedModel:
+    """Return the model that engines run and graphs are made of; mostly it is `model` itself.
+
+    `folder` is that of the checkpoint, where layers behind the pooling lie.
+    """
     if spec.pooling is not None:
-        return add_pooling(model, spec.pooling)
+        return add_pooling(model, spec.pooling, read_layers(folder, spec))
     return ChoiceScorer(model) if spec.task.labels_are is LabelKind.CHOICES else model
 
 
@@ -43,18 +52,56 @@ class RowModel(transformers.PreTrainedModel):
 
 
 class Embedder(RowModel):
-    """An encoder with its pooling, whose logits are embeddings `(batch, hidden)`."""
+    """An encoder with its pooling, whose logits are embeddings `(batch, hidden)`.
 
-    def __init__(self, encoder: transformers.PreTrainedModel, pooling: Pooling) -> None:
+    Or those of a classifier on embeddings `(batch, labels)`.
+    """
+
+    def __init__(
+        self, encoder: transformers.PreTrainedModel, pooling: Pooling, layers: Layers
+    ) -> None:
         super().__init__(encoder)
         self._pooling = pooling
+        self._dense = torch.nn.ModuleList(map(Dense, layers.dense))
+        self._head = None if layers.head is None else Dense(layers.head)
 
     def head(self, found: BaseModelOutput, mask: torch.Tensor) -> torch.Tensor:
-        """Pool the hidden states."""
+        """Pool the hidden states, and run the layers behind."""
         pooled = pool(found.last_hidden_state, mask, self._pooling.mode)
+        for layer in self._dense:
+            pooled = layer(pooled)
         if self._pooling.normalized:
             pooled = pooled / pooled.norm(dim=1, keepdim=True).clamp_min(1e-12)
-        return pooled
+        return pooled if self._head is None else self._head(pooled)
+
+
+class Dense(torch.nn.Module):
+    """A product with a bias and an activation."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        outputs, inputs = layer.weight.shape
+        self.linear = torch.nn.Linear(inputs, outputs, bias=layer.bias is not None)
+        self.linear.weight.data = torch.from_numpy(layer.weight.copy())
+        if layer.bias is not None:
+            self.linear.bias.data = torch.from_numpy(layer.bias.copy())
+        self.activation = _ACTIVATIONS[layer.activation]
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Return `(batch, outputs)`."""
+        return self.activation(self.linear(values))
+
+
+_ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "gelu": torch.nn.functional.gelu,
+    "silu": torch.nn.functional.silu,
+    "sigmoid": torch.sigmoid,
+    "linear": lambda values: values,
+    # Not the function of that name: its graph takes the logarithm of what may be 0.
+    LOG_SIGMOID: lambda values: -torch.nn.functional.softplus(-values),
+}
 
 
 class ChoiceScorer(RowModel):
@@ -77,11 +124,13 @@ class ChoiceScorer(RowModel):
         return logits
 
 
-def add_pooling(encoder: transformers.PreTrainedModel, pooling: Pooling) -> Embedder:
+def add_pooling(
+    encoder: transformers.PreTrainedModel, pooling: Pooling, layers: Layers
+) -> Embedder:
     """Put `pooling` behind an encoder; a pooler of its own, which it does not read, goes."""
     if hasattr(encoder, "pooler"):
         encoder.pooler = None
-    return Embedder(encoder, pooling)
+    return Embedder(encoder, pooling, layers)
 
 
 def pool(hidden: torch.Tensor, mask: torch.Tensor, mode: PoolingMode) -> torch.Tensor:

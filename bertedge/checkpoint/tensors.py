@@ -94,10 +94,20 @@ def weight_files(folder: Path) -> list[Path]:
 
 def read_tensors(folder: Path) -> list[Tensor]:
     """Read the headers of the weights' files; CheckpointError where one is damaged."""
-    return list(itertools.chain.from_iterable(map(_read_header, weight_files(folder))))
+    return list(itertools.chain.from_iterable(map(read_header, weight_files(folder))))
 
 
-def _read_header(path: Path) -> Iterator[Tensor]:
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read what is noted in a safetensors file beside its tensors."""
+    with (
+        library_errors(f"{shown(path)} is damaged", "copy it again"),
+        safe_open(path, "np") as opened,
+    ):
+        return opened.metadata() or {}
+
+
+def read_header(path: Path) -> Iterator[Tensor]:
+    """Yield the tensors of a file; CheckpointError where it is damaged."""
     size = check_regular(path)
     with path.open("rb") as file:
         start = file.read(8)

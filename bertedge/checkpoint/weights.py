@@ -5,7 +5,9 @@ sizes that no memory holds, is found before anything is allocated.
 """
 
 import hashlib
+import itertools
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import transformers
 
 from bertedge.bundle import Source, hash_file
 from bertedge.checkpoint.files import shown
-from bertedge.checkpoint.tensors import read_tensors, weight_files
+from bertedge.checkpoint.tensors import read_header, read_tensors, weight_files
 from bertedge.errors import CheckpointError, library_errors
 
 _LEGACY = {"gamma": "weight", "beta": "bias"}
@@ -51,9 +53,12 @@ def check_weights(
             tensor.read_finite()
 
 
-def read_source(folder: Path, config: transformers.PretrainedConfig, name: str) -> Source:
-    """Describe the model: its sizes and the hash of its weights."""
-    hashes = [hash_file(path) for path in weight_files(folder)]
+def read_source(
+    folder: Path, config: transformers.PretrainedConfig, name: str, more: Sequence[Path]
+) -> Source:
+    """Describe the model: its sizes and the hash of its weights, `more` of which lie elsewhere."""
+    hashes = [hash_file(path) for path in (*weight_files(folder), *more)]
+    tensors = itertools.chain(read_tensors(folder), *map(read_header, more))
     return Source(
         name=plain_name(name),
         architecture=config.model_type,
@@ -61,7 +66,7 @@ def read_source(folder: Path, config: transformers.PretrainedConfig, name: str) 
         hidden_size=int(config.hidden_size),
         heads=int(config.num_attention_heads),
         vocabulary=int(config.vocab_size),
-        parameters=sum(math.prod(tensor.shape) for tensor in read_tensors(folder)),
+        parameters=sum(math.prod(tensor.shape) for tensor in tensors),
         sha256=hashes[0]
         if len(hashes) == 1
         else hashlib.sha256("".join(hashes).encode()).hexdigest(),

@@ -53,7 +53,7 @@ def _describe(bundle: "Bundle") -> str:
     facts = {
         "task": manifest.model.task.value + _heads(manifest.model.task, manifest.model.labels),
         "decides": _decision(manifest.model.rule, manifest.model.task),
-        "embeds": _pooling(manifest.model.pooling),
+        "pools" if manifest.model.labels else "embeds": _pooling(manifest.model.pooling),
         "reads": f"{kind} of up to {manifest.model.max_length} tokens",
         "trimmed": _trimming(manifest.trimming),
         "made from": f"{source.name} ({source.architecture}, {source.layers} layers, hidden size "
@@ -141,7 +141,8 @@ def _pooling(pooling: "Pooling | None") -> str:
     if pooling is None:
         return ""
     of = {"mean": "the mean of its tokens", "cls": "[CLS]"}[pooling.mode.value]
-    return f"{of}{', normalized' if pooling.normalized else ''}"
+    layers = [f", {each.inputs} to {each.size} ({each.activation})" for each in pooling.dense]
+    return f"{of}{''.join(layers)}{', normalized' if pooling.normalized else ''}"
 
 
 def _heads(task: "Task", labels: tuple[str, ...]) -> str:

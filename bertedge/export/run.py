@@ -120,7 +120,7 @@ def _open(config: ExportConfig) -> Checkpoint:
             f"--activation is for models with one logit, and {checkpoint.name} is for "
             f"{checkpoint.model.task} with {len(checkpoint.model.labels)} labels; leave it out"
         )
-    if checkpoint.model.pooling is None:
+    if checkpoint.model.task.labels_are is not LabelKind.VECTOR:
         if config.pooling is not None or not config.normalize:
             raise SettingError(
                 f"--pooling and --no-normalize shape embeddings, and {checkpoint.name} is for "
@@ -129,6 +129,7 @@ def _open(config: ExportConfig) -> Checkpoint:
             )
         return checkpoint
     pooling = checkpoint.model.pooling
+    assert pooling is not None
     normalized = pooling.normalized and config.normalize
     pooling = replace(pooling, normalized=normalized)
     return replace(checkpoint, model=replace(checkpoint.model, pooling=pooling))

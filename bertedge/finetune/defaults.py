@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.settings.optimization import LRScheduler, Optimizer
-from bertedge.spec import ProblemType, Task
+from bertedge.spec import LabelKind, ProblemType
 
 EVALUATIONS = 6
 """On the dev data at most, where the epochs are chosen here: with twenty epochs of a small file,
@@ -119,7 +119,7 @@ def _learns_labels(config: FinetuneConfig) -> bool:
     """Return whether all of a base learns one label for each text."""
     one_label = config.problem_type is ProblemType.SINGLE_LABEL
     base = config.model is not None and config.peft is None
-    return config.task is Task.TEXT_CLASSIFICATION and one_label and base
+    return config.task.labels_are is LabelKind.CLASSES and one_label and base
 
 
 def describe_chosen(config: FinetuneConfig, chosen: Hyperparameters) -> str:

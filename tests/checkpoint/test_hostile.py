@@ -363,7 +363,9 @@ def test_two_labels_of_one_name_are_one_line(checkpoint: Path) -> None:
         ({}, "is no list of modules"),
         ([{"type": "a.Transformer"}], "is no list of modules"),
         ([{"type": "a.Pooling", "path": "../x"}], "which is not a folder beside it"),
-        ([{"type": "a.Dense", "path": "2_Dense"}], "puts Dense behind the encoder"),
+        ([{"type": "a.Dense", "path": "2_Dense"}], "2_Dense/config.json cannot be read"),
+        ([{"type": "a.Dense", "path": "../x"}], "which is not a folder beside it"),
+        ([{"type": "a.LSTM", "path": "2_LSTM"}], "puts LSTM behind the encoder"),
         ([{"type": "a.Pooling", "path": "1_Pooling"}], "1_Pooling/config.json cannot be read"),
     ],
 )

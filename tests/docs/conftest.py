@@ -56,6 +56,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (reranker / "config_sentence_transformers.json").write_text(
         '{"model_type": "CrossEncoder", "activation_fn": "torch.nn.modules.linear.Identity"}'
     )
+    make_setfit(folder / "setfit-model", base)
     return folder
 
 
@@ -187,3 +188,23 @@ def make_classifier(folder: Path, base: Path, labels: tuple[str, ...]) -> None:
     config = BertConfig.from_pretrained(base, id2label=named, label2id=numbers)
     BertForSequenceClassification(config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+
+
+def make_setfit(folder: Path, base: Path) -> None:
+    """The base with a linear head that knows nothing, as SetFit and its page save it."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    shutil.copytree(base, folder)
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
+    rows = [
+        {"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in modules
+    ]
+    (folder / "modules.json").write_text(json.dumps(rows))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode": "mean"}')
+    settings = {"normalize_embeddings": False, "labels": list(INTENTS)}
+    (folder / "config_setfit.json").write_text(json.dumps(settings))
+    rng = np.random.default_rng(0)
+    head = {"coef": rng.normal(size=(3, 32)), "intercept": rng.normal(size=3)}
+    save_file(head, folder / "model_head.safetensors")

@@ -205,8 +205,8 @@ def test_sentence_transformers_files_say_how_to_pool(encoder: Callable[[str], Pa
 
 def test_what_is_not_done_here_is_refused(encoder: Callable[[str], Path]) -> None:
     folder = encoder("bert")
-    sentence_transformer(folder, "Pooling", "Dense", pooling_mode_mean_tokens=True)
-    with pytest.raises(CheckpointError, match="puts Dense behind the encoder"):
+    sentence_transformer(folder, "Pooling", "LSTM", pooling_mode_mean_tokens=True)
+    with pytest.raises(CheckpointError, match="puts LSTM behind the encoder"):
         open_checkpoint(str(folder))
     sentence_transformer(folder, "Pooling", pooling_mode_max_tokens=True)
     with pytest.raises(CheckpointError, match=r"pooling_mode_max_tokens.*--pooling"):

@@ -119,7 +119,7 @@ def load_torch(request: Open, *, compiled: bool = False) -> Backend:
         trust_remote_code=False,
         dtype=getattr(torch, TORCH_DTYPES[request.precision]),
     )
-    model = row_model(model, spec)
+    model = row_model(model, spec, Path(request.path))
     engine = TorchEngine(model.eval(), device=request.device, dtype=request.precision)
     if compiled:
         model.compile(dynamic=True)  # in place; without it every new shape would compile again

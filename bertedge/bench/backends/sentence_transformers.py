@@ -16,7 +16,8 @@ def load(request: Open) -> Backend:
     encoder = models.Transformer(request.path, max_seq_length=request.model.max_length)
     pooling = request.model.pooling or Pooling()
     pool = models.Pooling(encoder.get_word_embedding_dimension(), pooling_mode=pooling.mode.value)
-    modules = [encoder, pool, *([models.Normalize()] if pooling.normalized else [])]
+    dense = [models.Dense.load(request.path, each.folder) for each in pooling.dense]
+    modules = [encoder, pool, *dense, *([models.Normalize()] if pooling.normalized else [])]
     model = sentence_transformers.SentenceTransformer(modules=modules, device=request.device)
     return Backend(
         runs_on=f"PyTorch on {request.device}, by sentence-transformers",

@@ -11,12 +11,13 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from bertedge.checkpoint.files import read_object, shown
+from bertedge.checkpoint.layers import read_layers
 from bertedge.checkpoint.tensors import read_tensors
 from bertedge.errors import CheckpointError, shorten
 from bertedge.export.graph.builder.architecture import Config
 from bertedge.export.graph.builder.architectures import ARCHITECTURES
 from bertedge.export.graph.builder.encoder import add_encoder, add_inputs
-from bertedge.export.graph.builder.heads import add_head
+from bertedge.export.graph.builder.heads import Below, add_head
 from bertedge.export.graph.builder.weights import Weights
 from bertedge.export.graph.builder.writer import Writer
 from bertedge.runtime.providers import CPU, Device
@@ -53,4 +54,4 @@ def build(
     writer = Writer(weights, opset)
     inputs = add_inputs(writer, config)
     hidden = add_encoder(writer, config, inputs, skip_norms=device is not CPU)
-    return add_head(writer, config, inputs, hidden, spec)
+    return add_head(writer, config, Below(inputs, hidden), spec, read_layers(folder, spec))

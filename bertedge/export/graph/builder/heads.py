@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from bertedge.checkpoint.layers import LOG_SIGMOID, Layer, Layers
 from bertedge.errors import CheckpointError
 from bertedge.export.graph.builder.architecture import Config, Step
 from bertedge.export.graph.builder.encoder import FLOAT, Inputs
@@ -52,6 +53,20 @@ class Head:
                 case "words":
                     self._words(step)
 
+    def add_layer(self, layer: Layer, name: str) -> None:
+        """Add a layer that stands beside the checkpoint's own weights, on one row a text."""
+        writer = self.writer
+        constants = [writer.constant(f"{name}.weight", layer.weight)]
+        if layer.bias is not None:
+            constants.append(writer.constant(f"{name}.bias", layer.bias))
+        self.value = writer.add("Gemm", [self.value, *constants], name, transB=1)
+        self.width = len(layer.weight)
+        if layer.activation == LOG_SIGMOID:
+            raised = writer.add("Softplus", [writer.add("Neg", [self.value], name)], name)
+            self.value = writer.add("Neg", [raised], name)
+        else:
+            self.value = writer.activate(self.value, layer.activation, name)
+
     def _dense(self, step: Step, after: Step | None) -> None:
         writer, rows, name = self.writer, self.width, step.name
         columns = writer.weights.shape(f"{name}.weight")[0]
@@ -94,14 +109,23 @@ class Head:
         return self.config.text(name[1:-1]) if name.startswith("{") else name
 
 
+@dataclass(frozen=True, slots=True)
+class Below:
+    """What a head stands on."""
+
+    inputs: Inputs
+    hidden: ir.Value
+
+
 def add_head(
-    writer: Writer, config: Config, inputs: Inputs, hidden: ir.Value, spec: ModelSpec
+    writer: Writer, config: Config, below: Below, spec: ModelSpec, layers: Layers
 ) -> ir.Model:
     """Add the head of a model's task, and return the whole graph."""
+    inputs, hidden = below.inputs, below.hidden
     head = Head(writer, config, hidden, config.hidden, inputs.mask)
     kind = spec.task.labels_are
-    if kind is LabelKind.VECTOR:
-        _embed(head, inputs, spec.pooling or Pooling())
+    if kind is LabelKind.VECTOR or spec.pooling is not None:
+        _embed(head, inputs, spec.pooling or Pooling(), layers)
     elif spec.classifier_pooling is PoolingMode.MEAN:
         head.value, head.pooled = mean(writer, hidden, inputs.mask), True
         head.add((Step(kind="dense", name=MEAN_CLASSIFIER),))
@@ -141,16 +165,25 @@ def mean(writer: Writer, hidden: ir.Value, mask: ir.Value) -> ir.Value:
     return writer.add("Div", [total, count], "mean")
 
 
-def _embed(head: Head, inputs: Inputs, pooling: Pooling) -> None:
-    """Pool the hidden states, and divide by the length where that is asked for."""
+def _embed(head: Head, inputs: Inputs, pooling: Pooling, layers: Layers) -> None:
+    """Pool the hidden states, and add the layers and the normalization that stand behind."""
     writer = head.writer
     head.pooled = True
     if pooling.mode is PoolingMode.MEAN:
         head.value = mean(writer, head.value, inputs.mask)
     else:
         head.value = first(writer, head.value)
-    if not pooling.normalized:
-        return
+    for number, layer in enumerate(layers.dense):
+        head.add_layer(layer, f"dense.{number}")
+    if pooling.normalized:
+        _normalize(head)
+    if layers.head is not None:
+        head.add_layer(layers.head, "head")
+
+
+def _normalize(head: Head) -> None:
+    """Divide rows by their length."""
+    writer = head.writer
     # Not ReduceL2: onnxruntime's shape inference stops at that of opset 18.
     squares = writer.add("Mul", [head.value, head.value], "length")
     total = writer.add("ReduceSum", [squares, writer.integers(1)], "length", keepdims=1)
