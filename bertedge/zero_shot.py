@@ -146,7 +146,9 @@ def split_candidates(given: Sequence[str] | str) -> tuple[str, ...]:
             f"candidate_labels is {shorten(repr(given))}; give one label or more, none empty"
         )
     if len(labels) > MOST_LABELS:
-        raise SettingError(f"there are {len(labels):,} candidate labels; give {MOST_LABELS:,}")
+        raise SettingError(
+            f"there are {len(labels):,} candidate labels; give at most {MOST_LABELS:,}"
+        )
     twice = next((each for i, each in enumerate(labels) if each in labels[:i]), None)
     if twice is not None:
         raise SettingError(f"candidate label {shorten(repr(twice))} is there twice; give it once")
