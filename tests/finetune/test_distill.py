@@ -10,6 +10,7 @@ from bertedge.errors import CheckpointError, SettingError
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.data import read_config
 from bertedge.finetune.distill import kept_layers, make_student
+from bertedge.finetune.layers import attention_period
 from bertedge.finetune.losses import hidden_loss, mean_logits, soft_loss
 from bertedge.finetune.run import finetune
 from bertedge.progress import Silent
@@ -72,6 +73,53 @@ def test_distilbert_has_students_too() -> None:
     assert len(student.distilbert.transformer.layer) == 2
     name = "distilbert.transformer.layer.{}.ffn.lin1.weight"
     assert torch.equal(student.state_dict()[name.format(0)], model.state_dict()[name.format(1)])
+
+
+@pytest.mark.parametrize(
+    ("teacher_layers", "student_layers", "period", "kept"),
+    [
+        (4, 2, 2, [0, 3]),
+        (22, 11, 3, [0, 4, 5, 6, 10, 11, 12, 16, 17, 18, 19]),
+        (22, 22, 3, [*range(22)]),
+        (3, 2, 3, [0, 1]),
+        (22, 1, 3, [0]),
+    ],
+)
+def test_layers_of_several_kinds_of_attention_are_kept_in_their_pattern(
+    teacher_layers: int, student_layers: int, period: int, kept: list[int]
+) -> None:
+    assert kept_layers(teacher_layers, student_layers, period) == kept
+
+
+def test_a_modernbert_has_students_with_layers_of_their_kind() -> None:
+    sizes = {"vocab_size": 30, "hidden_size": 16, "num_attention_heads": 2, "pad_token_id": 0}
+    config = transformers.ModernBertConfig(
+        **sizes, num_hidden_layers=5, global_attn_every_n_layers=2, intermediate_size=16
+    )
+    model = transformers.ModernBertForSequenceClassification(config)
+    student = make_student(model, 3)
+    assert attention_period(student.config) == attention_period(config) == 2
+    own, kept = student.state_dict(), [0, 1, 4]  # of 1 and 3, as near to 2, the lower
+    for name, tensor in model.state_dict().items():
+        for to, layer in enumerate(kept):
+            if f"layers.{layer}." in name:
+                assert torch.equal(own[name.replace(f".{layer}.", f".{to}.", 1)], tensor), name
+        if "layers." not in name:
+            assert torch.equal(own[name], tensor), name
+    assert student(torch.tensor([[2, 7, 8]])).logits.shape == (1, 2)
+
+
+def test_an_alberts_student_runs_the_one_layer_less_often() -> None:
+    sizes = {"vocab_size": 30, "hidden_size": 16, "num_attention_heads": 2, "embedding_size": 8}
+    config = transformers.AlbertConfig(**sizes, num_hidden_layers=4, intermediate_size=16)
+    model = transformers.AlbertForSequenceClassification(config).eval()
+    student = make_student(model, 2).eval()
+    ids = torch.tensor([[2, 7, 8]])
+    wanted, found = (
+        each(ids, output_hidden_states=True).hidden_states for each in (model, student)
+    )
+    assert len(wanted) == 5 and len(found) == 3
+    assert torch.equal(found[2], wanted[2])
 
 
 def test_soft_labels_of_one_label_are_hintons() -> None:
