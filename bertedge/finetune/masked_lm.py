@@ -1,6 +1,7 @@
 """Words in place of others that a base's own masked language model finds likely there."""
 
 import copy
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ class MaskedLm:
     ) -> None:
         self._model, self._tokenizer = model.eval(), tokenizer
         self._allowed = torch.from_numpy(allowed)
+        self._takes = inspect.signature(model.forward).parameters
 
     def fill(
         self,
@@ -45,8 +47,9 @@ class MaskedLm:
             masked.append({"input_ids": ids, **types})
         device = next(self._model.parameters()).device
         batch = self._tokenizer.pad(masked, return_tensors="pt").to(device)
+        taken = {name: each for name, each in batch.items() if name in self._takes}
         with torch.no_grad():
-            logits = self._model(**batch).logits
+            logits = self._model(**taken).logits
         filled = []
         for number, (row, chosen, draw) in enumerate(zip(rows, places, draws, strict=True)):
             ids = list(row["input_ids"])

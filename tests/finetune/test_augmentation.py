@@ -12,12 +12,14 @@ import tokenizers
 import torch
 import transformers
 
+from bertedge.checkpoint.config import ARCHITECTURES
 from bertedge.errors import SettingError
 from bertedge.finetune import augmentation
 from bertedge.finetune.augmentation import Augmenter, label_words, make_augmenter
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.features import Features
 from bertedge.finetune.label_words import typical_words
+from bertedge.finetune.masked_lm import MaskedLm
 from bertedge.finetune.run import finetune
 from bertedge.finetune.settings.augmentation import Augmentation
 from bertedge.finetune.words import join_words, read_vocabulary, split_words
@@ -248,6 +250,22 @@ def test_the_base_itself_fills_words_by_others_of_the_data(
     assert {word for each in found for word in words(tokenizer, each)} <= {
         *TEXT.split(), "[CLS]", "[SEP]"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_the_masked_language_model_of_every_architecture_fills_words(
+    kind: str, tokenizer: Any
+) -> None:
+    sizes = {"num_hidden_layers": 1, "n_layers": 1, "num_attention_heads": 2, "n_heads": 2}
+    sizes |= {"hidden_size": 8, "dim": 8, "intermediate_size": 8, "hidden_dim": 8}
+    sizes |= {"embedding_size": 8, "pad_token_id": 0, "vocab_size": len(tokenizer)}
+    config = transformers.AutoConfig.for_model(kind, **sizes)
+    model = transformers.AutoModelForMaskedLM.from_config(config)
+    allowed = np.array([20, 21])
+    filler = MaskedLm(model, tokenizer, allowed)
+    row = {"input_ids": [2, 6, 7, 3], "token_type_ids": [0, 0, 0, 0]}
+    (found,) = filler.fill([row], [[1]], [np.random.default_rng(0)])
+    assert found[1] in allowed and [found[0], *found[2:]] == [2, 7, 3]
 
 
 def test_a_base_without_that_head_is_refused(
