@@ -1,31 +1,44 @@
-"""Every architecture and task that `export` knows, at MiniLM's size, with random weights.
+"""Every architecture and task that `export` knows, with random weights: what comes out of it.
 
 usage: python benchmarks/architectures.py SHARED_DATA WORK [ARCHITECTURE …] [--tasks TASK …]
+                                          [--timed]
 
-Each is built from its weights (`--exporter direct`), made int8 and timed beside PyTorch, eager and
-fp32, at 1x16, 1x128 and 8x128 tokens. Weights do not matter for the time; what int8 changes is
-told as the rms of the logits' differences, as a share of their spread, since labels of random
-weights mean nothing. Whether Optimum exports the model and onnxruntime fuses its attention is
-tried too. What the record has already is not run again. Writes benchmarks/architectures.json.
+Each is built from its weights (`--exporter direct`) and made int8. Told are the fp32 graph's
+largest difference from PyTorch and the rms of the int8 graph's, as shares of the logits' spread;
+how often both graphs answer alike (the share of texts, tokens or answers, or the mean cosine of
+embeddings; margins of random weights are narrow); how many attentions are one node; and
+what becomes of the same checkpoint with Optimum, tried on text classification and else by its list
+of tasks. None of these depends on how busy the machine is. `--timed` times text classification
+instead, at MiniLM's size, int8 beside PyTorch (eager, fp32), at 1x16, 1x128 and 8x128 tokens: it
+wants a quiet machine. What the record has already is not run again, so that a run may be stopped
+at any time. Writes benchmarks/architectures.json.
 """
 
 import argparse
+import gzip
+import itertools
 import json
+import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 import transformers
 from data_sets import HERE
 from engines import engine, grid, ratios_to, take_turns
-from steps import BERTEDGE, read_rows, write_rows
+from optimum.exporters.tasks import TasksManager
+from steps import read_rows, write_rows
 
-from bertedge.bundle import open_bundle
+import bertedge
+from bertedge.bundle import Bundle, open_bundle
 from bertedge.checkpoint import model_class
+from bertedge.errors import BertedgeError, shorten
+from bertedge.export import ExportConfig, export
+from bertedge.export.config import Exporter
 from bertedge.export.graph.builder import ARCHITECTURES
-from bertedge.spec import Task
+from bertedge.runtime.encoding import pad
+from bertedge.spec import LabelKind, Task
 
 RESULT = HERE / "architectures.json"
 TASKS = (
@@ -33,24 +46,31 @@ TASKS = (
     *(Task.FEATURE_EXTRACTION, Task.FILL_MASK),
 )
 GRID = ((1, 16), (1, 128), (8, 128))
-FLAGS = ("--quantize", "--keep-fp32", "--recipe-int8=static")
 ROUNDS = 5
 TURN_S = 0.5
+TEXTS = 128
+"""Of SST-2, on which the graphs' answers are compared."""
+PIECES = 6_000
+"""Of BERT's vocabulary where nothing is timed; the table of all would be most of the work."""
 LABELS = {
     Task.TEXT_CLASSIFICATION: ("negative", "positive"),
     Task.TOKEN_CLASSIFICATION: ("O", "B-PER", "I-PER", "B-LOC", "I-LOC"),
 }
-SIZES = {
+COMMON = {"max_position_embeddings": 514, "initializer_range": 0.05, "pad_token_id": 0}
+SMALL = {
+    "num_hidden_layers": 6,
+    "hidden_size": 192,
+    "num_attention_heads": 6,
+    "intermediate_size": 768,
+}
+MINILM = {
     "num_hidden_layers": 6,
     "hidden_size": 384,
     "num_attention_heads": 12,
     "intermediate_size": 1536,
-    "max_position_embeddings": 514,
-    "initializer_range": 0.05,
-    "pad_token_id": 0,
 }
 OWN = {
-    "distilbert": {"hidden_dim": 1536, "max_position_embeddings": 512},
+    "distilbert": {"max_position_embeddings": 512},
     "electra": {"embedding_size": 128},
     "albert": {"embedding_size": 128},
     "deberta-v2": {
@@ -62,7 +82,6 @@ OWN = {
         "position_buckets": 256,
         "max_relative_positions": -1,
         "type_vocab_size": 0,
-        "pooler_hidden_size": 384,
     },
     "modernbert": {
         "bos_token_id": 101,
@@ -73,6 +92,8 @@ OWN = {
     },
 }
 """What else makes a config that of DeBERTa-v3, ModernBERT, …"""
+UNFUSED = re.compile(r"fusion made (\d+) Attention nodes of the (\d+) layers")
+LONGEST_REASON = 90
 
 
 def main() -> None:
@@ -81,59 +102,133 @@ def main() -> None:
         parser.add_argument(name, type=lambda told: Path(told).absolute())
     parser.add_argument("architectures", nargs="*", default=list(ARCHITECTURES))
     parser.add_argument("--tasks", nargs="*", type=Task, default=TASKS)
+    parser.add_argument("--timed", action="store_true")
     told = parser.parse_args()
     told.work.mkdir(parents=True, exist_ok=True)
     record = read_rows(RESULT)
-    for kind in told.architectures:
-        for task in told.tasks:
-            row = record.setdefault(kind, {})
-            if task in row:
+    known = [kind for kind in told.architectures if kind in transformers.CONFIG_MAPPING]
+    for task in (Task.TEXT_CLASSIFICATION,) if told.timed else told.tasks:
+        for kind in known:
+            cells = record.setdefault(kind, {}).setdefault(task, {})
+            if ("times" if told.timed else "optimum") in cells:
                 continue
-            row[task] = measure(kind, task, told.shared, told.work / f"{kind}-{task}")
-            print(kind, task, json.dumps(row[task]), flush=True)
-            write_rows(RESULT, __file__, record, sizes=SIZES)
+            prefix = told.work / f"{kind}-{task}"
+            cells |= (time if told.timed else try_out)(kind, task, told.shared, prefix)
+            print(kind, task, json.dumps(cells), flush=True)
+            write_rows(RESULT, __file__, record, sizes=SMALL, timed_sizes=MINILM)
 
 
-def measure(kind: str, task: Task, shared: Path, prefix: Path) -> dict[str, object]:
-    """Make a checkpoint, export it and time it; what fails is told by its message."""
-    checkpoint, folder = make_checkpoint(kind, task, shared, prefix), prefix.with_suffix(".bundle")
-    problem = export(checkpoint, folder, task, "direct", *FLAGS)
-    if problem:
-        return {"problem": problem}
-    bundle = open_bundle(folder)
-    variants = {each.precision: each for each in bundle.manifest.variants}
-    if "int8" not in variants:
-        return {"problem": "no int8 graph kept the bounds"}
-    variant = variants["int8"]
-    made = {each.name: each.nodes for each in variant.passes}
+def try_out(kind: str, task: Task, shared: Path, prefix: Path) -> dict[str, object]:
+    """Export a small checkpoint both ways; what fails is told by its message."""
+    checkpoint = make_checkpoint(kind, task, shared, prefix, SMALL, PIECES)
+    texts = read_texts(shared)
+    found: dict[str, object] = {}
+    try:
+        bundle = export_direct(checkpoint, task, prefix.with_suffix(".bundle"))
+        int8, fp32 = bundle.manifest.variants
+        made = {each.name: each.nodes for each in int8.passes}
+        trial = int8.quantization.trials[-1]
+        found |= {
+            "parity": fp32.parity.max_difference,
+            "rms": trial.rms_difference,
+            "agreement": round(agreement(bundle, task, texts), 4),
+            "attentions": made["attention-fusion"],
+            "layers": bundle.manifest.source.layers,
+        }
+    except BertedgeError as error:
+        found["problem"] = str(error)
+    found["optimum"] = by_optimum(kind, checkpoint, task, prefix.with_suffix(".optimum"))
+    return found
+
+
+def export_direct(checkpoint: Path, task: Task, folder: Path) -> Bundle:
+    """Make the int8 bundle of a checkpoint, fp32 graph included, by the builder."""
+    config = ExportConfig(
+        checkpoint=str(checkpoint), output=folder, task=task, overwrite=True,
+        exporter=Exporter.DIRECT, quantize=True, keep_fp32=True, recipe="static",
+    )  # fmt: skip
+    export(config)
+    return open_bundle(folder)
+
+
+def agreement(bundle: Bundle, task: Task, texts: list[str]) -> float:
+    """Return the share of equal answers of the int8 and the fp32 graph, or the mean cosine.
+
+    Of labels the mean logits are taken off before: random weights prefer one label for all texts.
+    """
+    found = []
+    for variant in ("cpu-int8", "cpu-fp32"):
+        with bertedge.load(bundle.folder, device="cpu", variant=variant, threads=1) as predictor:
+            rows = predictor.tokenizer.encode(texts)
+            found.append([predictor.engine.logits(pad([row], 0))[0] for row in rows])
+    if task.labels_are is LabelKind.SPANS:  # where start and end are
+        one, other = (np.stack([each.argmax(axis=0) for each in logits]) for logits in found)
+        return float((one == other).all(axis=1).mean())
+    one, other = (np.concatenate([np.atleast_2d(each) for each in logits]) for logits in found)
+    if task.labels_are is LabelKind.VECTOR:
+        lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+        return float(((one * other).sum(axis=1) / lengths).mean())
+    middle = other.mean(axis=0)
+    return float(((one - middle).argmax(axis=1) == (other - middle).argmax(axis=1)).mean())
+
+
+def by_optimum(kind: str, checkpoint: Path, task: Task, folder: Path) -> str:
+    """Return what becomes of a checkpoint with Optimum's exporter and onnxruntime's fusion."""
+    try:
+        listed = TasksManager.get_supported_tasks_for_model_type(
+            kind, "onnx", library_name="transformers"
+        )
+    except KeyError:
+        return "no: it does not know the architecture"
+    if task.value not in listed:
+        return "no: it does not know the task"
+    if task is not Task.TEXT_CLASSIFICATION:
+        return "in its list"
+    config = ExportConfig(
+        checkpoint=str(checkpoint), output=folder, task=task, overwrite=True,
+        exporter=Exporter.OPTIMUM,
+    )  # fmt: skip
+    try:
+        export(config)
+    except BertedgeError as error:
+        fused = UNFUSED.search(str(error))
+        if fused:
+            return f"exports; {fused[1]} of {fused[2]} attentions fused"
+        return f"no: {shorten(str(error), LONGEST_REASON)}"
+    return "exports and fuses"
+
+
+def time(kind: str, task: Task, shared: Path, prefix: Path) -> dict[str, object]:
+    """Time the int8 bundle of a checkpoint of MiniLM's size beside PyTorch."""
+    checkpoint = make_checkpoint(kind, task, shared, prefix.with_suffix(".large"), MINILM)
+    bundle = export_direct(checkpoint, task, prefix.with_suffix(".bundle"))
     specs = [
         engine("torch-fp32", "torch", checkpoint, bundle),
-        engine("int8", "bundle", folder, bundle, variant=variant.name, precision="int8"),
+        engine("int8", "bundle", bundle.folder, bundle, variant="cpu-int8", precision="int8"),
     ]
     workloads = grid(GRID, bundle)
     runners = take_turns(specs, workloads, rounds=ROUNDS, turn_s=TURN_S)
     times = {each.name: ratios_to(runners, "int8", each.name) for each in workloads}
-    trial = variant.quantization.trials[-1] if variant.quantization else None
-    theirs = prefix.with_suffix(".optimum")
-    problem = export(checkpoint, theirs, task, "optimum")
-    for each in (checkpoint, folder, theirs):
-        shutil.rmtree(each, ignore_errors=True)
-    return {
-        "parity": variants["fp32"].parity.max_difference,
-        "int8_rms": trial.rms_difference if trial else None,
-        "passes": made,
-        "times": times,
-        "optimum": problem or "yes",
-    }
+    for each in (checkpoint, bundle.folder):
+        shutil.rmtree(each)
+    return {"times": times}
 
 
-def make_checkpoint(kind: str, task: Task, shared: Path, folder: Path) -> Path:
-    """Write random weights with BERT's vocabulary."""
-    vocabulary = shared / "vocab" / "bert-base-uncased" / "vocab.txt"
+def make_checkpoint(
+    kind: str, task: Task, shared: Path, folder: Path, sizes: dict[str, int], pieces: int = 0
+) -> Path:
+    """Write random weights with BERT's vocabulary, or the first `pieces` of it."""
+    whole = shared / "vocab" / "bert-base-uncased" / "vocab.txt"
+    folder.mkdir(exist_ok=True)
+    lines = whole.read_text(encoding="utf-8").splitlines()
+    vocabulary = folder / "vocab.txt"
+    vocabulary.write_text("\n".join(lines[: pieces or None]) + "\n", encoding="utf-8")
     tokenizer = transformers.BertTokenizerFast(str(vocabulary), model_max_length=512)
-    own = {"vocab_size": len(tokenizer), **SIZES, **OWN.get(kind, {})}
+    own = {"vocab_size": len(tokenizer), **sizes, **COMMON, **OWN.get(kind, {})}
     if kind == "distilbert":
-        del own["intermediate_size"]
+        own["hidden_dim"] = own.pop("intermediate_size")
+    if kind == "deberta-v2":
+        own["pooler_hidden_size"] = own["hidden_size"]
     config = transformers.CONFIG_MAPPING[kind](**own)
     labels = LABELS.get(task)
     if labels:
@@ -145,13 +240,9 @@ def make_checkpoint(kind: str, task: Task, shared: Path, folder: Path) -> Path:
     return folder
 
 
-def export(checkpoint: Path, folder: Path, task: Task, exporter: str, *flags: str) -> str | None:
-    """Export; return the error, if there is one."""
-    command = [*BERTEDGE, "export", str(checkpoint), f"--output={folder}", f"--task={task}"]
-    command += [f"--exporter={exporter}", "--overwrite", *flags]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    sys.stderr.write(done.stdout + done.stderr)
-    return done.stderr.strip().splitlines()[-1] if done.returncode else None
+def read_texts(shared: Path) -> list[str]:
+    with gzip.open(shared / "sst2" / "dev.tsv.gz", "rt", encoding="utf-8") as file:
+        return [line.split("\t")[0] for line in itertools.islice(file, 1, TEXTS + 1)]
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ usage: python benchmarks/graph_variants.py NAME CHECKPOINT WORK BUNDLE
 
 Variants: optimized ahead by onnxruntime and loaded as it is; what a bundle ships, with weights in a
 file of their own, for padded batches and for others; both in one graph, as branches of an If;
-the attention as one product and MultiHeadAttention instead of QAttention; the bias of the first
+the attention as one product and MultiHeadAttention, which without a mask has a kernel for long
+texts (flash attention), instead of QAttention; the bias of the first
 feed-forward added by the product instead of by the activation. BUNDLE, of the same checkpoint,
 gives the tokens. Each in a process of its own, taking
 turns in rounds, on batches without padding. Adds NAME to benchmarks/graph_variants.json: load time,
@@ -23,7 +24,7 @@ from bertedge.bench.runner import EngineRunner
 from bertedge.bundle import open_bundle
 
 RESULT = HERE / "graph_variants.json"
-GRID = ((1, 16), (1, 128), (8, 128))
+GRID = ((1, 16), (1, 128), (8, 128), (1, 384), (1, 512))
 ROUNDS = 5
 TURN_S = 0.4
 DOMAIN = "com.microsoft"

@@ -28,8 +28,11 @@ ARCHITECTURES = (
     "albert",
     "deberta-v2",
     "modernbert",
+    "nomic_bert",
 )
 """`model_type` of the checkpoints that are trained and exported; MiniLM is a bert."""
+UNTRAINED = ("nomic_bert",)
+"""Those of them that are exported alone."""
 POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet")
 """Architectures whose positions start after the padding token's id."""
 MOST_LABELS = 100_000
@@ -151,6 +154,11 @@ def read_config(folder: Path) -> transformers.PretrainedConfig:
         raise CheckpointError(
             f"{shown(folder)} has the architecture {kind!r}; supported are "
             f"{', '.join(ARCHITECTURES)}"
+        )
+    if kind not in transformers.CONFIG_MAPPING:
+        raise CheckpointError(
+            f"{shown(folder)} has the architecture {kind!r}, which transformers "
+            f"{transformers.__version__} does not have; install transformers 5"
         )
     for key, why in _DIFFERENT.items():
         if data.get(key):

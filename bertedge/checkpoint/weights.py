@@ -7,7 +7,7 @@ sizes that no memory holds, is found before anything is allocated.
 import hashlib
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,23 @@ from bertedge.errors import CheckpointError, library_errors
 
 _LEGACY = {"gamma": "weight", "beta": "bias"}
 """What the first BERTs called these of a LayerNorm, and transformers renames."""
+
+
+_SAVED_AS = {
+    "nomic_bert": {
+        "layers.": "encoder.layers.",
+        "embeddings.LayerNorm.": "emb_ln.",
+        "self_attn.o_proj.": "attn.out_proj.",
+        "mlp.up_proj.": "mlp.fc11.",
+        "mlp.gate_proj.": "mlp.fc12.",
+        "mlp.down_proj.": "mlp.fc2.",
+        "post_attention_layernorm.": "norm1.",
+        "post_mlp_layernorm.": "norm2.",
+    }
+}
+"""What transformers calls parts of a model, and what their files do."""
+_PACKED = ("self_attn.q_proj.", "self_attn.k_proj.", "self_attn.v_proj.")
+"""Parts that such files hold as one, `attn.Wqkv`."""
 
 
 def check_weights(
@@ -87,9 +104,29 @@ def _wanted_shapes(
     with torch.device("meta"):  # shapes alone: nothing is allocated
         model = kind.from_config(config, trust_remote_code=False)
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    shapes = _saved_shapes(shapes, _SAVED_AS.get(config.model_type, {}))
     prefix = f"{model.base_model_prefix}."
     inside = any(name.startswith(prefix) for name in shapes)
     return (shapes, prefix) if inside else ({prefix + k: v for k, v in shapes.items()}, prefix)
+
+
+def _saved_shapes(
+    shapes: dict[str, tuple[int, ...]], names: Mapping[str, str]
+) -> dict[str, tuple[int, ...]]:
+    """Return the shapes by the names of files, where those are not the model's."""
+    if not names:
+        return shapes
+    query, key, value = _PACKED
+    found = {}
+    for name, shape in shapes.items():
+        if key in name or value in name:
+            continue
+        rows = 3 * shape[0] if query in name else shape[0]
+        saved = name.replace(query, "attn.Wqkv.")
+        for own, theirs in names.items():
+            saved = saved.replace(own, theirs)
+        found[saved] = (rows, *shape[1:])
+    return found
 
 
 def _own_name(name: str, wanted: dict[str, tuple[int, ...]], prefix: str) -> str | None:

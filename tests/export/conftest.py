@@ -191,6 +191,9 @@ def configure(kind: str, vocabulary: int, **changes: object) -> PretrainedConfig
             return transformers.ModernBertConfig(
                 **common | special | ends | near | {"reference_compile": False} | changes
             )
+        case "nomic_bert":
+            angles = {"rope_parameters": {"rope_type": "default", "rope_theta": 500.0}}
+            return transformers.CONFIG_MAPPING[kind](**common | angles | changes)
         case "distilbert":
             common["hidden_dim"] = common.pop("intermediate_size")
             return transformers.DistilBertConfig(**common | changes)

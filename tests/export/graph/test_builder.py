@@ -18,7 +18,7 @@ from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 
 from bertedge.bundle import open_bundle
 from bertedge.bundle.graph import check_graph
-from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
+from bertedge.checkpoint import TorchEngine, load_model, open_base, open_checkpoint
 from bertedge.errors import CheckpointError, MissingExtraError, SettingError
 from bertedge.export import ExportConfig, export
 from bertedge.export.config import Exporter
@@ -101,6 +101,79 @@ def test_it_agrees_with_optimums_graph_and_has_the_same_fused_nodes(
     for batch in theirs.probe.batches:
         mine, its = (engine.logits(batch) for engine in engines)
         assert np.abs(mine - its).max() <= 1e-5 * theirs.probe.spread
+
+
+needs_nomic = pytest.mark.skipif(
+    "nomic_bert" not in transformers.CONFIG_MAPPING, reason="transformers 4 has no NomicBERT"
+)
+
+
+@needs_nomic
+@pytest.mark.parametrize(
+    "task",
+    [
+        *(Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION),
+        *(Task.FEATURE_EXTRACTION, Task.FILL_MASK),
+    ],
+)
+def test_nomicbert_is_that_of_transformers(task: Task, checkpoints: Any, off_by: Any) -> None:
+    folder = checkpoints("nomic_bert", task)
+    off, model = off_by(folder, task)
+    assert off < 1e-5
+    counts = count_operators(model)
+    assert counts["MultiHeadAttention"] == LAYERS
+    assert counts["MatMul"] == 4 * LAYERS + {
+        Task.TOKEN_CLASSIFICATION: 1,
+        Task.FILL_MASK: 2,
+    }.get(task, 0)
+
+
+@needs_nomic
+def test_nomicbert_is_not_trained_here_and_says_so(checkpoints: Any) -> None:
+    with pytest.raises(CheckpointError, match="'nomic_bert', which is exported and run here, not"):
+        open_base(str(checkpoints("nomic_bert", Task.FEATURE_EXTRACTION)))
+
+
+@needs_nomic
+def test_nomicbert_becomes_int8(exported: Fuse) -> None:
+    report = exported("nomic_bert", quantize=True, keep_fp32=True, recipe="static")
+    int8, fp32 = report.manifest.variants
+    assert {each.name: each.nodes for each in int8.passes}["attention-fusion"] == LAYERS
+    assert fp32.parity.max_difference < 1e-5
+    assert 1e-6 < int8.parity.max_difference < 0.2
+
+
+@needs_nomic
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 9.0}}, "the rope_type 'default'"),
+        ({"head_dim": 16}, "head_dim is 16; it must be 8"),
+    ],
+)
+def test_a_nomicbert_that_cannot_be_built_is_one_line(
+    changes: dict[str, Any], message: str, checkpoints: Any, tmp_path: Path
+) -> None:
+    spec = open_checkpoint(str(checkpoints("nomic_bert"))).model
+    folder = copied(checkpoints("nomic_bert"), tmp_path)
+    set_config(**changes)(folder)
+    with pytest.raises(CheckpointError, match=message):
+        build(folder, spec, opset=17)
+
+
+@pytest.mark.parametrize("code", [True, False], ids=["the hub's", "transformers'"])
+def test_a_nomicbert_that_is_not_to_be_had_is_one_line(
+    code: bool, checkpoints: Any, tmp_path: Path
+) -> None:
+    if not code and "nomic_bert" in transformers.CONFIG_MAPPING:
+        pytest.skip("it is to be had")
+    folder = copied(checkpoints("bert"), tmp_path)
+    own = {"auto_map": {"AutoModel": "nomic-ai/nomic-bert-2048--modeling.NomicBertModel"}}
+    set_config(model_type="nomic_bert", **(own if code else {}))(folder)
+    message = "asks for code of its own" if code else "does not have; install transformers 5"
+    with pytest.raises(CheckpointError, match=message) as caught:
+        open_checkpoint(str(folder))
+    assert "\n" not in str(caught.value)
 
 
 def test_layers_that_are_shared_are_stored_once(checkpoints: Any, off_by: Any) -> None:

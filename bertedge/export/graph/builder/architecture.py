@@ -31,6 +31,8 @@ class AttentionKind(StrEnum):
     ROTARY = "rotary"
     """Nothing, but queries and keys are turned by their positions, norms stand before, and the
     feed-forward has a gate (ModernBERT)."""
+    ROTARY_POST_NORM = "rotary, norms behind"
+    """Queries, keys and gates as of ROTARY, norms as of BERT (NomicBERT)."""
     DISTANCE_BIAS = "distance bias"
     """A value for each distance of two tokens and each head, the same in all layers (MPNet, T5)."""
 
@@ -119,6 +121,8 @@ class Architecture:
     attention: AttentionKind = AttentionKind.PLAIN
     words: str = "embeddings.word_embeddings"
     """The embeddings of words."""
+    embeddings_norm: str = "embeddings.LayerNorm"
+    """The norm behind the embeddings."""
     token_types: bool = True
     """Whether it has embeddings of token types."""
     keys: Mapping[str, str] = field(default_factory=dict)

@@ -202,6 +202,7 @@ MODERNBERT = Architecture(
     attention=AttentionKind.ROTARY,
     layer="layers.{number}",
     words="embeddings.tok_embeddings",
+    embeddings_norm="embeddings.norm",
     token_types=False,
     keys={"hidden_act": "hidden_activation", "layer_norm_eps": "norm_eps"},
     defaults={
@@ -210,6 +211,7 @@ MODERNBERT = Architecture(
         "max_position_embeddings": 8192,
         "layer_norm_eps": 1e-5,
         "norm_bias": False,
+        "position_biased_input": False,
         "local_attention": 128,
         "global_attn_every_n_layers": 3,
         "global_rope_theta": 160_000.0,
@@ -232,6 +234,28 @@ MODERNBERT = Architecture(
         ),
     },
 )
+NOMIC_BERT = Architecture(
+    prefix="nomic_bert",
+    attention=AttentionKind.ROTARY_POST_NORM,
+    layer="encoder.layers.{number}",
+    embeddings_norm="emb_ln",
+    defaults={
+        "max_position_embeddings": 2048,
+        "hidden_act": "silu",
+        "position_biased_input": False,
+    },
+    heads={
+        LabelKind.CLASSES: _pooled("nomic_bert.pooler.dense"),
+        LabelKind.TAGS: (dense("classifier"),),
+        LabelKind.INTENT_AND_TAGS: (dense("classifier"),),
+        LabelKind.VOCABULARY: (
+            dense("cls.predictions.transform.dense"),
+            _ACT,
+            norm("cls.predictions.transform.layer_norm"),
+            words("cls.predictions.decoder", "cls.predictions.bias"),
+        ),
+    },
+)
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     "bert": BERT,
@@ -244,4 +268,5 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "albert": ALBERT,
     "deberta-v2": DEBERTA,
     "modernbert": MODERNBERT,
+    "nomic_bert": NOMIC_BERT,
 }

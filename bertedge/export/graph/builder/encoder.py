@@ -14,6 +14,7 @@ from bertedge.export.graph.builder.attention import (
 )
 from bertedge.export.graph.builder.disentangled import Disentangled
 from bertedge.export.graph.builder.modern import ModernLayers
+from bertedge.export.graph.builder.nomic import NomicLayers
 from bertedge.export.graph.builder.norms import add_norm
 from bertedge.export.graph.builder.writer import Writer
 
@@ -49,6 +50,11 @@ def add_encoder(writer: Writer, config: Config, inputs: Inputs, *, skip_norms: b
     lengths = count_mask(writer, inputs.mask)
     if config.architecture.attention is AttentionKind.ROTARY:
         return _add_modern(writer, config, inputs.ids, hidden, lengths)
+    if config.architecture.attention is AttentionKind.ROTARY_POST_NORM:
+        nomic = NomicLayers.prepare(writer, config, lengths)
+        for number in range(config.layers):
+            hidden = nomic.add(hidden, layer_name(config, number))
+        return hidden
     layers = _Layers(writer, config, skip_norms)
     attention = _prepare(writer, config, inputs.ids, lengths)
     for number in range(config.layers):
@@ -107,8 +113,6 @@ def add_embeddings(writer: Writer, config: Config, inputs: Inputs) -> ir.Value:
         f"{own_words}.weight", writer.weights.take(f"{own_words}.weight", words, width)
     )
     total = writer.add("Gather", [table, inputs.ids], own_words, axis=0)
-    if config.architecture.attention is AttentionKind.ROTARY:
-        return add_norm(writer, config, total, f"{name}.norm", width)
     kinds = config.size("type_vocab_size", least=0) if config.architecture.token_types else 0
     types = None
     if kinds:
@@ -127,7 +131,8 @@ def add_embeddings(writer: Writer, config: Config, inputs: Inputs) -> ir.Value:
         total = writer.add("Add", [total, found], name)
     elif kinds == 1 and types is not None:
         total = writer.add("Add", [total, writer.constant(f"{name}.type", types)], name)
-    hidden = add_norm(writer, config, total, f"{name}.LayerNorm", width)
+    norm = f"{prefix}.{config.architecture.embeddings_norm}"
+    hidden = add_norm(writer, config, total, norm, width)
     if width == config.hidden and not config.architecture.projection.startswith("encoder."):
         return hidden
     return writer.dense(hidden, f"{prefix}.{config.architecture.projection}", width, config.hidden)

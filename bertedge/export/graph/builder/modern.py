@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from bertedge.errors import CheckpointError
 from bertedge.export.graph.builder.architecture import Config
 from bertedge.export.graph.builder.attention import LOWEST, add_distances
 from bertedge.export.graph.builder.norms import add_norm
+from bertedge.export.graph.builder.rotary import Rotary
 from bertedge.export.graph.builder.writer import Writer
 
 
@@ -19,9 +19,8 @@ class ModernLayers:
 
     writer: Writer
     config: Config
-    lengths: ir.Value
-    start: ir.Value
-    """The position of the first token: 0."""
+    local_attention: Rotary
+    global_attention: Rotary
     band: ir.Value
     """What local attention adds to scores: nothing near, the lowest number far."""
 
@@ -32,14 +31,18 @@ class ModernLayers:
         """Add what all layers share."""
         config.require("rope_scaling", None)
         most = config.positions
-        near = np.abs(np.arange(1 - most, most)) <= config.size("local_attention") // 2
-        values = writer.constant("band", np.where(near, 0, LOWEST).astype(np.float32))
+        inside = np.abs(np.arange(1 - most, most)) <= config.size("local_attention") // 2
+        values = writer.constant("band", np.where(inside, 0, LOWEST).astype(np.float32))
         band = writer.add("Gather", [values, add_distances(writer, ids, most)], "band", axis=0)
+        local, everywhere = (
+            Rotary.prepare(writer, config, lengths, rope_base(config, local=near))
+            for near in (True, False)
+        )
         return cls(
             writer=writer,
             config=config,
-            lengths=lengths,
-            start=writer.integers(0),
+            local_attention=local,
+            global_attention=everywhere,
             band=writer.add("Unsqueeze", [band, writer.integers(0, 1)], "band"),
         )
 
@@ -66,41 +69,11 @@ class ModernLayers:
         return writer.add("Add", [lowered, hidden], name)
 
     def _attention(self, hidden: ir.Value, name: str, *, local: bool) -> ir.Value:
-        writer, config = self.writer, self.config
-        width = config.hidden
+        width = self.config.hidden
         product = self._product(hidden, f"{name}.Wqkv", width, 3 * width, "attention_bias")
-        query, key, value = writer.parts(product, 3, name)
-        base = rope_base(config, local=local)
-        cosines, sines = self._turns(base)
-        query, key = (
-            writer.add(
-                "ms:RotaryEmbedding",
-                [each, self.start, cosines, sines],
-                name,
-                num_heads=config.heads,
-            )
-            for each in (query, key)
-        )
-        band = [self.band] if local else []
-        return writer.add(
-            "ms:MultiHeadAttention",
-            [query, key, value, None, self.lengths, *band],
-            name,
-            num_heads=config.heads,
-            mask_filter_value=LOWEST,
-        )
-
-    def _turns(self, base: float) -> tuple[ir.Value, ir.Value]:
-        """Add the cosines and sines of each position's angles, `(positions, head size / 2)`."""
-        size = self.config.hidden // self.config.heads
-        places = np.arange(self.config.positions, dtype=np.float32)
-        exponents = np.arange(0, size, 2, dtype=np.float32) / np.float32(size)
-        rates = (1.0 / np.power(np.float32(base), exponents)).astype(np.float32)
-        angles: NDArray[np.float32] = np.outer(places, rates).astype(np.float32)
-        return (
-            self.writer.constant(f"cosines.{base:g}", np.cos(angles)),
-            self.writer.constant(f"sines.{base:g}", np.sin(angles)),
-        )
+        if local:
+            return self.local_attention.add(product, name, self.band)
+        return self.global_attention.add(product, name)
 
     def _product(self, value: ir.Value, name: str, rows: int, columns: int, bias: str) -> ir.Value:
         """Multiply, and add a bias where the config's key `bias` says that there is one."""

@@ -1,0 +1,126 @@
+"""How long `export` takes in fp32, against Optimum's way and against the least it could take.
+
+usage: python benchmarks/export_time.py SHARED_DATA MINILM WORK [--before TREE] [--rounds N]
+
+MiniLM (a checkpoint for its embeddings) by the builder, and by Optimum: of this tree, or of TREE, a
+checkout of an earlier state. A BERT-base of random weights by the builder, and the least that any
+export does with it: its weights read and written, and the parity check, in PyTorch and in the
+graph, from the same imports. Processor seconds of whole processes, in one thread, taking turns in
+rounds; medians, and medians of the rounds' ratios. Writes benchmarks/export_time.json.
+"""
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from data_sets import HERE
+from steps import BERTEDGE, write_rows
+
+RESULT = HERE / "export_time.json"
+ROUNDS = 5
+BARS = {"minilm": 0.5, "bert-base": 1.2}
+"""Of the builder's time to the other one."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    for name in ("shared", "minilm", "work"):
+        parser.add_argument(name, type=lambda told: Path(told).absolute())
+    parser.add_argument("--before", type=lambda told: Path(told).absolute(), default=HERE.parent)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    told = parser.parse_args()
+    told.work.mkdir(parents=True, exist_ok=True)
+    base, bundle = told.work / "bert-base", told.work / "bert-base.bundle"
+    if not base.exists():
+        from random_base import main as make_base
+
+        vocabulary = told.shared / "vocab" / "bert-base-uncased" / "vocab.txt"
+        make_base(str(vocabulary), str(base), 12, 768, 2)
+    embeddings = (told.minilm, "--task=feature-extraction")
+    output = told.work / "bundle"
+    pairs = {
+        "minilm": {
+            "direct": export(output, "direct", *embeddings),
+            "optimum": export(output, "optimum", *embeddings),
+        },
+        "bert-base": {
+            "direct": export(bundle, "direct", base),
+            "least": [sys.executable, __file__, "least", base, bundle],
+        },
+    }
+    rows: dict[str, dict[str, object]] = {}
+    for name, commands in pairs.items():
+        times = [take_turns(commands, told.before) for _ in range(told.rounds)]
+        direct, other = ([each[kind] for each in times] for kind in commands)
+        ratio = statistics.median(one / two for one, two in zip(direct, other, strict=True))
+        medians = {kind: statistics.median(each[kind] for each in times) for kind in commands}
+        rows[name] = {
+            **{kind: round(seconds, 2) for kind, seconds in medians.items()},
+            "ratio": round(ratio, 3),
+            "bar": BARS[name],
+            "rounds": told.rounds,
+        }
+        print(name, rows[name], flush=True)
+    write_rows(RESULT, __file__, rows, earlier_tree=told.before != HERE.parent)
+
+
+def export(output: Path, exporter: str, *given: str | Path) -> list[str | Path]:
+    flags = (f"--exporter={exporter}", f"--output={output}", "--overwrite")
+    return [*BERTEDGE, "export", *given, *flags]
+
+
+def take_turns(commands: Mapping[str, list[str | Path]], before: Path) -> dict[str, float]:
+    """Run each once, Optimum's in the tree `before`; return their processor seconds."""
+    found = {}
+    for kind, command in commands.items():
+        tree = before if kind == "optimum" else HERE.parent
+        began = processor_seconds()
+        subprocess.run(
+            command,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"},
+        )
+        found[kind] = processor_seconds() - began
+    return found
+
+
+def processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def least(folder: str, made: str) -> None:
+    """Read the weights of a checkpoint, write them, and compare it with the bundle's graphs."""
+    import bertedge
+    from bertedge.checkpoint import TorchEngine, load_model, open_checkpoint
+    from bertedge.checkpoint.tensors import read_tensors
+    from bertedge.export.parity_inputs import golden_batch, parity_batches
+    from bertedge.export.verify import answer, check_answers, float_bound, record_logits
+
+    checkpoint = open_checkpoint(folder)
+    with (Path(made).parent / "weights").open("wb") as file:
+        for tensor in read_tensors(checkpoint.folder):
+            if tensor.is_float:
+                file.write(tensor.read().data)
+    torch_engine = TorchEngine(load_model(checkpoint))
+    engine = bertedge.load(made, device="cpu").engine
+    for batches in (
+        parity_batches(checkpoint, None, pair=False),
+        [golden_batch(checkpoint, pair=False)],
+    ):
+        probe = record_logits(torch_engine, batches, padded=False)
+        check_answers("cpu-fp32", probe, answer(probe, engine), float_bound(1e-4))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "least":
+        least(*sys.argv[2:])
+    else:
+        main()
