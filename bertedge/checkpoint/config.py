@@ -28,11 +28,10 @@ ARCHITECTURES = (
     "albert",
     "deberta-v2",
     "modernbert",
-    "nomic_bert",
 )
 """`model_type` of the checkpoints that are trained and exported; MiniLM is a bert."""
-UNTRAINED = ("nomic_bert",)
-"""Those of them that are exported alone."""
+EXPORTED = (*ARCHITECTURES, "nomic_bert")
+"""Those and what is exported alone."""
 POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet")
 """Architectures whose positions start after the padding token's id."""
 MOST_LABELS = 100_000
@@ -150,10 +149,10 @@ def read_config(folder: Path) -> transformers.PretrainedConfig:
     data = read_object(path)
     refuse_code(path, data)
     kind = data.get("model_type")
-    if kind not in ARCHITECTURES:
+    if kind not in EXPORTED:
         raise CheckpointError(
             f"{shown(folder)} has the architecture {kind!r}; supported are "
-            f"{', '.join(ARCHITECTURES)}"
+            f"{', '.join(EXPORTED)}"
         )
     if kind not in transformers.CONFIG_MAPPING:
         raise CheckpointError(

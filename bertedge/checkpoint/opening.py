@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 from bertedge.bundle import Source
 from bertedge.bundle.checks import check_model
-from bertedge.checkpoint.config import UNTRAINED, read_config
+from bertedge.checkpoint.config import ARCHITECTURES, read_config
 from bertedge.checkpoint.cross_encoder import is_cross_encoder, read_activation
 from bertedge.checkpoint.embedding import MODULES, read_length, read_pooling
 from bertedge.checkpoint.files import shown
@@ -212,7 +212,7 @@ def open_base(name: str, *, words: bool = False) -> Base:
 
 def _check_form(name: str, config: transformers.PretrainedConfig) -> None:
     """Raise CheckpointError for an architecture, or a form of one, that is not trained here."""
-    if config.model_type in UNTRAINED:
+    if config.model_type not in ARCHITECTURES:
         raise CheckpointError(
             f"{name} has the architecture {config.model_type!r}, which is exported and run here, "
             "not trained; train it elsewhere, or choose another"
