@@ -27,7 +27,6 @@ import torch
 import transformers
 from data_sets import HERE
 from engines import engine, grid, ratios_to, take_turns
-from optimum.exporters.tasks import TasksManager
 from steps import read_rows, write_rows
 
 import bertedge
@@ -174,6 +173,10 @@ def agreement(bundle: Bundle, task: Task, texts: list[str]) -> float:
 
 def by_optimum(kind: str, checkpoint: Path, task: Task, folder: Path) -> str:
     """Return what becomes of a checkpoint with Optimum's exporter and onnxruntime's fusion."""
+    try:
+        from optimum.exporters.tasks import TasksManager
+    except ImportError:
+        return "no: it needs transformers below 4.58"
     try:
         listed = TasksManager.get_supported_tasks_for_model_type(
             kind, "onnx", library_name="transformers"

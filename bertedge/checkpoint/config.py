@@ -151,8 +151,7 @@ def read_config(folder: Path) -> transformers.PretrainedConfig:
     kind = data.get("model_type")
     if kind not in EXPORTED:
         raise CheckpointError(
-            f"{shown(folder)} has the architecture {kind!r}; supported are "
-            f"{', '.join(EXPORTED)}"
+            f"{shown(folder)} has the architecture {kind!r}; supported are {', '.join(EXPORTED)}"
         )
     if kind not in transformers.CONFIG_MAPPING:
         raise CheckpointError(

@@ -128,6 +128,6 @@ def check_capturable(model: ir.Model, config: "PretrainedConfig") -> None:
     if found:
         raise VerificationError(
             f"the graph of this {config.model_type} still has {', '.join(found)}, so it cannot be "
-            "captured for CUDA: its embeddings have a form that is not known here (met "
+            "captured for CUDA: that form of embeddings or attention is not known here (met "
             f"{libraries()}); leave --gpu out"
         )
