@@ -280,3 +280,63 @@ def test_what_a_server_did_not_stand_is_marked(render: ModuleType):
         "| every request is answered; **not: p99 within the bound** |"
     )
     assert lines[3] == "| `wrk` | wrk is not installed |  |"
+
+
+def test_every_cell_of_an_architecture_is_a_figure_or_a_reason(render: ModuleType):
+    measured = {
+        "parity": 1.2e-6, "rms": 0.01234, "agreement": 0.9766, "attentions": 6, "layers": 6,
+        "optimum": "exports and fuses",
+    }  # fmt: skip
+    timed = {
+        size: {"int8": {"ms": ms, "times_of_ours": 1}, "torch-fp32": {"ms": 9, "times_of_ours": 6}}
+        for size, ms in (("1x16", 1.234), ("1x128", 5))
+    }
+    sizes = {"num_hidden_layers": 6, "hidden_size": 192}
+    record = {
+        **ORIGIN,
+        "program": "benchmarks/architectures.py",
+        "sizes": sizes,
+        "timed_sizes": sizes | {"hidden_size": 384},
+        "sets": {
+            "bert": {"text-classification": measured | {"times": timed}, "fill-mask": measured},
+            "x": {
+                "text-classification": {"times": timed},
+                "fill-mask": {"problem": "no such head", "optimum": "no"},
+            },
+        },
+    }
+    lines = render.fill("architectures", record).splitlines()
+    rows = [line for line in lines if line.startswith("| `")]
+    assert rows == [
+        "| `bert` | text classification | 1.2e-06 | 0.012 | 97.7% | 6 of 6 "
+        "| 1.23 ms, 6.0x; 5 ms, 6.0x | exports and fuses |",
+        "| `bert` | fill mask | 1.2e-06 | 0.012 | 97.7% | 6 of 6 "
+        "| as text classification: the encoder is the same | exports and fuses |",
+        "| `x` | text classification | not measured | not measured | not measured | not measured "
+        "| 1.23 ms, 6.0x; 5 ms, 6.0x | not tried |",
+        "| `x` | fill mask | no such head | - | - | - "
+        "| as text classification: the encoder is the same | no |",
+    ]
+
+
+def test_an_exports_time_is_beside_its_bar(render: ModuleType):
+    least = {"direct": 30.04, "least": 25.0, "ratio": 1.201}
+    record = {
+        **ORIGIN,
+        "program": "benchmarks/export_time.py",
+        "earlier_tree": True,
+        "sets": {
+            "minilm": {
+                "bar": 0.5, "rounds": 5,
+                "processor": {"direct": 9.0, "optimum": 18.0, "ratio": 0.5},
+                "wall": {"direct": 8.0, "optimum": 20.0, "ratio": 0.4},
+            },
+            "bert-base": {"bar": 1.2, "rounds": 5, "processor": least, "wall": least},
+        },
+    }  # fmt: skip
+    lines = render.fill("export-time", record).splitlines()
+    assert "| MiniLM | wall | 8.0 s | Optimum, an earlier state: 20.0 s | 0.40 | 0.5 |" in lines
+    assert (
+        "| BERT-base | processor | 30.0 s | weights read and written, parity: 25.0 s | 1.20 | 1.2 |"
+        in lines
+    )
