@@ -313,9 +313,13 @@ class Predictor(Generic[P_co]):
         hypothesis_template: str = "This example is {}.",
         multi_label: bool = False,
         token_budget: int | None = None,
-        chunk: int | None = None,
+        chunk: int = CHUNK,
     ) -> "Iterator[Classification | MultiLabelClassification]":
-        """Label a stream as `zero_shot` does; `chunk` as for `predict_iter`, by default less."""
+        """Label a stream as `zero_shot` does.
+
+        `chunk` is as for `predict_iter`, of texts with each of their labels: 64 texts where there
+        are 16 labels.
+        """
         # Here, as most models are asked for their own labels.
         from bertedge.zero_shot import zero_shot_model
 
@@ -324,7 +328,8 @@ class Predictor(Generic[P_co]):
             live.model, candidate_labels, hypothesis_template, multi_label=multi_label
         )
         live = replace(live, model=model)
-        chunk = max(CHUNK // len(model.candidates), 1) if chunk is None else chunk
+        if chunk > 1:
+            chunk = max(chunk // len(model.candidates), 1)
         found = _stream(live, texts, token_budget, chunk)
         return cast("Iterator[Classification | MultiLabelClassification]", found)
 

@@ -23,6 +23,8 @@ from bertedge.tasks.contract import PredictOptions
 TEMPLATE = "This example is {}."
 """The pipeline's own."""
 MOST_LABELS = 1_000
+_CHARACTERS = 500_000
+"""Of texts that are tokenized at once."""
 _BLANK = "{}"
 _ENTAILMENT = "entail"
 
@@ -50,8 +52,13 @@ class ZeroShotModel(TextModel):
         """Tokenize each text with each hypothesis; DataError names the text at fault."""
         check_inputs(inputs, first, self.shape)
         pairs = [(str(text), each) for text in inputs for each in self.hypotheses]
-        rows = self.tokenizer.encode(pairs)
-        return [replace(row, text=row.text // len(self.hypotheses)) for row in rows]
+        longest = max((len(text) for text, _ in pairs), default=0)
+        step = max(_CHARACTERS // max(longest, 1), 1)
+        # In slices: until it is cut, a long text is held as often as there are candidates.
+        parts = (pairs[start : start + step] for start in range(0, len(pairs), step))
+        rows = (row for part in parts for row in self.tokenizer.encode(part))
+        count = len(self.hypotheses)
+        return [replace(row, text=number // count) for number, row in enumerate(rows)]
 
     def keep(self, rows: Sequence[Encoded]) -> Keep | None:
         """Keep all logits."""

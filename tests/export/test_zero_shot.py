@@ -13,11 +13,13 @@ import transformers
 from click.testing import CliRunner, Result
 
 import bertedge
+from bertedge import zero_shot
 from bertedge.cli import main
 from bertedge.errors import DataError, SettingError
 from bertedge.export import ExportConfig, export
 from bertedge.export.config import Exporter
 from bertedge.predictions import Classification, MultiLabelClassification
+from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import Task
 
 TEXTS = ["anna met no good hotel in berlin", "", "not bad", "the very good hotel in paris " * 30]
@@ -157,6 +159,24 @@ def test_labels_and_templates_that_cannot_be_are_refused(
     with pytest.raises(SettingError, match=said) as raised:
         model.zero_shot(["good"], candidates, hypothesis_template=template)
     assert len(str(raised.value)) <= 300
+
+
+def test_long_texts_are_tokenized_a_few_at_a_time(
+    bundle: Inferred, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = bertedge.load(bundle(), device="cpu", threads=1)
+    whole = model.zero_shot(TEXTS, CANDIDATES)
+    monkeypatch.setattr(zero_shot, "_CHARACTERS", 2 * max(map(len, TEXTS)))
+    held: list[int] = []
+    encode = Tokenizer.encode
+
+    def watched(self: Tokenizer, texts: Any) -> Any:
+        held.append(len(texts))
+        return encode(self, texts)
+
+    monkeypatch.setattr(Tokenizer, "encode", watched)
+    assert model.zero_shot(TEXTS, CANDIDATES) == whole
+    assert held == [len(CANDIDATES), *[2] * (len(TEXTS) * len(CANDIDATES) // 2)]
 
 
 def test_what_is_no_text_is_refused(bundle: Inferred) -> None:
