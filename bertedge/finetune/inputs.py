@@ -150,7 +150,9 @@ def _pooling(
 def _pooling_open(config: FinetuneConfig, base: Base) -> bool:
     """Return whether nobody says what is read: a base that was a classifier keeps its head."""
     texts = config.task.labels_are is LabelKind.CLASSES
-    trained = checkpoints.pools_mean(base.config) or find_task(base.config.architectures or ())
+    was = find_task(base.config.architectures or ())
+    trained = was is not None and was.labels_are is LabelKind.CLASSES
+    trained = trained or checkpoints.pools_mean(base.config)
     said = config.pooling is not None or config.learns_from_few
     return texts and config.model is not None and not (said or trained)
 

@@ -1,5 +1,7 @@
 """Which hidden states a classifier reads, where nobody says so."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,12 +43,16 @@ class Said(Silent):
         self.lines.append(line)
 
 
+@pytest.mark.parametrize("head", ["BertModel", "BertForMaskedLM", "BertForTokenClassification"])
 def test_the_mean_is_read_where_it_tells_the_labels_apart_and_cls_does_not(
-    base: Path, texts: dict[str, Path], tmp_path: Path
+    head: str, base: Path, texts: dict[str, Path], tmp_path: Path
 ) -> None:
     # [CLS] of random weights hardly says which words follow it; their mean does.
     said = Said()
-    asked = config(train=texts["train"], model=str(base), output=tmp_path / "run", dev_share=0)
+    model = shutil.copytree(base, tmp_path / "base")
+    described = json.loads((base / "config.json").read_text()) | {"architectures": [head]}
+    (model / "config.json").write_text(json.dumps(described))
+    asked = config(train=texts["train"], model=str(model), output=tmp_path / "run", dev_share=0)
     finished = finetune(asked, said)
     assert finished is not None
     assert finished.training.model.classifier_pooling is PoolingMode.MEAN
