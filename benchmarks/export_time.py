@@ -11,17 +11,14 @@ Writes benchmarks/export_time.json.
 """
 
 import argparse
-import os
-import resource
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from data_sets import HERE
-from steps import BERTEDGE, write_rows
+from steps import BERTEDGE, run_in_one_thread, write_rows
 
 RESULT = HERE / "export_time.json"
 ROUNDS = 5
@@ -83,21 +80,10 @@ def take_turns(
     found = {}
     for kind, command in commands.items():
         tree = before if kind == "optimum" else HERE.parent
-        began, start = processor_seconds(), time.perf_counter()
-        subprocess.run(
-            command,
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"},
-        )
-        found[kind] = processor_seconds() - began, time.perf_counter() - start
+        start = time.perf_counter()
+        run = run_in_one_thread(command, PYTHONPATH=str(tree))
+        found[kind] = run.seconds, time.perf_counter() - start
     return found
-
-
-def processor_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def least(folder: str, made: str) -> None:

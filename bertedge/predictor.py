@@ -278,13 +278,14 @@ class Predictor(Generic[P_co]):
         texts: Iterable[str],
         candidate_labels: Sequence[str] | str,
         *,
-        hypothesis_template: str = "This example is {}.",
+        hypothesis_template: str | None = None,
         multi_label: bool = False,
         token_budget: int | None = None,
     ) -> "list[Classification] | list[MultiLabelClassification]":
         """Label texts with labels that the model was not trained on, by natural language inference.
 
-        A label stands in `hypothesis_template`, and its score says how far the text entails that.
+        A label stands in `hypothesis_template` ("This example is {}." where there is none), and
+        its score says how far the text entails that.
         Scores, best first, are those of transformers' zero-shot-classification pipeline: they
         add up to 1, or with `multi_label` each is a label's own, and those from 0.5 on are given.
         SettingError for a model that does not tell entailment.
@@ -310,7 +311,7 @@ class Predictor(Generic[P_co]):
         texts: Iterable[str],
         candidate_labels: Sequence[str] | str,
         *,
-        hypothesis_template: str = "This example is {}.",
+        hypothesis_template: str | None = None,
         multi_label: bool = False,
         token_budget: int | None = None,
         chunk: int = CHUNK,

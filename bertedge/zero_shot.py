@@ -21,7 +21,7 @@ from bertedge.spec import SINGLE, LabelKind, ModelSpec, ProblemType, Text
 from bertedge.tasks.contract import PredictOptions
 
 TEMPLATE = "This example is {}."
-"""The pipeline's own."""
+"""The pipeline's own: where none is given."""
 MOST_LABELS = 1_000
 _CHARACTERS = 500_000
 """Of texts that are tokenized at once."""
@@ -106,7 +106,11 @@ def find_entailment(labels: Sequence[str]) -> int | None:
 
 
 def zero_shot_model(
-    model: TextModel, candidate_labels: Sequence[str] | str, template: str, *, multi_label: bool
+    model: TextModel,
+    candidate_labels: Sequence[str] | str,
+    template: str | None = None,
+    *,
+    multi_label: bool,
 ) -> ZeroShotModel:
     """Return the model of a call; a string of labels has commas between them.
 
@@ -114,6 +118,7 @@ def zero_shot_model(
     """
     entailment = _entailment_of(model.spec)
     labels = split_candidates(candidate_labels)
+    template = TEMPLATE if template is None else template
     if template.count(_BLANK) != 1:
         raise SettingError(
             f"hypothesis_template is {shorten(repr(template))}; it must hold {_BLANK} once, where "

@@ -197,7 +197,6 @@ def _run(
     """Start what is asked for: a result for each text."""
     from bertedge.cli.ranking import most_similar
 
-    template, plain = flags["hypothesis_template"], mode is Mode.PREDICT
     match mode:
         case Mode.EXPLAIN:
             return (predictor.explain(text, label=flags["explain_label"]) for text in texts)
@@ -205,7 +204,7 @@ def _run(
             return predictor.zero_shot_iter(
                 (str(text) for text in texts),
                 flags["candidate_labels"],
-                **({} if template is None else {"hypothesis_template": template}),
+                hypothesis_template=flags["hypothesis_template"],
                 multi_label=flags["multi_label"],
                 token_budget=flags["token_budget"],
                 chunk=flags["chunk"],
@@ -213,7 +212,7 @@ def _run(
     found = predictor.predict_iter(
         texts,
         aggregation=flags["aggregation"],
-        top_k=flags["top_k"] if plain else None,
+        top_k=flags["top_k"] if mode is Mode.PREDICT else None,
         token_budget=flags["token_budget"],
         chunk=flags["chunk"],
     )

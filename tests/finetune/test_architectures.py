@@ -37,6 +37,14 @@ LETTERS = [chr(code) for code in range(ord("a"), ord("z") + 1)]
 POSITIONS = 40
 
 
+def framed(backend: Tokenizer, pair: str) -> Tokenizer:
+    """Put special tokens around texts and pairs of them."""
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair=pair, special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return backend
+
+
 def unigram() -> Tokenizer:
     """SentencePiece's kind: XLM-RoBERTa, CamemBERT, ALBERT and DeBERTa-v3 have it."""
     pieces = [(piece, 0.0) for piece in ("<s>", "<pad>", "</s>", "<unk>", "<mask>")]
@@ -44,12 +52,7 @@ def unigram() -> Tokenizer:
     backend = Tokenizer(models.Unigram(pieces, unk_id=3))
     backend.normalizer = normalizers.NFKC()
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
-    backend.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>",
-        pair="<s> $A </s> </s> $B </s>",
-        special_tokens=[("<s>", 0), ("</s>", 2)],
-    )
-    return backend
+    return framed(backend, pair="<s> $A </s> </s> $B </s>")
 
 
 def wordpiece() -> Tokenizer:
@@ -59,12 +62,7 @@ def wordpiece() -> Tokenizer:
     backend = Tokenizer(models.WordPiece(vocabulary, unk_token="<unk>"))
     backend.normalizer = normalizers.BertNormalizer()
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>",
-        pair="<s> $A </s> </s> $B </s>",
-        special_tokens=[("<s>", 0), ("</s>", 2)],
-    )
-    return backend
+    return framed(backend, pair="<s> $A </s> </s> $B </s>")
 
 
 def bpe() -> Tokenizer:
@@ -81,12 +79,7 @@ def bpe() -> Tokenizer:
     pieces += [one + other for one, other in merges]
     backend = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, merges))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>",
-        pair="<s> $A </s> $B </s>",
-        special_tokens=[("<s>", 0), ("</s>", 2)],
-    )
-    return backend
+    return framed(backend, pair="<s> $A </s> $B </s>")
 
 
 def configure(kind: str, vocabulary: int, **changes: Any) -> transformers.PretrainedConfig:
