@@ -115,6 +115,14 @@ def rms(exact: NDArray[np.float32], logits: NDArray[np.float32]) -> float:
     return float(np.sqrt(np.mean(off**2)))
 
 
+def batch_variation(probe: ReferenceLogits, engine: Engine) -> float:
+    """Return how far a text's logits move with padding and with what else is in the batch.
+
+    The largest difference, as a share of the spread, between texts alone and in padded batches.
+    """
+    return answer(probe, engine).movement / probe.spread
+
+
 def check_parity(name: str, probe: ReferenceLogits, engine: Engine, bound: Bound) -> Parity:
     """Measure how far the variant `name` is off; VerificationError above the bound."""
     return _bounded(name, probe, _answers(engine, probe.batches), bound)
