@@ -305,7 +305,7 @@ def find_files(data: Set, shared: Path, prefix: Path) -> dict[str, Path]:
         path = shared / getattr(data, split)
         files[split] = path if path.exists() else path.with_name(path.name + ".gz")
     if data.every:
-        return files | carve_rows(files["train"], data.every, prefix)
+        return files | carve_rows(data, files["train"], prefix)
     if data.articles:
         return files | carve_articles(files["train"], data.articles, prefix)
     if data.rows:
@@ -331,15 +331,12 @@ def write_splits(source: Path, prefix: Path) -> dict[str, Path]:
     return files
 
 
-def carve_rows(source: Path, every: int, prefix: Path) -> dict[str, Path]:
-    """Part a file without a header into training and dev."""
-    with gzip.open(source, "rt", encoding="utf-8") as file:
-        lines = list(file)
-    parts = {"train": [line for i, line in enumerate(lines) if i % every], "dev": lines[::every]}
-    files = {split: prefix.with_name(f"{prefix.name}-{split}.tsv") for split in parts}
-    for split, part in parts.items():
-        files[split].write_text("".join(part), encoding="utf-8")
-    return files
+def carve_rows(data: Set, source: Path, prefix: Path) -> dict[str, Path]:
+    """Part a file into training and dev, whose rows are every tenth, or what the set says."""
+    lines = read_lines(source)
+    header = lines.pop(0) if has_header(data, ".tsv") else None
+    train = [line for i, line in enumerate(lines) if i % data.every]
+    return write_parts({"train": train, "dev": lines[:: data.every]}, prefix, ".tsv", header)
 
 
 def carve_articles(source: Path, count: int, prefix: Path) -> dict[str, Path]:

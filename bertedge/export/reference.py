@@ -188,12 +188,12 @@ def verify_float(
     config: ExportConfig,
     reference: Reference,
     graph: GraphFiles,
+    engine: Engine,
     progress: Progress,
     *,
     with_data: bool,
 ) -> tuple[Variant, Answers]:
-    """Measure the fp32 candidate; VerificationError for the first promise it breaks."""
-    engine = graph.open()
+    """Measure the fp32 graph, opened as `engine`; VerificationError for a promise it breaks."""
     variant, answers = measure(config, reference, graph, engine, progress)
     if with_data:
         accuracy = check_accuracy(config, reference, variant.name, engine, progress)

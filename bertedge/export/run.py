@@ -24,7 +24,7 @@ from bertedge.export.graph.source import (
     from_optimum,
     from_weights,
 )
-from bertedge.export.graph.values import save, to_proto
+from bertedge.export.graph.values import save, save_apart, to_proto
 from bertedge.export.quantization.calibration import gather
 from bertedge.export.quantization.recipes import QuantizationContext
 from bertedge.export.reference import Original, Reference, record_reference, verify_float
@@ -185,9 +185,10 @@ def _make_variants(
     """Write the graphs for the CPU and prove each; the fastest comes first."""
     floats = _make_float(config, reference, source, work, progress)
     kept = config.keep_fp32 or not config.quantize
-    proven, answers = verify_float(config, reference, floats, progress, with_data=kept)
+    engine = floats.open()
+    proven, answers = verify_float(config, reference, floats, engine, progress, with_data=kept)
     if kept:
-        effect = measure_batch_effect(reference, floats.open(), answers)
+        effect = measure_batch_effect(reference, engine, answers)
         proven = replace(proven, batch_effect=effect)
     if not config.quantize:
         return (proven,)
@@ -212,7 +213,10 @@ def _make_float(
     passes = graph.passes + run_passes(graph.model, pair=reference.pair)
     path = work / "fused" / "cpu-fp32.onnx"
     path.parent.mkdir()
-    save(infer_shapes(graph.model, work) if config.quantize else graph.model, path)
+    if config.quantize:  # from the one file that the quantizer reads
+        save(infer_shapes(graph.model, work), path)
+    else:
+        save_apart(graph.model, path)
     shipped = finish(SavedGraph(path=path, precision="fp32", passes=passes), work)
     progress.say(f"optimized for the CPU: {summarize_passes(shipped.passes, began)}")
     return shipped

@@ -5,7 +5,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
 import onnx_ir as ir
 import onnxruntime
 
@@ -18,14 +17,12 @@ from bertedge.export.graph.passes import (
     drop_mask,
     pool_plainly,
 )
-from bertedge.export.graph.values import count_operators, save, to_proto
+from bertedge.export.graph.values import WEIGHTS_FROM, count_operators, save
 from bertedge.export.third_party import libraries, stage
 from bertedge.runtime.engine import PaddingAwareEngine
 from bertedge.runtime.providers import CPU
 from bertedge.runtime.session import Session
 
-WEIGHTS_FROM = 1024
-"""Bytes from which a constant lies in the file that both graphs read."""
 KEPT = (*MASK_PLACE, "LayerNormalization", "SkipLayerNormalization", "EmbedLayerNormalization")
 """Operators that onnxruntime's optimization must leave as they are."""
 PRODUCTS = ("MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat")
@@ -90,8 +87,8 @@ def finish(candidate: SavedGraph, folder: Path) -> GraphFiles:
     """
     folder.mkdir(exist_ok=True)
     name = candidate.path.stem
-    before = ir.load(candidate.path)
-    after = optimize(candidate.path, folder)
+    weights = folder / f"{name}.weights"
+    before, after = ir.load(candidate.path), optimize(candidate.path, weights)
     check_kept(before, after)
     name_nodes(after)
     gone = len(before.graph) - len(after.graph)
@@ -99,20 +96,12 @@ def finish(candidate: SavedGraph, folder: Path) -> GraphFiles:
     if candidate.precision == "int8":
         passes.append(GraphPass(name="int8-products-fused", nodes=count_products(after)))
         passes.append(GraphPass(name="bias-in-product", nodes=add_bias_in_products(after)))
-    weights = folder / f"{name}.weights"
     path = folder / f"{name}.onnx"
-    onnx.save(
-        to_proto(after),
-        path,
-        save_as_external_data=True,
-        location=weights.name,
-        size_threshold=WEIGHTS_FROM,
-    )
-    plain = ir.load(path)
-    pool_plainly(plain)
-    dropped = drop_mask(plain)
+    save(after, path)
+    pool_plainly(after)
+    dropped = drop_mask(after)
     if dropped:
-        save(plain, folder / f"{name}-unpadded.onnx")
+        save(after, folder / f"{name}-unpadded.onnx")
         passes.append(GraphPass(name="no-mask-without-padding", nodes=dropped))
     return GraphFiles(
         candidate=candidate,
@@ -124,22 +113,29 @@ def finish(candidate: SavedGraph, folder: Path) -> GraphFiles:
     )
 
 
-def optimize(path: Path, folder: Path) -> ir.Model:
-    """Run onnxruntime's optimizations that suit every processor, and return the graph."""
+def optimize(path: Path, weights: Path) -> ir.Model:
+    """Run onnxruntime's optimizations that suit every processor, and return the graph.
+
+    Its large constants are written to the file `weights`, and left there.
+    """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     # The level above lays data out for the processor that it runs on.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    optimized = folder / "optimized.onnx"
+    optimized = weights.with_name("optimized.onnx")
     options.optimized_model_filepath = str(optimized)
-    with stage("the optimization of the graph", folder):
+    prefix = "session.optimized_model_external_initializers_"
+    options.add_session_config_entry(f"{prefix}file_name", weights.name)
+    options.add_session_config_entry(f"{prefix}min_size_in_bytes", str(WEIGHTS_FROM))
+    options.add_session_config_entry("session.disable_prepacking", "1")  # nothing is run
+    with stage("the optimization of the graph", weights.parent):
         onnxruntime.InferenceSession(
             str(path),
             options,
             providers=[CPU.provider],
             disabled_optimizers=list(CPU_DISABLED_OPTIMIZERS),
         )
-        model = ir.from_proto(onnx.load(optimized))
+        model = ir.load(optimized)
     optimized.unlink()
     return model
 

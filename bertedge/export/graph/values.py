@@ -8,7 +8,11 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
+from onnx_ir.external_data import unload_from_model
 from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+WEIGHTS_FROM = 1024
+"""Bytes from which a constant lies in a file of its own, beside the graph's."""
 
 
 def count_operators(model: ir.Model) -> collections.Counter[str]:
@@ -56,5 +60,11 @@ def to_proto(model: ir.Model, *, shapes: bool = True) -> onnx.ModelProto:
 
 
 def save(model: ir.Model, path: Path) -> None:
-    """Write a graph, with its inferred shapes, to one file."""
+    """Write a graph, with its inferred shapes, to one file; what lies in another stays there."""
     onnx.save(to_proto(model), path)
+
+
+def save_apart(model: ir.Model, path: Path) -> None:
+    """Write a graph to one file, and its large constants, which are mapped then, to another."""
+    weights = f"{path.name}.weights"
+    save(unload_from_model(model, path.parent, weights, size_threshold_bytes=WEIGHTS_FROM), path)
