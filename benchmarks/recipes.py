@@ -32,7 +32,7 @@ COLUMNS = {
     "summary": {"text": "sentence", "pair": "document", "label": "label"},
 }
 LENGTHS = (1, 2, 3)
-"""SentenceTransformersBackend of a summary."""
+"""Sentences of a summary."""
 
 
 def main(arguments: Sequence[str]) -> None:
