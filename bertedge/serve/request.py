@@ -78,7 +78,7 @@ class Part:
     logits: list[Floats | None]
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Request:
     """What one client asked; all that changes is guarded by the queue's lock."""
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -200,3 +202,51 @@ def test_nothing_is_let_in_at_the_start_and_at_the_end(held: Held) -> None:
                 setattr(held.service, state, False)
 
     asyncio.run(ask())
+
+
+WAITING = """
+import gc, os, signal, socket, sys, threading, time
+from pathlib import Path
+from bertedge.serve import server
+from bertedge.serve.config import ServeConfig, ServedBundle
+
+made, make, go = [], server.make_service, threading.Event()
+server.make_service = lambda *given: (made.append(make(*given)), made[0])[1]
+
+
+def load(line):
+    if "serving on" in line:
+        threading.Thread(target=send, args=(int(line.split(";")[0].rsplit(":")[-1]),)).start()
+
+
+def send(port):
+    queue, count = made[0].models.get(None).queue, int(sys.argv[2])
+    run = queue._run
+    queue._run = lambda rows: (go.wait(60), run(rows))[1]
+    full = [each["collections"] for each in gc.get_stats()][2]
+    clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
+    for each in clients:
+        each.sendall(b"POST /predict HTTP/1.1\\nHost: x\\nContent-Length: 3\\n\\n" + b'"a"')
+    while made[0].under_way < count:
+        time.sleep(0.01)
+    go.set()
+    statuses = {each.recv(12) for each in clients}
+    print(statuses, gc.get_stats()[2]["collections"] - full)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+bundle = ServedBundle(name="m", path=Path(sys.argv[1]))
+server.serve(ServeConfig(bundles=[bundle], port=0, threads=1), load)
+"""
+
+
+def test_requests_that_wait_are_not_looked_through_for_garbage() -> None:
+    """A full collection stops all threads, the longer the more objects there are."""
+    run = subprocess.run(
+        [sys.executable, "-c", WAITING, str(TEXTS), "300"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert run.stdout == "{b'HTTP/1.1 200'} 0\n", run.stderr

@@ -1,12 +1,16 @@
 """The queue gives each request its own answers, in turns, and wastes nothing on who has gone."""
 
+import contextlib
+import gc
 import json
 import math
 import random
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +252,7 @@ def test_a_queue_that_is_all_but_full_says_so_before_a_request_is_read(
     queue = classifier.queue(most_tokens=160)
     queue.check_room()
     size = estimate_tokens(SHORT)
-    while queue.queued_tokens + size <= 150:  # a sixteenth is kept
+    while queue.queued_tokens + size <= 140:  # an eighth is kept
         queue.check_room()
         queue.submit([SHORT], classifier.options)
     queue.submit([SHORT], classifier.options)
@@ -256,6 +260,36 @@ def test_a_queue_that_is_all_but_full_says_so_before_a_request_is_read(
         queue.check_room()
     queue.step()
     queue.check_room()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_who_is_let_in_waits_for_no_more_tokens_than_the_limit(
+    classifier: Recorded, seed: int
+) -> None:
+    """In an overload: the queue is filled before each batch. Rows overtake each other by length."""
+    rng = random.Random(seed)
+    ran, limit = 0, 4096
+
+    def run(rows: Sequence[Encoded]) -> list[Floats]:
+        nonlocal ran
+        ran += sum(len(row.ids) for row in rows)
+        return [np.zeros(len(classifier.model.spec.labels), np.float32) for _ in rows]
+
+    queue = TokenQueue(replace(classifier.model, token_budget=64), run, most_tokens=limit)
+    waited: list[int] = []
+    for _ in range(250):
+        with contextlib.suppress(QueueFullError):
+            while True:
+                queue.check_room()
+                text = "off " * min(1 + round(rng.expovariate(1 / 12)), 60)  # 4 bytes a token
+                before = ran
+                queue.submit([text], classifier.options).add_done_callback(
+                    lambda _, before=before: waited.append(ran - before)  # type: ignore[misc]
+                )
+        queue.step()
+    full = sorted(waited[len(waited) // 2 :])
+    assert full[len(full) // 2] > 0.8 * limit, "there is no overload"
+    assert full[math.ceil(0.99 * len(full)) - 1] <= limit
 
 
 def test_a_fault_of_the_input_or_the_model_is_its_own_requests_alone(
@@ -307,6 +341,23 @@ def test_what_ran_and_where_the_time_went_is_told(classifier: Recorded) -> None:
     assert sum(each.truncated for each in seen) == 1
     assert sum(each.tokens for each in seen) == sum(map(sum, classifier.batches))
     assert all(each.padded_tokens >= each.tokens for each in seen)
+
+
+def test_an_answered_request_is_freed_at_once(classifier: Recorded) -> None:
+    """Not with the next collection of garbage, which stops all threads."""
+    queue = classifier.queue()
+    answered = queue.submit([SHORT, LONG], classifier.options)
+    dropped = queue.submit([SHORT], classifier.options)
+    dropped.cancel()
+    while queue.step():
+        pass
+    kept = [weakref.ref(answered), weakref.ref(dropped)]
+    gc.disable()
+    try:
+        del answered, dropped
+        assert [each() for each in kept] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_no_input_is_answered_at_once(classifier: Recorded) -> None:
