@@ -58,6 +58,14 @@ _SECTIONS = {
     help="Seconds until a request gives up.",
 )
 @click.option(
+    "--max-connections",
+    metavar="COUNT",
+    type=click.IntRange(1, 1_000_000),
+    default=8192,
+    show_default=True,
+    help="Connections at a time; above, the longest idle are closed.",
+)
+@click.option(
     "--max-receive",
     metavar="SECONDS",
     type=click.FloatRange(0, 3600, min_open=True),

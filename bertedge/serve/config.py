@@ -36,6 +36,8 @@ class ServeConfig:
     """Tokens that wait for one model; above, requests are refused."""
     max_wait: float = 30.0
     """Seconds after which a request that is not answered gives up, and the most it may ask for."""
+    max_connections: int = 8192
+    """Connections at a time; above, those that are idle for longest are closed."""
     max_receive: float = 30.0
     """Seconds that the head of a request may take to arrive, and its body after that."""
     drain: float = 30.0

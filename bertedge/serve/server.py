@@ -17,10 +17,11 @@ from bertedge.errors import SettingError, first_line
 from bertedge.serve.admission import Service
 from bertedge.serve.app import make_app
 from bertedge.serve.config import ServeConfig
-from bertedge.serve.connection import connections
+from bertedge.serve.connection import Limits, connections
 from bertedge.serve.keys import Keys
 from bertedge.serve.metrics import Metrics
 from bertedge.serve.models import Models, Reload
+from bertedge.serve.open_files import ACCEPTED_AT_ONCE, room_for_connections
 
 Say = Callable[[str], None]
 _BACKLOG = 2048
@@ -83,6 +84,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let more wait for being accepted than asyncio accepts at once, which are one in it."""
+        await super().startup(sockets=sockets)
+        for each in sockets or ():
+            each.listen(_BACKLOG)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave them to `_Process`: uvicorn's own end the process before requests are answered."""
@@ -96,9 +103,15 @@ class _Process:
         self._say = say
         self._address = address
         config = service.config
+        limits = Limits(
+            seconds=config.max_receive,
+            most=room_for_connections(config.max_connections, say),
+            say=say,
+        )
         uvicorn_config = uvicorn.Config(
             make_app(service),
-            http=cast(Any, connections(config.max_receive)),  # what it calls to have one
+            http=cast(Any, connections(limits)),  # what it calls to have one
+            backlog=ACCEPTED_AT_ONCE,
             lifespan="off",
             ws="none",
             log_config=None,

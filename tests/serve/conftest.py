@@ -23,10 +23,14 @@ PATIENCE_S = 60.0
 class Server:
     """`bertedge serve` in a process, and what it has printed."""
 
-    def __init__(self, *arguments: object, port: int = 0) -> None:
-        words = ["serve", *map(str, arguments), "--port", str(port)]
+    def __init__(self, *arguments: object, port: int = 0, files: int | None = None) -> None:
+        """Start it, with at most so many open `files`."""
+        command = [sys.executable, "-m", "bertedge", "serve", *map(str, arguments)]
+        command += ["--port", str(port)]
+        if files is not None:
+            command = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bertedge", *words],
+            command,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -85,8 +89,8 @@ def start() -> Iterator[Start]:
     """Start servers that end with the test."""
     started: list[Server] = []
 
-    def start_one(*arguments: object, port: int = 0) -> Server:
-        started.append(Server(*arguments, port=port))
+    def start_one(*arguments: object, port: int = 0, files: int | None = None) -> Server:
+        started.append(Server(*arguments, port=port, files=files))
         return started[-1]
 
     yield start_one
