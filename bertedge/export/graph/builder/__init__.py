@@ -53,5 +53,5 @@ def build(
         weights.replace(f"{prefix}.{config.architecture.words}.weight", words)
     writer = Writer(weights, opset)
     inputs = add_inputs(writer, config)
-    hidden = add_encoder(writer, config, inputs, skip_norms=device is not CPU)
+    hidden = add_encoder(writer, config, inputs, device)
     return add_head(writer, config, Below(inputs, hidden), spec, read_layers(folder, spec))

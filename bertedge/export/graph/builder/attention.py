@@ -76,23 +76,27 @@ def distance_bias(writer: Writer, config: Config, ids: ir.Value) -> ir.Value:
 
 def add_distances(writer: Writer, ids: ir.Value, most: int) -> ir.Value:
     """Add key less query position for each pair of tokens, counted from 1 - `most` as 0."""
-    length = row_length(writer, ids)
-    zero, one = writer.integers(0, scalar=True), writer.integers(1, scalar=True)
-    places = writer.add("Range", [zero, length, one], "distances")
-    keys = writer.add("Add", [places, writer.integers(most - 1, scalar=True)], "distances")
-    queries = writer.add("Unsqueeze", [places, writer.integers(1)], "distances")
+    numbers = count_up(writer, each_position(writer, ids))
+    keys = writer.add("Add", [numbers, writer.integers(most - 1, scalar=True)], "distances")
+    queries = writer.add("Unsqueeze", [numbers, writer.integers(1)], "distances")
     return writer.add("Sub", [keys, queries], "distances")
 
 
-def row_length(writer: Writer, ids: ir.Value) -> ir.Value:
-    """Add the length of the batch's rows, a scalar."""
-    shape = writer.add("Shape", [ids], "row_length")
-    return writer.add("Gather", [shape, writer.integers(1, scalar=True)], "row_length", axis=0)
+def each_position(writer: Writer, ids: ir.Value) -> ir.Value:
+    """Add a one for each position of the batch's rows, `(sequence,)`.
+
+    Made of values, not of a shape: shapes are computed on the CPU, and what a graph for CUDA
+    reads from there cannot be captured.
+    """
+    row = writer.add("Gather", [ids, writer.integers(0, scalar=True)], "positions", axis=0)
+    same = writer.add("Equal", [row, row], "positions")
+    return writer.add("Cast", [same], "positions", to=ir.DataType.INT64.value)
 
 
-def sequence_length(writer: Writer, ids: ir.Value) -> ir.Value:
-    """Add the length of the batch's rows, `(1,)`."""
-    return writer.add("Unsqueeze", [row_length(writer, ids), writer.integers(0)], "row_length")
+def count_up(writer: Writer, ones: ir.Value, *, reverse: int = 0) -> ir.Value:
+    """Add 1, 2, 3 … for ones in a row; with `reverse` from the last one on."""
+    axis = writer.integers(0, scalar=True)
+    return writer.add("CumSum", [ones, axis], "positions", reverse=reverse)
 
 
 def distance_buckets(distances: NDArray[np.int64], buckets: int) -> NDArray[np.int64]:

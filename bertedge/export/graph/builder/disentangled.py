@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from bertedge.errors import CheckpointError
 from bertedge.export.graph.builder.architecture import Config
-from bertedge.export.graph.builder.attention import LOWEST, packed, sequence_length
+from bertedge.export.graph.builder.attention import LOWEST, count_up, each_position, packed
 from bertedge.export.graph.builder.writer import Writer
+from bertedge.runtime.providers import CPU, Device
 
 _NORMED = "layer_norm"
 
@@ -28,47 +29,45 @@ class Disentangled:
     writer: Writer
     config: Config
     lengths: ir.Value
-    length: ir.Value
-    """Of the batch's rows, `(1,)`."""
-    shape: ir.Value
-    """That of scores whose rows are read one number shorter."""
     falling: ir.Value
     """The buckets of the distances from the length down, `(2 * length,)`."""
     rising: ir.Value
     """Those of the distances from the negative length up."""
+    length: ir.Value
+    """Of the batch's rows, `(1,)`."""
+    cuda: "ForCuda | None"
+    """What its kernels need besides."""
     distances: NDArray[np.float32]
     """The embedding of each bucket `(buckets, hidden)`, normed where the model does so."""
 
     @classmethod
     def prepare(
-        cls, writer: Writer, config: Config, ids: ir.Value, lengths: ir.Value
+        cls, writer: Writer, config: Config, ids: ir.Value, lengths: ir.Value, device: Device
     ) -> "Disentangled":
         """Add what all layers share."""
-        most = config.positions
-        falling = np.arange(most, -most, -1)
-        length = sequence_length(writer, ids)
-        whole = writer.integers(most)
-        begin = writer.add("Sub", [whole, length], "distances")
-        end = writer.add("Add", [whole, length], "distances")
-        found = [
+        name, most = "distances", config.positions
+        ones = each_position(writer, ids)
+        up, down = count_up(writer, ones), count_up(writer, ones, reverse=1)
+        behind = writer.add("Sub", [writer.integers(1), up], name)
+        distances = writer.add("Concat", [down, behind], name, axis=0)
+        table = writer.constant("buckets", buckets(config, np.arange(-most, most + 1)))
+        falling, rising = (
             writer.add(
-                "Slice",
-                [writer.constant(name, buckets(config, order)), begin, end, writer.integers(0)],
-                "distances",
+                "Gather",
+                [table, writer.add(sign, [writer.integers(most), distances], name)],
+                name,
+                axis=0,
             )
-            for name, order in (("falling", falling), ("rising", -falling))
-        ]
-        twice = writer.add("Add", [length, length], "distances")
-        narrow = writer.add("Sub", [twice, writer.integers(1)], "distances")
-        shape = [writer.integers(0, 0), length, narrow]
+            for sign in ("Add", "Sub")
+        )
         return cls(
             writer=writer,
             config=config,
             lengths=lengths,
-            length=length,
-            shape=writer.add("Concat", shape, "distances", axis=0),
-            falling=found[0],
-            rising=found[1],
+            falling=falling,
+            rising=rising,
+            length=writer.add("ReduceSum", [ones, writer.integers(0)], name),
+            cuda=None if device is CPU else ForCuda.prepare(writer, ids, up),
             distances=_distances(writer, config),
         )
 
@@ -88,8 +87,9 @@ class Disentangled:
         if "p2c" in kinds:
             table = self._table(layer, "query", scale)
             found = self._shifted(key, table, self.rising, f"{name}.p2c")
-            parts.append(writer.add("Transpose", [found], f"{name}.p2c", perm=[0, 1, 3, 2]))
+            parts.append(writer.add("Transpose", [found], f"{name}.p2c", perm=[0, 1, 2, 3, 5, 4]))
         added = writer.add("Add", parts, name) if len(parts) > 1 else parts[0]
+        added = writer.add("Squeeze", [added, writer.integers(2, 3)], name)
         return writer.add(
             "ms:MultiHeadAttention",
             [query, key, value, None, self.lengths, added],
@@ -113,24 +113,54 @@ class Disentangled:
         """Multiply by the tables of the distances in `order`; column j of row i is i - j or j - i.
 
         Rows have 2n columns; read as rows of 2n - 1 from the n-th number on, each starts one
-        distance later than the one before it.
+        distance later than the one before it. Returns `(batch, heads, 1, 1, n, n)`.
         """
         writer, heads = self.writer, self.config.heads
         size = self.config.hidden // heads
-        split = writer.integers(0, 0, heads, size)
-        rows = writer.add(
-            "Transpose", [writer.add("Reshape", [value, split], name)], name, perm=[0, 2, 1, 3]
-        )
+        split = writer.integers(0, 1, 1, -1, heads, size)
+        rows = writer.add("Reshape", [value, split], name)
+        rows = writer.add("Transpose", [rows], name, perm=[0, 1, 2, 4, 3, 5])
         found = writer.add("Gather", [table, order], name, axis=0)
         found = writer.add("Reshape", [found, writer.integers(0, heads, size)], name)
         found = writer.add("Transpose", [found], name, perm=[1, 2, 0])
+        if self.cuda is not None:
+            found = writer.add("Add", [found, self.cuda.nothing], name)
         scores = writer.add("MatMul", [rows, found], name)
-        flat = writer.add("Reshape", [scores, writer.integers(0, 0, -1)], name)
-        last, axis = writer.integers(2**62), writer.integers(2)
-        flat = writer.add("Slice", [flat, self.length, last, axis], name)
-        shifted = writer.add("Reshape", [flat, self.shape], name)
-        begin = writer.integers(0)
-        return writer.add("Slice", [shifted, begin, self.length, writer.integers(3)], name)
+        # A 0 keeps the size of the same axis: the fifth is n, and no shape has to be computed.
+        flat = writer.add("Reshape", [scores, writer.integers(0, heads, 1, -1, 0)], name)
+        bounds = (writer.integers(each) for each in (1, 2**62, 3))
+        flat = writer.add("Slice", [flat, *bounds], name)
+        shifted = writer.add("Reshape", [flat, writer.integers(0, 0, 1, 1, 0, -1)], name)
+        if self.cuda is not None:
+            return writer.add("Gather", [shifted, self.cuda.columns], name, axis=5)
+        begin, axis = writer.integers(0), writer.integers(5)
+        return writer.add("Slice", [shifted, begin, self.length, axis], name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForCuda:
+    """What CUDA's kernels need where those of the CPU read lengths from memory."""
+
+    columns: ir.Value
+    """0, 1, 2 … `(sequence,)`: the first columns of scores, whose number is on the GPU alone."""
+    nothing: ir.Value
+    """A zero for each row, `(batch, 1, 1, 1, 1, 1)`: added to a table it repeats it.
+
+    A product whose sides have different batches reads addresses from the CPU's memory, which is
+    another's when a captured graph is replayed.
+    """
+
+    @classmethod
+    def prepare(cls, writer: Writer, ids: ir.Value, numbers: ir.Value) -> "ForCuda":
+        """Add both; `numbers` are 1, 2 … `(sequence,)`."""
+        name = "repeated"
+        column = writer.add("Gather", [ids, writer.integers(0, scalar=True)], name, axis=1)
+        zeros = writer.add("Sub", [column, column], name)
+        floats = writer.add("Cast", [zeros], name, to=ir.DataType.FLOAT.value)
+        return cls(
+            columns=writer.add("Sub", [numbers, writer.integers(1)], "columns"),
+            nothing=writer.add("Reshape", [floats, writer.integers(-1, 1, 1, 1, 1, 1)], name),
+        )
 
 
 def position_kinds(config: Config) -> tuple[str, ...]:

@@ -10,13 +10,13 @@ from bertedge.export.graph.builder.attention import (
     Attention,
     count_mask,
     distance_bias,
-    sequence_length,
 )
 from bertedge.export.graph.builder.disentangled import Disentangled
 from bertedge.export.graph.builder.modern import ModernLayers
 from bertedge.export.graph.builder.nomic import NomicLayers
 from bertedge.export.graph.builder.norms import add_norm
 from bertedge.export.graph.builder.writer import Writer
+from bertedge.runtime.providers import CPU, Device
 
 INT32, FLOAT = ir.DataType.INT32.value, ir.DataType.FLOAT.value
 
@@ -41,10 +41,10 @@ def add_inputs(writer: Writer, config: Config) -> Inputs:
     )
 
 
-def add_encoder(writer: Writer, config: Config, inputs: Inputs, *, skip_norms: bool) -> ir.Value:
+def add_encoder(writer: Writer, config: Config, inputs: Inputs, device: Device) -> ir.Value:
     """Add an encoder, and return its last hidden states `(batch, sequence, hidden)`.
 
-    With `skip_norms` each sum of a residual stream is one node with the norm behind it.
+    For CUDA each sum of a residual stream is one node with the norm behind it.
     """
     hidden = add_embeddings(writer, config, inputs)
     lengths = count_mask(writer, inputs.mask)
@@ -55,21 +55,21 @@ def add_encoder(writer: Writer, config: Config, inputs: Inputs, *, skip_norms: b
         for number in range(config.layers):
             hidden = nomic.add(hidden, layer_name(config, number))
         return hidden
-    layers = _Layers(writer, config, skip_norms)
-    attention = _prepare(writer, config, inputs.ids, lengths)
+    layers = _Layers(writer, config, skip_norms=device is not CPU)
+    attention = _prepare(writer, config, inputs.ids, lengths, device)
     for number in range(config.layers):
         hidden = layers.add(hidden, layer_name(config, number), attention)
     return hidden
 
 
 def _prepare(
-    writer: Writer, config: Config, ids: ir.Value, lengths: ir.Value
+    writer: Writer, config: Config, ids: ir.Value, lengths: ir.Value, device: Device
 ) -> Attention | Disentangled:
     """Add what the attentions of all layers share."""
     match config.architecture.attention:
         case AttentionKind.DISENTANGLED:
             config.require("relative_attention", True)
-            return Disentangled.prepare(writer, config, ids, lengths)
+            return Disentangled.prepare(writer, config, ids, lengths, device)
         case AttentionKind.DISTANCE_BIAS:
             return Attention(writer, config, lengths, distance_bias(writer, config, ids))
     return Attention(writer, config, lengths)
@@ -143,7 +143,8 @@ def add_positions(writer: Writer, config: Config, ids: ir.Value, count: int) -> 
     name = f"{config.architecture.prefix}.embeddings.positions"
     if config.architecture.positions is Positions.COUNTED:
         numbers = writer.constant(name, np.arange(count, dtype=np.int64)[None])
-        end = sequence_length(writer, ids)
+        shape = writer.add("Shape", [ids], name)
+        end = writer.add("Gather", [shape, writer.integers(1)], name, axis=0)
         begin, axis, step = writer.integers(0), writer.integers(1), writer.integers(1)
         return writer.add("Slice", [numbers, begin, end, axis, step], name)
     padding = writer.integers(config.size("pad_token_id", least=0), scalar=True)

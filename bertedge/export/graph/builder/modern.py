@@ -7,10 +7,13 @@ import onnx_ir as ir
 
 from bertedge.errors import CheckpointError
 from bertedge.export.graph.builder.architecture import Config
-from bertedge.export.graph.builder.attention import LOWEST, add_distances
+from bertedge.export.graph.builder.attention import add_distances
 from bertedge.export.graph.builder.norms import add_norm
 from bertedge.export.graph.builder.rotary import Rotary
 from bertedge.export.graph.builder.writer import Writer
+
+_FAR = -1e4
+"""Leaves nothing of a score in the softmax, and is no infinity in fp16 where scores are added."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +25,7 @@ class ModernLayers:
     local_attention: Rotary
     global_attention: Rotary
     band: ir.Value
-    """What local attention adds to scores: nothing near, the lowest number far."""
+    """What local attention adds to scores: nothing near, a very low number far."""
 
     @classmethod
     def prepare(
@@ -32,7 +35,7 @@ class ModernLayers:
         config.require("rope_scaling", None)
         most = config.positions
         inside = np.abs(np.arange(1 - most, most)) <= config.size("local_attention") // 2
-        values = writer.constant("band", np.where(inside, 0, LOWEST).astype(np.float32))
+        values = writer.constant("band", np.where(inside, 0, _FAR).astype(np.float32))
         band = writer.add("Gather", [values, add_distances(writer, ids, most)], "band", axis=0)
         local, everywhere = (
             Rotary.prepare(writer, config, lengths, rope_base(config, local=near))
