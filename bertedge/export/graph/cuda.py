@@ -12,10 +12,10 @@ from bertedge.export import verify
 from bertedge.export.config import ExportConfig
 from bertedge.export.graph.embeddings import fuse_embeddings, take_int32
 from bertedge.export.graph.fp16 import count_half, rounded_twin, to_half
-from bertedge.export.graph.fusion import Graph, infer_shapes
+from bertedge.export.graph.fusion import ATTENTIONS, Graph, infer_shapes
 from bertedge.export.graph.passes import run_passes, summarize_passes
 from bertedge.export.graph.source import GraphSource
-from bertedge.export.graph.values import count_operators, save, to_proto
+from bertedge.export.graph.values import count_operators, is_constant, save, to_proto
 from bertedge.export.reference import Reference, check_accuracy
 from bertedge.export.third_party import libraries
 from bertedge.export.verify import ReferenceLogits
@@ -32,11 +32,16 @@ NAME = "cuda-fp16"
 FLOATS: tuple[tuple[str, ...], ...] = (
     (),
     ("LayerNormalization", "SkipLayerNormalization"),
-    ("LayerNormalization", "SkipLayerNormalization", "Attention"),
+    ("LayerNormalization", "SkipLayerNormalization", *ATTENTIONS),
 )
 """Operators to keep in fp32, tried in this order: the first set that keeps parity is taken."""
 HOST_OPERATORS = ("Shape", "Size", "Range", "ConstantOfShape", "Expand", "If", "Loop", "Scan")
 """What onnxruntime runs on the CPU, or feeds from there: with such a node it captures nothing."""
+HOST_INPUTS = frozenset(
+    {"Clip", "CumSum", "Pad", "ReduceMax", "ReduceMean", "ReduceSum", "Reshape", "Slice", "Split"}
+    | {"Squeeze", "Tile", "TopK", "Unsqueeze"}
+)
+"""Operators whose kernels for CUDA read all inputs but the first from the CPU's memory."""
 PASSES = (("embedding-fusion", fuse_embeddings), ("int32-inputs", take_int32))
 
 
@@ -125,6 +130,14 @@ def _open(model: ir.Model, path: Path) -> tuple[Engine, Device]:
 def check_capturable(model: ir.Model, config: "PretrainedConfig") -> None:
     """Raise VerificationError for a node that would run on the CPU between nodes on CUDA."""
     found = sorted(set(count_operators(model)) & set(HOST_OPERATORS))
+    found += sorted(
+        {
+            f"a computed input of {node.op_type}"
+            for node in model.graph
+            if node.op_type in HOST_INPUTS
+            and not all(value is None or is_constant(value) for value in node.inputs[1:])
+        }
+    )
     if found:
         raise VerificationError(
             f"the graph of this {config.model_type} still has {', '.join(found)}, so it cannot be "

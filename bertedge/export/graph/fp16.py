@@ -1,5 +1,6 @@
 """fp16 for a fused graph, and a float twin that shows on any machine what fp16 costs."""
 
+from collections.abc import Container
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,11 @@ _HALF, _FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
 def to_half(model: ir.Model, floats: tuple[str, ...], folder: Path) -> ir.Model:
     """Return a copy in fp16, but for the operators in `floats`; what it takes and gives stays."""
     half = model.clone()
-    _unshare(half.graph)
+    blocked = {*DEFAULT_OP_BLOCK_LIST, *floats}
+    _unshare(half.graph, blocked)
     with stage("the conversion of the graph to fp16", folder):
         wrapped = OnnxModel(to_proto(half))
-        wrapped.convert_float_to_float16(
-            keep_io_types=True, op_block_list=[*DEFAULT_OP_BLOCK_LIST, *floats]
-        )
+        wrapped.convert_float_to_float16(keep_io_types=True, op_block_list=sorted(blocked))
         half = infer_shapes(ir.from_proto(wrapped.model), folder)
     half.graph.sort()  # the conversion puts its casts behind all other nodes
     return half
@@ -53,15 +53,18 @@ def count_half(half: ir.Model) -> int:
     return sum(node.op_type != "Cast" and node.outputs[0].dtype == _HALF for node in half.graph)
 
 
-def _unshare(graph: ir.Graph) -> None:
-    """Copy constants that nodes share: one constant cannot be in two precisions.
+def _unshare(graph: ir.Graph, blocked: Container[str]) -> None:
+    """Copy constants that nodes of both precisions read: one cannot be in two.
 
     An exporter writes equal constants once, such as the zeros of layer norms not yet trained.
     """
     for value in list(graph.initializers.values()):
-        for number, (node, place) in enumerate(list(value.uses())[1:]):
-            own = add_constant(graph, f"{value.name}_{number}", array_of(value))
-            node.replace_input_with(place, own)
+        uses = list(value.uses())
+        kept = [use for use in uses if use.node.op_type in blocked]
+        if value.const_value.dtype == _FLOAT and 0 < len(kept) < len(uses):
+            own = add_constant(graph, f"{value.name}_{_FLOAT.name}", array_of(value))
+            for node, place in kept:
+                node.replace_input_with(place, own)
 
 
 def _round(graph: ir.Graph, node: ir.Node, value: ir.Value) -> None:
