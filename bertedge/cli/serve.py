@@ -1,5 +1,6 @@
 """`bertedge serve`."""
 
+import math
 from typing import Any
 
 import click
@@ -15,6 +16,17 @@ _SECTIONS = {
     "Model": ("device", "variant", "threads"),
     "Output": ("page", "access_log"),
 }
+
+
+class _Seconds(click.FloatRange):
+    """A range that nan is not in, as it is in click's."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Read a number of seconds."""
+        read = float(super().convert(value, param, ctx))
+        if math.isnan(read):
+            self.fail("nan is no number of seconds", param, ctx)
+        return read
 
 
 @click.command(cls=Sectioned, sections=_SECTIONS, short_help="Put bundles behind HTTP.")
@@ -52,7 +64,7 @@ _SECTIONS = {
 @click.option(
     "--max-wait",
     metavar="SECONDS",
-    type=click.FloatRange(0, 3600, min_open=True),
+    type=_Seconds(0, 3600, min_open=True),
     default=30.0,
     show_default=True,
     help="Seconds until a request gives up.",
@@ -68,7 +80,7 @@ _SECTIONS = {
 @click.option(
     "--max-receive",
     metavar="SECONDS",
-    type=click.FloatRange(0, 3600, min_open=True),
+    type=_Seconds(0, 3600, min_open=True),
     default=30.0,
     show_default=True,
     help="Seconds that a request may take to arrive.",
@@ -76,7 +88,7 @@ _SECTIONS = {
 @click.option(
     "--drain",
     metavar="SECONDS",
-    type=click.FloatRange(0, 3600),
+    type=_Seconds(0, 3600),
     default=30.0,
     show_default=True,
     help="Seconds that requests under way have after SIGTERM.",

@@ -40,7 +40,6 @@ def serve(config: ServeConfig, say: Say) -> None:
     `say` gets lines for people. Raises BertedgeError where a bundle, the keys, the certificate or
     the port cannot be used.
     """
-    gc.set_threshold(_MOST_NEW_OBJECTS)
     keys = Keys(config.api_key_file)
     sock = listen(config.host, config.port)
     with contextlib.closing(sock):
@@ -48,6 +47,7 @@ def serve(config: ServeConfig, say: Say) -> None:
         if not ipaddress.ip_address(host.partition("%")[0]).is_loopback and not keys.wanted:
             say(f"warning: everyone who reaches {host} may use it; --api-key-file asks for a key")
         service = make_service(config, keys)
+        gc.set_threshold(_MOST_NEW_OBJECTS)
         scheme = "http" if config.tls_cert is None else "https"
         shown = f"[{host}]" if ":" in host else host
         asyncio.run(_Process(service, sock, say, f"{scheme}://{shown}:{port}").run())
@@ -67,7 +67,8 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = found[0]
         sock = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:
-        raise SettingError(f"--host {host} is no address: {first_line(error)}") from None
+        why = getattr(error, "strerror", None) or first_line(error)
+        raise SettingError(f"--host {host} is no address: {why}") from None
     try:
         if hasattr(socket, "SO_REUSEPORT"):  # not on Windows, where it would share the port
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -125,10 +126,12 @@ class _Process:
         )
         try:
             uvicorn_config.load()
-        except (OSError, ssl.SSLError) as error:
+        except OSError as error:
+            why = error.strerror
+            if isinstance(error, ssl.SSLError):  # whose own words are "[SSL] PEM lib"
+                why = "they are no certificate and its key, both in PEM"
             raise SettingError(
-                f"--tls-cert {config.tls_cert} and --tls-key {config.tls_key} cannot be used: "
-                f"{first_line(error)}"
+                f"--tls-cert {config.tls_cert} and --tls-key {config.tls_key} cannot be used: {why}"
             ) from None
         self._server = _Server(uvicorn_config)
         self._tasks: set[asyncio.Task[object]] = set()

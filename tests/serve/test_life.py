@@ -235,6 +235,9 @@ def test_a_port_in_use_is_one_line(start: Start) -> None:
     )
 
 
+FILE = __file__
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -245,10 +248,12 @@ def test_a_port_in_use_is_one_line(start: Start) -> None:
         (("a b=c",), 1, "'a b=c' names no bundle"),
         (("nowhere", "--port", "70000"), 2, "70000 is not in the range 0<=x<=65535"),
         (("nowhere", "--max-wait", "0"), 2, "0.0 is not in the range"),
-        (("nowhere", "--host", "no host"), 1, "--host no host is no address"),
+        (("nowhere", "--max-wait", "nan"), 2, "nan is no number of seconds"),
+        (("nowhere", "--host", "no host"), 1, "--host no host is no address: N"),
         (("nowhere", "--host", "192.0.2.1"), 1, "cannot listen on port 0 of 192.0.2.1"),
         (("nowhere", "--tls-cert", "c"), 1, "--tls-cert and --tls-key go together"),
-        (("nowhere", "--tls-cert", "c", "--tls-key", "k"), 1, "cannot be used: "),
+        (("nowhere", "--tls-cert", "c", "--tls-key", "k"), 1, "cannot be used: No such file"),
+        (("nowhere", "--tls-cert", FILE, "--tls-key", FILE), 1, "are no certificate and its key"),
         (("nowhere", "--api-key-file", "k"), 1, "the API keys in k cannot be read: No such file"),
         ((str(TEXTS), "--variant", "none"), 1, "has no variant 'none'"),
     ],

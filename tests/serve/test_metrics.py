@@ -1,6 +1,8 @@
 """What operators see: metrics, ids, traces, the access log."""
 
 import json
+import shutil
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -54,6 +56,18 @@ def test_metrics_count_what_was_answered_and_what_was_not(server: Server) -> Non
     assert after["bertedge_tokens_per_second", "texts"] > 0
     assert after["process_resident_memory_bytes",] > 1e6
     assert not [key for key in after if "unheard-of" in key]
+
+
+def test_prometheus_itself_finds_nothing_wrong(server: Server) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool comes with Prometheus (apt-get install prometheus)")
+    server.client.post("/predict", json="lights off")
+    text = server.client.get("/metrics").text
+    run = subprocess.run(
+        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
 def test_metrics_say_which_bundle_answers(server: Server) -> None:
