@@ -1,8 +1,10 @@
 """The models that are served: opened, warmed up, replaced while requests go on."""
 
 import ctypes
+import math
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,15 +176,30 @@ def trim_memory() -> None:
 
 
 def run_by_scheduler(predictor: Predictor[Any]) -> Callable[[Sequence[Encoded]], list[Floats]]:
-    """Return what runs rows as the predictor itself does."""
+    """Return what runs rows as the predictor itself does, but for long rows beside others.
+
+    On all cores a row that is a batch by itself leaves no core to those that come meanwhile, and
+    threads that wait for each other waste what they share: two of them took 60 ms of processor
+    time where one took 38. So it keeps to one core where others came within as long as the latest
+    such run took.
+    """
     model, scheduler = predictor.model, predictor.scheduler
+    met, took = -math.inf, 0.0
 
     def run(rows: Sequence[Encoded]) -> list[Floats]:
+        nonlocal met, took
         with scheduler.call() as alone:
+            began = time.monotonic()
+            if not alone:
+                met = began
+            long = len(rows[0].ids) > model.token_budget
+            all_cores = alone and not (long and began - met < took)
             keep = model.keep(rows)
             pending = scheduler.start(
-                rows, keep, alone=alone, long=False, token_budget=None, pool=None
+                rows, keep, alone=all_cores, long=False, token_budget=None, pool=None
             )
+            if long and all_cores:
+                took = time.monotonic() - began
         return pending.logits()
 
     return run

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from bertedge.predictions import Prediction
 from bertedge.predictor import Predictor
 from bertedge.runtime.encoding import Encoded
 from bertedge.runtime.logits import Floats
+from bertedge.runtime.scheduler import Scheduler
+from bertedge.serve.models import run_by_scheduler
 from bertedge.serve.queue import TokenQueue
 from bertedge.serve.request import (
     BatchRun,
@@ -341,6 +344,39 @@ def test_what_ran_and_where_the_time_went_is_told(classifier: Recorded) -> None:
     assert sum(each.truncated for each in seen) == 1
     assert sum(each.tokens for each in seen) == sum(map(sum, classifier.batches))
     assert all(each.padded_tokens >= each.tokens for each in seen)
+
+
+def test_a_long_row_leaves_cores_to_others_that_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs on all cores where none has come within as long as such a run takes."""
+    now, took, alone = 0.0, 0.05, []
+
+    def start(self: Scheduler, rows: Any, *given: Any, **settings: Any) -> Any:
+        nonlocal now
+        now += took
+        alone.append(settings["alone"])
+        return begin(self, rows, *given, **settings)
+
+    begin = Scheduler.start
+    monkeypatch.setattr(Scheduler, "start", start)
+    monkeypatch.setattr("bertedge.serve.models.time.monotonic", lambda: now)
+    with Predictor.open(TINY / "text-classification", threads=2) as predictor:
+        long, short = predictor.model.encode([LONG, SHORT])
+        live = SimpleNamespace(
+            model=replace(predictor.model, token_budget=len(short.ids)),
+            scheduler=predictor.scheduler,
+        )
+        run = run_by_scheduler(live)  # type: ignore[arg-type]
+        expected = predictor.model.infer([long])[0]
+        for _ in range(2):
+            assert np.allclose(run([long])[0], expected, atol=1e-5)
+        with predictor.scheduler.call():  # as of another batch
+            run([short])
+        now -= took / 2
+        run([long])
+        run([short])
+        now += took
+        run([long])
+    assert alone == [True, True, False, False, True, True]
 
 
 def test_an_answered_request_is_freed_at_once(classifier: Recorded) -> None:
