@@ -38,8 +38,8 @@ WINDOW_BATCHES = 8
 """Batches a worker whose rows are tokenized ahead, to be put together by length."""
 SPREAD = 2
 """A row joins a batch whose first row is at most so many times longer or shorter."""
-MARGIN = 1 / 8
-"""The largest share of the limit that is kept free for rows that overtake others in the window.
+MOST_OF_LIMIT = 1 / 8
+"""The window is at most such a share of the limit, and so much is kept free, as rows overtake.
 
 Who is let in then waits no longer than the limit's tokens take; one in a hundred took 15 % more."""
 _MEMORY = 0.95
@@ -70,8 +70,10 @@ class TokenQueue:
         self._workers = workers
         self._most_tokens = most_tokens
         self._observe = observe
-        self._window_size = WINDOW_BATCHES * workers * model.token_budget
-        self._margin = min(self._window_size, int(MARGIN * most_tokens))
+        self._margin = min(
+            WINDOW_BATCHES * workers * model.token_budget, int(MOST_OF_LIMIT * most_tokens)
+        )
+        self._window_size = max(self._margin, model.token_budget)
         self._changed = threading.Condition()  # guards all below; its lock is re-entrant
         self._waiting: deque[Request] = deque()
         """Requests with inputs that are not tokenized, in turns."""

@@ -266,12 +266,13 @@ def test_a_queue_that_is_all_but_full_says_so_before_a_request_is_read(
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("limit", [2048, 4096])
 def test_who_is_let_in_waits_for_no_more_tokens_than_the_limit(
-    classifier: Recorded, seed: int
+    classifier: Recorded, limit: int, seed: int
 ) -> None:
     """In an overload: the queue is filled before each batch. Rows overtake each other by length."""
     rng = random.Random(seed)
-    ran, limit = 0, 4096
+    ran = 0
 
     def run(rows: Sequence[Encoded]) -> list[Floats]:
         nonlocal ran
@@ -291,7 +292,7 @@ def test_who_is_let_in_waits_for_no_more_tokens_than_the_limit(
                 )
         queue.step()
     full = sorted(waited[len(waited) // 2 :])
-    assert full[len(full) // 2] > 0.8 * limit, "there is no overload"
+    assert full[len(full) // 2] > 0.7 * limit, "there is no overload"
     assert full[math.ceil(0.99 * len(full)) - 1] <= limit
 
 
