@@ -62,7 +62,8 @@ def load_tokenizer(
         _restore_template(tokenizer, folder)
         if words and config.model_type in _BYTE_LEVEL:
             _begin_words_with_spaces(tokenizer.backend_tokenizer)
-        largest = max((*tokenizer.get_vocab().values(), *tokenizer("a", "b")["input_ids"]))
+        pair = tokenizer("a", "b", return_token_type_ids=True)
+        largest = max((*tokenizer.get_vocab().values(), *pair["input_ids"]))
         pad = tokenizer.pad_token_id
     if pad is None:
         raise CheckpointError(f"{shown(folder)} needs a tokenizer with a pad token")
@@ -70,6 +71,14 @@ def load_tokenizer(
         raise CheckpointError(
             f"{shown(folder)} has a tokenizer with ids up to {largest:,}, and a model of "
             f"{config.vocab_size:,} token embeddings; they do not belong together"
+        )
+    kinds, last = getattr(config, "type_vocab_size", 0), max(pair["token_type_ids"])
+    if kinds == 1 and last:
+        forget_types(tokenizer.backend_tokenizer)
+    elif 0 < kinds <= last:
+        raise CheckpointError(
+            f"{shown(folder)} has a tokenizer with token types up to {last}, and a model of {kinds} "
+            "(type_vocab_size in config.json); they do not belong together"
         )
     return tokenizer
 
@@ -105,6 +114,35 @@ def longest_input(
             f"set max_position_embeddings, or model_max_length in its {SETTINGS}, right"
         )
     return longest
+
+
+def forget_types(backend: Any) -> None:
+    """Let a tokenizer give both texts of a pair type 0: all that a model of one type can read."""
+    whole = json.loads(backend.to_str())
+    whole["post_processor"] = _of_one_type(whole["post_processor"])
+    backend.post_processor = tokenizers.Tokenizer.from_str(json.dumps(whole)).post_processor
+
+
+def _of_one_type(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_of_one_type(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    if part.get("type") == "BertProcessing":  # whose types stand in no file
+        (cls, cls_id), (sep, sep_id) = part["cls"], part["sep"]
+        begin, end = ({"SpecialToken": {"id": name, "type_id": 0}} for name in (cls, sep))
+        first, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
+        ids = {cls: cls_id, sep: sep_id}
+        return {
+            "type": "TemplateProcessing",
+            "single": [begin, first, end],
+            "pair": [begin, first, end, second, end],
+            "special_tokens": {
+                name: {"id": name, "ids": [number], "tokens": [name]}
+                for name, number in ids.items()
+            },
+        }
+    return {key: 0 if key == "type_id" else _of_one_type(each) for key, each in part.items()}
 
 
 def _restore_template(tokenizer: transformers.PreTrainedTokenizerFast, folder: Path) -> None:

@@ -79,7 +79,10 @@ def export(config: ExportConfig, progress: Progress | None = None) -> ExportRepo
         if data.examples is None and checkpoint.model.task.labels_are is LabelKind.VECTOR:
             data = own_texts(work)
         progress.say(data.note)
-        exporter = choose_exporter(config.exporter, checkpoint.source.architecture)
+        types = getattr(read_config(checkpoint.folder), "type_vocab_size", None)
+        exporter = choose_exporter(
+            config.exporter, checkpoint.source.architecture, token_types=types
+        )
         original = _load(config, checkpoint, work, progress)
         reference = record_reference(config, checkpoint, original, data, progress)
         source = _source(config, reference, original, exporter, work, progress)

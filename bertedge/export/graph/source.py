@@ -23,6 +23,7 @@ LARGEST_FILE = 2**31
 """Bytes that protobuf, and so one ONNX file, can hold."""
 OPTIMUM_FUSES = ("bert", "roberta", "distilbert", "electra")
 """The architectures whose graphs of Optimum are known to be fused whole."""
+_TRACED_WITH_TYPES = ("bert", "electra", "albert", "deberta-v2")
 
 GraphSource = Callable[[Device], Graph]
 """What makes the graph that is fused for a device."""
@@ -38,12 +39,22 @@ def check_size(source: Source) -> None:
         )
 
 
-def choose_exporter(asked: Exporter | None, architecture: str) -> Exporter:
+def choose_exporter(
+    asked: Exporter | None, architecture: str, *, token_types: object = None
+) -> Exporter:
     """Return what makes the graph: `asked`, or else Optimum where it is there and can.
 
+    It cannot where a model that reads `token_types` has one of them: it traces with two.
     MissingExtraError where Optimum is asked for, or alone could do it, and is not installed.
     """
     there = has_torch() and has_optimum()
+    if token_types == 1 and architecture in _TRACED_WITH_TYPES:
+        if asked is Exporter.OPTIMUM:
+            raise CheckpointError(
+                f"Optimum exports no {architecture} of one token type (type_vocab_size in "
+                "config.json); leave --exporter optimum out"
+            )
+        return Exporter.DIRECT
     if asked is Exporter.DIRECT:
         return asked
     if (
