@@ -152,6 +152,14 @@ class PoolingMode(StrEnum):
     """The mean over the tokens of a text."""
     CLS = "cls"
     """That of the first token, [CLS]."""
+    MAX = "max"
+    """The largest of each number over the tokens of a text."""
+    MEAN_SQRT_LEN = "mean_sqrt_len_tokens"
+    """The sum over the tokens of a text, divided by the square root of their count."""
+
+
+CLASSIFIER_POOLING = (PoolingMode.MEAN, PoolingMode.CLS)
+"""Those that a classifier is trained on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +181,7 @@ class Pooling:
     """How the last hidden states of a text become its embedding, inside the graph."""
 
     mode: PoolingMode = PoolingMode.MEAN
-    """The mean over its tokens, special tokens included; or that of the first token, [CLS]."""
+    """Which hidden states, those of special tokens included."""
     normalized: bool = True
     """Whether the embedding is divided by its length, so that dot products are cosines."""
     dense: tuple[DenseLayer, ...] = ()

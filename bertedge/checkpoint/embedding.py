@@ -14,6 +14,8 @@ LENGTH = "sentence_bert_config.json"
 _MODES = {
     "pooling_mode_mean_tokens": PoolingMode.MEAN,
     "pooling_mode_cls_token": PoolingMode.CLS,
+    "pooling_mode_max_tokens": PoolingMode.MAX,
+    "pooling_mode_mean_sqrt_len_tokens": PoolingMode.MEAN_SQRT_LEN,
 }
 _MODE = "pooling_mode"
 _DENSE = "Dense"
@@ -105,6 +107,7 @@ def _mode(path: Path) -> PoolingMode:
     if len(told) != 1 or told[0] not in _MODES:
         what = reprlib.repr(asked) if asked else shorten(", ".join(told), 60) or "nothing"
         raise CheckpointError(
-            f"{shown(path)} asks for {what}; mean or cls alone is supported: choose with --pooling"
+            f"{shown(path)} asks for {what}; one of {', '.join(PoolingMode)} is supported: choose "
+            "with --pooling"
         )
     return _MODES[told[0]]

@@ -140,3 +140,9 @@ def pool(hidden: torch.Tensor, mask: torch.Tensor, mode: PoolingMode) -> torch.T
             return hidden[:, 0]
         case PoolingMode.MEAN:
             return mean_of_tokens(hidden, mask)
+        case PoolingMode.MAX:
+            lowest = torch.finfo(hidden.dtype).min
+            return hidden.masked_fill(mask[..., None] == 0, lowest).amax(dim=1)
+        case PoolingMode.MEAN_SQRT_LEN:
+            count = mask.sum(dim=1, keepdim=True).to(hidden.dtype)
+            return mean_of_tokens(hidden, mask) * count.sqrt()

@@ -77,8 +77,8 @@ def load_tokenizer(
         forget_types(tokenizer.backend_tokenizer)
     elif 0 < kinds <= last:
         raise CheckpointError(
-            f"{shown(folder)} has a tokenizer with token types up to {last}, and a model of {kinds} "
-            "(type_vocab_size in config.json); they do not belong together"
+            f"{shown(folder)} has a tokenizer with token types up to {last}, and a model of "
+            f"{kinds} (type_vocab_size in config.json); they do not belong together"
         )
     return tokenizer
 

@@ -140,7 +140,13 @@ def _trimming(trimming: "Trimming | None") -> str:
 def _pooling(pooling: "Pooling | None") -> str:
     if pooling is None:
         return ""
-    of = {"mean": "the mean of its tokens", "cls": "[CLS]"}[pooling.mode.value]
+    modes = {
+        "mean": "the mean of its tokens",
+        "cls": "[CLS]",
+        "max": "the maximum of its tokens",
+        "mean_sqrt_len_tokens": "the sum of its tokens by the root of their count",
+    }
+    of = modes[pooling.mode.value]
     layers = [f", {each.inputs} to {each.size} ({each.activation})" for each in pooling.dense]
     return f"{of}{''.join(layers)}{', normalized' if pooling.normalized else ''}"
 

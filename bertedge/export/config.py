@@ -146,7 +146,10 @@ class ExportConfig:
         None, "What it does.", metavar="NAME", unset="as the checkpoint says"
     )
     pooling: PoolingMode | None = setting(
-        None, "Of embeddings: mean or cls.", metavar="MODE", unset="its own"
+        None,
+        "Of embeddings: mean, cls, max or mean_sqrt_len_tokens.",
+        metavar="MODE",
+        unset="its own",
     )
     """None: as sentence-transformers' files say, else the mean."""
     normalize: bool = setting(True, "Divide embeddings by their length.", negative="no-normalize")

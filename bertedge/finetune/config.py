@@ -22,7 +22,7 @@ from bertedge.finetune.settings.regularization import (
 from bertedge.finetune.settings.search import SearchConfig, check_search
 from bertedge.finetune.settings.self_training import SelfTrainingConfig, check_self_training
 from bertedge.finetune.settings.trained import TrainedParametersConfig, check_trained
-from bertedge.spec import DecisionRule, LabelKind, PoolingMode, ProblemType
+from bertedge.spec import CLASSIFIER_POOLING, DecisionRule, LabelKind, PoolingMode, ProblemType
 from bertedge.training.config import TrainingConfig
 
 
@@ -66,7 +66,7 @@ class FinetuneConfig(
     pooling: PoolingMode | None = setting(
         None,
         "What a classifier of texts reads.",
-        choices=tuple(PoolingMode),
+        choices=CLASSIFIER_POOLING,
         unset="by the base and the data",
     )
     """cls: the head of the architecture, which reads [CLS]. mean: a linear layer on the mean of the

@@ -49,7 +49,7 @@ def choose_head(config: FinetuneConfig, prepared: Prepared, progress: Progress) 
     transformers.set_seed(config.seed)
     model, _ = load_base(config, inputs, ())
     vectors = embed(model, texts, collator, config, progress)
-    losses = {mode: cross_validate(vectors[mode], labels, classes, config) for mode in PoolingMode}
+    losses = {mode: cross_validate(vectors[mode], labels, classes, config) for mode in vectors}
     chosen = [prefer_mean(losses, losses_of_one_answer(labels, classes, config))]
     broadcast_object_list(chosen)  # a launch of several processes trains one model
     if accelerate.PartialState().is_main_process:

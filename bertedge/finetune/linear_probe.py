@@ -20,7 +20,7 @@ from bertedge.checkpoint.row_models import pool
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.features import Features
 from bertedge.progress import Progress
-from bertedge.spec import PoolingMode, ProblemType
+from bertedge.spec import CLASSIFIER_POOLING, PoolingMode, ProblemType
 from bertedge.training.precision import choose_precision, inference
 
 MOST_ROWS = 4000
@@ -88,7 +88,7 @@ def embed(
 ) -> dict[PoolingMode, Floats]:
     """Compute what a head would read of each text `(rows, hidden)`, without dropout."""
     width, encoder = int(model.config.hidden_size), model.base_model
-    found: dict[PoolingMode, Floats] = {mode: np.zeros((len(texts), width)) for mode in PoolingMode}
+    found = {mode: np.zeros((len(texts), width)) for mode in CLASSIFIER_POOLING}
     order = np.argsort(np.asarray(texts["length"]), kind="stable")
     rows = texts.select_columns(["input_ids", "token_type_ids"])
     device, precision = accelerate.PartialState().device, choose_precision(config.precision)

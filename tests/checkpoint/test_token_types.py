@@ -73,7 +73,8 @@ def test_such_a_model_is_trained_and_exported_on_pairs(one_type: Path, tmp_path:
         "output": run,
         "task": Task.TEXT_CLASSIFICATION,
     }
-    finetune(FinetuneConfig(**base, epochs=1.0), Silent())
+    columns = {"text_column": "text", "pair_column": "text_pair", "label_column": "label"}
+    finetune(FinetuneConfig(**base, epochs=1.0, **columns), Silent())
     export(ExportConfig(checkpoint=str(run), output=bundle))
     opened = Predictor.open(bundle, device="cpu", threads=1)
     theirs = transformers.AutoTokenizer.from_pretrained(one_type)
@@ -93,7 +94,7 @@ def test_optimum_which_traces_with_two_types_is_not_asked(one_type: Path, tmp_pa
     asked = ExportConfig(
         checkpoint=str(one_type), output=tmp_path / "other", exporter=Exporter.OPTIMUM
     )
-    with pytest.raises(CheckpointError, match="exports no bert of one token type .*leave --exp"):
+    with pytest.raises(CheckpointError, match=r"exports no bert of one token type .*leave --exp"):
         export(asked)
 
 
@@ -106,7 +107,7 @@ def test_more_types_than_a_model_has_are_refused_in_one_line(base: Path, tmp_pat
         special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
     set_processor(folder, template)
-    with pytest.raises(CheckpointError, match="types up to 2, and a model of 2 .type_vocab") as e:
+    with pytest.raises(CheckpointError, match=r"types up to 2, and a model of 2 .type_vocab") as e:
         open_checkpoint(str(folder), Task.FEATURE_EXTRACTION)
     assert "\n" not in str(e.value)
     weights = load_file(folder / "model.safetensors")

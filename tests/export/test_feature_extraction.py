@@ -20,6 +20,7 @@ from bertedge.checkpoint import open_checkpoint
 from bertedge.cli import main
 from bertedge.errors import CheckpointError, DataError, SettingError, VerificationError
 from bertedge.export import ExportConfig, ExportReport, export
+from bertedge.export.config import Exporter
 from bertedge.predictions import Embedding
 from bertedge.predictor import Predictor
 from bertedge.spec import Pooling, PoolingMode, Task
@@ -112,7 +113,12 @@ def by_hand(folder: Path, texts: list[str], pooling: Pooling) -> NDArray[np.floa
     rows = []
     for text in texts:
         hidden = np.array(pipeline(text, truncation=True)[0])
-        row = hidden[0] if pooling.mode is PoolingMode.CLS else hidden.mean(axis=0)
+        row = {
+            PoolingMode.CLS: hidden[0],
+            PoolingMode.MEAN: hidden.mean(axis=0),
+            PoolingMode.MAX: hidden.max(axis=0),
+            PoolingMode.MEAN_SQRT_LEN: hidden.sum(axis=0) / np.sqrt(len(hidden)),
+        }[pooling.mode]
         rows.append(row / np.linalg.norm(row) if pooling.normalized else row)
     return np.array(rows, np.float32)
 
@@ -203,13 +209,32 @@ def test_sentence_transformers_files_say_how_to_pool(encoder: Callable[[str], Pa
     assert asked == Pooling(mode=PoolingMode.CLS, normalized=True)
 
 
+@pytest.mark.parametrize(
+    ("key", "mode"),
+    [
+        ("pooling_mode_max_tokens", PoolingMode.MAX),
+        ("pooling_mode_mean_sqrt_len_tokens", PoolingMode.MEAN_SQRT_LEN),
+    ],
+)
+@pytest.mark.parametrize("exporter", Exporter)
+def test_folders_that_pool_otherwise_are_embedded_as_they_say(
+    exporter: Exporter, key: str, mode: PoolingMode, encoder: Callable[[str], Path], make: Make
+) -> None:
+    folder = encoder("bert")
+    sentence_transformer(folder, "Pooling", **{key: True})
+    report = make(folder, task=None, exporter=exporter)
+    pooling = Pooling(mode=mode, normalized=False)
+    assert report.manifest.model.pooling == pooling
+    check_alone_and_together(report, by_hand(folder, TEXTS, pooling))
+
+
 def test_what_is_not_done_here_is_refused(encoder: Callable[[str], Path]) -> None:
     folder = encoder("bert")
     sentence_transformer(folder, "Pooling", "LSTM", pooling_mode_mean_tokens=True)
     with pytest.raises(CheckpointError, match="puts LSTM behind the encoder"):
         open_checkpoint(str(folder))
-    sentence_transformer(folder, "Pooling", pooling_mode_max_tokens=True)
-    with pytest.raises(CheckpointError, match=r"pooling_mode_max_tokens.*--pooling"):
+    sentence_transformer(folder, "Pooling", pooling_mode_lasttoken=True)
+    with pytest.raises(CheckpointError, match=r"pooling_mode_lasttoken.*--pooling"):
         open_checkpoint(str(folder))
     (folder / "1_Pooling" / "config.json").unlink()
     with pytest.raises(CheckpointError, match="cannot be read"):

@@ -110,10 +110,10 @@ def _counts_up(value: ir.Value) -> bool:
 
 
 def _mask_counts(graph: ir.Graph) -> list[ir.Value]:
-    """Find the values that are the number of ones in each row of the mask."""
+    """Find the values that are the number of ones in each row of the mask, `(batch,)`."""
     found = []
     for node in graph:
-        if node.op_type == "ReduceSum":
+        if node.op_type == "ReduceSum" and not node.attributes.get_int("keepdims", 1):
             source = node.inputs[0]
             if source.producer() is not None and source.producer().op_type == "Cast":
                 source = source.producer().inputs[0]

@@ -7,9 +7,11 @@ import onnx_ir as ir
 from bertedge.checkpoint.layers import LOG_SIGMOID, Layer, Layers
 from bertedge.errors import CheckpointError
 from bertedge.export.graph.builder.architecture import Config, Step
+from bertedge.export.graph.builder.attention import LOWEST
 from bertedge.export.graph.builder.encoder import FLOAT, Inputs
 from bertedge.export.graph.builder.norms import add_norm
 from bertedge.export.graph.builder.writer import Writer
+from bertedge.export.graph.passes import AXES_AS_INPUT
 from bertedge.spec import LabelKind, ModelSpec, Pooling, PoolingMode
 
 MEAN_CLASSIFIER = "mean_classifier"
@@ -153,8 +155,11 @@ def first(writer: Writer, hidden: ir.Value) -> ir.Value:
     return writer.add("Gather", [hidden, writer.integers(0, scalar=True)], "first", axis=1)
 
 
-def mean(writer: Writer, hidden: ir.Value, mask: ir.Value) -> ir.Value:
-    """Add the mean of the hidden states of tokens that are no padding."""
+def mean(writer: Writer, hidden: ir.Value, mask: ir.Value, *, by_root: bool = False) -> ir.Value:
+    """Add the mean of the hidden states of tokens that are no padding.
+
+    With `by_root` their sum is divided by the square root of their count.
+    """
     weights = writer.add("Cast", [mask], "mean", to=FLOAT)
     weights = writer.add("Unsqueeze", [weights, writer.integers(-1)], "mean")
     axes = writer.integers(1)
@@ -162,17 +167,34 @@ def mean(writer: Writer, hidden: ir.Value, mask: ir.Value) -> ir.Value:
         "ReduceSum", [writer.add("Mul", [hidden, weights], "mean"), axes], "mean", keepdims=0
     )
     count = writer.add("ReduceSum", [weights, axes], "mean", keepdims=0)
+    if by_root:
+        count = writer.add("Sqrt", [count], "mean")
     return writer.add("Div", [total, count], "mean")
+
+
+def largest(writer: Writer, hidden: ir.Value, mask: ir.Value) -> ir.Value:
+    """Add the largest of each number of the hidden states of tokens that are no padding."""
+    real = writer.add("Cast", [mask], "max", to=ir.DataType.BOOL.value)
+    real = writer.add("Unsqueeze", [real, writer.integers(-1)], "max")
+    kept = writer.add("Where", [real, hidden, writer.floats(LOWEST)], "max")
+    if writer.opset < AXES_AS_INPUT:
+        return writer.add("ReduceMax", [kept], "max", axes=[1], keepdims=0)
+    return writer.add("ReduceMax", [kept, writer.integers(1)], "max", keepdims=0)
 
 
 def _embed(head: Head, inputs: Inputs, pooling: Pooling, layers: Layers) -> None:
     """Pool the hidden states, and add the layers and the normalization that stand behind."""
     writer = head.writer
     head.pooled = True
-    if pooling.mode is PoolingMode.MEAN:
-        head.value = mean(writer, head.value, inputs.mask)
-    else:
-        head.value = first(writer, head.value)
+    match pooling.mode:
+        case PoolingMode.MEAN:
+            head.value = mean(writer, head.value, inputs.mask)
+        case PoolingMode.CLS:
+            head.value = first(writer, head.value)
+        case PoolingMode.MAX:
+            head.value = largest(writer, head.value, inputs.mask)
+        case PoolingMode.MEAN_SQRT_LEN:
+            head.value = mean(writer, head.value, inputs.mask, by_root=True)
     for number, layer in enumerate(layers.dense):
         head.add_layer(layer, f"dense.{number}")
     if pooling.normalized:
