@@ -36,6 +36,7 @@ COMPILERS = ("g++", "clang++", "c++")
 EXPORT_TIMEOUT_S = 600.0
 FILLS_MASKS = "bench compares labels, and this model fills masks"
 QUICK = "--quick leaves out what takes long to start"
+SETFIT = "transformers opens a SetFit model's encoder, not its head"
 EXPORTED_PROFILE = "profile of the exported graph"
 
 
@@ -229,6 +230,9 @@ def find_onnx(candidates: Candidates, exported: Exported) -> Found:
 def why_not(candidates: Candidates, name: str, backend: str) -> LeftOut | None:
     """Return why a backend of the table is not run; None where it can be."""
     row, labels_are = BACKENDS[backend], candidates.base.model.task.labels_are
+    model = candidates.base.model
+    if model.pooling and model.labels and backend in ("pipeline", "optimum", "onnxruntime"):
+        return LeftOut(name=name, why=SETFIT)
     if candidates.quick and row.slow:
         return LeftOut(name=name, why=QUICK)
     if labels_are in row.without:

@@ -29,7 +29,7 @@ from bertedge.bench.workloads import LabelledTexts
 from bertedge.bundle import TOKENIZER, Bundle, open_bundle
 from bertedge.checkpoint.folder import fetch
 from bertedge.data import BadRows, Columns, ExampleFile, open_examples
-from bertedge.errors import DataError, SettingError
+from bertedge.errors import DataError
 from bertedge.progress import Progress, Silent
 from bertedge.runtime.providers import CPU
 from bertedge.runtime.session import check_threads
@@ -78,11 +78,6 @@ def bench(config: BenchConfig, progress: Progress | None = None) -> Report:
 
     spec = bundle.manifest.model
     embeds = spec.task.labels_are is LabelKind.VECTOR
-    if spec.pooling is not None and not embeds:
-        raise SettingError(
-            f"{config.bundle} has a SetFit head, and bench measures models that transformers opens "
-            "by itself; take evaluate for its scores"
-        )
     checkpoint = open_checkpoint(config.baseline, spec.task if embeds else None)
     checkpoint = replace(checkpoint, model=replace(checkpoint.model, pooling=spec.pooling))
     check_comparable(bundle, checkpoint)
@@ -167,7 +162,7 @@ def _labelled(config: BenchConfig, bundle: Bundle, progress: Progress) -> Labell
     model = bundle.manifest.model
     if config.data is None:
         return None
-    if model.pooling is not None:
+    if model.task.labels_are is LabelKind.VECTOR:
         progress.say("embeddings are compared, not scored on values: for that use evaluate")
         return None
     if model.rule.problem_type is not ProblemType.SINGLE_LABEL or model.rule.out_of_scope:

@@ -1,15 +1,20 @@
 """The whole bench, and what it makes of predictions that are no labels."""
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("onnx", reason="needs the export extra")
 
-from bertedge.bench import BenchConfig, bench
+import transformers
+from safetensors.numpy import save_file
+
+from bertedge.bench import BenchConfig, bench, discovery
 from bertedge.bench.backends import Backend
 from bertedge.bench.backends.bertedge import load_bundle, load_torch
 from bertedge.bench.build import Setting, build_report
@@ -26,6 +31,7 @@ from bertedge.bench.worker import State
 from bertedge.bundle import open_bundle
 from bertedge.checkpoint import open_checkpoint
 from bertedge.export import ExportConfig, export
+from bertedge.export.config import Exporter
 from bertedge.predictions import Regression
 from bertedge.progress import Silent
 from bertedge.spec import DecisionRule, PoolingMode, ProblemType, Task
@@ -41,6 +47,38 @@ class Listener(Silent):
 
     def say(self, line: str) -> None:
         self.said.append(line)
+
+
+def test_a_setfit_model_is_measured_beside_its_encoder_and_head_in_pytorch(
+    checkpoints: Path, tmp_path: Path
+) -> None:
+    source, folder = checkpoints / "text-classification", tmp_path / "setfit"
+    transformers.AutoModel.from_pretrained(source).save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+    settings = {"normalize_embeddings": True, "labels": ["lights", "music", "heating", "other"]}
+    (folder / "config_setfit.json").write_text(json.dumps(settings))
+    width = transformers.AutoConfig.from_pretrained(folder).hidden_size
+    coef = np.random.default_rng(0).normal(size=(4, width))
+    save_file({"coef": coef, "intercept": np.zeros(4)}, folder / "model_head.safetensors")
+    made = ExportConfig(
+        checkpoint=str(folder), output=tmp_path / "bundle", exporter=Exporter.DIRECT
+    )
+    data = tmp_path / "data.csv"
+    data.write_text("text,label\n" + ROWS)
+    config = BenchConfig(
+        bundle=export(made).output, baseline=str(folder), grid="1x8", data=data, threads=1,
+        rounds=1, extra_rounds=0, repeats=3, turn_s=0.05, starts=1, texts=4, timeout_s=60,
+        load_s=0.05, profile_runs=2, quick=True, wait_idle_s=0,
+    )  # fmt: skip
+    report = bench(config)
+    engines = {engine.name: engine for engine in report.engines}
+    ours, theirs = engines["cpu-fp32"], engines["torch-fp32"]
+    assert ours.problem is None and theirs.problem is None
+    assert ours.on_texts is not None and ours.on_texts.share == 1
+    assert ours.labelled is not None and theirs.labelled is not None
+    assert ours.labelled.value == theirs.labelled.value
+    left_out = {item.name: item.why for item in report.left_out}
+    assert {left_out[name] for name in ("pipeline-fp32", "optimum-fp32")} == {discovery.SETFIT}
 
 
 def test_peers_take_part_and_what_each_engine_takes_is_noted(

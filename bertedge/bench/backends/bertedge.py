@@ -27,7 +27,7 @@ from bertedge.predictions import Embedding, Prediction
 from bertedge.runtime.encoding import TOKEN_BUDGET, Batch
 from bertedge.runtime.engine import Engine
 from bertedge.runtime.providers import CPU
-from bertedge.spec import Aggregation, ModelSpec, Text
+from bertedge.spec import Aggregation, LabelKind, ModelSpec, Task, Text
 from bertedge.tasks.contract import PredictOptions
 
 BUDGETS = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
@@ -64,7 +64,7 @@ def backend_of(
         return prepare(
             [Batch.full(rows) for rows in workload.batches],
             engine.logits,
-            _best if model.pooling is None else _embeddings,
+            _embeddings if model.task.labels_are is LabelKind.VECTOR else _best,
         )
 
     return Backend(runs_on=runs_on, texts=texts, tokens=tokens)
@@ -111,7 +111,9 @@ def load_torch(request: Open, *, compiled: bool = False) -> Backend:
 
     use_threads(request.threads)
     spec = request.model
-    kind = model_class(spec.task, read_config(Path(request.path)), spec.classifier_pooling)
+    # A SetFit model's head stands behind the pooling of an encoder, as the layers of embeddings do.
+    task = spec.task if spec.pooling is None else Task.of(LabelKind.VECTOR)
+    kind = model_class(task, read_config(Path(request.path)), spec.classifier_pooling)
     model = kind.from_pretrained(
         request.path,
         use_safetensors=True,
