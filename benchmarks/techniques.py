@@ -28,6 +28,7 @@ TECHNIQUES: dict[str, str] = {
     "logistic regression": "--few-shot head",
     "layer decay": "--layer-decay 0.9",
     "dropout 0": "--dropout 0",
+    "dropout 0.1, of attention too": "--dropout 0.1",
     "dropout 0.2": "--dropout 0.2",
     "label smoothing": "--label-smoothing 0.1",
     "R-Drop": "--rdrop-alpha 1",

@@ -1,7 +1,7 @@
 """The settings that nobody gave: from what is known of the data and the base before training.
 
-What each rule comes from was measured by `benchmarks/defaults.py`; `docs/techniques/defaults.md`
-has the figures.
+What each rule comes from was measured by `benchmarks/finetune_bars.py`; `docs/results.md` has the
+figures.
 """
 
 import math

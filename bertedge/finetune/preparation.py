@@ -27,6 +27,7 @@ from bertedge.finetune.virtual_tokens import draw_rows
 from bertedge.progress import Progress
 from bertedge.runtime.tokenizer import Tokenizer
 from bertedge.spec import LabelKind, ModelSpec, PoolingMode
+from bertedge.training.dropout import keep_attention_whole, set_dropout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,10 @@ def load_material(
     chosen = settle(config, prepared)
     step = chosen.batch_size * config.gradient_accumulation_steps
     model, new = load_base(config, inputs, teachers)
+    if config.dropout is None:
+        keep_attention_whole(model)
+    else:
+        set_dropout(model, config.dropout)
     began = time.perf_counter()
     initialize_bias(model, new, config, train)
     collator = OBJECTIVES[config.task].collator(inputs.tokenizer)

@@ -44,7 +44,6 @@ from bertedge.training.arguments import training_arguments
 from bertedge.training.callbacks import ProgressCallback, interruptible
 from bertedge.training.config import Precision
 from bertedge.training.curves import render_curves, tensorboard_callbacks
-from bertedge.training.dropout import set_dropout
 from bertedge.training.precision import choose_precision
 from bertedge.training.run_directory import newest_state, step_of
 
@@ -115,8 +114,6 @@ def train(
     data = [each for _, own in tasks.values() for each in (own.train, own.dev) if each]
     scored = [own.dev.rows for _, own in tasks.values() if own.dev]
     metric = MEAN if material.tasks else _metric(config)
-    if config.dropout is not None:
-        set_dropout(model, config.dropout)
     select_parameters(model, config)
     merge = adapt(model, material.tokenizer, config)
     parameters = count_parameters(model)

@@ -35,7 +35,8 @@ class RegularizationConfig:
     dropout: float | None = setting(
         None, "Share of units left out.", metavar="X", unset="as the base has it", ge=0, le=0.95
     )
-    """Of hidden states, attention and the vector before the head, whatever the base's own are."""
+    """Of hidden states, attention and the vector before the head, whatever the base's own are.
+    Where it is not given, attention has none."""
     label_smoothing: float = setting(
         0.0, "Share of every label that all classes have.", metavar="X", ge=0, le=0.95
     )
