@@ -267,6 +267,7 @@ def test_what_a_server_did_not_stand_is_marked(render: ModuleType):
                 "refused": {"p99_ms": 12.34},
                 "max_queue_tokens": 16_384,
                 "bound_ms": 700.2,
+                "answers_before": {"p99": 612, "bound": 640},
                 "memory_mib": 150.1,
                 "ok": {"every request is answered": True, "p99 within the bound": False},
             },
@@ -276,7 +277,8 @@ def test_what_a_server_did_not_stand_is_marked(render: ModuleType):
     lines = render.fill("serve-stress", record).splitlines()
     assert lines[2] == (
         "| 3,000 requests/s, three times the knee, for 60 s; `--max-queue 16384` "
-        "| 50,000 answered (p99 812 ms, bound 700 ms), 130,000 refused (p99 12.3 ms); 150 MiB "
+        "| 50,000 answered (p99 812 ms, bound 700 ms; p99 of the answers that came before a "
+        "request's own 612, bound 640), 130,000 refused (p99 12.3 ms); 150 MiB "
         "| every request is answered; **not: p99 within the bound** |"
     )
     assert lines[3] == "| `wrk` | wrk is not installed |  |"

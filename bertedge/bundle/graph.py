@@ -28,7 +28,7 @@ OPERATORS = frozenset(
     b"Abs Add And Clip Div Elu Equal Erf Exp Gemm Greater GreaterOrEqual HardSigmoid HardSwish "
     b"LayerNormalization LeakyRelu Less LessOrEqual Log MatMul Max Min Mish Mul Neg Not Or Pow "
     b"PRelu Reciprocal ReduceL2 ReduceMax ReduceMean ReduceSum Relu Selu Sigmoid Sign Softmax "
-    b"Softplus Softsign Sqrt Sub Sum Tanh "
+    b"GlobalMaxPool Softplus Softsign Sqrt Sub Sum Tanh "
     # int8.
     b"DequantizeLinear DynamicQuantizeLinear MatMulInteger QLinearMatMul QuantizeLinear "
     # What onnxruntime fuses them to.

@@ -16,7 +16,7 @@ from bertedge.export.graph.values import add_constant, array_of, is_constant, re
 
 SEQUENCE_AXIS = 1
 AXES_AS_INPUT = 18
-"""The opset from which ReduceMean and ReduceMax read their axes as a value."""
+"""The opset from which ReduceMean reads its axes as a value."""
 MOST_TOKEN_TYPES = 4
 """A table of embeddings with more rows is of words or positions."""
 MASK_PLACE = {"Attention": 3, "QAttention": 5, "MultiHeadAttention": 4}

@@ -11,7 +11,6 @@ from bertedge.export.graph.builder.attention import LOWEST
 from bertedge.export.graph.builder.encoder import FLOAT, Inputs
 from bertedge.export.graph.builder.norms import add_norm
 from bertedge.export.graph.builder.writer import Writer
-from bertedge.export.graph.passes import AXES_AS_INPUT
 from bertedge.spec import LabelKind, ModelSpec, Pooling, PoolingMode
 
 MEAN_CLASSIFIER = "mean_classifier"
@@ -177,9 +176,10 @@ def largest(writer: Writer, hidden: ir.Value, mask: ir.Value) -> ir.Value:
     real = writer.add("Cast", [mask], "max", to=ir.DataType.BOOL.value)
     real = writer.add("Unsqueeze", [real, writer.integers(-1)], "max")
     kept = writer.add("Where", [real, hidden, writer.floats(LOWEST)], "max")
-    if writer.opset < AXES_AS_INPUT:
-        return writer.add("ReduceMax", [kept], "max", axes=[1], keepdims=0)
-    return writer.add("ReduceMax", [kept, writer.integers(1)], "max", keepdims=0)
+    # Not ReduceMax, whose axes are an input from opset 18 on: the shape inference does not read it.
+    across = writer.add("Transpose", [kept], "max", perm=[0, 2, 1])
+    found = writer.add("GlobalMaxPool", [across], "max")
+    return writer.add("Squeeze", [found, writer.integers(2)], "max")
 
 
 def _embed(head: Head, inputs: Inputs, pooling: Pooling, layers: Layers) -> None:
