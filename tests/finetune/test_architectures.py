@@ -206,7 +206,7 @@ ROWS = {
     ),
     "values": (Task.TEXT_CLASSIFICATION, value_row, {"problem_type": "regression"}),
     "tags": (Task.TOKEN_CLASSIFICATION, tag_row, {}),
-    "frames": (Task.INTENT_SLOTS, frame_row, {}),
+    "frames": (Task.INTENT_SLOTS, frame_row, {"epochs": 12}),
     "choices": (Task.MULTIPLE_CHOICE, choice_row, {}),
     "questions": (Task.QUESTION_ANSWERING, None, {}),
 }
