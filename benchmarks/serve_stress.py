@@ -374,7 +374,7 @@ def soak(told: argparse.Namespace) -> dict[str, object]:
     with running(server, told.server_cores, told.sentences[0]) as found:
         requests = [server.request(text) for text in told.sentences]
         one_client(found, requests[:200])
-        memory, failed, part = [found.memory_mib()], 0, max(told.requests // 20, 1)
+        memory, failed, part = [found.resident_mib()], 0, max(told.requests // 20, 1)
         began = time.perf_counter()
         for number in range(20):
             load = Load(
@@ -385,7 +385,7 @@ def soak(told: argparse.Namespace) -> dict[str, object]:
             )
             outcome = asyncio.run(run(load, found.port))
             failed += sum(status != 200 for status in outcome.statuses)
-            memory.append(found.memory_mib())
+            memory.append(found.resident_mib())
             say(f"  {(number + 1) * part:,} requests, {memory[-1]:.1f} MiB")
         seconds = time.perf_counter() - began
     grew = max(memory[3:]) / memory[2]
@@ -422,11 +422,11 @@ def metric(found: Running, name: str) -> float:
 @contextlib.contextmanager
 def watched_memory(found: Running) -> Iterator[list[float]]:
     """Note the server's resident memory in MiB, twice a second."""
-    memory = [found.memory_mib()]
+    memory = [found.resident_mib()]
 
     def watch(over: threading.Event) -> None:
         while not over.wait(0.5):
-            memory.append(found.memory_mib())
+            memory.append(found.resident_mib())
 
     with beside(watch):
         yield memory

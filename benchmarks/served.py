@@ -59,6 +59,10 @@ class Running:
         everyone = (own, *own.children(recursive=True))
         return sum(each.memory_full_info().pss for each in everyone) / 2**20
 
+    def resident_mib(self) -> float:
+        """Return the resident memory of the process alone, whatever else maps the same files."""
+        return float(psutil.Process(self.process.pid).memory_info().rss) / 2**20
+
     def send_signal(self, number: int) -> None:
         self.process.send_signal(number)
 
