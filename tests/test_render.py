@@ -342,3 +342,31 @@ def test_an_exports_time_is_beside_its_bar(render: ModuleType):
         "| BERT-base | processor | 30.0 s | weights read and written, parity: 25.0 s | 1.20 | 1.2 |"
         in lines
     )
+
+
+def test_a_technique_that_gains_nothing_is_said_not_to_pay(render: ModuleType):
+    def run(value: float, seconds: int = 100, memory: int = 1000) -> dict[str, object]:
+        more = {"processor_seconds": seconds, "peak_mib": memory, "trained_parameters": 7}
+        return {"metric": "accuracy", "value": value, **more}
+
+    plain = {"flags": "", "a-b-42": run(0.8), "c-42": run(0.6)}
+    record = ORIGIN | {
+        "program": "benchmarks/techniques.py",
+        "rows_of_a_set": 1000,
+        "sets": {
+            "plain defaults": plain,
+            "better": {"flags": "--better 1", "a-b-42": run(0.82), "c-42": run(0.6)},
+            "level": {"flags": "--level", "a-b-42": run(0.8, seconds=150), "c-42": None},
+            "cheaper": {"flags": "--cheaper", "a-b-42": run(0.797, 60, 500)},
+            "refused": {"flags": "--refused", "a-b-42": None},
+        },
+    }
+    lines = render.fill("techniques", record).splitlines()
+    assert lines[0].startswith("| technique | a-b, accuracy | c, accuracy | on the mean |")
+    assert lines[2:5] == [
+        "| better `--better 1` | 0.820 (+2.0) | 0.600 (+0.0) | +1.0: pays | 1.00x | 1.00x | 7 |",
+        "| level `--level` | 0.800 (+0.0) | refused | +0.0: does not pay | 1.50x | 1.00x | 7 |",
+        "| cheaper `--cheaper` | 0.797 (-0.3) | not measured "
+        "| -0.3: saves time, saves memory | 0.60x | 0.50x | 7 |",
+    ]
+    assert "The plain defaults: a-b 0.800 in 100 s, c 0.600 in 100 s;" in lines[-1]
