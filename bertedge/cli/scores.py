@@ -88,12 +88,16 @@ def _baseline(scores: AnyScores, rows: int, baseline: Baseline) -> list[str]:
 
 def render_folds(found: "CrossValidation") -> list[str]:
     """Return the scores of all rows, each by a model that has not seen it, and those of folds."""
-    each = ", ".join(f"{fold.score:.4f}" for fold in found.folds)
+    if len(found.folds) == 1:
+        spread = "one fold was scored, there was no time for others"
+    else:
+        each = ", ".join(f"{fold.score:.4f}" for fold in found.folds)
+        of_folds = f"{TITLES[found.metric]} {found.mean:.4f} ± {found.std:.4f} ({each})"
+        spread = f"{len(found.folds)} folds: {of_folds}"
     return [
         render_scores(found.scores, rows=sum(fold.rows for fold in found.folds)),
         "",
-        f"{len(found.folds)} folds: {TITLES[found.metric]} {found.mean:.4f} ± {found.std:.4f} "
-        f"({each})",
+        spread,
     ]
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import pytest
 
 from bertedge.checkpoint import open_checkpoint
 from bertedge.checkpoint.training import read_training
+from bertedge.cli.scores import render_folds
 from bertedge.errors import SettingError, StoppedError
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.folds import mean_epochs
@@ -87,6 +88,15 @@ def test_scores_of_all_folds_are_recorded(whole: Path) -> None:
     rows = [fold.rows for fold in found.folds]
     assert found.scores.value == pytest.approx(np.average(scores, weights=rows))
     assert record.epochs == found.epochs == mean_epochs([each.best_epoch for each in found.folds])
+
+
+def test_one_fold_alone_has_no_spread(whole: Path) -> None:
+    record = read_training(whole)
+    assert record is not None and record.cross_validation is not None
+    found = record.cross_validation
+    assert render_folds(found)[-1].startswith(f"{FOLDS} folds: accuracy {found.mean:.4f} ± ")
+    alone = replace(found, folds=found.folds[:1])
+    assert render_folds(alone)[-1] == "one fold was scored, there was no time for others"
 
 
 def json_record(path: Path, like: object) -> object:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from safetensors.torch import load_model
 
@@ -54,9 +53,6 @@ from bertedge.outputs import remove
 from bertedge.progress import Progress
 from bertedge.tasks import trainable_task
 from bertedge.training.seal import fault_of
-
-if TYPE_CHECKING:
-    pass
 
 FOLDS = 4
 """Of a search without dev data."""
