@@ -4,7 +4,7 @@ import contextlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +28,7 @@ from bertedge.finetune.mixout import mixout
 from bertedge.finetune.multi_task_trainer import MEAN, TrainedTask, equivalent_rows, make_trainer
 from bertedge.finetune.objectives import OBJECTIVES
 from bertedge.finetune.optimizers import optimizer_of, schedule_of
+from bertedge.finetune.settings.few_shot import FewShot
 from bertedge.finetune.settings.regularization import Adversarial
 from bertedge.finetune.settings.trained import AUTO
 from bertedge.finetune.trained_parameters import (
@@ -117,6 +118,8 @@ def train(
     select_parameters(model, config)
     merge = adapt(model, material.tokenizer, config)
     parameters = count_parameters(model)
+    if config.few_shot is FewShot.CONTRASTIVE:  # the encoder was trained before
+        parameters = replace(parameters, trained=parameters.all)
     if accelerate.PartialState().is_main_process:
         progress.say(str(parameters))
     precision = choose_precision(config.precision)

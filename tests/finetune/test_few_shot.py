@@ -73,8 +73,14 @@ def test_few_rows_a_label_are_recognised_and_the_better_way_is_taken(
 def test_contrastive_training_changes_the_encoder_and_the_head_alone_does_not(
     few: Path, base: Path, tmp_path: Path
 ) -> None:
+    counts = {}
     for way in ("head", "contrastive"):
-        finetune(config(few, base, tmp_path / way, few_shot=way), Silent())
+        finished = finetune(config(few, base, tmp_path / way, few_shot=way), Silent())
+        assert finished is not None
+        counts[way] = finished.training.trained_parameters
+    head = load_file(tmp_path / "head" / "model.safetensors")
+    of_head = sum(each.size for name, each in head.items() if "classifier" in name)
+    assert counts == {"head": of_head, "contrastive": sum(each.size for each in head.values())}
     assert moved(base, tmp_path / "head") == set()
     changed = moved(base, tmp_path / "contrastive")
     assert {"encoder.layer.0.output.dense.weight", "embeddings.LayerNorm.weight"} <= changed
