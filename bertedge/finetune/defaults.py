@@ -55,8 +55,9 @@ class Hyperparameters:
     evaluate_every: int = 1
     """Epochs from one evaluation on the dev data to the next."""
     prefer_later: bool = False
-    """Whether of the evaluations within one standard error of the best the last is kept, and not
-    the best (Breiman et al. 1984, "Classification and Regression Trees", 3.4.3)."""
+    """Whether of the evaluations within two standard errors of the best the last is kept, and not
+    the best (as the rule of one standard error of Breiman et al. 1984, "Classification and
+    Regression Trees", 3.4.3)."""
 
 
 def choose_hyperparameters(config: FinetuneConfig, facts: Facts) -> Hyperparameters:

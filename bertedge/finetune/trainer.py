@@ -14,7 +14,7 @@ from bertedge.finetune.losses import Batch, LossTerm
 from bertedge.finetune.objectives import LabelLoss
 from bertedge.finetune.optimizers import Schedule
 from bertedge.finetune.parameter_groups import parameter_groups
-from bertedge.finetune.selection import least_equal
+from bertedge.finetune.selection import CLEAR, least_equal
 from bertedge.finetune.weight_average import WeightAverage
 from bertedge.tasks.token_classification import IGNORED
 
@@ -139,13 +139,14 @@ class FinetuneTrainer(transformers.Trainer):
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
         """Of evaluations that score the same, take the last: its learning rate is the lowest.
 
-        With `scored_rows`, scores that are apart by less than the standard error of a share of so
-        many rows count as the same: a few rows choose by luck.
+        With `scored_rows`, scores that are apart by less than `CLEAR` standard errors of a share of
+        so many rows count as the same: a few rows choose by luck.
         """
         name = f"eval_{self.args.metric_for_best_model}"
         score, best = metrics[name], self.state.best_metric
         found = [each[name] for each in self.state.log_history if name in each]
-        if best is not None and score >= least_equal([*found, score], self.scored_rows):
+        least = least_equal([*found, score], self.scored_rows, CLEAR)
+        if best is not None and score >= least:
             self.state.best_metric = float(np.nextafter(score, -np.inf))
         return bool(super()._determine_best_metric(metrics, trial))
 

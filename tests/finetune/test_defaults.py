@@ -14,7 +14,6 @@ from bertedge.finetune.defaults import (
     usual_epochs,
 )
 from bertedge.finetune.run import finetune
-from bertedge.finetune.selection import least_equal
 from bertedge.progress import Silent
 from bertedge.spec import ProblemType, Task
 
@@ -143,14 +142,6 @@ def test_of_epochs_that_score_the_same_the_last_is_kept(
     finished = finetune(asked)
     assert finished is not None
     assert finished.training.best_epoch == 3
-
-
-def test_few_dev_rows_do_not_choose_by_luck() -> None:
-    assert least_equal([0.87, 0.83], 100) == pytest.approx(0.87 - 0.0336, abs=1e-4)
-    assert least_equal([0.87, 0.83], 10_000) > 0.86
-    assert least_equal([0.87, 0.83], None) == 0.87
-    assert least_equal([-0.1, -0.3], 50) == -0.1
-    assert least_equal([1.0, 0.9], 50) == 1.0
 
 
 @pytest.mark.parametrize(
