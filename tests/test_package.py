@@ -4,10 +4,12 @@ import ast
 import importlib
 import re
 import tomllib
-from importlib.metadata import requires
+from importlib.metadata import distributions, metadata, requires
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 import bertedge
 
@@ -59,6 +61,21 @@ def test_the_versions_for_transformers_5_are_those_alone_that_differ() -> None:
     )
     assert one["transformers"].startswith("4.") and other["transformers"].startswith("5.")
     assert not one.items() & other.items()
+
+
+def test_the_tested_versions_install_on_the_oldest_python() -> None:
+    project = tomllib.loads(PROJECT.read_text())["project"]
+    oldest = project["requires-python"].removeprefix(">=") + ".0"
+    assert oldest == "3.11.0"
+    versions = {canonicalize_name(each.name): each.version for each in distributions()}
+    tested = (PROJECT.parent / "constraints.txt").read_text()
+    needs = {
+        f"{name} {pinned}": metadata(name)["Requires-Python"]
+        for name, pinned in re.findall(r"^([\w.-]+)==(\S+)$", tested, re.MULTILINE)
+        if versions.get(canonicalize_name(name)) == pinned  # not those of other systems
+    }
+    assert len(needs) > 100
+    assert {name for name, need in needs.items() if oldest not in SpecifierSet(need or "")} == set()
 
 
 def test_the_package_itself_is_small() -> None:
