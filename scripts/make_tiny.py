@@ -1,11 +1,9 @@
 """Make the random-weight bundles of models/tiny, which the runtime's tests run on, and the
 one-node model by which the runtime finds out what onnxruntime can do on a machine.
-
-python scripts/make_tiny.py [FOLDER]
 """
 
+import argparse
 import string
-import sys
 import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -216,10 +214,12 @@ def make_probe(path: Path) -> None:
 
 def main() -> None:
     """Make one bundle a task, and the probe."""
+    here = Path(__file__).resolve().parent.parent / "models" / "tiny"
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=here)
+    output = parser.parse_args().folder
     make_probe(PROBE)
     print(PROBE)
-    here = Path(__file__).resolve().parent.parent / "models" / "tiny"
-    output = Path(sys.argv[1]) if len(sys.argv) > 1 else here
     with tempfile.TemporaryDirectory() as name:
         for task in LABELS:
             checkpoint = make_checkpoint(task, Path(name) / task.value)

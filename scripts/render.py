@@ -1,13 +1,11 @@
 """Render the measured figures of the documents from the JSON files in benchmarks/.
 
-usage: python scripts/render.py [--check]
-
 README.md, every page of docs/ and the documents beside the models and benchmarks have regions
 between `<!-- measured:begin NAME -->` and `<!-- measured:end NAME -->`; what stands in them comes
 from the macro NAME in figures.md.j2 alone; the pictures beside the JSON are drawn from it too.
-`--check` writes nothing and fails if a document or a picture differs from its JSON.
 """
 
+import argparse
 import json
 import os
 import re
@@ -147,7 +145,13 @@ def render(text: str, document: Path) -> str:
 
 
 def main() -> None:
-    check = sys.argv[1:] == ["--check"]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="Write nothing; fail if a document or a picture differs from its JSON.",
+    )
+    check = parser.parse_args().check
     shown = [(title, report) for title, _, report in reports()]
     wanted = {path: render(path.read_text(encoding="utf-8"), path) for path in DOCUMENTS}
     for name, dark in (("bench.svg", False), ("bench-dark.svg", True)):

@@ -1,12 +1,10 @@
 """Write the documents that describe JSON field by field, from the records' own docstrings.
 
-usage: python scripts/schema.py [--check]
-
 benchmarks/SCHEMA.md is what `bertedge bench --json` writes, docs/reference/manifest.md what a
-bundle's `bertedge.json` holds. `--check` writes nothing and fails if a document differs from what
-the records say.
+bundle's `bertedge.json` holds.
 """
 
+import argparse
 import ast
 import dataclasses
 import inspect
@@ -39,14 +37,20 @@ DOCUMENTS = {
 
 
 def main() -> None:
-    stale = []
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="Write nothing; fail if a document differs from the records.",
+    )
+    check, stale = parser.parse_args().check, []
     for document, (head, root) in DOCUMENTS.items():
         text = "\n".join([head, *(section(kind) for kind in reachable(root))])
         if not document.exists() or document.read_text(encoding="utf-8") != text:
             stale.append(str(document.relative_to(ROOT)))
-            if sys.argv[1:] != ["--check"]:
+            if not check:
                 document.write_text(text, encoding="utf-8")
-    if sys.argv[1:] == ["--check"] and stale:
+    if check and stale:
         sys.exit(f"{', '.join(stale)} differ from the records: run scripts/schema.py")
 
 
