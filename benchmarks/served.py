@@ -61,7 +61,7 @@ class Running:
 
     def resident_mib(self) -> float:
         """Return the resident memory of the process alone, whatever else maps the same files."""
-        return float(psutil.Process(self.process.pid).memory_info().rss) / 2**20
+        return psutil.Process(self.process.pid).memory_info().rss / 2**20
 
     def send_signal(self, number: int) -> None:
         self.process.send_signal(number)

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import re
+import statistics
 import sys
 import textwrap
 from pathlib import Path
@@ -58,7 +59,9 @@ def fill(name: str, record: dict[str, Any]) -> str:
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    templates.filters |= {"f": format, "spaced": lambda name: name.replace("_", " ")}
+    templates.filters |= {
+        "f": format, "mean": statistics.fmean, "spaced": lambda name: name.replace("_", " "),
+    }  # fmt: skip
     templates.globals |= {
         "benches": reports(), "rows": rows, "headline_of": headline, "wrap": wrap_command,
         "bench_head": lambda report: tables.overview(report, cell).head[1:],

@@ -4,7 +4,7 @@ import ast
 import importlib
 import re
 import tomllib
-from importlib.metadata import distributions, metadata, requires
+from importlib.metadata import distributions, requires
 from pathlib import Path
 
 import pytest
@@ -67,12 +67,13 @@ def test_the_tested_versions_install_on_the_oldest_python() -> None:
     project = tomllib.loads(PROJECT.read_text())["project"]
     oldest = project["requires-python"].removeprefix(">=") + ".0"
     assert oldest == "3.11.0"
-    versions = {canonicalize_name(each.name): each.version for each in distributions()}
+    installed = {canonicalize_name(each.name): each for each in distributions()}
     tested = (PROJECT.parent / "constraints.txt").read_text()
     needs = {
-        f"{name} {pinned}": metadata(name)["Requires-Python"]
+        f"{name} {pinned}": found.metadata["Requires-Python"]
         for name, pinned in re.findall(r"^([\w.-]+)==(\S+)$", tested, re.MULTILINE)
-        if versions.get(canonicalize_name(name)) == pinned  # not those of other systems
+        if (found := installed.get(canonicalize_name(name)))  # not those of other systems
+        and found.version == pinned
     }
     assert len(needs) > 100
     assert {name for name, need in needs.items() if oldest not in SpecifierSet(need or "")} == set()
