@@ -61,15 +61,40 @@ def fill(name: str, record: dict[str, Any]) -> str:
     )  # fmt: skip
     templates.filters |= {
         "f": format, "mean": statistics.fmean, "spaced": lambda name: name.replace("_", " "),
+        "by_set": by_set, "runs_of": runs_of,
     }  # fmt: skip
     templates.globals |= {
         "benches": reports(), "rows": rows, "headline_of": headline, "wrap": wrap_command,
         "bench_head": lambda report: tables.overview(report, cell).head[1:],
         "summary_of": summary.summary, "unreliable": unreliable,
+        "pairs_of": pairs_of,
     }  # fmt: skip
     module = templates.get_template("figures.md.j2").make_module()
     text = getattr(module, name.replace("-", "_"))(record)
     return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def by_set(runs: dict[str, Any]) -> list[tuple[str, list[Any]]]:
+    """The runs of each set, of all its seeds: the seed is what stands behind the last "-"."""
+    found: dict[str, list[Any]] = {}
+    for name, run in runs.items():
+        found.setdefault(name.rpartition("-")[0], []).append(run)
+    return list(found.items())
+
+
+def runs_of(technique: dict[str, Any]) -> dict[str, Any]:
+    """The runs of a technique, by set and seed; None for one that was refused."""
+    return {name: run for name, run in technique.items() if name != "flags"}
+
+
+def pairs_of(
+    name: str, technique: dict[str, Any], plain: dict[str, Any]
+) -> list[tuple[Any, Any]] | None:
+    """The runs of a technique on a set beside the plain ones of the same seeds; None: refused."""
+    own = {key: run for key, run in runs_of(technique).items() if key.rpartition("-")[0] == name}
+    if own and None in own.values():
+        return None
+    return [(run, plain[key]) for key, run in own.items() if key in plain]
 
 
 def reports() -> list[tuple[str, str, Report]]:

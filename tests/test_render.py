@@ -344,18 +344,52 @@ def test_an_exports_time_is_beside_its_bar(render: ModuleType):
     )
 
 
+def test_finetune_shows_the_mean_of_seeds_and_how_far_it_is_ahead_of_each_plain_script(
+    render: ModuleType,
+):
+    def run(value: float, seconds: int) -> dict[str, object]:
+        return {"value": value, "seconds": seconds}
+
+    def ours(value: float, few_shot: str | None = None) -> dict[str, object]:
+        chosen = {"epochs": 8, "batch_size": 16, "learning_rate": 1e-4, "few_shot": few_shot}
+        return run(value, 50) | chosen
+
+    shared = {"metric": "answer_f1", "base": "MiniLM"}
+    record = ORIGIN | {
+        "program": "benchmarks/finetune_bars.py",
+        "sets": {
+            "a-b-300-42": shared | {"ours": ours(0.8), "plain": run(0.7, 100)},
+            "c-42": shared | {"ours": ours(0.5, "head"), "plain": run(0.51, 50)},
+            "a-b-300-43": shared | {"ours": ours(0.82), "plain": run(0.72, 100)},
+        },
+    }
+    record["sets"]["c-42"]["best_rate"] = run(0.52, 50)
+    lines = render.fill("finetune", record).splitlines()
+    assert lines[2:4] == [
+        "| a-b-300 | answer f1 | 2 | 0.810 in 50 s | 8 epochs of 16, 0.0001 "
+        "| 0.710 (+10.0) | not measured | not measured |",
+        "| c | answer f1 | 1 | 0.500 in 50 s | head | 0.510 (-1.0) | not measured | 0.520 (-2.0) |",
+    ]
+    assert (
+        "Beside the plain script, as many epochs: **+4.5 points** on the mean of 2 rows "
+        "of this table, -1.0 at the least, in 0.75 times its time." in lines
+    )
+    assert not [line for line in lines if "as much time:" in line]
+
+
 def test_a_technique_that_gains_nothing_is_said_not_to_pay(render: ModuleType):
     def run(value: float, seconds: int = 100, memory: int = 1000) -> dict[str, object]:
         more = {"processor_seconds": seconds, "peak_mib": memory, "trained_parameters": 7}
         return {"metric": "accuracy", "value": value, **more}
 
-    plain = {"flags": "", "a-b-42": run(0.8), "c-42": run(0.6)}
+    plain = {"flags": "", "a-b-42": run(0.8), "c-42": run(0.6), "a-b-43": run(0.7)}
     record = ORIGIN | {
         "program": "benchmarks/techniques.py",
         "rows_of_a_set": 1000,
         "sets": {
             "plain defaults": plain,
             "better": {"flags": "--better 1", "a-b-42": run(0.82), "c-42": run(0.6)},
+            "seeds": {"flags": "--seeds", "a-b-42": run(0.82), "a-b-43": run(0.67), "c-42": None},
             "level": {"flags": "--level", "a-b-42": run(0.8, seconds=150), "c-42": None},
             "cheaper": {"flags": "--cheaper", "a-b-42": run(0.797, 60, 500)},
             "refused": {"flags": "--refused", "a-b-42": None},
@@ -363,10 +397,13 @@ def test_a_technique_that_gains_nothing_is_said_not_to_pay(render: ModuleType):
     }
     lines = render.fill("techniques", record).splitlines()
     assert lines[0].startswith("| technique | a-b, accuracy | c, accuracy | on the mean |")
-    assert lines[2:5] == [
+    assert lines[2:6] == [
         "| better `--better 1` | 0.820 (+2.0) | 0.600 (+0.0) | +1.0: pays | 1.00x | 1.00x | 7 |",
+        "| seeds `--seeds` | 0.745 (-0.5) | refused | -0.5: does not pay | 1.00x | 1.00x | 7 |",
         "| level `--level` | 0.800 (+0.0) | refused | +0.0: does not pay | 1.50x | 1.00x | 7 |",
         "| cheaper `--cheaper` | 0.797 (-0.3) | not measured "
         "| -0.3: saves time, saves memory | 0.60x | 0.50x | 7 |",
     ]
-    assert "The plain defaults: a-b 0.800 in 100 s, c 0.600 in 100 s;" in lines[-1]
+    assert (
+        "The plain defaults: a-b 0.750 in 100 s (2 seeds), c 0.600 in 100 s (1 seed);" in lines[-1]
+    )
