@@ -30,6 +30,9 @@ MOST_CHOSEN_ON = 1000
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 """The inverse of the penalty, scikit-learn's C."""
 FOLDS = 3
+TAKEN = 0.2
+"""Of the logits of texts with one label, where the encoder is trained too. Sure of its training
+texts, the head would leave the encoder nothing to learn."""
 HEAD = "mean_classifier"
 _BATCH = 64
 
@@ -59,16 +62,25 @@ def initialize_head(
     collator: Collator,
     progress: Progress,
 ) -> None:
-    """Fit the head to the training texts' embeddings, if it is among the `new` parameters."""
+    """Fit the head to the training texts' embeddings, if it is among the `new` parameters.
+
+    Its probabilities are tempered where the encoder learns with it: `TAKEN`.
+    """
     if f"{HEAD}.weight" not in new:
         return
     texts = choose_rows(train, MOST_ROWS, config.seed)
     vectors = embed(model, texts, collator, config, progress)[PoolingMode.MEAN]
     fitted = fit(vectors, np.asarray(texts["labels"]), model.config.num_labels, config)
-    head = getattr(model, HEAD)
+    head, taken = getattr(model, HEAD), TAKEN if _encoder_learns_labels(config) else 1.0
     with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(fitted.weight))
-        head.bias.copy_(torch.from_numpy(fitted.bias))
+        head.weight.copy_(torch.from_numpy(taken * fitted.weight))
+        head.bias.copy_(torch.from_numpy(taken * fitted.bias))
+
+
+def _encoder_learns_labels(config: FinetuneConfig) -> bool:
+    """Return whether layers of the encoder learn one label for each text, by their own weights."""
+    moves = config.train_layers != 0 and config.peft is None
+    return moves and config.problem_type is ProblemType.SINGLE_LABEL
 
 
 def choose_rows(train: Features, most: int, seed: int) -> datasets.Dataset:

@@ -8,11 +8,11 @@ import transformers
 from sklearn.linear_model import LogisticRegression
 
 import bertedge
-from bertedge.checkpoint import open_checkpoint
+from bertedge.checkpoint import load_model, open_checkpoint
 from bertedge.errors import SettingError
 from bertedge.export import ExportConfig, export
 from bertedge.finetune.config import FinetuneConfig
-from bertedge.finetune.linear_probe import STRENGTHS, Linear, choose_strength, fit
+from bertedge.finetune.linear_probe import STRENGTHS, TAKEN, Linear, choose_strength, fit
 from bertedge.finetune.run import finetune
 from bertedge.spec import PoolingMode, ProblemType, Task
 
@@ -97,6 +97,42 @@ def test_values_are_those_of_a_line() -> None:
     found = logits(fit(vectors, values, 1, asked), vectors)[:, 0]
     assert np.corrcoef(found, values)[0, 1] > 0.99
     assert found.mean() == pytest.approx(values.mean())
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "taken"),
+    [
+        (ProblemType.SINGLE_LABEL, {}, TAKEN),
+        (ProblemType.SINGLE_LABEL, {"train_layers": 1}, TAKEN),
+        (ProblemType.SINGLE_LABEL, {"peft": "lora"}, 1.0),
+        (ProblemType.MULTI_LABEL, {}, 1.0),
+    ],
+)
+def test_the_head_is_less_sure_than_the_linear_model_where_the_encoder_learns_labels_too(
+    base: Path,
+    texts: dict[str, Path],
+    tmp_path: Path,
+    kind: ProblemType,
+    changes: dict[str, object],
+    taken: float,
+) -> None:
+    def head(name: str, **own: object) -> np.ndarray:
+        asked = config(
+            tmp_path / name,
+            train=texts["train"],
+            dev=texts["dev"],
+            model=str(base),
+            problem_type=kind,
+            pooling="mean",
+            epochs=1,
+            learning_rate=1e-9,
+            **own,
+        )
+        finetune(asked)
+        model = load_model(open_checkpoint(str(tmp_path / name)))
+        return model.mean_classifier.weight.detach().numpy()
+
+    assert np.allclose(head("own", **changes), taken * head("alone", train_layers=0), atol=1e-4)
 
 
 def test_the_head_knows_the_labels_before_the_first_step(
