@@ -11,13 +11,13 @@ from dataclasses import replace
 import datasets
 import torch
 import transformers
-from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from bertedge import checkpoint as checkpoints
 from bertedge import evaluation
 from bertedge.checkpoint.opening import Checkpoint
 from bertedge.checkpoint.training import Forgetting
 from bertedge.finetune.features import Features
+from bertedge.finetune.length_batches import group_by_length
 from bertedge.finetune.old_task import OldTask
 from bertedge.finetune.training import Material
 from bertedge.model import TextModel
@@ -52,7 +52,7 @@ class ReplaySampler(torch.utils.data.Sampler[int]):
         drawn = (torch.randperm(self._pool)[: self._drawn] + self._new).tolist()
         rows = [*range(self._new), *drawn]
         lengths = [self._lengths[row] for row in rows]
-        return iter([rows[i] for i in get_length_grouped_indices(lengths, self._batch_size)])
+        return iter([rows[i] for i in group_by_length(lengths, self._batch_size)])
 
 
 def keep_label_weights(

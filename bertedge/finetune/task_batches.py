@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers.trainer_pt_utils import get_length_grouped_indices
 
+from bertedge.finetune.length_batches import group_by_length
 from bertedge.finetune.shared_encoder import TASK
 
 Rows = Sequence[dict[str, Any]]
@@ -54,7 +54,7 @@ class TaskSampler(torch.utils.data.Sampler[int]):
             while len(rows) < steps * self._step:
                 rows += torch.randperm(len(lengths)).tolist()
             rows = rows[: steps * self._step]
-            order = get_length_grouped_indices([lengths[row] for row in rows], self._step)
+            order = group_by_length([lengths[row] for row in rows], self._step)
             grouped = [first + rows[i] for i in order]
             blocks += [grouped[i : i + self._step] for i in range(0, len(rows), self._step)]
             first += len(lengths)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from bertedge.finetune.frozen_layers import ROWS, FrozenLayers
+from bertedge.finetune.length_batches import LengthSampler
 from bertedge.finetune.losses import Batch, LossTerm
 from bertedge.finetune.objectives import LabelLoss
 from bertedge.finetune.optimizers import Schedule
@@ -102,7 +102,7 @@ class FinetuneTrainer(transformers.Trainer):
         if self.sampler is not None:
             return self.sampler
         step = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return LengthGroupedSampler(step, lengths=self.train_dataset["length"][:])
+        return LengthSampler(self.train_dataset["length"][:], step)
 
     def compute_loss(
         self,

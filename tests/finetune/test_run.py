@@ -188,7 +188,7 @@ def test_balanced_class_weights_rescue_a_rare_class(base: Path, tmp_path: Path) 
         batch = tokenizer("see the old plum here", return_tensors="pt")
         logits = load_model(checkpoint)(**batch).logits
         rare[weights] = float(logits.softmax(-1)[0, checkpoint.model.labels.index("rare")])
-    assert rare[ClassWeights.NONE] < 0.3 and rare[ClassWeights.BALANCED] > 0.4
+    assert rare[ClassWeights.BALANCED] > 5 * rare[ClassWeights.NONE]
 
 
 def test_truncation_is_counted_and_said(base: Path, texts: dict[str, Path], tmp_path: Path) -> None:
