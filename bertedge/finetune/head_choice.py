@@ -28,15 +28,17 @@ from bertedge.spec import PoolingMode, ProblemType
 MOST_ROWS = 1000
 """Texts that the choice is made on."""
 MOST_WRONG = 0.5
-"""Of what one answer for all texts is wrong, for the mean to be read."""
+"""Of what one answer for all texts is wrong, for the mean to be read by a classifier of several
+labels or of values."""
 
 
 def choose_head(config: FinetuneConfig, prepared: Prepared, progress: Progress) -> Prepared:
     """Return what was prepared, with the pooling settled where it was left open.
 
-    A linear model of each pooling's vectors is cross-validated on the training texts, of which
-    `prefer_mean` chooses; without the mean, [CLS] is read by the architecture's own head. Of too
-    few texts it stays as the base was trained to be read.
+    A linear model of each pooling's vectors is cross-validated on the training texts. One label is
+    read from the mean unless [CLS] is clearly better, several labels and values by `prefer_mean`;
+    without the mean, [CLS] is read by the architecture's own head. Of too few texts it stays as the
+    base was trained to be read.
     """
     if not prepared.inputs.pooling_open:
         return prepared
@@ -50,7 +52,10 @@ def choose_head(config: FinetuneConfig, prepared: Prepared, progress: Progress) 
     model, _ = load_base(config, inputs, ())
     vectors = embed(model, texts, collator, config, progress)
     losses = {mode: cross_validate(vectors[mode], labels, classes, config) for mode in vectors}
-    chosen = [prefer_mean(losses, losses_of_one_answer(labels, classes, config))]
+    if config.problem_type is ProblemType.SINGLE_LABEL:
+        chosen = [not is_better(losses[PoolingMode.CLS], losses[PoolingMode.MEAN])]
+    else:
+        chosen = [prefer_mean(losses, losses_of_one_answer(labels, classes, config))]
     broadcast_object_list(chosen)  # a launch of several processes trains one model
     if accelerate.PartialState().is_main_process:
         progress.say(_describe(losses, config, mean=chosen[0]))
@@ -58,16 +63,23 @@ def choose_head(config: FinetuneConfig, prepared: Prepared, progress: Progress) 
     return replace(prepared, inputs=replace(inputs, pooling=pooling))
 
 
-def prefer_mean(losses: dict[PoolingMode, Floats], one_answer: Floats) -> bool:
-    """Return whether a classifier reads the mean; all losses are text by text, `(rows,)`.
+def is_better(one: Floats, other: Floats) -> bool:
+    """Return whether the first losses `(rows,)` are less by over one standard error of the mean."""
+    gained = other - one
+    return bool(gained.mean() > gained.std() / np.sqrt(len(gained)))
 
-    It does where its linear model is right more often by over one standard error of the difference,
-    and wrong half as often at most as one answer for all texts. From vectors that say less of the
-    labels, training comes further by the head that the base was made with.
+
+def prefer_mean(losses: dict[PoolingMode, Floats], one_answer: Floats) -> bool:
+    """Return whether a classifier of several labels or of values reads the mean.
+
+    It does where its linear model is clearly better, and wrong half as often at most as one answer
+    for all texts. From vectors that say less, training comes further by the head that the base was
+    made with. All losses are text by text, `(rows,)`.
     """
-    gained = losses[PoolingMode.CLS] - losses[PoolingMode.MEAN]
-    clear = gained.mean() > gained.std() / np.sqrt(len(gained))
-    return bool(clear and losses[PoolingMode.MEAN].mean() <= MOST_WRONG * one_answer.mean())
+    mean = losses[PoolingMode.MEAN]
+    return is_better(mean, losses[PoolingMode.CLS]) and bool(
+        mean.mean() <= MOST_WRONG * one_answer.mean()
+    )
 
 
 def losses_of_one_answer(labels: NDArray[Any], classes: int, config: FinetuneConfig) -> Floats:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import transformers
 
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.head_choice import (
     cross_validate,
+    is_better,
     losses_of,
     losses_of_one_answer,
     prefer_mean,
@@ -60,22 +60,40 @@ def test_the_mean_is_read_where_it_tells_the_labels_apart_and_cls_does_not(
     assert "the classifier reads the mean (--pooling)" in line
 
 
-def test_cls_is_read_where_the_mean_is_no_better(
-    base: Path, texts: dict[str, Path], tmp_path: Path
+@pytest.mark.parametrize(
+    ("problem", "pooling"),
+    [("single_label_classification", PoolingMode.MEAN), ("multi_label_classification", None)],
+)
+def test_where_neither_tells_the_labels_one_label_is_read_from_the_mean_and_several_from_cls(
+    problem: str, pooling: PoolingMode | None, base: Path, texts: dict[str, Path], tmp_path: Path
 ) -> None:
-    lines = texts["train"].read_text().splitlines()[:60]
-    shuffled = [f"{line.split(',')[0]},{'ab'[i % 2]}" for i, line in enumerate(lines[1:])]
     rng = np.random.default_rng(0)
-    labels = rng.permutation([each.split(",")[1] for each in shuffled])
+    lines = [line.split(",")[0] for line in texts["train"].read_text().splitlines()[1:61]]
+    labels = rng.permutation(["a", "b"] * 30)
+    rows = [f"{line},{label}" for line, label in zip(lines, labels, strict=True)]
     noise = tmp_path / "noise.csv"
-    rows = [f"{line.split(',')[0]},{label}" for line, label in zip(lines[1:], labels, strict=True)]
     noise.write_text("\n".join(["text,label", *rows, ""]))
-    asked = config(train=noise, model=str(base), output=tmp_path / "run", dev_share=0)
+    asked = config(
+        train=noise,
+        model=str(base),
+        output=tmp_path / "run",
+        dev_share=0,
+        few_shot="none",
+        problem_type=ProblemType(problem),
+    )
     finished = finetune(asked, Silent())
     assert finished is not None
-    assert finished.training.model.classifier_pooling is None
-    model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "run")
-    assert model.config.num_labels == 2
+    assert finished.training.model.classifier_pooling is pooling
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "better"), [(20, 40, True), (20, 22, False), (20, 20, False), (40, 20, False)]
+)
+def test_better_is_by_over_one_standard_error_of_the_difference(
+    one: int, other: int, better: bool
+) -> None:
+    # Half of what is wrong is the same texts.
+    assert is_better(wrong(0, one), wrong(min(one, other) // 2, other)) is better
 
 
 def test_a_base_that_was_a_classifier_keeps_its_head(
@@ -140,14 +158,16 @@ def test_one_answer_for_all_is_the_commonest_or_the_mean(
 def test_the_mean_must_be_clearly_better_and_say_most_of_the_labels(
     mean: int, cls: int, one_answer: int, preferred: bool
 ) -> None:
-    def wrong(first: int, count: int) -> np.ndarray:
-        losses = np.zeros(100)
-        losses[first : first + count] = 1.0
-        return losses
-
     # Half of what is wrong is the same texts.
     losses = {PoolingMode.MEAN: wrong(0, mean), PoolingMode.CLS: wrong(mean // 2, cls)}
     assert prefer_mean(losses, wrong(0, one_answer)) is preferred
+
+
+def wrong(first: int, count: int) -> np.ndarray:
+    """Return losses of 100 texts, of which `count` are wrong."""
+    losses = np.zeros(100)
+    losses[first : first + count] = 1.0
+    return losses
 
 
 def test_folds_need_a_label_with_as_many_rows() -> None:
