@@ -247,6 +247,7 @@ def run(
         files[split] = output.with_name(f"{output.name}-{split}.csv")
         files[split].write_text("\n".join(texts[split].read_text().splitlines()[:33]) + "\n")
     settings: dict[str, object] = {"model": str(base), "output": output, "epochs": 2, **files}
+    settings["pooling"] = "cls"  # the head of transformers itself
     settings |= {"batch_size": 8, "learning_rate": 1e-2, "weight_decay": 0.0, **changes}
     finetune(config_of(method, **settings), progress or Silent())
     return load_file(output / "model.safetensors")

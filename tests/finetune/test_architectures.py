@@ -348,7 +348,7 @@ def test_a_student_of_one_layer_learns_from_its_teacher(
 def test_a_head_on_the_mean_is_fitted_trained_and_exported(
     kind: str, settings_of: Any, tmp_path: Path
 ) -> None:
-    changes = {"pooling": "mean", "epochs": 1, "adapt": True, "adapt_epochs": 1.0}
+    changes = {"pooling": "mean", "epochs": 2, "adapt": True, "adapt_epochs": 1.0}
     said = Lines()
     done = finetune(settings_of(kind, "texts", tmp_path / "run", **changes), said)
     assert done is not None and done.dev is not None

@@ -180,6 +180,7 @@ def test_balanced_class_weights_rescue_a_rare_class(base: Path, tmp_path: Path) 
             output=tmp_path / weights,
             epochs=3,
             learning_rate=4e-3,
+            pooling="cls",
             class_weights=weights,
         )
         finetune(plain, Silent())
