@@ -66,8 +66,7 @@ def fill(name: str, record: dict[str, Any]) -> str:
     templates.globals |= {
         "benches": reports(), "rows": rows, "headline_of": headline, "wrap": wrap_command,
         "bench_head": lambda report: tables.overview(report, cell).head[1:],
-        "summary_of": summary.summary, "unreliable": unreliable,
-        "pairs_of": pairs_of,
+        "summary_of": summary.summary, "unreliable": unreliable, "pairs_of": pairs_of,
     }  # fmt: skip
     module = templates.get_template("figures.md.j2").make_module()
     text = getattr(module, name.replace("-", "_"))(record)
@@ -75,11 +74,16 @@ def fill(name: str, record: dict[str, Any]) -> str:
 
 
 def by_set(runs: dict[str, Any]) -> list[tuple[str, list[Any]]]:
-    """The runs of each set, of all its seeds: the seed is what stands behind the last "-"."""
+    """The runs of each set, of all its seeds."""
     found: dict[str, list[Any]] = {}
-    for name, run in runs.items():
-        found.setdefault(name.rpartition("-")[0], []).append(run)
+    for key, run in runs.items():
+        found.setdefault(set_of(key), []).append(run)
     return list(found.items())
+
+
+def set_of(key: str) -> str:
+    """The set of a run: the seed is what stands behind the last "-"."""
+    return key.rpartition("-")[0]
 
 
 def runs_of(technique: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +95,7 @@ def pairs_of(
     name: str, technique: dict[str, Any], plain: dict[str, Any]
 ) -> list[tuple[Any, Any]] | None:
     """The runs of a technique on a set beside the plain ones of the same seeds; None: refused."""
-    own = {key: run for key, run in runs_of(technique).items() if key.rpartition("-")[0] == name}
+    own = {key: run for key, run in runs_of(technique).items() if set_of(key) == name}
     if own and None in own.values():
         return None
     return [(run, plain[key]) for key, run in own.items() if key in plain]

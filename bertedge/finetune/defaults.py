@@ -66,7 +66,7 @@ def choose_hyperparameters(config: FinetuneConfig, facts: Facts) -> Hyperparamet
     effective = batch_size * config.gradient_accumulation_steps
     epochs = config.epochs or usual_epochs(facts.rows, fitted=facts.fitted)
     usual = usual_learning_rate(facts, effective) * RATES[config.optimizer]
-    usual *= LABEL_RATE if facts.fitted or _learns_labels(config) else 1.0
+    usual *= LABEL_RATE if facts.fitted or learns_labels(config) else 1.0
     usual *= PEFT_RATES.get(config.peft or "", 1)
     # Smith's cycle rises for as long as torch's does.
     warmup = 0.3 if config.lr_scheduler is LRScheduler.ONE_CYCLE else 0.1
@@ -116,7 +116,7 @@ def usual_learning_rate(facts: Facts, batch_size: int) -> float:
     return float(f"{min(rate, 2e-3):.1e}")
 
 
-def _learns_labels(config: FinetuneConfig) -> bool:
+def learns_labels(config: FinetuneConfig) -> bool:
     """Return whether all of a base learns one label for each text."""
     one_label = config.problem_type is ProblemType.SINGLE_LABEL
     base = config.model is not None and config.peft is None

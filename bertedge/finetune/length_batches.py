@@ -34,12 +34,13 @@ def group_by_length(lengths: Sequence[int], step: int) -> list[int]:
     once; the others are in random order, and those that fill no step come last. What is random
     comes from torch's own state.
     """
-    noise = SPREAD * torch.randn(len(lengths), dtype=torch.float64).numpy()
-    order = np.argsort(-np.log(np.maximum(lengths, 1)) + noise, kind="stable")
+    sizes = np.maximum(lengths, 1)
+    noise = SPREAD * torch.randn(len(sizes), dtype=torch.float64).numpy()
+    order = np.argsort(noise - np.log(sizes), kind="stable")
     steps, rest = divmod(len(order), step)
     start = step * int(torch.randint(steps + 1, ()))  # any length may be among those left over
     left = order[start : start + rest]
     blocks = np.delete(order, np.s_[start : start + rest]).reshape(steps, step)
-    first = [int(np.asarray(lengths)[blocks].max(axis=1).argmax())] if steps else []
+    first = [int(sizes[blocks].max(axis=1).argmax())] if steps else []
     others = [number for number in torch.randperm(steps).tolist() if number not in first]
     return [int(row) for row in (*blocks[first + others].ravel(), *left)]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from bertedge.checkpoint.row_models import pool
 from bertedge.finetune.config import FinetuneConfig
+from bertedge.finetune.defaults import learns_labels
 from bertedge.finetune.features import Features
 from bertedge.progress import Progress
 from bertedge.spec import CLASSIFIER_POOLING, PoolingMode, ProblemType
@@ -71,16 +72,11 @@ def initialize_head(
     texts = choose_rows(train, MOST_ROWS, config.seed)
     vectors = embed(model, texts, collator, config, progress)[PoolingMode.MEAN]
     fitted = fit(vectors, np.asarray(texts["labels"]), model.config.num_labels, config)
-    head, taken = getattr(model, HEAD), TAKEN if _encoder_learns_labels(config) else 1.0
+    both_learn = learns_labels(config) and config.train_layers != 0
+    head, taken = getattr(model, HEAD), TAKEN if both_learn else 1.0
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(taken * fitted.weight))
         head.bias.copy_(torch.from_numpy(taken * fitted.bias))
-
-
-def _encoder_learns_labels(config: FinetuneConfig) -> bool:
-    """Return whether layers of the encoder learn one label for each text, by their own weights."""
-    moves = config.train_layers != 0 and config.peft is None
-    return moves and config.problem_type is ProblemType.SINGLE_LABEL
 
 
 def choose_rows(train: Features, most: int, seed: int) -> datasets.Dataset:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import transformers
 
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.head_choice import (
@@ -84,6 +85,9 @@ def test_where_neither_tells_the_labels_one_label_is_read_from_the_mean_and_seve
     finished = finetune(asked, Silent())
     assert finished is not None
     assert finished.training.model.classifier_pooling is pooling
+    if pooling is None:
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "run")
+        assert model.config.num_labels == 2
 
 
 @pytest.mark.parametrize(
