@@ -15,6 +15,8 @@ def training_arguments(
 ) -> transformers.TrainingArguments:
     """Return the arguments of a run whose states lie in `folder`; `own` are those of its kind."""
     cuda = torch.cuda.is_available()
+    # TrainingArguments writes bf16 here and reads it again, so a run would pass it on to the next.
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if precision is Precision.BF16 else "no"
     return transformers.TrainingArguments(
         output_dir=str(folder),
         gradient_accumulation_steps=config.gradient_accumulation_steps,
