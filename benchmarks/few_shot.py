@@ -7,7 +7,8 @@ Each draw has N rows of each label (16 unless told), the same for all; there is 
 plain script has the defaults of TrainingArguments and as many epochs as finetune's rule has for so
 many rows. `setfit` and `sentence-transformers` must be on the path. What the record has already is
 not run again. Each run has one thread; its time is that of the processor, of ours to the end, of
-the others to the end of training. Writes benchmarks/few_shot.json.
+the others to the end of training. Writes benchmarks/few_shot.json, which
+docs/techniques/few-shot.md shows.
 """
 
 import argparse
@@ -43,6 +44,8 @@ def main() -> None:
     parser.add_argument("--peers", nargs="*", default=list(PEERS))
     told = parser.parse_args()
     told.work.mkdir(parents=True, exist_ok=True)
+    packages = ["torch", "transformers"]
+    packages += ["setfit", "sentence-transformers"] if "setfit" in told.peers else []
     for name in told.sets:
         for draw in told.draws:
             key = f"{name}-{told.rows_each}-{draw}"
@@ -57,7 +60,7 @@ def main() -> None:
                     found = run_peer(PEERS[run], files, told.minilm, told.work / f"{key}-run", draw)
                 row[run] = found
                 print(key, run, json.dumps(found), flush=True)
-                add_run(RESULT, __file__, key, row, "torch", "transformers")
+                add_run(RESULT, __file__, key, row, *packages)
 
 
 def write_draw(name: str, shared: Path, prefix: Path, each: int, seed: int) -> dict[str, Path]:

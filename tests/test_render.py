@@ -377,6 +377,33 @@ def test_finetune_shows_the_mean_of_seeds_and_how_far_it_is_ahead_of_each_plain_
     assert not [line for line in lines if "as much time:" in line]
 
 
+def test_few_examples_show_the_mean_of_draws_and_how_far_finetune_is_ahead(render: ModuleType):
+    def run(value: float, seconds: int) -> dict[str, object]:
+        return {"value": value, "seconds": seconds}
+
+    ours = [run(0.8, 40) | {"few_shot": "contrastive"}, run(0.9, 60) | {"few_shot": "head"}]
+    record = ORIGIN | {
+        "program": "benchmarks/few_shot.py",
+        "sets": {
+            "a-b-16-0": {"ours": ours[0], "plain": run(0.6, 10), "setfit": run(0.8, 30)},
+            "a-b-16-1": {"ours": ours[1], "plain": run(0.7, 20), "setfit": run(0.82, 50)},
+            "c-8-0": {"ours": ours[1], "plain": run(0.95, 20)},
+        },
+    }
+    lines = render.fill("few_shot", record).splitlines()
+    assert lines[0] == ("| set | rows a label | draws | finetune | taken | plain script | setfit |")
+    assert lines[2:4] == [
+        "| a-b | 16 | 2 | 0.850 in 50 s | contrastive, head "
+        "| 0.650 (+20.0) in 15 s | 0.810 (+4.0) in 40 s |",
+        "| c | 8 | 1 | 0.900 in 60 s | head | 0.950 (-5.0) in 20 s | not measured |",
+    ]
+    ahead = [line for line in lines if line.startswith("Beside")]
+    assert ahead == [
+        "Beside the plain script: **+7.5 points** on the mean of 2 sets, -5.0 at the least.",
+        "Beside setfit: **+4.0 points** on the mean of 1 set, +4.0 at the least.",
+    ]
+
+
 def test_a_technique_that_gains_nothing_is_said_not_to_pay(render: ModuleType):
     def run(value: float, seconds: int = 100, memory: int = 1000) -> dict[str, object]:
         more = {"processor_seconds": seconds, "peak_mib": memory, "trained_parameters": 7}
