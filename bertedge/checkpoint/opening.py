@@ -231,7 +231,9 @@ def load_base(
 ) -> tuple[transformers.PreTrainedModel, set[str]]:
     """Load weights to train on, fp32, by an Auto class; give the names of what is made new."""
     model, info = _load(folder, config, kind, ignore_mismatched_sizes=True)
-    return model, {*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])}
+    mismatched = info["mismatched_keys"]  # names; of transformers 5 with the shapes
+    names = (each if isinstance(each, str) else each[0] for each in mismatched)
+    return model, {*info["missing_keys"], *names}
 
 
 def load_model(checkpoint: Checkpoint, *, trained: bool = False) -> transformers.PreTrainedModel:

@@ -180,6 +180,19 @@ def test_the_head_knows_the_labels_before_the_first_step(
     assert np.mean(right) > 0.9
 
 
+def test_the_head_of_a_classifier_of_other_labels_knows_the_new_ones_before_the_first_step(
+    base: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    asked = {"pooling": "mean", "epochs": 1, "learning_rate": 1e-9}
+    finetune(config(tmp_path / "old", train=texts["train"], dev_share=0, model=str(base), **asked))
+    train = tmp_path / "train.csv"
+    train.write_text(texts["train"].read_text() + "go to paris,place\n" * 20)
+    again = {"train": train, "dev": texts["dev"], "model": str(tmp_path / "old")}
+    finished = finetune(config(tmp_path / "new", **again, **asked))
+    assert finished is not None and finished.dev is not None and finished.dev.scores is not None
+    assert len(finished.training.model.labels) == 3 and finished.dev.scores.value > 0.9
+
+
 def test_a_student_of_it_has_its_head(base: Path, texts: dict[str, Path], tmp_path: Path) -> None:
     common = {"train": texts["train"], "dev": texts["dev"], "epochs": 1, "learning_rate": 1e-3}
     finetune(config(tmp_path / "teacher", model=str(base), pooling="mean", **common))

@@ -144,11 +144,12 @@ def test_the_head_keeps_the_rows_of_old_labels(kind: str, base: Path, tmp_path: 
     assert labels == ("a", "b", "new")
     config.id2label = dict(enumerate(labels))
     config.num_labels = 3
-    after, _ = load_base(tmp_path / "old", config, transformers.AutoModelForSequenceClassification)
+    kind_of = transformers.AutoModelForSequenceClassification
+    after, new = load_base(tmp_path / "old", config, kind_of)
     keep_label_weights(after, checkpoint, labels)
     was, now = before.state_dict(), after.state_dict()
     grown = [name for name in was if was[name].shape != now[name].shape]
-    assert len(grown) == 2
+    assert len(grown) == 2 and new == set(grown)
     for name, tensor in was.items():
         assert torch.equal(now[name][: len(tensor)] if name in grown else now[name], tensor), name
     weight = next(now[name] for name in grown if name.endswith("weight"))
