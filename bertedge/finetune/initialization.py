@@ -1,5 +1,7 @@
 """Where a new head starts, by what the data says of an unread text, and new layers."""
 
+import copy
+
 import numpy as np
 import torch
 import transformers
@@ -51,6 +53,25 @@ def reinitialize(model: transformers.PreTrainedModel, layers: int) -> None:
             for parameter in module.parameters(recurse=False):  # loaded ones transformers 5 keeps
                 parameter._is_hf_initialized = False
             base._init_weights(module)
+
+
+def renew_labels(model: transformers.PreTrainedModel, new: set[str]) -> set[str]:
+    """Give the weights that each label has of its own the random values of a new model.
+
+    Returns the names of these parameters, without those that are `new` already.
+    """
+    config = copy.deepcopy(model.config)
+    config.num_labels += 1
+    with torch.device("meta"):  # shapes alone: nothing is allocated
+        wider = dict(type(model)(config).named_parameters())
+    own = dict(model.named_parameters())
+    found = {name for name in own if own[name].shape != wider[name].shape} - new
+    if found:
+        fresh = type(model)(model.config).state_dict()
+        with torch.no_grad():
+            for name in found:
+                own[name].copy_(fresh[name])
+    return found
 
 
 def prior_logits(config: FinetuneConfig, train: Features, classes: int) -> Floats | None:

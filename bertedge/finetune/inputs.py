@@ -19,7 +19,7 @@ from bertedge.finetune.settings.adapters import ADAPTER
 from bertedge.finetune.settings.trained import AUTO
 from bertedge.finetune.trained_parameters import lowest_depth
 from bertedge.finetune.virtual_tokens import add_virtual_tokens
-from bertedge.spec import LabelKind, PoolingMode
+from bertedge.spec import LabelKind, PoolingMode, ProblemType
 from bertedge.tasks import find_task
 
 
@@ -39,6 +39,8 @@ class Inputs:
     """Which hidden states a classifier of texts reads; None: its architecture's own head."""
     pooling_open: bool = False
     """Whether that is to be chosen on the training data."""
+    renamed: bool = False
+    """Whether a head of as many labels that the base may have knows others, or in another order."""
     adapted: Path | None = None
     """The base, pretrained on the task's texts."""
     old: OldTask | None = None
@@ -93,6 +95,7 @@ def open_inputs(config: FinetuneConfig, data: Data) -> Inputs:
         teachers=tuple(teachers),
         pooling=_pooling(config, base, teachers),
         pooling_open=_pooling_open(config, base),
+        renamed=_renamed(config, base, data.labels),
         old=data.old,
         unlabelled=data.unlabelled,
         max_length=max_length,
@@ -155,6 +158,13 @@ def _pooling_open(config: FinetuneConfig, base: Base) -> bool:
     trained = trained or checkpoints.pools_mean(base.config)
     said = config.pooling is not None or config.learns_from_few
     return texts and config.model is not None and not (said or trained)
+
+
+def _renamed(config: FinetuneConfig, base: Base, labels: Sequence[str]) -> bool:
+    """Return whether the labels are not those of the base; values and answers have no names."""
+    named = config.problem_type is not ProblemType.REGRESSION and config.task.fixed_labels is None
+    own = base.config.id2label
+    return named and [str(own[i]) for i in sorted(own)] != list(labels)
 
 
 def _add_virtual_tokens(

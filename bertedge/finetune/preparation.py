@@ -17,7 +17,7 @@ from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.contrastive import train_contrastive
 from bertedge.finetune.defaults import Facts, Hyperparameters, choose_hyperparameters
 from bertedge.finetune.distill import make_student
-from bertedge.finetune.initialization import initialize_bias, reinitialize
+from bertedge.finetune.initialization import initialize_bias, reinitialize, renew_labels
 from bertedge.finetune.inputs import Inputs
 from bertedge.finetune.linear_probe import initialize_head
 from bertedge.finetune.objectives import OBJECTIVES
@@ -153,6 +153,8 @@ def load_base(
     built.problem_type = config.problem_type.value if texts else None
     kind = checkpoints.model_class(config.task, built, inputs.pooling or PoolingMode.CLS)
     model, new = checkpoints.load_base(inputs.base, built, kind)
+    if inputs.renamed:
+        new |= renew_labels(model, new)
     if inputs.adapted is not None:
         load_adapted(model, inputs.adapted)
     model = model if config.layers is None else make_student(model, layers)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bertedge.checkpoint import load_model, open_checkpoint
 from bertedge.finetune.config import FinetuneConfig
+from bertedge.finetune.initialization import renew_labels
 from bertedge.finetune.run import finetune
 from bertedge.finetune.settings.regularization import ClassWeights
 from bertedge.progress import Silent
@@ -77,3 +78,43 @@ def test_a_head_that_was_trained_stays_as_it_is(base: Path, tmp_path: Path) -> N
     other = write(tmp_path / "other.jsonl", [{"text": "x", "label": 1.0}, rows[1]])
     again = start(tmp_path / "one", other, tmp_path / "two", **values)
     assert bias(again) == pytest.approx([2015.0])
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_head_of_cls_is_made_anew_where_labels_have_other_names(
+    base: Path, tmp_path: Path, *, renamed: bool
+) -> None:
+    rows: list[dict[str, object]] = [{"text": "red", "label": "a"}, {"text": "plum", "label": "b"}]
+    first = start(base, write(tmp_path / "one.jsonl", rows * 8), tmp_path / "one")
+    other = [row | {"label": f"{row['label']}2"} for row in rows] if renamed else rows
+    again = start(tmp_path / "one", write(tmp_path / "two.jsonl", other * 8), tmp_path / "two")
+    was, now = first.state_dict(), again.state_dict()
+    changed = {name for name in was if not torch.allclose(was[name], now[name], atol=1e-4)}
+    assert changed == ({"classifier.weight"} if renamed else set())
+
+
+SMALL = {"vocab_size": 50, "hidden_size": 16, "num_attention_heads": 2, "num_labels": 16}
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (transformers.RobertaConfig(num_hidden_layers=1, **SMALL), "classifier.out_proj"),
+        (transformers.ElectraConfig(num_hidden_layers=1, **SMALL), "classifier.out_proj"),
+        (transformers.AlbertConfig(num_hidden_layers=1, **SMALL), "classifier"),
+        (transformers.ModernBertConfig(num_hidden_layers=1, pad_token_id=0, **SMALL), "classifier"),
+    ],
+    ids=lambda each: getattr(each, "model_type", each),
+)
+def test_what_a_label_has_of_its_own_is_told_from_layers_as_wide_as_there_are_labels(
+    config: transformers.PretrainedConfig, expected: str
+) -> None:
+    model = transformers.AutoModelForSequenceClassification.from_config(config)
+    names = {f"{expected}.weight", f"{expected}.bias"}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(0.5)
+    assert renew_labels(model, set()) == names
+    kept = {name for name, each in model.named_parameters() if (each == 0.5).all()}
+    assert kept == {name for name, _ in model.named_parameters()} - names
+    assert renew_labels(model, names) == set()

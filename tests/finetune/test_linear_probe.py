@@ -193,6 +193,24 @@ def test_the_head_of_a_classifier_of_other_labels_knows_the_new_ones_before_the_
     assert len(finished.training.model.labels) == 3 and finished.dev.scores.value > 0.9
 
 
+def test_a_head_whose_labels_have_other_names_is_made_anew(
+    base: Path, texts: dict[str, Path], tmp_path: Path
+) -> None:
+    asked = {"pooling": "mean", "epochs": 1, "learning_rate": 1e-9}
+    finetune(config(tmp_path / "old", train=texts["train"], dev_share=0, model=str(base), **asked))
+    color, fruit = "color", "fruit"  # sorted, the new names stand in the other order
+    files = {}
+    for name in ("train", "dev"):
+        files[name] = tmp_path / f"{name}.csv"
+        text = texts[name].read_text()
+        files[name].write_text(text.replace(f",{color}\n", ",x\n").replace(f",{fruit}\n", ",a\n"))
+    again = config(tmp_path / "new", **files, model=str(tmp_path / "old"), **asked)
+    finished = finetune(again)
+    assert finished is not None and finished.dev is not None and finished.dev.scores is not None
+    assert finished.training.model.labels == ("a", "x")
+    assert finished.dev.scores.value > 0.9
+
+
 def test_a_student_of_it_has_its_head(base: Path, texts: dict[str, Path], tmp_path: Path) -> None:
     common = {"train": texts["train"], "dev": texts["dev"], "epochs": 1, "learning_rate": 1e-3}
     finetune(config(tmp_path / "teacher", model=str(base), pooling="mean", **common))
