@@ -377,6 +377,23 @@ def test_finetune_shows_the_mean_of_seeds_and_how_far_it_is_ahead_of_each_plain_
     assert not [line for line in lines if "as much time:" in line]
 
 
+def test_forgetting_shows_old_and_new_labels_by_how_much_is_replayed(render: ModuleType):
+    def run(old: float, new: float) -> dict[str, float]:
+        return {"seconds": 10.0, "old": old, "new": new}
+
+    row = {"old": {"seconds": 9.0, "old": 0.95}, "all": run(0.9, 0.91), "replay 0": run(0.1, 0.94)}
+    sets = {"a": row | {"replay 0.5": run(0.88, 0.9)}, "b": row | {"replay 0.5": run(0.8, 0.7)}}
+    record = ORIGIN | {"program": "benchmarks/forgetting.py", "sets": sets}
+    lines = render.fill("forgetting", record).splitlines()
+    assert lines[:4] == [
+        "| set | old labels, before | all rows at once: old labels, new ones "
+        "| share 0: old, new | share 0.5: old, new |",
+        "| --- | --- | --- | --- | --- |",
+        "| a | 0.950 | 0.900, 0.910 | 0.100, 0.940 | 0.880, 0.900 |",
+        "| b | 0.950 | 0.900, 0.910 | 0.100, 0.940 | 0.800, 0.700 |",
+    ]
+
+
 def test_few_examples_show_the_mean_of_draws_and_how_far_finetune_is_ahead(render: ModuleType):
     def run(value: float, seconds: int) -> dict[str, object]:
         return {"value": value, "seconds": seconds}
@@ -420,16 +437,21 @@ def test_a_technique_that_gains_nothing_is_said_not_to_pay(render: ModuleType):
             "level": {"flags": "--level", "a-b-42": run(0.8, seconds=150), "c-42": None},
             "cheaper": {"flags": "--cheaper", "a-b-42": run(0.797, 60, 500)},
             "refused": {"flags": "--refused", "a-b-42": None},
+            "chance": {"flags": "--more {unlabelled}", "a-b-42": run(0.808)},
+            "one run": {"flags": "--one", "a-b-42": run(0.811)},
         },
     }
     lines = render.fill("techniques", record).splitlines()
     assert lines[0].startswith("| technique | a-b, accuracy | c, accuracy | on the mean |")
-    assert lines[2:6] == [
+    assert lines[2:8] == [
         "| better `--better 1` | 0.820 (+2.0) | 0.600 (+0.0) | +1.0: pays | 1.00x | 1.00x | 7 |",
         "| seeds `--seeds` | 0.745 (-0.5) | refused | -0.5: does not pay | 1.00x | 1.00x | 7 |",
         "| level `--level` | 0.800 (+0.0) | refused | +0.0: does not pay | 1.50x | 1.00x | 7 |",
         "| cheaper `--cheaper` | 0.797 (-0.3) | not measured "
         "| -0.3: saves time, saves memory | 0.60x | 0.50x | 7 |",
+        "| chance `--more FILE` | 0.808 (+0.8) | not measured "
+        "| +0.8: does not pay | 1.00x | 1.00x | 7 |",
+        "| one run `--one` | 0.811 (+1.1) | not measured | +1.1: pays | 1.00x | 1.00x | 7 |",
     ]
     assert (
         "The plain defaults: a-b 0.750 in 100 s (2 seeds), c 0.600 in 100 s (1 seed);" in lines[-1]
