@@ -56,7 +56,7 @@ def reinitialize(model: transformers.PreTrainedModel, layers: int) -> None:
 
 
 def renew_labels(model: transformers.PreTrainedModel, new: set[str]) -> set[str]:
-    """Give the weights that each label has of its own the random values of a new model.
+    """Replace the weights that each label has of its own by the random ones of a new model.
 
     Returns the names of these parameters, without those that are `new` already.
     """

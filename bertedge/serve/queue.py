@@ -282,11 +282,17 @@ class TokenQueue:
         return batch
 
     def _run_batch(self, batch: list[Row]) -> None:
-        began = time.monotonic()
+        requests = list({row.request: None for row in batch})
+        with self._changed:
+            began = time.monotonic()
+            for request in requests:
+                if not request.running:
+                    request.running_since = began
+                request.running += 1
         try:
             logits = self._run([row.encoded for row in batch])
         except Exception as error:  # whatever it is: the requests' futures carry it
-            for request in {row.request: None for row in batch}:
+            for request in requests:
                 self._fail(request, error)
             return
         end = time.monotonic()
@@ -294,8 +300,10 @@ class TokenQueue:
         complete = []
         with self._changed:
             self._measure(sum(lengths), began, end)
-            for request in {row.request: None for row in batch}:
-                request.infer_s += end - began
+            for request in requests:
+                request.running -= 1
+                if not request.running:  # batches that ran at the same time count once
+                    request.infer_s += end - request.running_since
             for row, own in zip(batch, logits, strict=True):
                 row.part.logits[row.number] = own
                 if all(each is not None for each in row.part.logits):

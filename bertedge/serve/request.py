@@ -48,7 +48,7 @@ class Answer:
     total_s: float
     tokenize_s: float
     infer_s: float
-    """Of the batches that its rows were in."""
+    """While there was a batch in the model that had rows of it."""
     decode_s: float
     """From logits to what is sent."""
 
@@ -100,6 +100,9 @@ class Request:
     queued_tokens: int = 0
     window_tokens: int = 0
     tokenize_s: float = 0.0
+    running: int = 0
+    """Batches in the model that have rows of it."""
+    running_since: float = 0.0
     infer_s: float = 0.0
     over: bool = False
 

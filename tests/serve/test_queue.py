@@ -347,6 +347,25 @@ def test_what_ran_and_where_the_time_went_is_told(classifier: Recorded) -> None:
     assert all(each.padded_tokens >= each.tokens for each in seen)
 
 
+def test_batches_that_run_at_the_same_time_count_once(classifier: Recorded) -> None:
+    both, seen = threading.Barrier(2), list[BatchRun]()
+
+    def run(rows: Sequence[Encoded]) -> list[Floats]:
+        both.wait(60)
+        time.sleep(0.05)
+        return classifier.run(rows)
+
+    queue = TokenQueue(classifier.model, run, workers=2, observe=seen.append)
+    queue.start()
+    answer = queue.submit([SHORT, LONG], classifier.options, render=len).result(60)
+    queue.close()
+    queue.join()
+    assert len(seen) == 2
+    assert max(each.seconds for each in seen) <= answer.infer_s + 1e-9
+    assert answer.tokenize_s + answer.infer_s + answer.decode_s <= answer.total_s
+    assert answer.infer_s < sum(each.seconds for each in seen)
+
+
 def test_a_long_row_leaves_cores_to_others_that_come(monkeypatch: pytest.MonkeyPatch) -> None:
     """It runs on all cores where none has come within as long as such a run takes."""
     now, took, alone = 0.0, 0.05, []
