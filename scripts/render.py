@@ -61,7 +61,7 @@ def fill(name: str, record: dict[str, Any]) -> str:
     )  # fmt: skip
     templates.filters |= {
         "f": format, "mean": statistics.fmean, "spaced": lambda name: name.replace("_", " "),
-        "by_set": by_set, "runs_of": runs_of,
+        "by_set": by_set, "runs_of": runs_of, "all_of": all_of, "mean_of": mean_of,
     }  # fmt: skip
     templates.globals |= {
         "benches": reports(), "rows": rows, "headline_of": headline, "wrap": wrap_command,
@@ -84,6 +84,16 @@ def by_set(runs: dict[str, Any]) -> list[tuple[str, list[Any]]]:
 def set_of(key: str) -> str:
     """The set of a run: the seed is what stands behind the last "-"."""
     return key.rpartition("-")[0]
+
+
+def all_of(rows: list[Any], name: str) -> list[Any]:
+    """The run of that name of each row; none where a row lacks it."""
+    return [row[name] for row in rows] if all(name in row for row in rows) else []
+
+
+def mean_of(runs: list[Any], field: str) -> float:
+    """The mean of a field of all runs."""
+    return statistics.fmean(run[field] for run in runs)
 
 
 def runs_of(technique: dict[str, Any]) -> dict[str, Any]:

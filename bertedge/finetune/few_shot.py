@@ -11,7 +11,7 @@ from accelerate.utils import broadcast_object_list
 
 from bertedge.finetune.config import FinetuneConfig
 from bertedge.finetune.contrastive import train_contrastive
-from bertedge.finetune.head_choice import losses_of
+from bertedge.finetune.head_choice import is_better, losses_of
 from bertedge.finetune.linear_probe import Floats, can_split, choose_rows, embed, fit, split_folds
 from bertedge.finetune.objectives import OBJECTIVES
 from bertedge.finetune.part_progress import PartProgress
@@ -98,7 +98,7 @@ def _choose(config: FinetuneConfig, prepared: Prepared, progress: Progress) -> F
         return load_base(config, inputs, ())[0]
 
     plain = vectors_of(load(), PartProgress(progress, "few rows"))
-    right: dict[FewShot, list[Floats]] = {FewShot.HEAD: [], FewShot.CONTRASTIVE: []}
+    parts: dict[FewShot, list[Floats]] = {FewShot.HEAD: [], FewShot.CONTRASTIVE: []}
     for number, (train, test) in enumerate(folds):
         part = PartProgress(progress, f"few rows, fold {number + 1} of {len(folds)}")
         model = load()
@@ -109,12 +109,11 @@ def _choose(config: FinetuneConfig, prepared: Prepared, progress: Progress) -> F
             (FewShot.CONTRASTIVE, vectors_of(model, part)),
         ):
             fitted = fit(vectors[train], labels[train], classes, config)
-            right[way].append(1 - losses_of(fitted, vectors[test], labels[test], config))
-    rows = {way: np.concatenate(parts) for way, parts in right.items()}
-    lost = rows[FewShot.HEAD] - rows[FewShot.CONTRASTIVE]
-    worse = lost.mean() > lost.std() / np.sqrt(len(lost))
-    chosen = [FewShot.HEAD if worse else FewShot.CONTRASTIVE]
-    shares = {way: float(each.mean()) for way, each in rows.items()}
+            parts[way].append(losses_of(fitted, vectors[test], labels[test], config))
+    wrong = {way: np.concatenate(losses) for way, losses in parts.items()}
+    alone = is_better(wrong[FewShot.HEAD], wrong[FewShot.CONTRASTIVE])
+    chosen = [FewShot.HEAD if alone else FewShot.CONTRASTIVE]
+    shares = {way: 1 - float(losses.mean()) for way, losses in wrong.items()}
     broadcast_object_list(chosen)
     if accelerate.PartialState().is_main_process:
         progress.say(

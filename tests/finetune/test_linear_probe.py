@@ -198,12 +198,11 @@ def test_a_head_whose_labels_have_other_names_is_made_anew(
 ) -> None:
     asked = {"pooling": "mean", "epochs": 1, "learning_rate": 1e-9}
     finetune(config(tmp_path / "old", train=texts["train"], dev_share=0, model=str(base), **asked))
-    color, fruit = "color", "fruit"  # sorted, the new names stand in the other order
-    files = {}
+    files = {}  # sorted, the new names stand in the other order
     for name in ("train", "dev"):
         files[name] = tmp_path / f"{name}.csv"
         text = texts[name].read_text()
-        files[name].write_text(text.replace(f",{color}\n", ",x\n").replace(f",{fruit}\n", ",a\n"))
+        files[name].write_text(text.replace(",color\n", ",x\n").replace(",fruit\n", ",a\n"))
     again = config(tmp_path / "new", **files, model=str(tmp_path / "old"), **asked)
     finished = finetune(again)
     assert finished is not None and finished.dev is not None and finished.dev.scores is not None
